@@ -1,0 +1,77 @@
+"""Folders, safe names and atomic writes. Standard library only; used by the host and by the worker."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import InputError, SaveError
+
+PACKAGE_DIR = Path(__file__).resolve().parent
+ROOT_DIR = PACKAGE_DIR.parent
+ASSETS_DIR = PACKAGE_DIR / "assets"
+
+_WINDOWS_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{stem}{digit}" for stem in ("COM", "LPT") for digit in "123456789")}
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+
+
+def safe_name(name: str, *, field: str = "") -> str:
+    """Return `name` when it is a file name that every system accepts and that stays in its folder.
+
+    Raises InputError for path separators, `..`, Windows' reserved names (CON, NUL, ...), control characters, the
+    characters `<>:"|?*` (a `:` or `>` could not be written in `<lora:name:1>` either), and empty or over-long names.
+    """
+
+    def refuse(why: str) -> InputError:
+        return InputError(f"the name {name!r} {why}.", field=field, advice="Use letters, digits, spaces, '-' and '_'.")
+
+    if not name.strip():
+        raise refuse("is empty")
+    if name in {".", ".."} or _FORBIDDEN.search(name):
+        raise refuse("contains a character that a file name cannot have")
+    if name != name.strip() or name.endswith("."):
+        raise refuse("begins or ends with a space, or ends with a dot")
+    if name.split(".")[0].rstrip().upper() in _WINDOWS_RESERVED:
+        raise refuse("is reserved by Windows")
+    if len(name.encode("utf-8")) > 200:
+        raise refuse("is longer than 200 bytes")
+    return name
+
+
+def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, flush it to disk, then put it in place of `path`.
+
+    A crash leaves the old file or the new one, never half of one. Raises SaveError when the disk is full or the folder
+    cannot be written; the temporary file is removed then. The mode is that of a newly created file (0o666 less umask).
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=path.name[:100] + ".", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        if os.name == "posix":
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise SaveError(
+            f"{path} could not be written: {error.strerror or error}.",
+            advice="Free some disk space or choose another output folder; nothing that was saved before is lost.",
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write UTF-8 `text` to `path` atomically (see write_atomic)."""
+    write_atomic(path, lambda file: file.write(text.encode("utf-8")))
