@@ -1,0 +1,68 @@
+"""Start LoRA Trainer standing alone. Standard library only; needs Python 3.10 or newer and nothing else.
+
+python launch.py                       install what is missing, then open the page
+python launch.py test [pytest words]   install the test packages too, then run the whole suite
+python launch.py COMMAND ...           any command: train_network, generate, ... (--help lists its options)
+python launch.py --torch cpu ...       choose the build of torch: auto, cuda, cpu, pypi, or an index's address
+"""
+
+import sys
+
+if sys.version_info < (3, 10):  # noqa: UP036 - says so before an import that older versions cannot read
+    sys.exit(f"LoRA Trainer needs Python 3.10 or newer; this is {sys.version.split()[0]}. Get it from python.org.")
+
+import os
+import subprocess
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lora_trainer.installing.environment import Environment, InstallError  # noqa: E402
+
+
+def say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def main(words: list[str]) -> int:
+    torch = "auto"
+    if words[:1] == ["--torch"]:
+        if len(words) < 2:
+            say("--torch: expected auto, cuda, cpu, pypi or an index's address behind it.")
+            return 2
+        torch, words = words[1], words[2:]
+    if words[:1] in (["-h"], ["--help"]):
+        say(__doc__ or "")
+        return 0
+    testing = words[:1] == ["test"]
+    environment = Environment(say=say)
+    try:
+        environment.ensure(["worker", "host", "standalone"] + (["test"] if testing else []), torch)
+    except (InstallError, ValueError) as error:
+        say(f"LoRA Trainer: {error}")
+        return 1
+    module = ["pytest", *words[1:]] if testing else ["lora_trainer", *(words or ["ui"])]
+    return run([str(environment.python), "-m", *module])
+
+
+def run(command: list[str]) -> int:
+    """Become `command` where the system can (so that Ctrl-C and signals reach it), else wait for it."""
+    root = str(Path(__file__).resolve().parent)
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path}
+    if command[2] == "pytest":
+        os.chdir(root)
+    if os.name == "posix":
+        os.execve(command[0], command, environment)
+    try:
+        return subprocess.run(command, env=environment).returncode
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        say("Interrupted; the next start goes on from here.")
+        sys.exit(130)
