@@ -1,0 +1,208 @@
+"""What a worker tells: one JSON object a line in `events.jsonl`, each with `type` and `time` (docs/architecture.md).
+
+`RunReporter` is the worker's end (it also reads the control file), `ConsoleReporter` the same for the command line,
+`read_events` the host's end. Lines are only ever appended.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..log import logger
+from .control import Control, read_control
+from .folder import RunFolder
+
+Event = dict[str, Any]
+READ_LIMIT = 1 << 20  # bytes that one call of read_events looks at
+_LASTING = {"started", "saved", "failed", "finished"}  # written through to the disk: they decide what a run came to
+_SECONDS_BETWEEN_LOOKS = 0.5
+_HOST_GONE_SECONDS = 120.0
+
+
+class Reporter(Protocol):
+    """What `training.train` is handed."""
+
+    def emit(self, event: Mapping[str, Any]) -> None: ...
+
+    def control(self) -> Control: ...
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows neither NaN nor infinity: None stands for them, so that every reader can read the line."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    return str(value)
+
+
+class EventWriter:
+    """Appends events to `path`; a line that an earlier writer left half-written is closed first."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab+")
+        if self._file.seek(0, os.SEEK_END):
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read(1) != b"\n":
+                self._file.write(b"\n")
+                self._file.flush()
+
+    def write(self, event: Mapping[str, Any]) -> None:
+        assert "type" in event, "an event has a type"
+        line = json.dumps(_finite({"time": time.time(), **event}), ensure_ascii=False, separators=(",", ":"))
+        self._file.write(line.encode("utf-8", errors="replace") + b"\n")
+        self._file.flush()
+        if event["type"] in _LASTING:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_events(path: Path, offset: int = 0, *, limit: int = READ_LIMIT) -> tuple[list[Event], int]:
+    """The whole lines from byte `offset` on, and the offset to go on from.
+
+    A half-written last line is left for the next call; a line that is no JSON object is skipped; an offset beyond the
+    end (the file was replaced) starts again at 0. A missing file has no events. Looks at `limit` bytes at most.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            offset = offset if 0 <= offset <= size else 0
+            file.seek(offset)
+            block = file.read(limit)
+            if b"\n" not in block and len(block) == limit:
+                block += file.readline()  # one line longer than the limit
+    except FileNotFoundError:
+        return [], 0
+    whole, newline, _ = block.rpartition(b"\n")
+    events: list[Event] = []
+    for line in whole.split(b"\n"):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and isinstance(event.get("type"), str):
+            events.append(event)
+    return events, offset + len(whole) + len(newline)
+
+
+class RunReporter:
+    """The worker's end of a run folder. Making one says "I am this run's worker": a second living one is refused.
+
+    `control()` may be asked at every step: it looks at the control file's time twice a second at most.
+    Raises StoreError when another living process works on the folder.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = RunFolder(Path(folder))
+        self.folder.claim_worker()
+        self._events = EventWriter(self.folder.events)
+        self._control = Control()
+        self._control_stamp: tuple[int, int] | None = None
+        self._next_look = 0.0
+        self._stops_with_host = self.folder.request().get("when_host_ends") == "stop"
+
+    def emit(self, event: Mapping[str, Any]) -> None:
+        self._events.write(event)
+
+    def control(self) -> Control:
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _SECONDS_BETWEEN_LOOKS
+            self._look()
+        return self._control
+
+    def _look(self) -> None:
+        self.folder.heartbeat.touch()
+        try:
+            stat = self.folder.control.stat()
+            stamp = (stat.st_mtime_ns, stat.st_ino)
+        except FileNotFoundError:
+            stamp = None
+        if stamp is not None and stamp != self._control_stamp:
+            self._control_stamp = stamp
+            self._control = read_control(self.folder.control)
+        if self._stops_with_host and not self._control.stop and self._host_is_gone():
+            self.emit(
+                {"type": "warning", "message": "The program that started this run has been gone for two minutes: stopping."}
+            )
+            self._control = Control(stop=True, save=self._control.save, sample=self._control.sample)
+
+    def _host_is_gone(self) -> bool:
+        try:
+            return time.time() - self.folder.host_heartbeat.stat().st_mtime > _HOST_GONE_SECONDS
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        self._events.close()
+
+
+class ConsoleReporter:
+    """The same for the command line: events become log lines, steps a line every `seconds`; nothing controls it."""
+
+    def __init__(self, *, seconds: float = 5.0) -> None:
+        self._seconds = seconds
+        self._last_line = -math.inf
+        self._phase = ""
+        self._total: int | None = None
+
+    def control(self) -> Control:
+        return Control()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def emit(self, event: Mapping[str, Any]) -> None:
+        now = time.monotonic()
+        kind = event["type"]
+        if kind == "started":
+            self._total = event.get("total_steps")
+        due = now - self._last_line >= self._seconds
+        last = event.get("step") == self._total or (event.get("total") and event.get("done") == event.get("total"))
+        if kind == "step" and not (due or last):
+            return
+        if kind == "phase" and event.get("name") == self._phase and not (due or last):
+            return
+        self._last_line = now
+        self._phase = str(event.get("name", "")) if kind == "phase" else ""
+        text = _say(event, self._total)
+        if text:
+            (logger.error if kind == "failed" else logger.warning if kind == "warning" else logger.info)("%s", text)
+
+
+def _say(event: Mapping[str, Any], total: int | None) -> str:
+    """One line for a person, or "" when the event is not worth one."""
+    kind = event["type"]
+    if kind == "started":
+        steps, epochs = event.get("total_steps", "?"), event.get("epochs", "?")
+        return f"training on {event.get('device', '?')}: {steps} steps, {epochs} epochs"
+    if kind == "phase":
+        count = f" {event.get('done', 0)}/{event['total']}" if event.get("total") else ""
+        return f"{event.get('name', '')}{count}"
+    if kind == "step":
+        loss = event.get("loss")
+        parts = [f"step {event.get('step')}/{total or '?'}", f"loss {loss:.4f}" if isinstance(loss, float) else "loss ?"]
+        if isinstance(event.get("samples_per_second"), (int, float)):
+            parts.append(f"{event['samples_per_second']:.2f} samples/s")
+        return ", ".join(parts)
+    if kind == "saved":
+        return f"saved {event.get('path')}"
+    if kind == "sample":
+        return f"sample {event.get('path')}"
+    if kind == "finished":
+        word = "stopped" if event.get("reason") == "stopped" else "finished"
+        return f"{word} at step {event.get('step', '?')}: {event.get('path') or 'nothing saved'}"
+    return f"{event.get('message', '')} {event.get('advice', '')}".strip()

@@ -1,0 +1,110 @@
+"""Starting a worker: a process of its own that outlives the host.
+
+`python -m lora_trainer worker RUN_FOLDER` with `worker-packages/` first on its path; its output goes to the run's `log.txt`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import HostError
+from ..paths import ROOT_DIR
+from .folder import RunFolder, WorkerProcess
+
+
+class WorkerHost(Protocol):
+    """What running a worker needs of the host."""
+
+    def interpreter(self) -> str:
+        """The Python that runs workers: one whose torch works on this machine's card."""
+        ...
+
+    def worker_environment(self) -> Mapping[str, str]:
+        """Variables to add; the key PYTHONPATH holds the folders (os.pathsep) that come first on the worker's path."""
+        ...
+
+    def lend_gpu(self) -> None:
+        """Free the card for a worker. May wait for a running generation. Raises HostError when it cannot."""
+        ...
+
+    def reclaim_gpu(self) -> None:
+        """The worker has left the card. Called after every lend_gpu, also after failures; harmless when called twice."""
+        ...
+
+    def lora_changed(self, path: Path) -> None:
+        """The LoRA file `path` was written, overwritten or deleted: forget what is cached of it. May wait for a generation."""
+        ...
+
+
+# Children of ours, so that they are reaped and their exit codes are known while this host lives.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def environment(host: WorkerHost) -> dict[str, str]:
+    """The whole environment of a worker: ours, less what steers Python elsewhere, plus the host's, offline-safe."""
+    env = {key: value for key, value in os.environ.items() if key not in {"PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT"}}
+    added = dict(host.worker_environment())
+    path = [added.pop("PYTHONPATH", ""), str(ROOT_DIR), env.get("PYTHONPATH", "")]
+    env.update(
+        PYTHONPATH=os.pathsep.join(part for part in path if part),
+        PYTHONUNBUFFERED="1",
+        PYTHONUTF8="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        DISABLE_TELEMETRY="1",
+        TOKENIZERS_PARALLELISM="false",
+    )
+    env.update(added)
+    return env
+
+
+def command(host: WorkerHost, *words: str) -> list[str]:
+    """The command line of one of our commands in the worker's interpreter."""
+    return [host.interpreter(), "-m", "lora_trainer", *words]
+
+
+def spawn(words: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path = ROOT_DIR) -> WorkerProcess:
+    """Start `words` detached, its output appended to `log`. Raises HostError when it cannot be started."""
+    detached: dict[str, Any] = {}
+    if sys.platform == "win32":
+        # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP; CREATE_NO_WINDOW is for what the worker itself starts
+        detached["creationflags"] = 0x00000008 | 0x00000200
+    else:
+        detached["start_new_session"] = True
+    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                list(words),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(env),
+                cwd=cwd,
+                **detached,
+            )
+    except OSError as error:
+        raise HostError(f"The worker could not be started: {error}.", advice=f"See that {words[0]} can be run.") from error
+    worker = WorkerProcess.of(child.pid)
+    if worker is None:  # it ended at once: its exit code and log say why
+        worker = WorkerProcess(pid=child.pid, group=child.pid, mark="ended")
+    _children[child.pid] = child
+    return worker
+
+
+def start(folder: RunFolder, host: WorkerHost) -> WorkerProcess:
+    """Start the worker of a run and note it in the run's folder."""
+    folder.control.unlink(missing_ok=True)
+    worker = spawn(command(host, "worker", str(folder.path)), log=folder.log, env=environment(host))
+    folder.note_worker(worker)
+    return worker
+
+
+def exit_code(pid: int) -> int | None:
+    """How a child of this host ended; None when it still runs or was another host's child."""
+    child = _children.get(pid)
+    return None if child is None else child.poll()
