@@ -1,0 +1,350 @@
+"""The images and captions to train on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .schema import Title, opt
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """Where the images are and how they are changed while training."""
+
+    TITLE: ClassVar[Title] = Title("Images", "이미지")
+
+    train_data_dir: str | None = opt(
+        None,
+        (
+            'The folder that holds the image folders, each named like "20_sls frog": repeats, identifier and class. '
+            "Not the image folder itself."
+        ),
+        (
+            '"20_sls frog"(반복 횟수, 식별자, 클래스)처럼 이름 붙인 이미지 폴더들이 들어 있는 상위 폴더입니다. 이미지 '
+            "폴더 자체가 아닙니다."
+        ),
+        path="folder",
+        form=False,
+    )
+    reg_data_dir: str | None = opt(
+        None,
+        'The folder that holds the folders of regularisation images, each named like "1_frog".',
+        '"1_frog"처럼 이름 붙인 정규화 이미지 폴더들이 들어 있는 상위 폴더입니다.',
+        path="folder",
+        form=False,
+    )
+    dataset_config: str | None = opt(
+        None,
+        "A .toml file that describes the data set. When it is given, train_data_dir and reg_data_dir are not used.",
+        "데이터 세트를 적은 .toml 파일입니다. 지정하면 train_data_dir과 reg_data_dir은 쓰지 않습니다.",
+        path="file",
+        form=False,
+    )
+    in_json: str | None = opt(
+        None,
+        "A metadata file (.json) with the captions of all images.",
+        "모든 이미지의 캡션이 들어 있는 메타데이터(.json) 파일입니다.",
+        path="file",
+        form=False,
+        supported=False,
+    )
+    dataset_class: str | None = opt(
+        None,
+        "A data set class of your own (a Python name).",
+        "직접 만든 데이터 세트 클래스(파이썬 이름)입니다.",
+        form=False,
+        supported=False,
+    )
+    dataset_repeats: int = opt(
+        1,
+        "How often each image is used in an epoch, where the data set file says nothing else.",
+        "데이터 세트 파일에 따로 적지 않았을 때 한 에포크에서 각 이미지를 몇 번 쓸지 정합니다.",
+        minimum=1,
+        form=False,
+    )
+    train_batch_size: int = opt(
+        1,
+        "How many images are learned from at once. More is steadier and needs more memory.",
+        "한 번에 학습할 이미지 수입니다. 많을수록 안정적이지만 메모리가 더 필요합니다.",
+        minimum=1,
+    )
+    resolution: str | None = opt(
+        None,
+        (
+            "Training size in pixels: one number for a square (512), or width,height (512,768). Stable Diffusion 1 was "
+            "made for 512."
+        ),
+        (
+            "학습 크기(픽셀)입니다. 숫자 하나면 정사각형(512)이고, 가로,세로(512,768)로도 적습니다. Stable Diffusion 1은 "
+            "512에 맞춰져 있습니다."
+        ),
+        label="Resolution",
+        label_ko="해상도",
+        advanced=False,
+    )
+    flip_aug: bool = opt(
+        False,
+        "Mirror images left to right half of the time. Not for subjects that are not symmetric.",
+        "절반의 확률로 이미지를 좌우로 뒤집습니다. 좌우가 다른 대상에는 쓰지 마세요.",
+    )
+    color_aug: bool = opt(
+        False,
+        "Change the colours of the images slightly at each use. Cannot be combined with cached latents.",
+        "이미지를 쓸 때마다 색을 조금씩 바꿉니다. 잠재값 캐시와 함께 쓸 수 없습니다.",
+    )
+    random_crop: bool = opt(
+        False,
+        "Cut a random part out of the image instead of the middle. Cannot be combined with cached latents.",
+        "이미지를 자를 때 가운데 대신 아무 곳이나 자릅니다. 잠재값 캐시와 함께 쓸 수 없습니다.",
+    )
+    face_crop_aug_range: str | None = opt(
+        None,
+        "Cut the picture around a face, this many times the face's size, for example 2.0,4.0.",
+        "얼굴을 중심으로, 얼굴 크기의 몇 배로 자를지 정합니다 (예: 2.0,4.0).",
+        supported=False,
+    )
+    resize_interpolation: str | None = opt(
+        None,
+        "How images are made smaller or larger. Nothing chooses a good method for each image.",
+        "이미지를 줄이거나 키우는 방법입니다. 비우면 이미지마다 알맞은 방법을 고릅니다.",
+        choices=("lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area"),
+    )
+    alpha_mask: bool = opt(
+        False,
+        "Use the transparency of an image as a mask: what is transparent is not learned.",
+        "이미지의 투명도를 마스크로 씁니다. 투명한 부분은 배우지 않습니다.",
+        supported=False,
+    )
+    masked_loss: bool = opt(
+        False,
+        "Learn only from the part of each image that its mask shows.",
+        "각 이미지에서 마스크가 가리키는 부분만 배웁니다.",
+        supported=False,
+    )
+    conditioning_data_dir: str | None = opt(
+        None,
+        "Folder with the mask of each image.",
+        "각 이미지의 마스크가 들어 있는 폴더입니다.",
+        path="folder",
+        supported=False,
+    )
+    debug_dataset: bool = opt(
+        False,
+        "Show the images and captions that would be trained on, and stop.",
+        "학습에 쓰일 이미지와 캡션을 보여 주고 끝냅니다.",
+        form=False,
+        supported=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketOptions:
+    """How images of different shapes are grouped."""
+
+    TITLE: ClassVar[Title] = Title("Buckets (image shapes)", "버킷 (이미지 비율)")
+
+    enable_bucket: bool = opt(
+        False,
+        "Keep the shape of tall and wide images: they are grouped by shape instead of being cut to the training size.",
+        "세로나 가로로 긴 이미지의 비율을 살립니다. 학습 크기로 자르는 대신 비슷한 비율끼리 모읍니다.",
+    )
+    min_bucket_reso: int = opt(
+        256,
+        "The smallest side, in pixels, that a group may have.",
+        "버킷 한 변의 가장 작은 크기(픽셀)입니다.",
+        minimum=8,
+    )
+    max_bucket_reso: int = opt(
+        1024,
+        "The largest side, in pixels, that a group may have.",
+        "버킷 한 변의 가장 큰 크기(픽셀)입니다.",
+        minimum=8,
+    )
+    bucket_reso_steps: int = opt(
+        64,
+        "Sides of the groups are multiples of this many pixels.",
+        "버킷의 변은 이 값(픽셀)의 배수가 됩니다.",
+        minimum=8,
+    )
+    bucket_no_upscale: bool = opt(
+        False,
+        "Never enlarge small images; they are grouped by their own size.",
+        "작은 이미지를 키우지 않고 원래 크기에 따라 모읍니다.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionOptions:
+    """Where captions are and how they are changed while training."""
+
+    TITLE: ClassVar[Title] = Title("Captions", "캡션")
+
+    caption_extension: str = opt(
+        ".caption",
+        "Ending of the caption files, which have the same name as their image, for example .txt or .caption.",
+        "이미지와 이름이 같은 캡션 파일의 확장자입니다 (예: .txt 또는 .caption).",
+        aliases=("caption_extention",),
+        form=False,
+    )
+    caption_separator: str = opt(
+        ",",
+        "What separates the parts (tags) of a caption.",
+        "캡션의 부분(태그)을 나누는 문자입니다.",
+    )
+    shuffle_caption: bool = opt(
+        False,
+        "Put the comma-separated parts of a caption into a new order at each use.",
+        "쉼표로 나눈 캡션의 부분들을 쓸 때마다 새로 섞습니다.",
+    )
+    keep_tokens: int = opt(
+        0,
+        ("How many parts at the beginning of the caption keep their place when shuffling, so that the identifier stays first."),
+        "섞을 때 캡션 앞쪽의 몇 부분을 제자리에 둘지 정합니다. 식별자를 맨 앞에 두는 데 씁니다.",
+        minimum=0,
+    )
+    keep_tokens_separator: str = opt(
+        "",
+        "A mark in the caption, for example |||. What stands before it keeps its place when shuffling.",
+        "캡션 안의 표시입니다 (예: |||). 이 표시 앞의 내용은 섞을 때 제자리에 둡니다.",
+    )
+    secondary_separator: str | None = opt(
+        None,
+        "A mark between tags that belong together, for example ;;;. They are shuffled as one and the mark becomes a comma.",
+        "함께 다룰 태그 사이의 표시입니다 (예: ;;;). 하나로 섞인 다음 표시는 쉼표로 바뀝니다.",
+    )
+    enable_wildcard: bool = opt(
+        False,
+        "Understand {a|b|c} in captions as a choice, and take one line at random from captions of several lines.",
+        "캡션의 {a|b|c}를 하나 고르는 것으로 이해하고, 여러 줄인 캡션에서는 한 줄을 무작위로 씁니다.",
+    )
+    caption_prefix: str | None = opt(
+        None,
+        "Text put before every caption.",
+        "모든 캡션 앞에 붙일 글입니다.",
+    )
+    caption_suffix: str | None = opt(
+        None,
+        "Text put after every caption.",
+        "모든 캡션 뒤에 붙일 글입니다.",
+    )
+    caption_dropout_rate: float = opt(
+        0.0,
+        "Share of the images (0 to 1) that are used without their caption.",
+        "캡션 없이 쓸 이미지의 비율입니다 (0에서 1).",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    caption_dropout_every_n_epochs: int = opt(
+        0,
+        "Leave out all captions in every epoch whose number is a multiple of this. 0 switches it off.",
+        "번호가 이 값의 배수인 에포크에서는 캡션을 모두 뺍니다. 0이면 끕니다.",
+        minimum=0,
+    )
+    caption_tag_dropout_rate: float = opt(
+        0.0,
+        "Share of the comma-separated parts (0 to 1) that are left out of a caption at each use.",
+        "쓸 때마다 캡션에서 빼는 쉼표 구분 부분의 비율입니다 (0에서 1).",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    token_warmup_min: int = opt(
+        1,
+        "With how many parts of the caption the training begins.",
+        "학습을 시작할 때 캡션의 몇 부분을 쓸지 정합니다.",
+        minimum=1,
+    )
+    token_warmup_step: float = opt(
+        0.0,
+        "At which step all parts of the caption are used; below 1 it is a share of all steps. 0 switches it off.",
+        "몇 번째 스텝부터 캡션의 모든 부분을 쓸지 정합니다. 1보다 작으면 전체 스텝에 대한 비율이고, 0이면 끕니다.",
+        minimum=0.0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheOptions:
+    """What is computed once before training."""
+
+    TITLE: ClassVar[Title] = Title("Cached latents", "잠재값 캐시")
+
+    cache_latents: bool = opt(
+        False,
+        "Turn every image into latents once, before training. Saves memory and time; only flip_aug can be used with it.",
+        (
+            "학습 전에 모든 이미지를 한 번만 잠재값으로 바꿉니다. 메모리와 시간을 아끼며, 함께 쓸 수 있는 변형은 "
+            "flip_aug뿐입니다."
+        ),
+    )
+    cache_latents_to_disk: bool = opt(
+        False,
+        "Keep the latents in files beside the images, for the next run.",
+        "다음 학습에도 쓰도록 잠재값을 이미지 옆에 파일로 저장합니다.",
+        supported=False,
+    )
+    vae_batch_size: int = opt(
+        1,
+        "How many images are turned into latents at once.",
+        "한 번에 잠재값으로 바꿀 이미지 수입니다.",
+        minimum=1,
+    )
+    skip_cache_check: bool = opt(
+        False,
+        "Trust cached files without looking whether they fit.",
+        "캐시 파일이 맞는지 확인하지 않고 그대로 씁니다.",
+        supported=False,
+    )
+    cache_info: bool = opt(
+        False,
+        "Keep the size and caption of every image in a file, for a faster start.",
+        "빨리 시작할 수 있도록 이미지의 크기와 캡션을 파일에 저장합니다.",
+        supported=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationOptions:
+    """Images that are kept aside to measure the loss on."""
+
+    TITLE: ClassVar[Title] = Title("Validation", "검증")
+
+    validation_split: float = opt(
+        0.0,
+        "Share of the images (0 to 1) that is kept aside to measure how well unseen images are predicted.",
+        "배우지 않은 이미지를 얼마나 잘 맞히는지 재기 위해 따로 두는 이미지의 비율입니다 (0에서 1).",
+        minimum=0.0,
+        maximum=1.0,
+        supported=False,
+    )
+    validation_seed: int | None = opt(
+        None,
+        "Number that decides which images are kept aside.",
+        "어떤 이미지를 따로 둘지 정하는 숫자입니다.",
+        supported=False,
+    )
+    validate_every_n_steps: int | None = opt(
+        None,
+        "Measure every this many steps.",
+        "몇 스텝마다 잴지 정합니다.",
+        minimum=1,
+        supported=False,
+    )
+    validate_every_n_epochs: int | None = opt(
+        None,
+        "Measure every this many epochs.",
+        "몇 에포크마다 잴지 정합니다.",
+        minimum=1,
+        supported=False,
+    )
+    max_validation_steps: int | None = opt(
+        None,
+        "Measure on at most this many batches.",
+        "최대 몇 배치로 잴지 정합니다.",
+        minimum=1,
+        supported=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetOptions(ValidationOptions, CacheOptions, CaptionOptions, BucketOptions, ImageOptions):
+    """Everything about the training images."""

@@ -1,0 +1,132 @@
+"""The base model, and how it is held in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .schema import Title, opt
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model is trained on, and how it runs."""
+
+    TITLE: ClassVar[Title] = Title("Base model", "기본 모델")
+
+    pretrained_model_name_or_path: str | None = opt(
+        None,
+        (
+            "The model that the LoRA is trained on: a .safetensors or .ckpt file, a folder in diffusers format, or the "
+            'name of a model on Hugging Face such as "user/model".'
+        ),
+        (
+            'LoRA를 학습할 기본 모델입니다. .safetensors 또는 .ckpt 파일, diffusers 형식의 폴더, 또는 "user/model" '
+            "같은 Hugging Face 모델 이름을 적습니다."
+        ),
+        path="model",
+        label="Base model",
+        label_ko="기본 모델",
+        advanced=False,
+    )
+    v2: bool = opt(
+        False,
+        "The base model is Stable Diffusion 2.x.",
+        "기본 모델이 Stable Diffusion 2.x일 때 켭니다.",
+        supported=False,
+    )
+    v_parameterization: bool = opt(
+        False,
+        "The base model predicts velocity instead of noise (for example the 768 pixel version of Stable Diffusion 2.x).",
+        "기본 모델이 노이즈 대신 속도(velocity)를 예측하는 모델일 때 켭니다 (예: Stable Diffusion 2.x의 768 픽셀 버전).",
+        supported=False,
+    )
+    vae: str | None = opt(
+        None,
+        (
+            "Another VAE (the part that turns pictures into latents) to use in place of the base model's own: a file, a "
+            "folder, or a name on Hugging Face."
+        ),
+        (
+            "기본 모델에 들어 있는 VAE(그림을 잠재값으로 바꾸는 부분) 대신 사용할 VAE입니다. 파일, 폴더, 또는 Hugging "
+            "Face 이름을 적습니다."
+        ),
+        path="model",
+    )
+    tokenizer_cache_dir: str | None = opt(
+        None,
+        "Folder in which downloaded tokenizers are kept. Ours are part of the program, so that nothing is downloaded.",
+        "내려받은 토크나이저를 보관할 폴더입니다. 이 프로그램에는 토크나이저가 들어 있어 내려받을 것이 없습니다.",
+        path="folder",
+        form=False,
+        supported=False,
+    )
+    clip_skip: int | None = opt(
+        None,
+        (
+            "Which layer of the text encoder is used, counted from the end. 1 (or nothing) is the last; many anime "
+            "models were made with 2."
+        ),
+        (
+            "텍스트 인코더의 끝에서 몇 번째 층을 쓸지 정합니다. 1(또는 비움)은 마지막 층이고, 많은 애니메이션 모델은 2로 "
+            "만들어졌습니다."
+        ),
+        minimum=1,
+        maximum=12,
+    )
+    max_token_length: int | None = opt(
+        None,
+        "How many tokens (pieces of words) of a caption are used: 150 or 225; nothing means 75. What is longer is cut off.",
+        "캡션에서 사용할 토큰(낱말 조각) 수입니다. 150 또는 225이며, 비우면 75입니다. 더 긴 부분은 잘립니다.",
+        choices=(150, 225),
+    )
+    weighted_captions: bool = opt(
+        False,
+        "Understand emphasis in captions as the Web UI does: (word), [word], (word:1.3).",
+        "캡션의 강조 표기 (word), [word], (word:1.3)를 Web UI처럼 해석합니다.",
+    )
+    xformers: bool = opt(
+        False,
+        "Use xformers' attention, which saves memory and time. It has to be installed.",
+        "메모리와 시간을 아끼는 xformers 어텐션을 사용합니다. xformers가 설치되어 있어야 합니다.",
+    )
+    sdpa: bool = opt(
+        False,
+        "Use PyTorch's own memory-saving attention. This is what happens when no kind of attention is chosen.",
+        "PyTorch에 들어 있는 메모리 절약 어텐션을 사용합니다. 어텐션 종류를 고르지 않으면 이것을 씁니다.",
+    )
+    mem_eff_attn: bool = opt(
+        False,
+        "Compute attention in small pieces: slower than xformers, needs little memory and nothing installed.",
+        "어텐션을 작은 조각으로 나누어 계산합니다. xformers보다 느리지만 메모리를 적게 쓰고 따로 설치할 것이 없습니다.",
+    )
+    no_half_vae: bool = opt(
+        False,
+        "Run the VAE in full precision even when training in half precision; for a VAE that gives black pictures.",
+        "학습을 반정밀도로 하더라도 VAE는 전체 정밀도로 계산합니다. 검은 그림을 내는 VAE에 씁니다.",
+        supported=False,
+    )
+    fp8_base: bool = opt(
+        False,
+        "Hold the base model in 8 bits a number to save memory.",
+        "메모리를 아끼기 위해 기본 모델을 숫자당 8비트로 보관합니다.",
+        supported=False,
+    )
+    fp8_base_unet: bool = opt(
+        False,
+        "Hold only the UNet in 8 bits a number; the text encoder keeps its precision.",
+        "UNet만 숫자당 8비트로 보관하고 텍스트 인코더는 원래 정밀도를 유지합니다.",
+        supported=False,
+    )
+    lowram: bool = opt(
+        False,
+        "For machines with little main memory: load the base model straight into the graphics card's memory.",
+        "주 메모리가 적은 컴퓨터에서 기본 모델을 그래픽 카드 메모리로 바로 읽습니다.",
+        supported=False,
+    )
+    highvram: bool = opt(
+        False,
+        "For graphics cards with much memory: do not free memory between steps of caching.",
+        "그래픽 카드 메모리가 넉넉할 때, 캐시를 만드는 중간에 메모리를 비우지 않습니다.",
+        supported=False,
+    )

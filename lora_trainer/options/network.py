@@ -1,0 +1,101 @@
+"""The LoRA network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .schema import Title, opt
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Shape and start of the LoRA network."""
+
+    TITLE: ClassVar[Title] = Title("LoRA network", "LoRA 네트워크")
+
+    network_module: str | None = opt(
+        None,
+        "The kind of network: networks.lora for LoRA.",
+        "네트워크의 종류입니다. LoRA는 networks.lora입니다.",
+        ready=("networks.lora",),
+        form=False,
+        known=("networks.lora", "networks.dylora"),
+    )
+    network_dim: int = opt(
+        4,
+        (
+            "The rank. A higher rank can hold more detail, but needs more memory, gives a larger file and learns "
+            "unwanted things more easily."
+        ),
+        "랭크입니다. 클수록 더 자세히 배울 수 있지만 메모리와 파일 크기가 늘고, 원하지 않는 것까지 외우기 쉽습니다.",
+        minimum=1,
+        maximum=2048,
+        label="Rank",
+        label_ko="랭크 (rank)",
+        advanced=False,
+    )
+    network_alpha: float = opt(
+        1.0,
+        (
+            "Strength of the LoRA relative to its rank: what it learns is multiplied by alpha / rank. Half the rank is a "
+            "good start; 0 means the same as the rank."
+        ),
+        (
+            "랭크에 대한 LoRA의 세기입니다. 배운 결과에 alpha / rank를 곱합니다. 랭크의 절반이 무난하며, 0은 랭크와 같은 "
+            "값을 뜻합니다."
+        ),
+        minimum=0,
+    )
+    network_dropout: float | None = opt(
+        None,
+        "Share of the network's inner values that are set to 0 at each step (0 to 1), so that it does not learn by heart.",
+        "통째로 외우는 것을 막기 위해 매 스텝 0으로 만드는 네트워크 내부 값의 비율입니다 (0에서 1).",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    network_args: tuple[str, ...] | None = opt(
+        None,
+        "Further settings of the network, each written as name=value.",
+        "네트워크의 추가 설정입니다. 각각 이름=값 형식으로 적습니다.",
+    )
+    network_weights: str | None = opt(
+        None,
+        "A LoRA file to go on training from, instead of starting with an empty one.",
+        "빈 LoRA에서 시작하지 않고 이어서 학습할 LoRA 파일입니다.",
+        path="file",
+    )
+    dim_from_weights: bool = opt(
+        False,
+        "Take the rank from the file given as network_weights.",
+        "network_weights로 지정한 파일에서 랭크를 가져옵니다.",
+    )
+    scale_weight_norms: float | None = opt(
+        None,
+        "Keep each layer's weights below this length (1 is usual); helps when the LoRA is to be combined with others.",
+        "각 층의 가중치 크기가 이 값을 넘지 않게 합니다 (보통 1). 다른 LoRA와 함께 쓸 때 도움이 됩니다.",
+        above=0.0,
+    )
+    base_weights: tuple[str, ...] | None = opt(
+        None,
+        "LoRA files that are merged into the base model before training.",
+        "학습하기 전에 기본 모델에 합칠 LoRA 파일들입니다.",
+        path="files",
+        supported=False,
+    )
+    base_weights_multiplier: tuple[float, ...] | None = opt(
+        None,
+        "How strongly each of the base_weights is merged in.",
+        "base_weights의 각 파일을 얼마나 세게 합칠지 정합니다.",
+        supported=False,
+    )
+    network_train_unet_only: bool = opt(
+        False,
+        "Train only the UNet part (the picture). Faster, needs less memory, and captions need not teach new words.",
+        "UNet 부분(그림)만 학습합니다. 빠르고 메모리를 덜 쓰며, 새로운 낱말을 가르칠 필요가 없을 때 좋습니다.",
+    )
+    network_train_text_encoder_only: bool = opt(
+        False,
+        "Train only the text encoder part (the words).",
+        "텍스트 인코더 부분(낱말)만 학습합니다.",
+    )

@@ -1,0 +1,177 @@
+"""Optimizer, learning rates and learning rate schedule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .schema import Title, opt
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerOptions:
+    """How the weights are changed, and by how much."""
+
+    TITLE: ClassVar[Title] = Title("Optimizer and learning rate", "옵티마이저와 학습률")
+
+    learning_rate: float = opt(
+        2e-06,
+        (
+            "How much is changed at each step. For LoRA 1e-4 (0.0001) is a good start; too much breaks the picture, too "
+            "little learns nothing."
+        ),
+        (
+            "매 스텝 얼마나 바꿀지 정합니다. LoRA는 1e-4(0.0001)가 무난합니다. 너무 크면 그림이 망가지고 너무 작으면 "
+            "배우지 못합니다."
+        ),
+        minimum=0.0,
+        label="Learning rate",
+        label_ko="학습률",
+        advanced=False,
+    )
+    unet_lr: float | None = opt(
+        None,
+        "Learning rate of the UNet part, when it is to differ from learning_rate.",
+        "UNet 부분의 학습률을 learning_rate와 다르게 할 때 적습니다.",
+        minimum=0.0,
+    )
+    text_encoder_lr: tuple[float, ...] | None = opt(
+        None,
+        "Learning rate of the text encoder part, when it is to differ from learning_rate. Usually lower, for example 5e-5.",
+        "텍스트 인코더 부분의 학습률을 learning_rate와 다르게 할 때 적습니다. 보통 5e-5처럼 더 작게 합니다.",
+        minimum=0.0,
+    )
+    optimizer_type: str = opt(
+        "AdamW",
+        "The method that changes the weights. AdamW works everywhere; AdamW8bit needs less memory and an NVIDIA card.",
+        "가중치를 바꾸는 방법입니다. AdamW는 어디서나 되고, AdamW8bit는 메모리를 덜 쓰지만 NVIDIA 카드가 필요합니다.",
+        ready=("AdamW", "AdamW8bit"),
+        known=(
+            "AdamW",
+            "AdamW8bit",
+            "Lion",
+            "Lion8bit",
+            "SGDNesterov",
+            "SGDNesterov8bit",
+            "DAdaptation",
+            "DAdaptAdamPreprint",
+            "DAdaptAdam",
+            "DAdaptAdaGrad",
+            "DAdaptAdan",
+            "DAdaptAdanIP",
+            "DAdaptLion",
+            "DAdaptSGD",
+            "AdaFactor",
+            "Prodigy",
+            "PagedAdamW",
+            "PagedAdamW8bit",
+            "PagedAdamW32bit",
+            "PagedLion8bit",
+        ),
+    )
+    optimizer_args: tuple[str, ...] | None = opt(
+        None,
+        "Further settings of the optimizer, each written as name=value, for example weight_decay=0.01 betas=.9,.999.",
+        "옵티마이저의 추가 설정입니다. 각각 이름=값으로 적습니다 (예: weight_decay=0.01 betas=.9,.999).",
+    )
+    use_8bit_adam: bool = opt(
+        False,
+        "Old name for optimizer_type AdamW8bit.",
+        "optimizer_type AdamW8bit의 옛 이름입니다.",
+        form=False,
+    )
+    use_lion_optimizer: bool = opt(
+        False,
+        "Old name for optimizer_type Lion.",
+        "optimizer_type Lion의 옛 이름입니다.",
+        form=False,
+        supported=False,
+    )
+    max_grad_norm: float = opt(
+        1.0,
+        "Limits how large one change can be. 0 switches the limit off.",
+        "한 번에 바뀌는 크기를 제한합니다. 0이면 제한하지 않습니다.",
+        minimum=0.0,
+    )
+    lr_scheduler: str = opt(
+        "constant",
+        (
+            "How the learning rate changes during training: it can stay (constant) or fall towards 0 (cosine, linear, "
+            "polynomial)."
+        ),
+        "학습하는 동안 학습률이 바뀌는 방식입니다. 그대로 두거나(constant) 0으로 줄입니다(cosine, linear, polynomial).",
+        choices=(
+            "constant",
+            "constant_with_warmup",
+            "linear",
+            "cosine",
+            "cosine_with_restarts",
+            "polynomial",
+            "adafactor",
+            "inverse_sqrt",
+            "cosine_with_min_lr",
+            "warmup_stable_decay",
+            "piecewise_constant",
+        ),
+        ready=("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"),
+    )
+    lr_warmup_steps: int | float = opt(
+        0,
+        "During this many steps the learning rate rises from 0. Below 1 it is a share of all steps (0.1 = a tenth).",
+        "이 스텝 수 동안 학습률을 0에서 서서히 올립니다. 1보다 작으면 전체 스텝에 대한 비율입니다 (0.1 = 10분의 1).",
+        minimum=0,
+    )
+    lr_decay_steps: int | float = opt(
+        0,
+        "During this many steps at the end the learning rate falls. Below 1 it is a share of all steps.",
+        "끝에서 이 스텝 수 동안 학습률을 내립니다. 1보다 작으면 전체 스텝에 대한 비율입니다.",
+        minimum=0,
+        supported=False,
+    )
+    lr_scheduler_num_cycles: int = opt(
+        1,
+        "How often cosine_with_restarts starts anew.",
+        "cosine_with_restarts를 몇 번 다시 시작할지 정합니다.",
+        minimum=1,
+    )
+    lr_scheduler_power: float = opt(
+        1.0,
+        "The exponent of polynomial. 1 is a straight line.",
+        "polynomial의 지수입니다. 1이면 직선입니다.",
+        above=0.0,
+    )
+    lr_scheduler_timescale: int | None = opt(
+        None,
+        "The time scale of inverse_sqrt, in steps.",
+        "inverse_sqrt의 시간 척도(스텝)입니다.",
+        minimum=1,
+        supported=False,
+    )
+    lr_scheduler_min_lr_ratio: float | None = opt(
+        None,
+        "Lowest learning rate, as a share of the full one.",
+        "가장 낮은 학습률을 원래 학습률에 대한 비율로 적습니다.",
+        minimum=0.0,
+        maximum=1.0,
+        supported=False,
+    )
+    lr_scheduler_type: str = opt(
+        "",
+        "A scheduler class of your own (a Python name).",
+        "직접 만든 스케줄러 클래스(파이썬 이름)입니다.",
+        form=False,
+        supported=False,
+    )
+    lr_scheduler_args: tuple[str, ...] | None = opt(
+        None,
+        "Settings of the scheduler class, each written as name=value.",
+        "스케줄러 클래스의 설정입니다. 각각 이름=값으로 적습니다.",
+        form=False,
+        supported=False,
+    )
+    fused_backward_pass: bool = opt(
+        False,
+        "Change the weights while the gradients are computed, to save memory.",
+        "메모리를 아끼기 위해 기울기를 계산하면서 가중치를 바꿉니다.",
+        supported=False,
+    )

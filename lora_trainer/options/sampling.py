@@ -1,0 +1,69 @@
+"""Sample pictures drawn during training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .schema import Title, opt
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions:
+    """Pictures drawn while training, to see how it goes."""
+
+    TITLE: ClassVar[Title] = Title("Sample pictures", "샘플 이미지")
+
+    sample_prompts: str | None = opt(
+        None,
+        (
+            "A text file with one prompt a line; each may end with --n (negative prompt) --w --h (size) --d (seed) --l "
+            "(CFG) --s (steps)."
+        ),
+        (
+            "한 줄에 프롬프트 하나를 적은 텍스트 파일입니다. 줄 끝에 --n(부정 프롬프트) --w --h(크기) --d(시드) --l(CFG) "
+            "--s(스텝)를 붙일 수 있습니다."
+        ),
+        path="file",
+        form=False,
+    )
+    sample_every_n_steps: int | None = opt(
+        None,
+        "Draw the sample pictures every this many steps.",
+        "몇 스텝마다 샘플 이미지를 그릴지 정합니다.",
+        minimum=1,
+    )
+    sample_every_n_epochs: int | None = opt(
+        None,
+        "Draw the sample pictures every this many epochs; takes the place of sample_every_n_steps.",
+        "몇 에포크마다 샘플 이미지를 그릴지 정합니다. sample_every_n_steps 대신 씁니다.",
+        minimum=1,
+    )
+    sample_at_first: bool = opt(
+        False,
+        "Draw the sample pictures before the first step as well, to compare with.",
+        "비교할 수 있도록 학습 전에도 샘플 이미지를 그립니다.",
+    )
+    sample_sampler: str = opt(
+        "ddim",
+        "The method by which sample pictures are drawn.",
+        "샘플 이미지를 그리는 방법입니다.",
+        choices=(
+            "ddim",
+            "pndm",
+            "lms",
+            "euler",
+            "euler_a",
+            "heun",
+            "dpm_2",
+            "dpm_2_a",
+            "dpmsolver",
+            "dpmsolver++",
+            "dpmsingle",
+            "k_lms",
+            "k_euler",
+            "k_euler_a",
+            "k_dpm_2",
+            "k_dpm_2_a",
+        ),
+    )

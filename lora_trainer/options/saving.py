@@ -1,0 +1,367 @@
+"""What is written: LoRA files, their metadata, training states, logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .schema import Title, opt
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """The LoRA files."""
+
+    TITLE: ClassVar[Title] = Title("Output", "출력")
+
+    output_dir: str | None = opt(
+        None,
+        "Folder that the LoRA is written into. It is made when it is missing.",
+        "LoRA를 저장할 폴더입니다. 없으면 만듭니다.",
+        path="output",
+        form=False,
+    )
+    output_name: str | None = opt(
+        None,
+        "Name of the LoRA file, without ending. It is what you write in a prompt: <lora:name:0.8>.",
+        "확장자를 뺀 LoRA 파일 이름입니다. 프롬프트에 <lora:이름:0.8>처럼 적습니다.",
+        label="Name",
+        label_ko="이름",
+        advanced=False,
+    )
+    save_model_as: str = opt(
+        "safetensors",
+        "Format of the LoRA file.",
+        "LoRA 파일의 형식입니다.",
+        choices=("ckpt", "pt", "safetensors"),
+        ready=("safetensors",),
+    )
+    save_precision: str | None = opt(
+        None,
+        (
+            "Precision of the numbers in the file; fp16 halves the size with no visible difference. Nothing keeps the "
+            "precision of training."
+        ),
+        (
+            "파일에 담는 숫자의 정밀도입니다. fp16은 눈에 띄는 차이 없이 크기를 절반으로 줄입니다. 비우면 학습할 때의 "
+            "정밀도를 유지합니다."
+        ),
+        choices=("float", "fp16", "bf16"),
+    )
+    save_every_n_epochs: int | None = opt(
+        None,
+        "Also save every this many epochs.",
+        "이 에포크 수마다 중간 결과도 저장합니다.",
+        minimum=1,
+    )
+    save_every_n_steps: int | None = opt(
+        None,
+        "Also save every this many steps.",
+        "이 스텝 수마다 중간 결과도 저장합니다.",
+        minimum=1,
+    )
+    save_n_epoch_ratio: int | None = opt(
+        None,
+        "Also save so often that about this many files come out of the whole training.",
+        "전체 학습에서 이 개수만큼 나오도록 중간 결과를 저장합니다.",
+        minimum=1,
+        supported=False,
+    )
+    save_last_n_epochs: int | None = opt(
+        None,
+        "Of the files saved by epochs, keep only those of the last this many epochs.",
+        "에포크마다 저장한 파일 가운데 마지막 몇 에포크의 것만 남깁니다.",
+        minimum=1,
+    )
+    save_last_n_steps: int | None = opt(
+        None,
+        "Of the files saved by steps, keep only those of the last this many steps.",
+        "스텝마다 저장한 파일 가운데 마지막 몇 스텝 동안의 것만 남깁니다.",
+        minimum=1,
+    )
+    no_metadata: bool = opt(
+        False,
+        "Write no information about the training into the file.",
+        "학습에 대한 정보를 파일에 넣지 않습니다.",
+    )
+    training_comment: str | None = opt(
+        None,
+        "A note that is written into the file's information.",
+        "파일 정보에 적어 둘 메모입니다.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetadataOptions:
+    """What the file says about itself (modelspec)."""
+
+    TITLE: ClassVar[Title] = Title("Metadata", "메타데이터")
+
+    metadata_title: str | None = opt(
+        None,
+        "Title in the file's information; nothing takes the name.",
+        "파일 정보의 제목입니다. 비우면 이름을 씁니다.",
+    )
+    metadata_author: str | None = opt(
+        None,
+        "Author in the file's information.",
+        "파일 정보의 만든 사람입니다.",
+    )
+    metadata_description: str | None = opt(
+        None,
+        "Description in the file's information.",
+        "파일 정보의 설명입니다.",
+    )
+    metadata_license: str | None = opt(
+        None,
+        "Licence in the file's information.",
+        "파일 정보의 라이선스입니다.",
+    )
+    metadata_tags: str | None = opt(
+        None,
+        "Tags in the file's information, separated by commas.",
+        "파일 정보의 태그입니다. 쉼표로 나눕니다.",
+    )
+    metadata_usage_hint: str | None = opt(
+        None,
+        "How to use it, in the file's information.",
+        "파일 정보에 적을 사용 방법입니다.",
+    )
+    metadata_trigger_phrase: str | None = opt(
+        None,
+        "The words that call what was learned, in the file's information.",
+        "배운 것을 불러내는 말을 파일 정보에 적습니다.",
+    )
+    metadata_thumbnail: str | None = opt(
+        None,
+        "A small picture for the file's information, as a data: URL.",
+        "파일 정보에 넣을 작은 그림입니다 (data: URL).",
+    )
+    metadata_merged_from: str | None = opt(
+        None,
+        "The models that this one was merged from, in the file's information.",
+        "어떤 모델들을 합친 것인지 파일 정보에 적습니다.",
+    )
+    metadata_preprocessor: str | None = opt(
+        None,
+        "The preparation that the input needs, in the file's information.",
+        "입력에 필요한 전처리를 파일 정보에 적습니다.",
+    )
+    metadata_is_negative_embedding: str | None = opt(
+        None,
+        "Whether it is meant for the negative prompt, in the file's information.",
+        "부정 프롬프트에 쓰는 것인지 파일 정보에 적습니다.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateOptions:
+    """Going on with a training that was stopped."""
+
+    TITLE: ClassVar[Title] = Title("Training state", "학습 상태")
+
+    save_state: bool = opt(
+        False,
+        "Save everything that is needed to go on, whenever a LoRA is saved.",
+        "LoRA를 저장할 때마다 이어서 학습하는 데 필요한 모든 것을 함께 저장합니다.",
+        supported=False,
+    )
+    save_state_on_train_end: bool = opt(
+        False,
+        "Save everything that is needed to go on, at the end.",
+        "끝날 때 이어서 학습하는 데 필요한 모든 것을 저장합니다.",
+        supported=False,
+    )
+    save_last_n_epochs_state: int | None = opt(
+        None,
+        "Keep only the states of the last this many epochs.",
+        "마지막 몇 에포크의 상태만 남깁니다.",
+        minimum=1,
+        supported=False,
+    )
+    save_last_n_steps_state: int | None = opt(
+        None,
+        "Keep only the states of the last this many steps.",
+        "마지막 몇 스텝 동안의 상태만 남깁니다.",
+        minimum=1,
+        supported=False,
+    )
+    resume: str | None = opt(
+        None,
+        "A saved state to go on from.",
+        "이어서 학습할 저장된 상태입니다.",
+        path="folder",
+        supported=False,
+    )
+    initial_epoch: int | None = opt(
+        None,
+        "Number of the epoch to begin with.",
+        "시작할 에포크 번호입니다.",
+        minimum=1,
+        supported=False,
+    )
+    initial_step: int | None = opt(
+        None,
+        "Number of the step to begin with.",
+        "시작할 스텝 번호입니다.",
+        minimum=0,
+        supported=False,
+    )
+    skip_until_initial_step: bool = opt(
+        False,
+        "Pass over the images that the steps before initial_step used.",
+        "initial_step 이전의 스텝에서 쓴 이미지를 건너뜁니다.",
+        supported=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubOptions:
+    """Uploading what was saved."""
+
+    TITLE: ClassVar[Title] = Title("Hugging Face upload", "Hugging Face 업로드")
+
+    huggingface_repo_id: str | None = opt(
+        None,
+        'The repository to upload to, "name/repository".',
+        '업로드할 저장소입니다 ("이름/저장소").',
+        supported=False,
+    )
+    huggingface_repo_type: str | None = opt(
+        None,
+        "Type of the repository (model, dataset or space).",
+        "저장소의 종류입니다 (model, dataset, space).",
+        supported=False,
+    )
+    huggingface_path_in_repo: str | None = opt(
+        None,
+        "Folder in the repository.",
+        "저장소 안의 폴더입니다.",
+        supported=False,
+    )
+    huggingface_token: str | None = opt(
+        None,
+        "Your access token. Keep it secret.",
+        "접근 토큰입니다. 다른 사람에게 보이지 마세요.",
+        form=False,
+        supported=False,
+    )
+    huggingface_repo_visibility: str | None = opt(
+        None,
+        "public lets everybody see the repository; anything else keeps it private.",
+        "public이면 누구나 볼 수 있고, 그 밖에는 비공개입니다.",
+        supported=False,
+    )
+    save_state_to_huggingface: bool = opt(
+        False,
+        "Upload the training state, too.",
+        "학습 상태도 업로드합니다.",
+        supported=False,
+    )
+    resume_from_huggingface: bool = opt(
+        False,
+        "The state named by resume is on Hugging Face.",
+        "resume에 적은 상태가 Hugging Face에 있습니다.",
+        supported=False,
+    )
+    async_upload: bool = opt(
+        False,
+        "Go on training while uploading.",
+        "업로드하는 동안 학습을 계속합니다.",
+        supported=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggingOptions:
+    """Logs, and reading and writing options."""
+
+    TITLE: ClassVar[Title] = Title("Logs and configuration files", "로그와 설정 파일")
+
+    console_log_level: str | None = opt(
+        None,
+        "From which importance on messages are shown.",
+        "어느 정도 중요한 메시지부터 보여 줄지 정합니다.",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    )
+    console_log_file: str | None = opt(
+        None,
+        "Write the messages into this file instead of the screen.",
+        "메시지를 화면 대신 이 파일에 씁니다.",
+        path="any",
+    )
+    console_log_simple: bool = opt(
+        False,
+        "Show messages as plain lines.",
+        "메시지를 꾸밈없는 줄로 보여 줍니다.",
+    )
+    logging_dir: str | None = opt(
+        None,
+        "Folder for logs that TensorBoard can show.",
+        "TensorBoard로 볼 수 있는 로그를 저장할 폴더입니다.",
+        path="output",
+        supported=False,
+    )
+    log_with: str | None = opt(
+        None,
+        "Which program the logs are for.",
+        "어떤 프로그램을 위한 로그인지 정합니다.",
+        choices=("tensorboard", "wandb", "all"),
+        supported=False,
+    )
+    log_prefix: str | None = opt(
+        None,
+        "Text before the date in the name of the log folder.",
+        "로그 폴더 이름의 날짜 앞에 붙일 글입니다.",
+        supported=False,
+    )
+    log_tracker_name: str | None = opt(
+        None,
+        "Name of the project in the log program.",
+        "로그 프로그램에서 쓸 프로젝트 이름입니다.",
+        supported=False,
+    )
+    log_tracker_config: str | None = opt(
+        None,
+        "A .toml file with settings for the log program.",
+        "로그 프로그램의 설정을 적은 .toml 파일입니다.",
+        path="file",
+        supported=False,
+    )
+    log_config: bool = opt(
+        False,
+        "Write all options into the logs.",
+        "모든 옵션을 로그에 적습니다.",
+        supported=False,
+    )
+    wandb_run_name: str | None = opt(
+        None,
+        "Name of the run in Weights & Biases.",
+        "Weights & Biases에서 쓸 실행 이름입니다.",
+        supported=False,
+    )
+    wandb_api_key: str | None = opt(
+        None,
+        "Your key for Weights & Biases. Keep it secret.",
+        "Weights & Biases의 키입니다. 다른 사람에게 보이지 마세요.",
+        form=False,
+        supported=False,
+    )
+    config_file: str | None = opt(
+        None,
+        ("A .toml file that options are read from; what is typed on the command line wins. The ending .toml may be left out."),
+        "옵션을 읽어 올 .toml 파일입니다. 명령줄에 적은 것이 우선합니다. 확장자 .toml은 생략할 수 있습니다.",
+        path="any",
+        form=False,
+    )
+    output_config: bool = opt(
+        False,
+        "Write all options into the config_file and stop, without training.",
+        "학습하지 않고 모든 옵션을 config_file에 쓴 뒤 끝냅니다.",
+        form=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavingOptions(LoggingOptions, HubOptions, StateOptions, MetadataOptions, OutputOptions):
+    """What is written, and where."""

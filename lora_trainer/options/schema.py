@@ -1,0 +1,149 @@
+"""The language in which options are declared, and the flat list that every surface is made from.
+
+An option is a field of a frozen dataclass: its name, type and default are the field's, the rest is given to `opt()`.
+The command line, the TOML files, the form, the checks and docs/options.md are all derived from `Option`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Union
+
+KINDS = ("bool", "int", "float", "int_or_float", "str")
+PATHS = ("file", "files", "folder", "model", "output", "any")
+_UNIONS = (Union, types.UnionType)
+
+
+class Title(NamedTuple):
+    """The heading of a group of options, in English and Korean."""
+
+    en: str
+    ko: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One declared option.
+
+    kind        what one value is: bool, int, float, int_or_float (an int stays one: `0.1` is a share, `100` a count), str
+    many        several values of that kind (a tuple)
+    choices     the only values there are; `known` are those that we know of while others mean something else, too
+    ready       of the choices or known values, those that have their effect already; empty means all
+    minimum     smallest allowed value; `above` is a bound that the value must exceed; `maximum` largest
+    path        for texts that name a file or folder: file, files and folder have to exist, model may be a name on the hub,
+                output is a folder that is made when it is missing, any is left alone
+    advanced    False for the handful of options that the page shows at once
+    form        whether the page shows it at all
+    supported   False while the option has no effect yet: giving it is refused, never ignored
+    """
+
+    name: str
+    kind: str
+    many: bool
+    default: Any
+    help: str
+    ko: str
+    group: Title
+    section: str = ""
+    choices: tuple[Any, ...] = ()
+    known: tuple[str, ...] = ()
+    ready: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    path: str = ""
+    label: str = ""
+    label_ko: str = ""
+    aliases: tuple[str, ...] = ()
+    advanced: bool = True
+    form: bool = True
+    supported: bool = True
+
+    def help_in(self, language: str) -> str:
+        """The help text in `language` ("en" or "ko")."""
+        return self.ko if language == "ko" else self.help
+
+    def label_in(self, language: str) -> str:
+        """The control's label: the written one, or the option's own name, which kohya-ss users know."""
+        return (self.label_ko if language == "ko" else self.label) or self.label or self.name
+
+
+def opt(
+    default: Any,
+    help: str,
+    ko: str,
+    *,
+    choices: Sequence[Any] = (),
+    known: Sequence[str] = (),
+    ready: Sequence[str] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    path: str = "",
+    label: str = "",
+    label_ko: str = "",
+    aliases: Sequence[str] = (),
+    advanced: bool = True,
+    form: bool = True,
+    supported: bool = True,
+) -> Any:
+    """Declare an option: the default value of a dataclass field, with its help and limits (see Option)."""
+    assert not path or path in PATHS, path
+    declaration = {
+        "help": help,
+        "ko": ko,
+        "choices": tuple(choices),
+        "known": tuple(known),
+        "ready": tuple(ready),
+        "minimum": minimum,
+        "maximum": maximum,
+        "above": above,
+        "path": path,
+        "label": label,
+        "label_ko": label_ko,
+        "aliases": tuple(aliases),
+        "advanced": advanced,
+        "form": form,
+        "supported": supported,
+    }
+    return dataclasses.field(default=default, metadata={"opt": declaration})
+
+
+def options_of(declared: type, section: str = "") -> tuple[Option, ...]:
+    """The options that the dataclass `declared` and its bases declare, in the order of declaration."""
+    owners = {name: base for base in reversed(declared.__mro__) for name in base.__dict__.get("__annotations__", {})}
+    hints = typing.get_type_hints(declared)
+    found = []
+    for field in dataclasses.fields(declared):
+        kind, many = _kind(hints[field.name])
+        group = owners[field.name].TITLE
+        found.append(
+            Option(
+                name=field.name,
+                kind=kind,
+                many=many,
+                default=field.default,
+                group=group,
+                section=section,
+                **field.metadata["opt"],
+            )
+        )
+    return tuple(found)
+
+
+def _kind(hint: Any) -> tuple[str, bool]:
+    """("int", False) for `int | None`; ("float", True) for `tuple[float, ...]`; ("int_or_float", False) for `int | float`."""
+    members = [member for member in typing.get_args(hint) if member is not type(None)]
+    if typing.get_origin(hint) in _UNIONS:
+        if {int, float} == set(members):
+            return "int_or_float", False
+        (hint,) = members
+    if typing.get_origin(hint) is tuple:
+        return typing.get_args(hint)[0].__name__, True
+    kind: str = hint.__name__
+    assert kind in KINDS, hint
+    return kind, False

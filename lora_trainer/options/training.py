@@ -1,0 +1,96 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .distributed import DistributedOptions
+from .loss import LossOptions, NoiseOptions
+from .schema import Title, opt
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopOptions:
+    """How long is trained, and in which precision."""
+
+    TITLE: ClassVar[Title] = Title("Training", "학습")
+
+    max_train_steps: int = opt(
+        1600,
+        "How many steps are trained. Not used when max_train_epochs is given.",
+        "학습할 스텝 수입니다. max_train_epochs를 적으면 쓰지 않습니다.",
+        minimum=1,
+        label="Steps",
+        label_ko="스텝 수",
+        advanced=False,
+    )
+    max_train_epochs: int | None = opt(
+        None,
+        "How many times all images are gone through; takes the place of max_train_steps.",
+        "모든 이미지를 몇 번 되풀이할지 정합니다. max_train_steps 대신 씁니다.",
+        minimum=1,
+    )
+    seed: int | None = opt(
+        None,
+        "Number that all random choices come from; the same number repeats the same training. Nothing draws one.",
+        "모든 무작위 선택의 바탕이 되는 숫자입니다. 같은 숫자면 같은 학습을 되풀이합니다. 비우면 새로 뽑습니다.",
+        minimum=0,
+    )
+    mixed_precision: str = opt(
+        "no",
+        (
+            "Precision of the computation: fp16 or bf16 need much less memory; bf16 needs a card of the RTX 30 series or "
+            "newer; no is the most exact."
+        ),
+        (
+            "계산의 정밀도입니다. fp16과 bf16은 메모리를 훨씬 덜 씁니다. bf16은 RTX 30 시리즈 이상이 필요하고, no가 가장 "
+            "정확합니다."
+        ),
+        choices=("no", "fp16", "bf16"),
+    )
+    full_fp16: bool = opt(
+        False,
+        "Keep the trained weights and gradients in fp16, too.",
+        "학습하는 가중치와 기울기도 fp16으로 둡니다.",
+        supported=False,
+    )
+    full_bf16: bool = opt(
+        False,
+        "Keep the trained weights and gradients in bf16, too.",
+        "학습하는 가중치와 기울기도 bf16으로 둡니다.",
+        supported=False,
+    )
+    gradient_checkpointing: bool = opt(
+        False,
+        "Saves much memory by computing parts twice; a step takes about a third longer, the result is the same.",
+        "일부를 두 번 계산해 메모리를 크게 아낍니다. 한 스텝이 3분의 1쯤 느려지고 결과는 같습니다.",
+    )
+    cpu_offload_checkpointing: bool = opt(
+        False,
+        "Move what gradient_checkpointing keeps into main memory.",
+        "gradient_checkpointing이 간직하는 값을 주 메모리로 옮깁니다.",
+        supported=False,
+    )
+    gradient_accumulation_steps: int = opt(
+        1,
+        ("Add up this many batches before the weights change: like a batch that is as many times larger, without its memory."),
+        "가중치를 바꾸기 전에 이 수만큼 배치를 모읍니다. 메모리를 늘리지 않고 그만큼 큰 배치를 쓰는 것과 같습니다.",
+        minimum=1,
+    )
+    max_data_loader_n_workers: int = opt(
+        8,
+        "How many processes read images at most. Fewer need less main memory; 0 reads them in the training itself.",
+        "이미지를 읽는 프로세스의 최대 수입니다. 적을수록 주 메모리를 덜 씁니다. 0이면 학습하면서 직접 읽습니다.",
+        minimum=0,
+    )
+    persistent_data_loader_workers: bool = opt(
+        False,
+        "Keep these processes from one epoch to the next; saves much waiting on Windows.",
+        "이 프로세스들을 다음 에포크까지 유지합니다. Windows에서 기다리는 시간이 크게 줄어듭니다.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(DistributedOptions, LossOptions, NoiseOptions, LoopOptions):
+    """How is trained."""
