@@ -1,0 +1,119 @@
+"""Optimizers by name. A name is looked up in a table; it is never imported from what somebody typed."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+
+DEFAULT = "AdamW"
+NOT_YET = (
+    "AdaFactor",
+    "AdamWScheduleFree",
+    "DAdaptAdaGrad",
+    "DAdaptAdam",
+    "DAdaptAdamPreprint",
+    "DAdaptAdan",
+    "DAdaptAdanIP",
+    "DAdaptation",
+    "DAdaptLion",
+    "DAdaptSGD",
+    "Lion",
+    "Lion8bit",
+    "PagedAdamW",
+    "PagedAdamW32bit",
+    "PagedAdamW8bit",
+    "PagedLion8bit",
+    "Prodigy",
+    "RAdamScheduleFree",
+    "SGDNesterov",
+    "SGDNesterov8bit",
+    "SGDScheduleFree",
+)
+
+
+@dataclass(frozen=True)
+class BuiltOptimizer:
+    """`optimizer`, and what stands for it in the file's metadata, such as `torch.optim.adamw.AdamW(weight_decay=0.1)`.
+
+    `warning` is not empty when another one than the asked was taken."""
+
+    optimizer: torch.optim.Optimizer
+    description: str
+    warning: str = ""
+
+
+def _adamw() -> tuple[Callable[..., torch.optim.Optimizer], str]:
+    return torch.optim.AdamW, ""
+
+
+def _adamw8bit() -> tuple[Callable[..., torch.optim.Optimizer], str]:
+    """8-bit AdamW ("8-bit Optimizers via Block-wise Quantization", Dettmers et al. 2021), or AdamW where it cannot run."""
+    why = "there is no CUDA device"
+    if torch.cuda.is_available():
+        try:
+            return importlib.import_module("bitsandbytes").optim.AdamW8bit, ""
+        except (ImportError, AttributeError, RuntimeError, OSError) as error:
+            why = f"the package bitsandbytes cannot be used ({error})"
+    return torch.optim.AdamW, f"AdamW8bit needs CUDA and bitsandbytes; {why}. Training with AdamW, which takes more memory."
+
+
+_TABLE: dict[str, Callable[[], tuple[Callable[..., torch.optim.Optimizer], str]]] = {
+    "AdamW": _adamw,
+    "AdamW8bit": _adamw8bit,
+}
+
+
+def check_name(name: str) -> str:
+    """Return the table's spelling of `name` (case does not matter; "" is AdamW). Raises InputError for any other."""
+    known = {known.lower(): known for known in _TABLE}
+    if name.lower() in known or not name:
+        return known[(name or DEFAULT).lower()]
+    if name.lower() in {other.lower() for other in NOT_YET} or "." in name:
+        problem, advice = "is not supported yet", ""
+    else:
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        problem, advice = "is unknown", f"Did you mean {known[near[0]]}? " if near else ""
+    raise InputError(
+        f"optimizer_type {name!r} {problem}.", field="optimizer_type", advice=f"{advice}There are: {', '.join(_TABLE)}."
+    )
+
+
+def create(name: str, groups: list[dict[str, Any]], *, learning_rate: float, args: Mapping[str, object]) -> BuiltOptimizer:
+    """Build optimizer `name` for parameter groups, each with its own "lr"; `args` as parsed from --optimizer_args.
+
+    Raises InputError for an unknown name, or an argument that the optimizer does not take.
+    """
+    name = check_name(name)
+    kind, warning = _TABLE[name]()
+    taken = [key for key in inspect.signature(kind).parameters if key not in {"params", "lr", "self"}]
+    for key in args:
+        if key not in taken:
+            near = difflib.get_close_matches(key, taken, n=1)
+            raise InputError(
+                f"optimizer {name} has no argument {key!r}.",
+                field="optimizer_args",
+                advice=(f"Did you mean {near[0]!r}? " if near else "") + f"It has: {', '.join(taken)}.",
+            )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            optimizer = kind(groups, lr=learning_rate, **args)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"optimizer {name} does not accept these arguments: {error}", field="optimizer_args") from error
+    return BuiltOptimizer(optimizer, describe(kind, args), warning)
+
+
+def describe(kind: Callable[..., Any], args: Mapping[str, object]) -> str:
+    """Return the class's full name and the given arguments, as kohya-ss's `ss_optimizer` has them."""
+    given = ",".join(f"{key}={value}" for key, value in args.items())
+    module = "torch.optim.adamw" if kind is torch.optim.AdamW else "bitsandbytes.optim"
+    return f"{module}.{kind.__name__}" + (f"({given})" if given else "")

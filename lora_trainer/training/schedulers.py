@@ -1,0 +1,231 @@
+"""Learning-rate schedules: each is a function step -> factor, a pure function of the number of optimizer steps made.
+
+Because of that, stopping and going on elsewhere needs nothing but the step number. Names, defaults and values are those of
+kohya-ss's options (which are those of the transformers library).
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from ..errors import InputError
+
+Factor = Callable[[int], float]
+LAST_RATE = 1e-7  # where the polynomial schedule ends
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSettings:
+    """The options of the schedule. Warm-up and decay are numbers of steps, or below 1 a part of all steps."""
+
+    name: str = "constant"
+    warmup: int | float = 0
+    decay: int | float = 0
+    num_cycles: int = 1
+    power: float = 1.0
+    timescale: int | None = None
+    min_lr_ratio: float | None = None
+    args: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Span:
+    """What every schedule is told: steps in all, steps of warm-up and (for one) of decay, and the base rate."""
+
+    total: int
+    warmup: int
+    decay: int
+    rate: float
+
+    @property
+    def main(self) -> int:
+        """Steps after the warm-up, at least 1."""
+        return max(1, self.total - self.warmup)
+
+
+def factor(settings: ScheduleSettings, *, total_steps: int, rate: float) -> Factor:
+    """Return the function from the number of steps made (0 before the first) to the factor of the rate `rate`.
+
+    Raises InputError for an unknown name, for an argument that the schedule has not, and for a warm-up without effect.
+    """
+    make = _schedule(settings.name)
+    span = _Span(
+        total=total_steps, warmup=_steps(settings.warmup, total_steps), decay=_steps(settings.decay, total_steps), rate=rate
+    )
+    if settings.name == "constant" and span.warmup:
+        raise InputError(
+            "lr_scheduler 'constant' has no warm-up.",
+            field="lr_warmup_steps",
+            advice="Use lr_scheduler constant_with_warmup, or lr_warmup_steps 0.",
+        )
+    given = {
+        "num_cycles": settings.num_cycles,
+        "power": settings.power,
+        "timescale": settings.timescale,
+        "min_lr_ratio": settings.min_lr_ratio,
+    }
+    _, names, cycles_option = _SCHEDULES[settings.name]
+    arguments = {name: given[name] for name in names if name in given and (name != "num_cycles" or cycles_option)}
+    for name, value in settings.args.items():
+        if name not in names or not isinstance(value, (int, float)):
+            found = f"{name}={value!r} is not a number" if name in names else f"there is no {name!r}"
+            raise InputError(
+                f"{found} among the arguments of lr_scheduler {settings.name!r}, which has: {', '.join(names) or 'none'}.",
+                field="lr_scheduler_args",
+            )
+    return make(span, **{**arguments, **settings.args})
+
+
+def create(
+    optimizer: torch.optim.Optimizer, settings: ScheduleSettings, *, total_steps: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """Return the scheduler for `optimizer`: one factor for all of its groups, each with its own base rate.
+
+    Schedules that end at a rate (polynomial, min_lr) take it from the optimizer's own rate. Raises as `factor` does.
+    """
+    rate = optimizer.defaults["lr"] or max(group["lr"] for group in optimizer.param_groups)
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor(settings, total_steps=total_steps, rate=rate))
+
+
+def parse_arguments(texts: Iterable[str], *, option: str) -> dict[str, object]:
+    """Read `name=value` texts (`weight_decay=0.01`, `betas=.9,.999`, `foreach=None`). Raises InputError, naming `option`."""
+    found: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier():
+            raise InputError(f"{text!r} is not of the form name=value.", field=option, advice="For example weight_decay=0.01.")
+        try:
+            found[name] = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            raise InputError(
+                f"the value of {text!r} is neither a number, True, False, None, a quoted text nor a list of these.",
+                field=option,
+                advice="For example betas=.9,.999.",
+            ) from None
+    return found
+
+
+def _steps(given: int | float, total: int) -> int:
+    return int(given * total) if isinstance(given, float) and given < 1 else int(given)
+
+
+def _schedule(name: str) -> Callable[..., Factor]:
+    if name in _SCHEDULES:
+        return _SCHEDULES[name][0]
+    near = difflib.get_close_matches(name.lower(), _SCHEDULES, n=1)
+    suffix = " is not supported yet" if name.startswith(("adafactor", "reduce_lr_on_plateau", "piecewise")) else " is unknown"
+    raise InputError(
+        f"lr_scheduler {name!r}{suffix}.",
+        field="lr_scheduler",
+        advice=(f"Did you mean {near[0]!r}? " if near else "") + f"There are: {', '.join(_SCHEDULES)}.",
+    )
+
+
+# --- one function per schedule ---
+
+
+def _warmed(span: _Span, then: Factor) -> Factor:
+    """Rise from 0 in a straight line during the warm-up, then follow `then`."""
+    return lambda step: step / max(1, span.warmup) if step < span.warmup else then(step)
+
+
+def _constant(span: _Span) -> Factor:
+    return lambda step: 1.0
+
+
+def _constant_with_warmup(span: _Span) -> Factor:
+    return _warmed(span, lambda step: 1.0)
+
+
+def _linear(span: _Span) -> Factor:
+    return _warmed(span, lambda step: max(0.0, (span.total - step) / span.main))
+
+
+def _cosine(span: _Span, num_cycles: float = 0.5) -> Factor:
+    """SGDR without restarts (Loshchilov and Hutter 2016); half a wave unless `num_cycles` says otherwise."""
+    return _warmed(span, lambda step: max(0.0, _wave(num_cycles * 2.0 * (step - span.warmup) / span.main)))
+
+
+def _cosine_with_restarts(span: _Span, num_cycles: int = 1) -> Factor:
+    """SGDR (Loshchilov and Hutter 2016) with cycles of equal length."""
+
+    def then(step: int) -> float:
+        progress = (step - span.warmup) / span.main
+        return 0.0 if progress >= 1.0 else max(0.0, _wave((num_cycles * progress) % 1.0))
+
+    return _warmed(span, then)
+
+
+def _cosine_with_min_lr(
+    span: _Span, num_cycles: float = 0.5, min_lr_ratio: float | None = None, min_lr: float | None = None
+) -> Factor:
+    """The cosine between the base rate and `min_lr_ratio` of it (or the rate `min_lr`)."""
+    ratio = min_lr_ratio if min_lr is None else min_lr / (span.rate or 1.0)
+    if ratio is None:
+        raise InputError(
+            "lr_scheduler 'cosine_with_min_lr' needs the rate it ends at.",
+            field="lr_scheduler_min_lr_ratio",
+            advice="Set lr_scheduler_min_lr_ratio, for example 0.1.",
+        )
+    wave = _cosine(span, num_cycles)
+    return _warmed(span, lambda step: max(0.0, wave(step) * (1.0 - ratio) + ratio))
+
+
+def _polynomial(span: _Span, power: float = 1.0, lr_end: float = LAST_RATE) -> Factor:
+    """A power of what is left of the way; ends at the rate `lr_end` (a lower rate than that stays as it is)."""
+    if span.rate <= lr_end:
+        return _constant_with_warmup(span)
+
+    def then(step: int) -> float:
+        if step > span.total:
+            return lr_end / span.rate
+        rest = 1.0 - (step - span.warmup) / (span.total - span.warmup)
+        return ((span.rate - lr_end) * rest**power + lr_end) / span.rate
+
+    return _warmed(span, then)
+
+
+def _inverse_sqrt(span: _Span, timescale: int | None = None) -> Factor:
+    """("Scaling Vision Transformers", Zhai et al. 2021.) The timescale is the warm-up, or 10,000 without one."""
+    scale = timescale or span.warmup or 10_000
+    return _warmed(span, lambda step: 1.0 / math.sqrt((step + scale - span.warmup) / scale))
+
+
+def _warmup_stable_decay(span: _Span, num_cycles: float = 0.5, min_lr_ratio: float | None = None) -> Factor:
+    """("MiniCPM", Hu et al. 2024.) Constant between the warm-up and a cosine decay over the last `decay` steps."""
+    least = min_lr_ratio or 0.0
+    decay_begins = span.total - span.decay
+
+    def then(step: int) -> float:
+        if step < decay_begins:
+            return 1.0
+        if step >= span.total:
+            return least
+        return max(0.0, _wave(num_cycles * 2.0 * (step - decay_begins) / max(1, span.decay)) * (1.0 - least) + least)
+
+    return _warmed(span, then)
+
+
+def _wave(half_turns: float) -> float:
+    return 0.5 * (1.0 + math.cos(math.pi * half_turns))
+
+
+# name -> (function, names of its arguments, whether --lr_scheduler_num_cycles is one of them)
+_SCHEDULES: dict[str, tuple[Callable[..., Factor], tuple[str, ...], bool]] = {
+    "constant": (_constant, (), False),
+    "constant_with_warmup": (_constant_with_warmup, (), False),
+    "linear": (_linear, (), False),
+    "cosine": (_cosine, ("num_cycles",), False),
+    "cosine_with_restarts": (_cosine_with_restarts, ("num_cycles",), True),
+    "polynomial": (_polynomial, ("power", "lr_end"), False),
+    "inverse_sqrt": (_inverse_sqrt, ("timescale",), False),
+    "cosine_with_min_lr": (_cosine_with_min_lr, ("num_cycles", "min_lr_ratio", "min_lr"), False),
+    "warmup_stable_decay": (_warmup_stable_decay, ("num_cycles", "min_lr_ratio"), False),
+}

@@ -1,0 +1,113 @@
+"""Learning rates at each step, compared with the reference's; what is refused and how."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lora_trainer.errors import InputError
+from lora_trainer.training.schedulers import ScheduleSettings, create, factor, parse_arguments
+
+CASES = json.loads((Path(__file__).parents[1] / "golden" / "lr_schedules.json").read_text())["cases"]
+
+
+def settings_of(argv: list[str]) -> tuple[float, ScheduleSettings]:
+    """Read a recorded command line."""
+    given: dict[str, list[str]] = {}
+    for word in argv:
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            given[name] = [value] if equals else []
+        else:
+            given[list(given)[-1]].append(word)
+
+    def number(name: str) -> int | float:
+        text = given.get(name, ["0"])[0]
+        return float(text) if "." in text else int(text)
+
+    settings = ScheduleSettings(
+        name=given.get("--lr_scheduler", ["constant"])[0],
+        warmup=number("--lr_warmup_steps"),
+        decay=number("--lr_decay_steps"),
+        num_cycles=int(given.get("--lr_scheduler_num_cycles", ["1"])[0]),
+        power=float(given.get("--lr_scheduler_power", ["1"])[0]),
+        timescale=int(given["--lr_scheduler_timescale"][0]) if "--lr_scheduler_timescale" in given else None,
+        min_lr_ratio=float(given["--lr_scheduler_min_lr_ratio"][0]) if "--lr_scheduler_min_lr_ratio" in given else None,
+        args=parse_arguments(given.get("--lr_scheduler_args", []), option="lr_scheduler_args"),
+    )
+    return float(given["--learning_rate"][0]), settings
+
+
+def is_ours(case: dict) -> bool:
+    """Adafactor and classes of torch by name are not offered; 1.0 as warm-up is refused where options are read."""
+    argv = case["argv"]
+    return "Adafactor" not in argv and "--lr_scheduler_type" not in argv and "1.0" not in argv
+
+
+RATES = [case for case in CASES if "lr_group_1" in case and is_ours(case)]
+ERRORS = [case for case in CASES if "error" in case and is_ours(case)]
+
+
+def test_most_recorded_cases_are_read():
+    assert len(RATES) == 29 and len(ERRORS) == 6
+
+
+@pytest.mark.parametrize("case", RATES, ids=lambda case: " ".join(case["argv"][5:]))
+def test_rates_of_a_hundred_steps(case):
+    rate, settings = settings_of(case["argv"])
+    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.SGD([{"params": [p], "lr": r} for p, r in zip(parameters, (rate, rate / 2), strict=True)], lr=rate)
+    scheduler = create(optimizer, settings, total_steps=100)
+    found = []
+    for _ in range(100):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert found == pytest.approx(case["lr_group_1"], rel=1e-9, abs=1e-18)
+        assert optimizer.param_groups[1]["lr"] == pytest.approx(optimizer.param_groups[0]["lr"] / 2, rel=1e-12, abs=1e-20)
+
+
+@pytest.mark.parametrize("case", ERRORS, ids=lambda case: " ".join(case["argv"][5:]))
+def test_what_the_reference_refuses_is_refused_with_the_option_named(case):
+    rate, settings = settings_of(case["argv"])
+    with pytest.raises(InputError) as error:
+        factor(settings, total_steps=100, rate=rate)
+    assert error.value.field.startswith("lr_") and error.value.advice
+
+
+def test_a_misspelt_schedule_names_the_nearest():
+    with pytest.raises(InputError, match="Did you mean 'cosine_with_restarts'"):
+        factor(ScheduleSettings(name="cosine_restarts"), total_steps=10, rate=1e-4)
+
+
+def test_an_argument_that_a_schedule_has_not_is_refused():
+    with pytest.raises(InputError, match="num_cycles"):
+        factor(ScheduleSettings(name="cosine", args={"cycles": 2}), total_steps=10, rate=1e-4)
+    with pytest.raises(InputError, match="not a number"):
+        factor(ScheduleSettings(name="cosine", args={"num_cycles": "two"}), total_steps=10, rate=1e-4)
+
+
+def test_a_rate_of_zero_stays_zero():
+    for name in ("linear", "cosine", "polynomial", "constant", "inverse_sqrt"):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.0)
+        scheduler = create(optimizer, ScheduleSettings(name=name), total_steps=5)
+        for _ in range(5):
+            assert optimizer.param_groups[0]["lr"] == 0.0
+            optimizer.step()
+            scheduler.step()
+
+
+def test_arguments_are_parsed_and_never_evaluated():
+    assert parse_arguments(["betas=.9,.999", "weight_decay = 0.1", "fused=None", "a=True"], option="optimizer_args") == {
+        "betas": (0.9, 0.999),
+        "weight_decay": 0.1,
+        "fused": None,
+        "a": True,
+    }
+    for bad in ("weight_decay", "weight_decay=abc", "=1", "a b=1", "x=__import__('os')"):
+        with pytest.raises(InputError) as error:
+            parse_arguments([bad], option="optimizer_args")
+        assert error.value.field == "optimizer_args" and bad in str(error.value)
