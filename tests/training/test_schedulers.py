@@ -67,7 +67,7 @@ def test_rates_of_a_hundred_steps(case):
         optimizer.step()
         scheduler.step()
     assert found == pytest.approx(case["lr_group_1"], rel=1e-9, abs=1e-18)
-        assert optimizer.param_groups[1]["lr"] == pytest.approx(optimizer.param_groups[0]["lr"] / 2, rel=1e-12, abs=1e-20)
+    assert optimizer.param_groups[1]["lr"] == pytest.approx(optimizer.param_groups[0]["lr"] / 2, rel=1e-12, abs=1e-20)
 
 
 @pytest.mark.parametrize("case", ERRORS, ids=lambda case: " ".join(case["argv"][5:]))
