@@ -79,6 +79,13 @@ def is_alive(pid: int, mark: str) -> bool:
     return start_mark(pid) == mark
 
 
+def end_leftovers(pid: int, group: int) -> None:
+    """Force what the ended process `pid` left behind in its own group to end (data loaders of a killed worker)."""
+    if os.name == "posix" and group == pid > 1 and start_mark(pid) is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+
+
 def end_group(pid: int, group: int, mark: str, *, hard: bool) -> None:
     """Ask (SIGTERM) or force (SIGKILL, `hard`) the process and what it started to end; nothing when it has gone.
 

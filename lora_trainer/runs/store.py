@@ -161,6 +161,11 @@ class Store:
         with self._writing():
             self._db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
+    def must_write(self) -> None:
+        """Raises StoreError when another host writes this store."""
+        with self._writing():
+            pass
+
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _one(self, statement: str, *values: Any) -> sqlite3.Row | None:

@@ -98,13 +98,23 @@ def spawn(words: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path 
 
 def start(folder: RunFolder, host: WorkerHost) -> WorkerProcess:
     """Start the worker of a run and note it in the run's folder."""
-    folder.control.unlink(missing_ok=True)
     worker = spawn(command(host, "worker", str(folder.path)), log=folder.log, env=environment(host))
     folder.note_worker(worker)
     return worker
 
 
-def exit_code(pid: int) -> int | None:
-    """How a child of this host ended; None when it still runs or was another host's child."""
-    child = _children.get(pid)
-    return None if child is None else child.poll()
+def is_alive(worker: WorkerProcess) -> bool:
+    """Whether the worker still runs; a child of ours that ended is reaped."""
+    child = _children.get(worker.pid)
+    if child is not None:
+        child.poll()
+    return worker.is_alive()
+
+
+def how_it_ended(worker: WorkerProcess | None) -> str:
+    """ " (killed by signal 9)" or " (exit code 3)"; "" when it was another host's child, so that nobody knows."""
+    child = _children.get(worker.pid) if worker else None
+    code = child.poll() if child else None
+    if code is None:
+        return ""
+    return f" (killed by signal {-code})" if code < 0 else f" (exit code {code})"

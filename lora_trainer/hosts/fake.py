@@ -1,0 +1,69 @@
+"""A host for tests: folders below one directory, every call recorded, and a worker's interpreter of one's choice."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import HostError
+from .base import Access, Checkpoint, HostPaths, HostProblem
+
+
+class FakeHost:
+    """`calls` lists what was asked, in order, as (name, *arguments). Set the other attributes to steer it."""
+
+    name = "fake"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.calls: list[tuple[Any, ...]] = []
+        self.refuse_to_lend = ""
+        self.password = ""
+        self.missing: list[HostProblem] = []
+        self.python = sys.executable
+        self.python_path: list[Path] = []
+        self.host_names: frozenset[str] | None = frozenset({"localhost", "127.0.0.1", "::1"})
+
+    def interpreter(self) -> str:
+        return self.python
+
+    def worker_environment(self) -> Mapping[str, str]:
+        return {"PYTHONPATH": os.pathsep.join(str(path) for path in self.python_path)}
+
+    def lend_gpu(self) -> None:
+        self.calls.append(("lend_gpu",))
+        if self.refuse_to_lend:
+            raise HostError(self.refuse_to_lend)
+
+    def reclaim_gpu(self) -> None:
+        self.calls.append(("reclaim_gpu",))
+
+    def lora_changed(self, path: Path) -> None:
+        self.calls.append(("lora_changed", path))
+
+    def paths(self) -> HostPaths:
+        return HostPaths(
+            user_dir=self.folder / "user",
+            lora_dir=self.folder / "loras",
+            checkpoint_dirs=(self.folder / "models",),
+            vae_dir=self.folder / "vae",
+        )
+
+    def checkpoints(self) -> list[Checkpoint]:
+        found = sorted((self.folder / "models").glob("*.safetensors"))
+        return [Checkpoint(title=path.stem, path=path, is_current=index == 0) for index, path in enumerate(found)]
+
+    def vaes(self) -> list[Checkpoint]:
+        return [Checkpoint(title=path.stem, path=path) for path in sorted((self.folder / "vae").glob("*.safetensors"))]
+
+    def problems(self) -> list[HostProblem]:
+        return self.missing
+
+    def access(self) -> Access:
+        return Access(host_names=self.host_names)
+
+    def authorize(self, request: Any) -> bool:
+        return not self.password or request.headers.get("x-password") == self.password

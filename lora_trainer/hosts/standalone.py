@@ -1,0 +1,125 @@
+"""Our own host: a program without the Web UI. The card belongs to the workers; nothing is cached in this process."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..paths import ROOT_DIR
+from .base import Access, Checkpoint, HostPaths, HostProblem
+
+MODEL_SUFFIXES = {".safetensors", ".ckpt"}
+WORKER_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "toml")
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(kw_only=True)
+class StandaloneHost:
+    """`data_dir` holds models/, vae/, loras/, runs and uploads. `auth` is "user:password" or empty.
+
+    `listens_to` is the address the page is served on: only a loopback one checks the Host header against known names.
+    """
+
+    data_dir: Path = ROOT_DIR / "user"
+    checkpoint_dir: Path | None = None
+    lora_dir: Path | None = None
+    auth: str = ""
+    listens_to: str = "127.0.0.1"
+    names: frozenset[str] = frozenset()
+    worker_packages: Path = ROOT_DIR / "worker-packages"
+    name: str = field(default="standalone", init=False)
+
+    def paths(self) -> HostPaths:
+        data = self.data_dir.absolute()
+        extra = (self.checkpoint_dir.absolute(),) if self.checkpoint_dir else ()
+        return HostPaths(
+            user_dir=data,
+            lora_dir=(self.lora_dir or data / "loras").absolute(),
+            checkpoint_dirs=(*extra, data / "models"),
+            vae_dir=data / "vae",
+        )
+
+    def checkpoints(self) -> list[Checkpoint]:
+        return _models(self.paths().checkpoint_dirs)
+
+    def vaes(self) -> list[Checkpoint]:
+        folder = self.paths().vae_dir
+        return _models([folder]) if folder else []
+
+    def problems(self) -> list[HostProblem]:
+        """Worker packages that cannot be found, by name alone: nothing is imported."""
+        if self.worker_packages.is_dir():
+            installed = {path.name for path in self.worker_packages.iterdir()}
+        else:
+            installed = set()
+        missing = [name for name in WORKER_PACKAGES if name not in installed and find_spec(name) is None]
+        if not missing:
+            return []
+        return [
+            HostProblem(
+                message=f"Training needs packages that are not installed: {', '.join(missing)}.",
+                advice="Start with `python launch.py`: it installs them.",
+            )
+        ]
+
+    def interpreter(self) -> str:
+        return sys.executable
+
+    def worker_environment(self) -> Mapping[str, str]:
+        packages = self.worker_packages
+        return {"PYTHONPATH": str(packages)} if packages.is_dir() else {}
+
+    def lend_gpu(self) -> None:
+        """Nothing of this process is on the card."""
+
+    def reclaim_gpu(self) -> None:
+        """Nothing to take back."""
+
+    def lora_changed(self, path: Path) -> None:
+        """Generations read LoRA files anew each time."""
+
+    def access(self) -> Access:
+        if self.listens_to in LOOPBACK:
+            return Access(host_names=LOOPBACK | self.names)
+        return Access(host_names=None)
+
+    def authorize(self, request: Any) -> bool:
+        return not self.auth or basic_auth_is(request.headers.get("authorization", ""), self.auth)
+
+
+def basic_auth_is(header: str, expected: str) -> bool:
+    """Whether an Authorization header holds the `user:password` expected, compared in constant time."""
+    kind, _, encoded = header.partition(" ")
+    if kind.lower() != "basic":
+        return False
+    try:
+        given = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return hmac.compare_digest(given, expected.encode("utf-8"))
+
+
+def _models(folders: Iterable[Path]) -> list[Checkpoint]:
+    """Model files below the folders: titles are paths inside the folder, hidden folders and half-written files left out."""
+    found: dict[Path, Checkpoint] = {}
+    for folder in folders:
+        for directory, subfolders, names in os.walk(folder, followlinks=True):
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            here = Path(directory)
+            if (here / "model_index.json").is_file():  # a model in diffusers' form is one folder
+                subfolders.clear()
+                found.setdefault(here, Checkpoint(title=here.relative_to(folder).as_posix(), path=here))
+                continue
+            for name in names:
+                path = here / name
+                if path.suffix.lower() in MODEL_SUFFIXES and not name.startswith("."):
+                    found.setdefault(path, Checkpoint(title=path.relative_to(folder).as_posix(), path=path))
+    return sorted(found.values(), key=lambda checkpoint: checkpoint.title.casefold())

@@ -1,0 +1,126 @@
+"""The Web UI as a host (1.10.1 and its forks): its folders, checkpoints, card and LoRA list."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...errors import HostError
+from ...installing import worker_packages
+from ...paths import ROOT_DIR
+from ..base import Access, Checkpoint, HostPaths, HostProblem
+from . import access, gpu, hotload, settings
+
+
+class WebuiHost:
+    """Implements hosts.base.Host. One for the process; it outlives "Reload UI"."""
+
+    name = "webui"
+
+    def __init__(self) -> None:
+        self.describe_training: Callable[[], str] = lambda: "a LoRA"
+
+    def paths(self) -> HostPaths:
+        """The host's folders; a subfolder of the LoRA folder when the settings name one."""
+        from modules import paths, shared
+
+        lora_dir = Path(shared.cmd_opts.lora_dir) / settings.subfolder()
+        checkpoint_dirs = [Path(paths.models_path) / "Stable-diffusion"]
+        if shared.cmd_opts.ckpt_dir:
+            checkpoint_dirs.append(Path(shared.cmd_opts.ckpt_dir))
+        return HostPaths(
+            user_dir=settings.user_dir(Path(paths.data_path).absolute() / "lora-trainer"),
+            lora_dir=lora_dir.absolute(),
+            checkpoint_dirs=tuple(folder.absolute() for folder in checkpoint_dirs),
+            vae_dir=(Path(paths.models_path) / "VAE").absolute(),
+        )
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The host's list, with the checkpoint that it generates with marked."""
+        from modules import sd_models, shared
+
+        current = sd_models.get_closet_checkpoint_match(str(shared.opts.data.get("sd_model_checkpoint") or ""))
+        infos = list(sd_models.checkpoints_list.values())
+        current = current or (infos[0] if infos else None)
+        found = [
+            Checkpoint(title=info.name, path=Path(info.filename).absolute(), is_current=info is current or info == current)
+            for info in infos
+        ]
+        return sorted(found, key=lambda checkpoint: checkpoint.title.lower())
+
+    def vaes(self) -> list[Checkpoint]:
+        """The host's VAE files."""
+        from modules import sd_vae
+
+        found = [Checkpoint(title=name, path=Path(path).absolute()) for name, path in sd_vae.vae_dict.items()]
+        return sorted(found, key=lambda vae: vae.title.lower())
+
+    def problems(self) -> list[HostProblem]:
+        """Missing worker packages, and how to get them."""
+        if worker_packages.is_complete("worker"):
+            return []
+        command = f'"{sys.executable}" "{ROOT_DIR / "install.py"}"'
+        return [
+            HostProblem(
+                message="The packages that training needs are not installed (the installation failed or was offline).",
+                advice=f"Connect to the internet and restart the Web UI, or run this once: {command} - then reload this page.",
+            )
+        ]
+
+    def access(self) -> Access:
+        """Any name when the Web UI was opened to a network, else this machine's own names."""
+        from modules import shared
+
+        options = shared.cmd_opts
+        is_open = any(getattr(options, flag, None) for flag in ("listen", "share", "ngrok", "server_name"))
+        return Access(host_names=None) if is_open else Access()
+
+    def authorize(self, request: Any) -> bool:
+        """See access.py."""
+        return access.allowed(request)
+
+    def page_key(self) -> str:
+        """See access.py."""
+        return access.page_key()
+
+    def interpreter(self) -> str:
+        """The host's own Python: its torch is known to work on this card."""
+        return sys.executable
+
+    def worker_environment(self) -> Mapping[str, str]:
+        """The worker's packages come first on its path; it sees the card that the host was told to use."""
+        from modules import shared
+
+        folders = [worker_packages.folder(group) for group in worker_packages.GROUPS]
+        variables = {"PYTHONPATH": os.pathsep.join(str(folder) for folder in folders)}
+        if getattr(shared.cmd_opts, "device_id", None) is not None:
+            variables["CUDA_VISIBLE_DEVICES"] = str(shared.cmd_opts.device_id)
+        return variables
+
+    def lend_gpu(self) -> None:
+        """Drop the model and refuse generations, unless the settings say that both share the card."""
+        if settings.free_card():
+            gpu.lend(self._refusal)
+
+    def reclaim_gpu(self) -> None:
+        """Accept generations again."""
+        gpu.reclaim()
+
+    def lora_changed(self, path: Path) -> None:
+        """Forget what the host has cached of the file."""
+        try:
+            hotload.forget(path)
+        except Exception as error:  # whatever a fork's own code raises
+            raise HostError(
+                f"The Web UI did not take the LoRA {path.name} anew: {error}.",
+                advice="Generate once without it, or restart the Web UI; the file itself is whole.",
+            ) from error
+
+    def _refusal(self) -> str:
+        return (
+            f"LoRA Trainer is training {self.describe_training()} on this card. Generating works again when it has finished; "
+            "to generate now, stop it in the LoRA Trainer tab (nothing that was learnt is lost)."
+        )

@@ -1,0 +1,120 @@
+"""Make the running Web UI use a LoRA file that was just written, overwritten or deleted.
+
+The host keeps the weights of a LoRA in the layers (keyed by name and multiplier, not by content), its text conditioning
+(keyed by the prompt's text), its list of files and, in some versions, the parsed file (keyed by its name). All four forget here.
+What a version does not have is passed over: attributes are asked for, never names of forks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ...log import logger
+
+# A tuple of networks that no prompt can ask for: the next forward restores the layer's own weights and applies anew.
+_NEVER_WANTED = (("lora-trainer: applied weights are out of date", 0.0, 0.0, None),)
+_CONDITIONING_CACHES = ("cached_c", "cached_uc", "cached_hr_c", "cached_hr_uc")
+
+
+def lora_extension() -> ModuleType | None:
+    """The built-in Lora extension's module, or None when it is disabled."""
+    module = sys.modules.get("networks")
+    return module if hasattr(module, "list_available_networks") else None
+
+
+def forget(path: Path) -> None:
+    """Forget everything that is cached of the LoRA file `path` and list the files again.
+
+    Takes the host's queue lock, so it waits for a running generation. Never call it from the event loop, nor with the lock held.
+    """
+    from modules import call_queue
+
+    networks = lora_extension()
+    if networks is None:
+        logger.warning("The Web UI's built-in Lora extension is off: %s appears when it is on again.", path.name)
+        return
+    with call_queue.queue_lock:
+        _forget_parsed_file(networks, path)
+        _forget_hash_and_metadata(path)
+        networks.list_available_networks()
+        _forget_applied_weights()
+        _forget_conditioning()
+    _refresh_cards()
+
+
+def _forget_parsed_file(networks: ModuleType, path: Path) -> None:
+    for network in [*_values(networks, "loaded_networks"), *_values(networks, "networks_in_memory")]:
+        filename = getattr(getattr(network, "network_on_disk", None), "filename", None)
+        if filename and _same_file(Path(filename), path):
+            network.mtime = 0  # emptying the list instead would lose the embeddings bundled in the file
+    cached = getattr(getattr(networks, "load_lora_state_dict", None), "cache_clear", None)
+    if cached:
+        cached()
+
+
+def _forget_hash_and_metadata(path: Path) -> None:
+    """The host keeps both by name and trusts only a newer time: of an older file it would show the old hash."""
+    from modules import hashes
+
+    cache = getattr(hashes, "cache", None)
+    for section in ("hashes-addnet", "safetensors-metadata") if cache else ():
+        cache(section).pop(f"lora/{path.stem}", None)
+
+
+def _forget_applied_weights() -> None:
+    from modules import sd_models
+
+    model = getattr(getattr(sd_models, "model_data", None), "sd_model", None)  # shared.sd_model would load one
+    if model is None:
+        return
+    for layer in getattr(model, "network_layer_mapping", {}).values():
+        if getattr(layer, "network_current_names", ()):
+            layer.network_current_names = _NEVER_WANTED
+    if hasattr(model, "current_lora_hash"):
+        model.current_lora_hash = str(_NEVER_WANTED)
+
+
+def _forget_conditioning() -> None:
+    from modules import processing
+
+    classes = [value for value in vars(processing).values() if isinstance(value, type)]
+    for cls in classes:
+        for name in _CONDITIONING_CACHES:
+            cache = vars(cls).get(name)
+            if isinstance(cache, list):
+                cache[:] = [None] * len(cache)  # in place: every instance shares the list
+
+
+def _refresh_cards() -> None:
+    """Make the stored HTML of the Lora page new, so that a reload of the browser page shows the file."""
+    from modules import shared
+
+    demo = getattr(shared, "demo", None)
+    wanted = {f"{tab}_lora_extra_refresh_internal" for tab in ("txt2img", "img2img")}
+    ids = {number for number, block in getattr(demo, "blocks", {}).items() if getattr(block, "elem_id", None) in wanted}
+    for dependency, function in zip(getattr(demo, "dependencies", []), getattr(demo, "fns", []), strict=False):
+        call = getattr(function, "fn", None)
+        if getattr(call, "__name__", "") == "refresh" and ids & set(_targets(dependency)):
+            try:
+                call()
+            except Exception:  # the host's own code; its cards are renewed by its button as well
+                logger.exception("The Web UI's Lora page could not be refreshed; its refresh button does it.")
+
+
+def _targets(dependency: Any) -> Iterable[int]:
+    targets = dependency.get("targets", []) if isinstance(dependency, dict) else []
+    return [target[0] if isinstance(target, (list, tuple)) else target for target in targets]
+
+
+def _values(module: ModuleType, name: str) -> list[Any]:
+    held = getattr(module, name, [])
+    return list(held.values()) if isinstance(held, dict) else list(held)
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return os.path.normcase(one.resolve()) == os.path.normcase(other.resolve())

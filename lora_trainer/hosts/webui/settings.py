@@ -1,0 +1,58 @@
+"""Our section in the Web UI's settings. The host checks no type when settings come over its API: they are checked when read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SECTION = ("lora_trainer", "LoRA Trainer")
+
+FREE_CARD = "lora_trainer_free_card"
+SUBFOLDER = "lora_trainer_lora_subfolder"
+USER_DIR = "lora_trainer_user_dir"
+
+
+def add() -> None:
+    """Add the section (callback of on_ui_settings)."""
+    from modules import shared
+
+    options = {
+        FREE_CARD: shared.OptionInfo(True, "Free the card while training", section=SECTION).info(
+            "the model leaves the card and generating is answered with a message; off: both share the card, for cards with plenty of memory"
+        ),
+        SUBFOLDER: shared.OptionInfo(
+            "", "Put finished LoRA files into this subfolder of the LoRA folder", section=SECTION
+        ).info("empty: the LoRA folder itself"),
+        USER_DIR: shared.OptionInfo("", "Folder for runs, uploads and samples", section=SECTION)
+        .info("empty: lora-trainer in the Web UI's data folder")
+        .needs_restart(),
+    }
+    for key, option in options.items():
+        shared.opts.add_option(key, option)
+
+
+def free_card() -> bool:
+    """Whether the host's model leaves the card while a worker trains."""
+    return _read(FREE_CARD, True) is not False
+
+
+def subfolder() -> str:
+    """The subfolder of the LoRA folder for finished files; "" when none is set or when it would leave the folder."""
+    value = _read(SUBFOLDER, "")
+    if not isinstance(value, str) or not value.strip():
+        return ""
+    path = Path(value.strip())
+    return "" if path.is_absolute() or ".." in path.parts else str(path)
+
+
+def user_dir(default: Path) -> Path:
+    """The folder of runs and uploads; `--lora-trainer-dir` wins over the setting, the setting over `default`."""
+    from modules import shared
+
+    chosen = getattr(shared.cmd_opts, "lora_trainer_dir", None) or _read(USER_DIR, "")
+    return Path(chosen).expanduser().absolute() if isinstance(chosen, str) and chosen.strip() else default
+
+
+def _read(key: str, default: object) -> object:
+    from modules import shared
+
+    return shared.opts.data.get(key, default)

@@ -1,0 +1,180 @@
+"""What a run's events come to: step, loss (raw and smoothed), time left, samples, files. A fold over `events.jsonl`."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .events import Event, read_events
+
+_SMOOTHING = 0.98  # weight of the past per step: the smoothed loss looks back over about 50 steps
+_CURVE_POINTS = 600
+_KEPT_WARNINGS = 50
+
+
+@dataclass
+class Curve:
+    """At most 600 points for a run of any length: each point is the mean of `stride` steps, doubled when it grows full."""
+
+    stride: int = 1
+    steps: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    smoothed: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    _pending: list[float] = field(default_factory=list)
+
+    def add(self, step: int, loss: float, smoothed: float, lr: float) -> None:
+        self._pending.append(loss)
+        if len(self._pending) < self.stride:
+            return
+        self.steps.append(step)
+        self.loss.append(sum(self._pending) / len(self._pending))
+        self.smoothed.append(smoothed)
+        self.lr.append(lr)
+        self._pending.clear()
+        if len(self.steps) >= _CURVE_POINTS:
+            self._halve()
+
+    def _halve(self) -> None:
+        even = len(self.steps) // 2 * 2
+        self.loss = [(self.loss[i] + self.loss[i + 1]) / 2 for i in range(0, even, 2)]
+        self.steps, self.smoothed, self.lr = self.steps[1:even:2], self.smoothed[1:even:2], self.lr[1:even:2]
+        self.stride *= 2
+
+    def as_dict(self) -> dict[str, list[Any]]:
+        return {"steps": list(self.steps), "loss": list(self.loss), "smoothed": list(self.smoothed), "lr": list(self.lr)}
+
+
+@dataclass
+class Progress:
+    """The state of a run as told by its worker. Unknown values are None; times in seconds, memory in bytes."""
+
+    device: str = ""
+    step: int | None = None
+    total_steps: int | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    steps_per_epoch: int | None = None
+    phase: dict[str, Any] | None = None
+    loss: float | None = None
+    smoothed_loss: float | None = None
+    lrs: dict[str, float] = field(default_factory=dict)
+    seconds_per_step: float | None = None
+    samples_per_second: float | None = None
+    peak_memory: int | None = None
+    last_time: float | None = None
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    failed: Event | None = None
+    finished: Event | None = None
+    curve: Curve = field(default_factory=Curve)
+    _weight: float = 0.0
+    _first_step: tuple[int, float] | None = None
+
+    @property
+    def lr(self) -> float | None:
+        return next(iter(self.lrs.values()), None)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the pace of the last steps; None before the first step, when the total is unknown, and at the end."""
+        if self.finished or self.failed or self.step is None or not self.total_steps or self.seconds_per_step is None:
+            return None
+        return max(0.0, (self.total_steps - self.step) * self.seconds_per_step)
+
+    def fold(self, event: Event) -> None:
+        self.last_time = _number(event.get("time")) or self.last_time
+        kind = event["type"]
+        if kind == "step":
+            self._fold_step(event)
+        elif kind == "phase":
+            self.phase = {"name": str(event.get("name", "")), "done": event.get("done"), "total": event.get("total")}
+        elif kind == "started":
+            self.device = str(event.get("device") or "")
+            for name in ("total_steps", "epochs", "steps_per_epoch"):
+                setattr(self, name, event.get(name))
+        elif kind == "saved":
+            self.files = [file for file in self.files if file.get("path") != event.get("path")] + [event]
+        elif kind == "sample":
+            self.samples.append(event)
+        elif kind == "warning":
+            self.warnings = [*self.warnings, str(event.get("message", ""))][-_KEPT_WARNINGS:]
+        elif kind == "failed":
+            self.failed, self.phase = event, None
+        elif kind == "finished":
+            self.finished, self.phase = event, None
+
+    def _fold_step(self, event: Event) -> None:
+        self.phase = None
+        self.step = event.get("step")
+        self.epoch = event.get("epoch", self.epoch)
+        self.lrs = _rates(event.get("lr")) or self.lrs
+        self.samples_per_second = _number(event.get("samples_per_second"))
+        self.seconds_per_step = self._pace(event)
+        memory = _number(event.get("peak_memory"))
+        self.peak_memory = int(memory) if memory is not None else self.peak_memory
+        self.loss = _number(event.get("loss"))
+        if self.loss is None or self.step is None:
+            return  # not a number: said by the failure that follows
+        kept = _SMOOTHING * self._weight
+        self.smoothed_loss = (kept * (self.smoothed_loss or 0.0) + (1 - _SMOOTHING) * self.loss) / (kept + 1 - _SMOOTHING)
+        self._weight = kept + 1 - _SMOOTHING
+        self.curve.add(self.step, self.loss, self.smoothed_loss, self.lr or 0.0)
+
+    def _pace(self, event: Event) -> float | None:
+        """Seconds per step as told, else by the clock since the first step."""
+        told = _number(event.get("seconds_per_step"))
+        if told is not None or self.step is None or self.last_time is None:
+            return told
+        self._first_step = self._first_step or (self.step, self.last_time)
+        steps = self.step - self._first_step[0]
+        return (self.last_time - self._first_step[1]) / steps if steps > 0 else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _rates(lr: Any) -> dict[str, float]:
+    """Learning rates by name; the event may hold one number, a list or a mapping."""
+    if isinstance(lr, Mapping):
+        return {str(name): float(value) for name, value in lr.items() if _number(value) is not None}
+    if isinstance(lr, list):
+        return {str(index): float(value) for index, value in enumerate(lr) if _number(value) is not None}
+    return {} if _number(lr) is None else {"lr": float(lr)}
+
+
+class ProgressBook:
+    """Progress of many runs, each read on from where the last look ended. Thread-safe; the least used are forgotten."""
+
+    def __init__(self, kept: int = 32) -> None:
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._pages: OrderedDict[Path, tuple[Progress, int]] = OrderedDict()
+
+    def look(self, events: Path) -> tuple[Progress, int]:
+        """The progress by now, and the offset in the file that it stands for."""
+        with self._lock:
+            progress, offset = self._pages.pop(events, (Progress(), 0))
+            while True:
+                new, end = read_events(events, offset)
+                if end < offset:  # replaced by a shorter file
+                    progress = Progress()
+                for event in new:
+                    progress.fold(event)
+                if end == offset:
+                    break
+                offset = end
+            self._pages[events] = (progress, offset)
+            while len(self._pages) > self._kept:
+                self._pages.popitem(last=False)
+            return progress, offset
+
+    def forget(self, events: Path) -> None:
+        with self._lock:
+            self._pages.pop(events, None)

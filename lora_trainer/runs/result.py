@@ -1,0 +1,80 @@
+"""A finished run's file becomes a LoRA of the host: copied whole into its folder, with the card the Web UI shows.
+
+Beside `name.safetensors`: `name.json` (activation text, preferred weight, description) and `name.png` (the last sample).
+Never a `name.txt`: the Web UI would show it as a description.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import SaveError
+from ..log import logger
+from ..paths import write_atomic, write_text_atomic
+
+SUFFIX = ".safetensors"
+
+
+def free_name(name: str, folder: Path, taken: set[str] | None = None) -> str:
+    """`name`, or `name-2`, `name-3`, ... : the first that no LoRA in `folder` has and that is not in `taken`."""
+    used = {taken_name.casefold() for taken_name in taken or ()}
+    candidate, number = name, 1
+    while candidate.casefold() in used or any(
+        (folder / f"{candidate}{suffix}").exists() for suffix in (SUFFIX, ".pt", ".ckpt")
+    ):
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate
+
+
+def publish(source: Path, target: Path, *, overwrite: bool, card: Mapping[str, Any], preview: Path | None) -> Path:
+    """Copy `source` to `target` atomically, with card and preview; returns where it went.
+
+    Another LoRA of that name is kept unless `overwrite`: then ours gets the next free number. Raises SaveError (disk full,
+    source gone); nothing that was there before is lost.
+    """
+    if not source.is_file():
+        raise SaveError(f"{source} is gone, so it could not be put into {target.parent}.", advice="Train it again.")
+    if target.exists() and not overwrite and not filecmp.cmp(source, target, shallow=False):
+        target = target.with_name(free_name(target.stem, target.parent) + SUFFIX)
+    before = target.stat().st_mtime if target.exists() else 0.0
+    with source.open("rb") as file:
+        write_atomic(target, lambda out: shutil.copyfileobj(file, out, 1 << 20))
+    after = target.stat().st_mtime
+    if after <= before:  # the Web UI keeps hash and metadata of an older file with a newer time
+        os.utime(target, (after, before + 1.0))
+    try:
+        _write_card(target.with_suffix(".json"), card)
+        if preview is not None and preview.suffix.lower() == ".png" and preview.is_file():
+            data = preview.read_bytes()
+            write_atomic(target.with_suffix(".png"), lambda out: out.write(data))
+    except (SaveError, OSError) as error:
+        logger.warning("the card of %s could not be written: %s", target.name, error)
+    return target
+
+
+def _write_card(path: Path, card: Mapping[str, Any]) -> None:
+    """What the user wrote into an older card (notes, negative text, weight, description) stays."""
+    try:
+        old = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        old = {}
+    old = old if isinstance(old, dict) else {}
+    kept = {key: old[key] for key in ("description", "preferred weight") if old.get(key)}
+    write_text_atomic(path, json.dumps({**old, **card, **kept}, ensure_ascii=False, indent=4) + "\n")
+
+
+def card_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The Web UI's card for a run, from its request: words that call the subject up, weight to begin with, kind of model."""
+    return {
+        "description": str(request.get("description") or "Made with LoRA Trainer."),
+        "sd version": str(request.get("sd_version") or "SD1"),
+        "activation text": str(request.get("activation") or ""),
+        "preferred weight": float(request.get("preferred_weight") or 0.8),
+    }

@@ -1,0 +1,316 @@
+"""Queue -> card -> worker -> result. One thread in the host that looks twice a second; all that lasts is in store and folders.
+
+A host that starts finds the store as the last one left it: a worker that lives is watched on (adopted), one that has ended
+is concluded, a run that was about to start is queued again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import InputError, LoraTrainerError, StoreError
+from ..log import logger
+from . import control, process, result, worker
+from .folder import RunFolder, WorkerProcess
+from .progress import Progress, ProgressBook
+from .store import ENDED, FAILED, FINISHED, QUEUED, RUNNING, STOPPED, STOPPING, Run, Store
+
+_SOFT_TO_HARD_SECONDS = 15.0
+
+
+def _nothing() -> None:
+    pass
+
+
+class Supervisor:
+    """Runs the queue of `store`, whose runs have their folders in `runs_dir`.
+
+    `before_start` is called before a worker starts (it takes the generation server off the card). `stop_grace` is how
+    long a worker has to stop by itself, in seconds. Every method may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        host: worker.WorkerHost,
+        runs_dir: Path,
+        *,
+        before_start: Callable[[], None] = _nothing,
+        stop_grace: float = 120.0,
+        poll: float = 0.5,
+    ) -> None:
+        self.store = store
+        self.host = host
+        self.runs_dir = runs_dir
+        self.before_start = before_start
+        self._stop_grace = stop_grace
+        self._poll = poll
+        self._book = ProgressBook()
+        self._submitting = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lent_to: str | None = None  # the run that this host has given the card to
+        self._was_writer = False
+        self._asked_softly: float | None = None
+
+    # -- the thread ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to look. Harmless when it looks already."""
+        if self._thread is None or not self._thread.is_alive():
+            self._closing.clear()
+            self._thread = threading.Thread(target=self._loop, name="lora-trainer supervisor", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop looking and let another host take the store; a worker at work goes on."""
+        self._closing.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10.0)
+        self.store.release()
+
+    def _loop(self) -> None:
+        last_trouble = ""
+        while not self._closing.is_set():
+            try:
+                self.tick()
+                last_trouble = ""
+            except Exception as error:
+                if str(error) != last_trouble:  # once, not twice a second
+                    logger.exception("the supervisor could not go on; it tries again")
+                last_trouble = str(error)
+            self._wake.wait(self._poll)
+            self._wake.clear()
+
+    def tick(self) -> None:
+        """One look: take over the store when it is free, then watch the active run or start the next one."""
+        if not self.store.claim():
+            self._was_writer = False
+            return
+        if not self._was_writer:
+            self._was_writer = True
+            self.recover()
+        run = self.store.active()
+        if run is not None:
+            self._watch(run)
+        else:
+            queue = self.store.queue()
+            if queue:
+                self._start(queue[0])
+
+    # -- what the page asks ---------------------------------------------------------------------------------------
+
+    def folder(self, run_id: str) -> RunFolder:
+        return RunFolder(self.runs_dir / run_id)
+
+    def progress(self, run_id: str) -> tuple[Progress, int]:
+        """What the run's worker told by now, and the offset in its events that this stands for."""
+        return self._book.look(self.folder(run_id).events)
+
+    def submit(self, run_id: str, name: str, make_folder: Callable[[Path], object]) -> Run:
+        """Queue a run: `make_folder(path)` fills its folder first. Raises StoreError when another host writes the store."""
+        self.store.must_write()
+        with self._submitting:
+            make_folder(self.folder(run_id).path)
+            run = self.store.add(run_id, name)
+        self._wake.set()
+        return run
+
+    def stop(self, run_id: str, *, force: bool = False) -> Run:
+        """Stop at the next step boundary; a waiting run at once; with `force` the process is ended now."""
+        now = time.time()
+        if self.store.change(run_id, only_from=(QUEUED,), state=STOPPED, ended=now, message="Stopped before it began."):
+            return self._get(run_id)
+        run = self._get(run_id)
+        if run.is_active:
+            since = now - self._stop_grace if force else run.stop_asked or now
+            self.store.change(run_id, only_from=(RUNNING, STOPPING), state=STOPPING, stop_asked=since)
+            control.ask(self.folder(run_id).control, stop=True)
+            self._wake.set()
+        return self._get(run_id)
+
+    def ask(self, run_id: str, *, save: bool = False, sample: bool = False) -> Run:
+        """Save, or draw samples, at the next step boundary. Raises InputError when the run is not training."""
+        self.store.must_write()
+        run = self._get(run_id)
+        if run.state != RUNNING:
+            raise InputError(f"{run.name} is not training now ({run.state}).")
+        control.ask(self.folder(run_id).control, save=save, sample=sample)
+        return run
+
+    def delete(self, run_id: str) -> None:
+        """Delete an ended run's folder and row; the LoRA in the host's folder stays. Raises InputError while it is active."""
+        self.store.must_write()
+        run = self._get(run_id)
+        if run.state not in ENDED:
+            raise InputError(f"{run.name} is {run.state}.", advice="Stop it first.")
+        self.folder(run_id).remove()
+        self._book.forget(self.folder(run_id).events)
+        self.store.remove(run_id)
+
+    def use(self, run_id: str, name: str, *, overwrite: bool = False) -> Path:
+        """Put one saved file of the run into the LoRA folder under its own name; returns where it went."""
+        run, folder = self._get(run_id), self.folder(run_id)
+        source = folder.file(name)
+        if source is None or source.suffix != result.SUFFIX:
+            raise InputError(f"{run.name} has no saved file {name!r}.", field="file")
+        request = folder.request()
+        if not request.get("target"):
+            raise StoreError(f"{folder.path / 'request.json'} is damaged.", advice="Copy the file by hand.")
+        target = Path(str(request["target"])).with_name(name)
+        path = _publish(folder, source, target, self.progress(run_id)[0], overwrite=overwrite)
+        self._tell_changed(path)
+        return path
+
+    def recover(self) -> None:
+        """List runs whose folders are there but whose rows are not (the store was lost): nothing trained is forgotten."""
+        with self._submitting:
+            for path in sorted(self.runs_dir.glob("*/request.json")):
+                run_id = path.parent.name
+                if self.store.get(run_id) is not None:
+                    continue
+                folder = RunFolder(path.parent)
+                request = folder.request()
+                created = float(request.get("created") or path.stat().st_mtime)
+                self.store.add(run_id, str(request.get("name") or run_id))
+                # "running" lets the next look conclude it from its events, or watch it when its worker lives
+                state = RUNNING if folder.events.exists() or folder.worker() else STOPPED
+                message = "" if state == RUNNING else "Found in the runs folder; it had not begun."
+                self.store.change(run_id, state=state, created=created, started=created, message=message)
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _get(self, run_id: str) -> Run:
+        run = self.store.get(run_id)
+        if run is None:
+            raise InputError(f"there is no run {run_id!r}.", field="id")
+        return run
+
+    def _start(self, run: Run) -> None:
+        waiting = "Waiting for the card: a picture may still be in the making."
+        if not self.store.change(run.id, only_from=(QUEUED,), state=RUNNING, started=time.time(), message=waiting):
+            return  # stopped a moment ago
+        try:
+            self.before_start()
+            self.host.lend_gpu()
+            self._lent_to = run.id
+            if self._get(run.id).state == STOPPING:
+                self._end(run, STOPPED, "Stopped before it began.")
+                return
+            started = worker.start(self.folder(run.id), self.host)
+            self.store.change(run.id, message="")
+            logger.info("training %s began (process %d)", run.name, started.pid)
+        except LoraTrainerError as error:
+            self._end(run, FAILED, error.message, error.advice)
+        except Exception as error:
+            logger.exception("training %s could not begin", run.name)
+            self._end(run, FAILED, f"The training could not begin: {error!r}.", "See the program's log.")
+
+    def _watch(self, run: Run) -> None:
+        folder = self.folder(run.id)
+        found = folder.worker()
+        if found is None and not folder.events.exists():
+            logger.info("%s had not begun when the last host ended: queued again", run.name)
+            state = STOPPED if run.state == STOPPING or not folder.config.exists() else QUEUED
+            self.store.change(run.id, state=state, started=None, message="", ended=time.time() if state == STOPPED else None)
+        elif found is not None and worker.is_alive(found):
+            folder.host_heartbeat.touch()
+            self._adopt(run)
+            self._escalate(run, found)
+        else:
+            self._conclude(run, folder, found)
+
+    def _adopt(self, run: Run) -> None:
+        if self._lent_to == run.id:
+            return
+        logger.info("%s is being trained by a worker that outlived its host: watching it", run.name)
+        self._lent_to = run.id
+        try:
+            self.host.lend_gpu()
+        except LoraTrainerError as error:
+            logger.warning("the card is shared with the running training: %s", error)
+
+    def _escalate(self, run: Run, found: WorkerProcess) -> None:
+        """A worker that was asked to stop and does not, or has said its last word and stays, is ended."""
+        progress, _ = self.progress(run.id)
+        last_word = progress.finished or progress.failed
+        asked = run.stop_asked if run.state == STOPPING else None
+        since = asked if asked is not None else float(last_word.get("time", time.time())) if last_word else None
+        if since is None:
+            self._asked_softly = None
+            return
+        now = time.time()
+        if now - since < self._stop_grace:
+            return
+        if self._asked_softly is None:
+            self._asked_softly = now
+            logger.warning("%s did not end by itself: ending its process %d", run.name, found.pid)
+            self.store.change(run.id, message="It did not stop by itself: its process is being ended.")
+            process.end_group(found.pid, found.group, found.mark, hard=False)
+        elif now - self._asked_softly > _SOFT_TO_HARD_SECONDS:
+            process.end_group(found.pid, found.group, found.mark, hard=True)
+
+    def _conclude(self, run: Run, folder: RunFolder, found: WorkerProcess | None) -> None:
+        """The worker has ended: say what the run came to."""
+        self._asked_softly = None
+        if found is not None:
+            process.end_leftovers(found.pid, found.group)
+        progress, _ = self.progress(run.id)
+        self._reclaim()
+        if progress.failed is not None:
+            self._end(run, FAILED, str(progress.failed.get("message", "")), str(progress.failed.get("advice") or ""))
+        elif progress.finished is not None:
+            self._finish(run, folder, progress)
+        elif run.state == STOPPING:
+            self._end(run, STOPPED, "Its process was ended before it could save; files saved earlier are in its folder.")
+        else:
+            tail = folder.log_tail(8)
+            lines = f" Its last lines:\n{tail}" if tail else " It left no log."
+            self._end(run, FAILED, f"The worker ended unexpectedly{worker.how_it_ended(found)}.{lines}", _ADVICE_KILLED)
+
+    def _finish(self, run: Run, folder: RunFolder, progress: Progress) -> None:
+        assert progress.finished is not None
+        state = STOPPED if progress.finished.get("reason") == "stopped" else FINISHED
+        request, saved = folder.request(), progress.finished.get("path")
+        if not saved or not request.get("target"):
+            self._end(run, state)
+            return
+        source = folder.path / str(saved)  # an absolute path stays as it is
+        try:
+            overwrite = bool(request.get("overwrite"))
+            path = _publish(folder, source, Path(str(request["target"])), progress, overwrite=overwrite)
+        except LoraTrainerError as error:
+            self._end(
+                run, state, f"Trained, but not put into the LoRA folder: {error.message} The file is {source}.", error.advice
+            )
+            return
+        self._tell_changed(path)
+        self._end(run, state, result_path=path)
+
+    def _tell_changed(self, path: Path) -> None:
+        try:
+            self.host.lora_changed(path)
+        except Exception:
+            logger.exception("%s is written, but the host could not be told; it will see it after a refresh", path)
+
+    def _end(self, run: Run, state: str, message: str = "", advice: str = "", *, result_path: Path | None = None) -> None:
+        self._reclaim()
+        result_text = str(result_path or "")
+        self.store.change(run.id, state=state, ended=time.time(), message=message, advice=advice, result=result_text)
+        logger.info("training %s: %s%s", run.name, state, f" ({message.splitlines()[0]})" if message else "")
+        self._wake.set()
+
+    def _reclaim(self) -> None:
+        self._lent_to = None
+        try:
+            self.host.reclaim_gpu()
+        except Exception:
+            logger.exception("the host could not take its card back")
+
+
+_ADVICE_KILLED = "If the system ran out of memory, lower the batch size or the resolution, turn gradient checkpointing on, or close other programs."
