@@ -1,7 +1,7 @@
 """Who may use our routes. The host guards no extension's route, so its two logins are asked here.
 
 A request may pass when the host has no login at all, when it has the cookie of the page's login (--gradio-auth), the name
-and password of the API (--api-auth), or the page's own key: the page is behind the page's login, so who has the key has seen it.
+and password of the API (--api-auth), or the page's own key: the page is behind its login, so who has the key has seen it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Make the running Web UI use a LoRA file that was just written, overwritten or deleted.
 
 The host keeps the weights of a LoRA in the layers (keyed by name and multiplier, not by content), its text conditioning
-(keyed by the prompt's text), its list of files and, in some versions, the parsed file (keyed by its name). All four forget here.
-What a version does not have is passed over: attributes are asked for, never names of forks.
+(keyed by the prompt's text), its list of files and, in some versions, the parsed file (keyed by its name). All four forget
+here. What a version does not have is passed over: attributes are asked for, never names of forks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def lora_extension() -> ModuleType | None:
 def forget(path: Path) -> None:
     """Forget everything that is cached of the LoRA file `path` and list the files again.
 
-    Takes the host's queue lock, so it waits for a running generation. Never call it from the event loop, nor with the lock held.
+    Takes the host's queue lock, so it waits for a running generation. Never call it from the event loop, nor with the
+    lock held.
     """
     from modules import call_queue
 

@@ -17,7 +17,7 @@ def add() -> None:
 
     options = {
         FREE_CARD: shared.OptionInfo(True, "Free the card while training", section=SECTION).info(
-            "the model leaves the card and generating is answered with a message; off: both share the card, for cards with plenty of memory"
+            "the model leaves the card and generating is answered with a message; off: both share it (for large cards)"
         ),
         SUBFOLDER: shared.OptionInfo(
             "", "Put finished LoRA files into this subfolder of the LoRA folder", section=SECTION

@@ -1,0 +1,58 @@
+"""Our routes ask for the host's logins themselves: nothing is inherited from the host."""
+
+from __future__ import annotations
+
+import base64
+from types import SimpleNamespace
+
+import pytest
+
+from lora_trainer.hosts.webui import access
+
+from . import webui_stub
+
+
+def request(*, login=None, cookies=None, basic=None):
+    headers = {"authorization": "Basic " + base64.b64encode(basic.encode()).decode()} if basic else {}
+    app = SimpleNamespace(auth=login, tokens={"session": "u"} if login else {})
+    return SimpleNamespace(app=app, cookies=cookies or {}, headers=headers)
+
+
+PAGE = {access.PAGE_KEY_COOKIE: access.page_key()}
+TABLE = [
+    # --gradio-auth, --api-auth, request -> allowed
+    (None, None, {}, True),
+    ({"u": "p"}, None, {}, False),
+    ({"u": "p"}, None, {"cookies": {"access-token": "session"}}, True),
+    ({"u": "p"}, None, {"cookies": {"access-token-unsecure": "session"}}, True),
+    ({"u": "p"}, None, {"cookies": {"access-token-abc": "session"}}, True),
+    ({"u": "p"}, None, {"cookies": {"access-token": "other"}}, False),
+    ({"u": "p"}, None, {"cookies": {"other": "session"}}, False),
+    ({"u": "p"}, None, {"basic": "u:p"}, False),
+    ({"u": "p"}, None, {"cookies": PAGE}, True),
+    (None, "a:b", {}, False),
+    (None, "a:b", {"cookies": {"access-token": "session"}}, False),
+    (None, "a:b", {"basic": "a:b"}, True),
+    (None, "a:b,c:d", {"basic": "c:d"}, True),
+    (None, "a:b", {"basic": "a:c"}, False),
+    (None, "a:b", {"basic": "a:"}, False),
+    (None, "a:b", {"cookies": PAGE}, True),
+    (None, "a:b", {"cookies": {access.PAGE_KEY_COOKIE: "guess"}}, False),
+    ({"u": "p"}, "a:b", {"cookies": {"access-token": "session"}}, True),
+    ({"u": "p"}, "a:b", {"basic": "a:b"}, True),
+    ({"u": "p"}, "a:b", {}, False),
+]
+
+
+@pytest.mark.parametrize(("login", "api_auth", "given", "expected"), TABLE)
+def test_who_may_use_our_routes(monkeypatch, tmp_path, login, api_auth, given, expected):
+    webui_stub.install(monkeypatch, tmp_path, api_auth=api_auth)
+    assert access.allowed(request(login=login, **given)) is expected
+
+
+@pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Basic /w==", "Bearer YTpi", ""])
+def test_broken_credentials_are_refused_without_an_error(monkeypatch, tmp_path, header):
+    webui_stub.install(monkeypatch, tmp_path, api_auth="a:b")
+    asked = request()
+    asked.headers["authorization"] = header
+    assert access.allowed(asked) is False

@@ -1,0 +1,62 @@
+"""The card is handed over whole, and generations are answered while it is away."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from lora_trainer.errors import HostError
+from lora_trainer.hosts.webui import gpu
+
+from . import webui_stub
+
+
+@pytest.fixture
+def webui(monkeypatch, tmp_path):
+    yield webui_stub.install(monkeypatch, tmp_path)
+    gpu.reclaim()
+
+
+def test_lending_drops_the_model_wholly_and_lets_the_lock_go(webui):
+    gpu.lend(lambda: "training")
+    assert webui.model.device == "meta"
+    assert webui.data.sd_model is None and webui.data.loaded_sd_models == []
+    assert webui.lock.taken == 1 and not webui.lock.held
+    assert "gc" in webui.log
+
+
+def test_generating_meanwhile_is_answered_everywhere_the_function_was_imported(webui):
+    gpu.lend(lambda: "LoRA Trainer is training frog")
+    for where in (webui.processing, webui.img2img):
+        with pytest.raises(RuntimeError, match="training frog"):
+            where.process_images(object())
+
+
+def test_the_card_comes_back_also_when_asked_twice(webui):
+    original = webui.processing.process_images
+    gpu.lend(lambda: "training")
+    gpu.lend(lambda: "training again")
+    gpu.reclaim()
+    gpu.reclaim()
+    assert webui.processing.process_images is original and webui.img2img.process_images is original
+    assert webui.processing.process_images(None) == "picture"
+
+
+def test_a_failed_hand_over_leaves_generating_as_it_was(webui, monkeypatch):
+    def fail(model):
+        raise RuntimeError("CUDA error")
+
+    monkeypatch.setattr(webui.sd_models, "send_model_to_trash", fail)
+    with pytest.raises(HostError, match="CUDA error"):
+        gpu.lend(lambda: "training")
+    assert webui.processing.process_images(None) == "picture"
+    assert not webui.lock.held
+
+
+def test_a_host_with_a_memory_manager_of_its_own_is_asked_to_unload(webui, monkeypatch):
+    unloaded = []
+    manager = webui_stub.module("backend.memory_management", unload_all_models=lambda: unloaded.append(True))
+    monkeypatch.setitem(sys.modules, "backend.memory_management", manager)
+    gpu.lend(lambda: "training")
+    assert unloaded and webui.data.sd_model is webui.model

@@ -1,0 +1,91 @@
+"""What the Web UI caches of a LoRA file is forgotten, in every version by what it has."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from lora_trainer.hosts.webui import hotload
+
+from . import webui_stub
+
+
+@pytest.fixture
+def webui(monkeypatch, tmp_path):
+    return webui_stub.install(monkeypatch, tmp_path)
+
+
+def network(path):
+    return SimpleNamespace(network_on_disk=SimpleNamespace(filename=str(path)), mtime=5)
+
+
+def test_only_the_written_file_is_read_again(webui, tmp_path):
+    frog, other = network(tmp_path / "frog.safetensors"), network(tmp_path / "other.safetensors")
+    in_memory = network(tmp_path / "sub" / ".." / "frog.safetensors")
+    webui.networks.loaded_networks += [frog, other]
+    webui.networks.networks_in_memory["frog"] = in_memory
+    hotload.forget(tmp_path / "frog.safetensors")
+    assert (frog.mtime, in_memory.mtime, other.mtime) == (0, 0, 5)
+    assert webui.networks.loaded_networks == [frog, other], "bundled embeddings are unregistered by walking this list"
+    assert webui.log == ["listed"] and webui.lock.taken == 1
+
+
+def test_layers_with_a_lora_are_applied_anew_and_others_are_left_alone(webui, tmp_path):
+    applied = SimpleNamespace(network_current_names=(("frog", 1.0, 1.0, None),), network_weights_backup="backup")
+    plain = SimpleNamespace(network_current_names=())
+    webui.model.network_layer_mapping = {"a": applied, "b": plain}
+    hotload.forget(tmp_path / "frog.safetensors")
+    assert applied.network_current_names and applied.network_current_names[0][0] != "frog"
+    assert applied.network_weights_backup == "backup", "dropping the backup would bake the LoRA in"
+    assert plain.network_current_names == ()
+
+
+def test_conditioning_caches_are_emptied_in_place_and_keep_their_length(webui, tmp_path):
+    base, txt2img = webui.processing.StableDiffusionProcessing, webui.processing.StableDiffusionProcessingTxt2Img
+    base.cached_c = [1, 2, 3]
+    caches = [base.cached_c, base.cached_uc, txt2img.cached_hr_c, txt2img.cached_hr_uc]
+    hotload.forget(tmp_path / "frog.safetensors")
+    assert caches == [[None] * 3, [None] * 2, [None] * 2, [None] * 2]
+
+
+def test_the_old_hash_is_forgotten_also_when_the_file_is_older(webui, tmp_path):
+    for cache in webui.caches.values():
+        cache.update({"lora/frog": {"mtime": 9e9}, "lora/other": {"mtime": 1}})
+    hotload.forget(tmp_path / "frog.safetensors")
+    assert all(set(cache) == {"lora/other"} for cache in webui.caches.values())
+
+
+def test_a_fork_with_a_file_cache_and_one_hash_for_the_model(webui, tmp_path):
+    cleared = []
+    webui.networks.load_lora_state_dict = SimpleNamespace(cache_clear=lambda: cleared.append(True))
+    webui.model.current_lora_hash = "[['frog', 1.0]]"
+    del webui.model.network_layer_mapping
+    hotload.forget(tmp_path / "frog.safetensors")
+    assert cleared and "frog" not in webui.model.current_lora_hash
+
+
+def test_the_lora_page_is_drawn_anew(webui, tmp_path):
+    calls = []
+
+    def refresh():
+        calls.append("lora")
+
+    def refresh_other():
+        calls.append("other")
+
+    refresh_other.__name__ = "refresh"
+    webui.shared.demo = SimpleNamespace(
+        blocks={7: SimpleNamespace(elem_id="txt2img_lora_extra_refresh_internal"), 8: SimpleNamespace(elem_id="txt2img_other")},
+        dependencies=[{"targets": [(7, "click")]}, {"targets": [(8, "click")]}],
+        fns=[SimpleNamespace(fn=refresh), SimpleNamespace(fn=refresh_other)],
+    )
+    hotload.forget(tmp_path / "frog.safetensors")
+    assert calls == ["lora"]
+
+
+def test_a_host_without_its_lora_extension_is_left_alone(webui, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "networks")
+    hotload.forget(tmp_path / "frog.safetensors")
+    assert webui.lock.taken == 0

@@ -1,0 +1,156 @@
+"""The plan of docs/architecture.md, kept: who may import whom, how large a file may be, what a light import may bring."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "lora_trainer"
+FILES = sorted(PACKAGE.rglob("*.py"))
+CODE = [
+    *FILES,
+    *sorted(ROOT.glob("*.py")),
+    *sorted((ROOT / "scripts").glob("*.py")),
+    *sorted((ROOT / "benchmarks").glob("*.py")),
+]
+
+FLOOR_0 = {"errors", "paths", "log", "randomness", "modelfile", "__init__"}
+FILE_HALF = {"networks.files", "networks.metadata"}  # the half of networks that the host may use
+
+# room -> rooms it may import besides itself and floor 0. Longer names win.
+ALLOWED: dict[str, set[str]] = {
+    "installing": set(),
+    "options": set(),
+    "runs": {"options", "installing", "data.plan"} | FILE_HALF,
+    "data.plan": {"options"},
+    "data": {"options"},
+    "networks.files": set(),
+    "networks.metadata": {"options"},
+    "networks": {"options"},
+    "models": {"options"},
+    "hosts": {"options", "runs", "api", "ui", "data.plan", "installing"} | FILE_HALF,
+    "api": {"options", "runs", "data.plan", "hosts", "ui", "installing"} | FILE_HALF,
+    "ui": {"options", "runs", "data.plan", "hosts"},
+    "sampling": {"options", "models", "networks", "runs"},
+    "training": {"options", "models", "networks", "data", "sampling", "runs"},
+    "commands": {"options"},
+    "__main__": {"commands"},
+}
+HOST_SIDE = ("options", "runs", "data.plan", "hosts", "api", "ui", "installing", "networks.files", "networks.metadata")
+HEAVY = {"torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "xformers"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def room_of(module: str, rooms=ALLOWED) -> str:
+    fitting = [room for room in rooms if module == room or module.startswith(room + ".")]
+    return max(fitting, key=len, default=module.split(".")[0])
+
+
+def imports_of(path: Path) -> list[tuple[str, bool, int]]:
+    """(module, whether it is imported when the file is, line) of every import; own modules begin with "lora_trainer."."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    lazy: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or typing_only:
+            lazy.update(ast.walk(node))
+    package = ["lora_trainer", *path.relative_to(PACKAGE).parent.parts] if path.is_relative_to(PACKAGE) else []
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node not in lazy, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            names = [f"{stem}.{alias.name}" for alias in node.names] if stem.startswith("lora_trainer") else [stem]
+            found += [(name, node not in lazy, node.lineno) for name in names]
+    return found
+
+
+def own(module: str) -> str | None:
+    """The part behind "lora_trainer.", cut to an existing module; None for other packages."""
+    if module != "lora_trainer" and not module.startswith("lora_trainer."):
+        return None
+    parts = module.split(".")[1:]
+    while parts and not (PACKAGE.joinpath(*parts).is_dir() or PACKAGE.joinpath(*parts).with_suffix(".py").is_file()):
+        parts.pop()
+    return ".".join(parts)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_imports_go_down_only(path):
+    module = module_name(path)
+    if module in FLOOR_0:
+        allowed: set[str] = set()
+        room = module
+    else:
+        room = room_of(module)
+        assert room in ALLOWED, f"{module} is in a room that the table does not know"
+        allowed = ALLOWED[room]
+    for name, _, line in imports_of(path):
+        target = own(name)
+        if not target or target in FLOOR_0 or target == room or target.startswith(room + "."):
+            continue
+        assert room_of(target) in allowed or target in allowed, f"{path.relative_to(ROOT)}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_only_the_rooms_meant_for_it_import_a_package(path):
+    module = module_name(path)
+    for name, at_import, line in imports_of(path):
+        top = name.split(".")[0]
+        where = f"{path.relative_to(ROOT)}:{line} imports {name}"
+        if top == "accelerate":
+            assert module == "training.distributed", where
+        if top in {"modules", "networks", "extra_networks"}:
+            assert module.startswith("hosts.webui"), where
+        if top in HEAVY and at_import:
+            assert room_of(module) not in HOST_SIDE and module not in FLOOR_0, where
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_stay_small(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400, "a file this long is two files"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            limit = 120 if (path.name, node.name) == ("train.py", "train") else 60
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= limit, f"{node.name} has {length} lines"
+
+
+def test_most_files_are_short():
+    lengths = sorted(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES)
+    assert lengths[len(lengths) // 2] <= 160
+
+
+LIGHT = ["lora_trainer.options.cli", "lora_trainer.runs.supervisor", "lora_trainer.data.plan", "lora_trainer.networks.files",
+         "lora_trainer.hosts.standalone", "lora_trainer.api.routes", "lora_trainer.ui.page", "lora_trainer.commands"]  # fmt: skip
+
+
+def test_the_host_side_brings_no_heavy_package():
+    code = (
+        "import sys, importlib\n"
+        f"[importlib.import_module(name) for name in {LIGHT!r}]\n"
+        f"print(sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.stdout.strip().splitlines()[-1:] == ["[]"], done.stdout + done.stderr
+
+
+def test_the_code_is_clean():
+    """ruff's rules and format, and strict types on the lower floors (configuration in pyproject.toml)."""
+    for words in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
+        done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, " ".join(words) + "\n" + done.stdout + done.stderr
