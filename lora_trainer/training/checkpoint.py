@@ -1,0 +1,59 @@
+"""When files are saved, what they are called and which older ones go: the names and rules of kohya-ss. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_LAST, DEFAULT_EPOCH, DEFAULT_STEP = "last", "epoch", "at"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavePlan:
+    """The options of saving. Every count is None when there is no such saving (or nothing is removed)."""
+
+    folder: Path
+    name: str | None = None
+    every_steps: int | None = None
+    every_epochs: int | None = None
+    last_steps: int | None = None
+    last_epochs: int | None = None
+    extension: str = ".safetensors"
+
+    @property
+    def last(self) -> Path:
+        """The file at the end: NAME.safetensors."""
+        return self._file(self.name or DEFAULT_LAST)
+
+    def at_step(self, step: int) -> Path:
+        """NAME-step00000250.safetensors"""
+        return self._file(f"{self.name or DEFAULT_STEP}-step{step:08d}")
+
+    def at_epoch(self, epoch: int) -> Path:
+        """NAME-000003.safetensors; `epoch` counts from 1."""
+        return self._file(f"{self.name or DEFAULT_EPOCH}-{epoch:06d}")
+
+    def saves_step(self, step: int) -> bool:
+        return bool(self.every_steps) and step % self.every_steps == 0
+
+    def saves_epoch(self, epoch: int, epochs: int) -> bool:
+        """Whether the end of `epoch` (from 1) is saved; the last one is not, for the final file holds the same."""
+        return bool(self.every_epochs) and epoch % self.every_epochs == 0 and epoch < epochs
+
+    def outdated_by_step(self, step: int) -> Path | None:
+        """The file that goes when `step` has been saved: the newest one older than the last `last_steps` steps."""
+        if not self.every_steps or not self.last_steps:
+            return None
+        oldest = step - self.last_steps - 1
+        oldest -= oldest % self.every_steps
+        return self.at_step(oldest) if oldest > 0 else None
+
+    def outdated_by_epoch(self, epoch: int) -> Path | None:
+        """The file that goes when `epoch` has been saved."""
+        if not self.every_epochs or not self.last_epochs:
+            return None
+        oldest = epoch - self.every_epochs * self.last_epochs
+        return self.at_epoch(oldest) if oldest > 0 else None
+
+    def _file(self, stem: str) -> Path:
+        return self.folder / f"{stem}{self.extension}"

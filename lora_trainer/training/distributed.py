@@ -1,0 +1,82 @@
+"""Several processes, on one machine or more. The only importer of accelerate.
+
+`accelerate launch` (or torchrun) starts the processes; accelerate finds the device and joins them. There is no wrapper
+around the model: the trained weights of a LoRA are few, so their gradients are added up over all processes in one piece
+before each optimizer step. A process may then have no sample at all in a batch, accumulation needs no special case, and
+each process holds exactly the weights that one process with the whole batch would have.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+import torch
+
+_WORLD_SIZE = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+
+
+class Processes:
+    """The processes that train together; `rank` is this one's number and `device` its device. Alone: 0 of 1."""
+
+    def __init__(self, device: torch.device | str | None = None) -> None:
+        """Join the processes that the launcher started. `device` overrides the choice (for tests)."""
+        self.rank, self.world_size, self.local_rank = 0, 1, 0
+        chosen = _own_device()
+        if any(int(os.environ.get(name) or 1) > 1 for name in _WORLD_SIZE):
+            from accelerate import PartialState
+
+            state = PartialState()
+            self.rank, self.world_size, self.local_rank = state.process_index, state.num_processes, state.local_process_index
+            chosen = state.device
+        self.device = torch.device(device) if device is not None else chosen
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the one process that writes."""
+        return self.rank == 0
+
+    def add_up(self, values: Sequence[float]) -> list[float]:
+        """Return the sums of `values` over all processes."""
+        if self.world_size == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64, device="cpu" if self.device.type == "cpu" else self.device)
+        torch.distributed.all_reduce(total)
+        return total.tolist()
+
+    def add_up_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Replace each gradient by the sum over all processes; a missing gradient counts as zero."""
+        if self.world_size == 1:
+            return
+        parameters = list(parameters)
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        flat = torch.cat([parameter.grad.flatten() for parameter in parameters])
+        torch.distributed.all_reduce(flat)
+        for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+            parameter.grad.copy_(part.view_as(parameter))
+
+    def same_start(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give every process the main process's values, in place."""
+        if self.world_size > 1:
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor.detach(), src=0)
+
+    def wait(self) -> None:
+        """Wait until every process has come here."""
+        if self.world_size > 1:
+            torch.distributed.barrier()
+
+    def leave(self) -> None:
+        """Part from the others, so that none of them waits for this process at its end."""
+        if self.world_size > 1 and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _own_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")

@@ -1,0 +1,64 @@
+"""What went wrong while training, said so that the user can mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ..errors import NotFiniteError, OutOfMemoryError
+from ..options import TrainOptions
+
+_FULL = ("out of memory", "not enough memory", "cannot allocate memory", "can't allocate memory", "defaultcpuallocator")
+
+
+@contextmanager
+def memory_explained(options: TrainOptions, device: torch.device) -> Iterator[None]:
+    """Turn torch's own out-of-memory errors into OutOfMemoryError with what to lower."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        place = "graphics card's memory" if device.type == "cuda" else "main memory"
+        raise OutOfMemoryError(f"The {place} is full.", advice=what_to_lower(options, device)) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or any(words in str(error).lower() for words in _FULL)
+
+
+def what_to_lower(options: TrainOptions, device: torch.device) -> str:
+    """Name what is left to lower, the most helpful with the least harm first."""
+    training, advice = options.training, []
+    if not training.gradient_checkpointing:
+        advice.append("switch gradient_checkpointing on")
+    if device.type == "cuda" and training.mixed_precision == "no":
+        advice.append("set mixed_precision to fp16 or bf16")
+    if not options.dataset.cache_latents:
+        advice.append("switch cache_latents on")
+    if options.dataset.vae_batch_size > 1:
+        advice.append(f"lower vae_batch_size ({options.dataset.vae_batch_size})")
+    advice.append("lower the batch size (gradient_accumulation_steps makes up for it)")
+    advice.append("lower the resolution")
+    if options.optimizer.optimizer_type.lower() != "adamw8bit" and device.type == "cuda":
+        advice.append("use optimizer_type AdamW8bit")
+    if not options.network.network_train_unet_only:
+        advice.append("train the UNet only (network_train_unet_only)")
+    advice.append(f"lower network_dim ({options.network.network_dim})")
+    closing = " Programs that use the same card take their part, too." if device.type == "cuda" else ""
+    return f"In this order: {', '.join(advice)}.{closing}"
+
+
+def not_finite(what: str, step: int, last_saved: str, options: TrainOptions) -> NotFiniteError:
+    """Return the error for a loss or weights that are NaN or infinite at `step`."""
+    kept = f"The last good file is {last_saved}." if last_saved else "Nothing had been saved before."
+    advice = ["lower the learning rate"]
+    if options.training.mixed_precision == "fp16":
+        advice.append("set mixed_precision to bf16 (or no)")
+    if not options.optimizer.max_grad_norm:
+        advice.append("set max_grad_norm to 1")
+    if options.training.min_snr_gamma is None:
+        advice.append("set min_snr_gamma to 5")
+    return NotFiniteError(f"The {what} became NaN or infinite at step {step}. {kept}", advice=f"Try to {', or '.join(advice)}.")

@@ -1,0 +1,68 @@
+"""File names and removal of older files, compared with the reference's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lora_trainer.training.checkpoint import SavePlan
+
+RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "metadata.json").read_text())
+OPTIONS = {
+    "--output_name": "name",
+    "--save_every_n_steps": "every_steps",
+    "--save_every_n_epochs": "every_epochs",
+    "--save_last_n_steps": "last_steps",
+    "--save_last_n_epochs": "last_epochs",
+}
+
+
+def plan_of(argv: list[str]) -> SavePlan:
+    given = dict(word.split("=") for word in argv)
+    return SavePlan(
+        folder=Path("out"), **{OPTIONS[k]: v if k == "--output_name" else int(v) for k, v in given.items() if k in OPTIONS}
+    )
+
+
+@pytest.mark.parametrize("case", RECORDED["file_names"], ids=lambda case: str(case["argv"]))
+def test_file_names(case):
+    plan = plan_of(case["argv"])
+    assert plan.at_epoch(3) == Path("out", case["epoch 3"])
+    assert plan.at_step(250) == Path("out", case["step 250"])
+    assert plan.last == Path("out", case["last"])
+
+
+@pytest.mark.parametrize("case", RECORDED["removal_of_old_files"], ids=lambda case: str(case["argv"]))
+def test_which_older_file_goes(case):
+    plan = plan_of(case["argv"])
+    by_step = "after saving step -> removed step" in case
+    for saved, removed in case["after saving step -> removed step" if by_step else "after saving epoch -> removed epoch"]:
+        found = plan.outdated_by_step(saved) if by_step else plan.outdated_by_epoch(saved)
+        name = plan.at_step if by_step else plan.at_epoch
+        assert found == (name(removed) if removed else None)
+
+
+@pytest.mark.parametrize("run", ["A", "B", "C", "D"])
+def test_the_files_of_recorded_runs(run):
+    """Saving and removing as the four recorded runs did leaves just their files."""
+    recorded = RECORDED["runs"][run]
+    plan = plan_of([word for word in recorded["argv"].split() if word.startswith("--") and word.count("=") == 1])
+    epochs, per_epoch, steps = {"A": (2, 8, 10), "B": (3, 8, 24), "C": (4, 1, 4), "D": (7, 1, 7)}[run]
+    files = set()
+    for step in range(1, steps + 1):
+        if plan.saves_step(step):
+            files.add(plan.at_step(step))
+            files.discard(plan.outdated_by_step(step))
+        if step % per_epoch == 0 and plan.saves_epoch(step // per_epoch, epochs):
+            files.add(plan.at_epoch(step // per_epoch))
+            files.discard(plan.outdated_by_epoch(step // per_epoch))
+    files.add(plan.last)
+    assert sorted(file.name for file in files) == [name for name in recorded["output_dir"] if name.endswith(".safetensors")]
+
+
+def test_without_the_options_only_the_last_file_is_saved():
+    plan = SavePlan(folder=Path("out"))
+    assert not plan.saves_step(10) and not plan.saves_epoch(1, 5)
+    assert plan.outdated_by_step(10) is None and plan.outdated_by_epoch(3) is None
