@@ -1,0 +1,185 @@
+"""make_plan: from the specification of the data to what will be trained."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .buckets import Fit
+from .check import check_dataset, check_subset
+from .files import FactsCache
+from .fitting import Fitter
+from .folder import FoundImage, name_some, read_folder, shorten
+from .model import DataPlan, DatasetPlan, Finding, PlannedImage, Size, SubsetPlan
+
+if TYPE_CHECKING:
+    from ...options.dataset_config import DatasetSpec, DataSpec, SubsetSpec
+
+_FACTS = FactsCache()
+
+
+def make_plan(
+    spec: DataSpec,
+    *,
+    seed: int = 0,
+    prior_loss_weight: float = 1.0,
+    world_size: int = 1,
+    verify: bool = True,
+    facts: FactsCache = _FACTS,
+) -> DataPlan:
+    """Look at every folder of `spec` and plan the training. Never raises for bad data: see `DataPlan.findings`.
+
+    `world_size` is the number of processes that share each batch; `verify` decodes every image to its end, so that a
+    truncated one is found now. What is known of a file is remembered until it changes.
+    """
+    builder = _Builder(facts, verify)
+    builder.findings += [Finding("warning", message, str(spec.source or "")) for message in spec.skipped]
+    for dataset in spec.datasets:
+        builder.add_dataset(dataset)
+    if not any(image.repeats for image in builder.images):
+        where = str(spec.source or "")
+        if any(image.is_reg for image in builder.images):
+            builder.findings.append(
+                Finding("error", "there are regularisation images only, nothing to train.", where, "train_data_dir")
+            )
+        elif not any(finding.level == "error" for finding in builder.findings):
+            builder.findings.append(Finding("error", "there are no images to train.", where, "train_data_dir"))
+    return DataPlan(
+        datasets=tuple(builder.datasets),
+        subsets=tuple(builder.subsets),
+        images=tuple(builder.images),
+        findings=tuple(shorten(builder.findings)),
+        seed=seed,
+        prior_loss_weight=prior_loss_weight,
+        world_size=world_size,
+    )
+
+
+def balance_regularisation(repeats: list[int], needed: int) -> list[int]:
+    """How often an epoch shows each regularisation image, given its own repeats and the number of training samples.
+
+    Images are taken in order, with their repeats, until there are `needed` samples or more (what is left stays unused);
+    if all of them are fewer, each in turn is shown once more until there are exactly `needed`.
+    """
+    shown = [0] * len(repeats)
+    total = 0
+    for index, own in enumerate(repeats):
+        if total >= needed:
+            break
+        shown[index] = own
+        total += own
+    if repeats and total < needed:
+        every, extra = divmod(needed - total, len(repeats))
+        shown = [times + every + (index < extra) for index, times in enumerate(shown)]
+    return shown
+
+
+@dataclass
+class _Found:
+    """An image on its way into the plan."""
+
+    image: FoundImage
+    fit: Fit
+    subset: int
+    repeats: int
+    is_reg: bool
+
+
+@dataclass
+class _Builder:
+    facts: FactsCache
+    verify: bool
+    findings: list[Finding] = field(default_factory=list)
+    datasets: list[DatasetPlan] = field(default_factory=list)
+    subsets: list[SubsetPlan] = field(default_factory=list)
+    images: list[PlannedImage] = field(default_factory=list)
+
+    def add_dataset(self, spec: DatasetSpec) -> None:
+        self.findings += check_dataset(spec)
+        fitter = Fitter.of(spec, self.findings)
+        found: list[_Found] = []
+        for subset in self._used_subsets(spec):
+            images = read_folder(subset, self.facts, verify=self.verify, findings=self.findings)
+            if not images:
+                continue
+            for image in images:
+                fit = fitter.fit(image, subset, self.findings)
+                if fit is not None:
+                    found.append(_Found(image, fit, len(self.subsets), subset.num_repeats, subset.is_reg))
+            captions = sum(image.has_caption for image in images)
+            self.subsets.append(SubsetPlan(subset, len(self.datasets), len(images), captions))
+        self._count(spec, fitter, found)
+
+    def _used_subsets(self, spec: DatasetSpec) -> Iterable[SubsetSpec]:
+        """The subsets that count, in order; as in kohya-ss, one without repeats or named twice is left out, but we say so."""
+        seen: set[str] = set()
+        for subset in spec.subsets:
+            folder = str(subset.image_dir)
+            self.findings += check_subset(subset)
+            if subset.metadata_file or subset.conditioning_data_dir:
+                continue
+            if subset.num_repeats < 1:
+                message = f"the folder is left out, because its num_repeats is {subset.num_repeats}."
+                self.findings.append(Finding("warning", message, folder, "num_repeats"))
+                continue
+            place = os.path.normcase(Path(folder).absolute())
+            if place in seen:
+                message = "the folder is named twice in one data set; the second is left out. num_repeats shows it more often."
+                self.findings.append(Finding("warning", message, folder, "image_dir"))
+                continue
+            seen.add(place)
+            yield subset
+
+    def _count(self, spec: DatasetSpec, fitter: Fitter, found: list[_Found]) -> None:
+        train = sum(item.repeats for item in found if not item.is_reg)
+        reg = [item for item in found if item.is_reg]
+        reg_total = sum(item.repeats for item in reg)
+        for item, shown in zip(reg, balance_regularisation([item.repeats for item in reg], train), strict=True):
+            item.repeats = shown
+        unused = [Path(item.image.path).name for item in reg if not item.repeats]
+        if unused and train:
+            message = (
+                f"{len(unused)} of {len(reg)} regularisation images are not used ({name_some(unused, 3)}): an epoch takes"
+                f" as many as there are training images with their repeats ({train})."
+            )
+            where = str(Path(next(item for item in reg if not item.repeats).image.path).parent)
+            self.findings.append(Finding("info", message, where, "num_repeats"))
+        buckets: dict[Size, int] = {}
+        errors = []
+        for item in found:
+            if item.repeats:
+                buckets[item.fit.bucket] = buckets.get(item.fit.bucket, 0) + item.repeats
+                errors.append(abs(item.fit.aspect_error))
+            self.images.append(self._planned(item))
+        self.datasets.append(
+            DatasetPlan(
+                spec=spec,
+                resolution=spec.resolution,
+                train_images=train,
+                reg_images=reg_total,
+                samples=sum(buckets.values()),
+                buckets=dict(sorted(buckets.items())),
+                mean_aspect_error=sum(errors) / len(errors) if errors and spec.enable_bucket else None,
+                min_bucket_reso=fitter.limits[0] if spec.enable_bucket else None,
+                max_bucket_reso=fitter.limits[1] if spec.enable_bucket else None,
+            )
+        )
+        fitter.report([(item.image, item.fit) for item in found], self.findings)
+
+    def _planned(self, item: _Found) -> PlannedImage:
+        return PlannedImage(
+            id=len(self.images),
+            path=item.image.path,
+            size=item.image.size,
+            bucket=item.fit.bucket,
+            resized=item.fit.resized,
+            caption=item.image.caption,
+            has_caption=item.image.has_caption,
+            repeats=item.repeats,
+            is_reg=item.is_reg,
+            subset=item.subset,
+            dataset=len(self.datasets),
+        )

@@ -1,0 +1,141 @@
+"""Image files: which ones a folder has, how large they are, and whether they can be decoded."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from PIL import Image, UnidentifiedImageError
+
+from .model import Size
+
+EXTENSIONS = ("png", "jpg", "jpeg", "webp", "bmp")
+OPTIONAL_EXTENSIONS = ("avif", "jxl")  # where Pillow, or a plug-in of it that is installed, can read them
+MAX_SIDE = 16384  # pixels
+MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs
+EXIF_ORIENTATION = 0x0112
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "AVIF", "JXL")  # never EPS and the like, which would run other programs
+_THREADS = min(8, (os.cpu_count() or 1) + 1)
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known of one file: its size with the EXIF orientation applied, or the problem (then the size means nothing)."""
+
+    size: Size
+    problem: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a folder. Names only, sorted; hidden files (also macOS's `._name`) are left out everywhere."""
+
+    images: list[str]
+    others: list[str]  # files whose names look like images of a kind or spelling that is not trained
+    names: frozenset[str]  # every file, for looking captions up
+
+
+def list_folder(folder: Path) -> Listing:
+    """List a folder, not its sub-folders. Extensions count in lower or in upper case, not mixed (`.Png`), as in kohya-ss.
+
+    Raises OSError.
+    """
+    allowed = {spelling for ext in _readable_extensions() for spelling in (ext, ext.upper())}
+    look_alike = {*EXTENSIONS, *OPTIONAL_EXTENSIONS, "gif", "tif", "tiff", "heic", "jfif"}
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+    extensions = {name: name.rpartition(".")[2] for name in names if "." in name}
+    images = [name for name in names if extensions.get(name) in allowed]
+    others = [name for name in names if extensions.get(name, "").lower() in look_alike and extensions[name] not in allowed]
+    return Listing(images, others, frozenset(names))
+
+
+def _readable_extensions() -> tuple[str, ...]:
+    registered = Image.registered_extensions()
+    return EXTENSIONS + tuple(ext for ext in OPTIONAL_EXTENSIONS if f".{ext}" in registered)
+
+
+def open_image(path: str) -> Image.Image:
+    """Open an image file lazily; only formats that are trained. Raises as PIL.Image.open does."""
+    Image.init()
+    return Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8 of an opened image, read without decoding its pixels; 1 where there is none that makes sense."""
+    try:
+        # Not image.getexif(): for PNG that would decode the whole file to look for EXIF behind the pixels.
+        value = Image.Image.getexif(image).get(EXIF_ORIENTATION, 1)
+    except Exception:  # Pillow parses this user data trustingly and raises all kinds of errors; a broken block must not stop us
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+class FactsCache:
+    """Remembers facts by path, size and time of change, so that looking at the same data set again costs one stat a file."""
+
+    def __init__(self, capacity: int = 100_000) -> None:
+        self._facts: OrderedDict[tuple[str, int, int, bool], ImageFacts] = OrderedDict()
+        self._capacity = capacity
+        self._lock = Lock()
+
+    def look_at(self, paths: Iterable[str], *, verify: bool = True) -> list[ImageFacts]:
+        """Facts of many files, in order, read by several threads. With `verify` every file is decoded to its end."""
+        Image.init()  # not by several threads at once
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return list(pool.map(lambda path: self._facts_of(path, verify), paths))
+
+    def _facts_of(self, path: str, verify: bool) -> ImageFacts:
+        try:
+            stat = os.stat(path)  # noqa: PTH116 - the hot loop of large data sets
+        except OSError as error:
+            return ImageFacts((0, 0), f"cannot be read: {error.strerror or error}.")
+        key = (path, stat.st_size, stat.st_mtime_ns, verify)
+        with self._lock:
+            if key in self._facts:
+                self._facts.move_to_end(key)
+                return self._facts[key]
+        facts = read_facts(path, stat.st_size, verify=verify)
+        with self._lock:
+            self._facts[key] = facts
+            if len(self._facts) > self._capacity:
+                self._facts.popitem(last=False)
+        return facts
+
+
+def read_facts(path: str, file_size: int, *, verify: bool) -> ImageFacts:
+    """Read one file's header, and with `verify` decode it (a JPEG at an eighth of its size: as thorough, and faster)."""
+    again = "Put a whole copy of the image in its place, or take it out of the folder."
+    if file_size == 0:
+        return ImageFacts((0, 0), "is empty (0 bytes).", again)
+    try:
+        with open_image(path) as image:
+            size, turned = image.size, orientation(image) >= 5
+            if max(size) > MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
+                return _too_large(f"{size[0]}x{size[1]} pixels")
+            if verify:
+                image.draft("RGB", (max(1, size[0] // 8), max(1, size[1] // 8)))
+                image.load()
+    except Image.DecompressionBombError as error:
+        found = re.search(r"(\d+) pixels", str(error))
+        return _too_large(f"{int(found[1]):,} pixels" if found else "enormous")
+    except UnidentifiedImageError:
+        return ImageFacts((0, 0), "is not an image, or of a kind that is not supported.", again)
+    except Exception as error:  # Pillow's plug-ins raise all kinds of errors for damaged files
+        return ImageFacts((0, 0), f"is damaged or cut short: {error}.", again)
+    return ImageFacts((size[1], size[0]) if turned else size)
+
+
+def _too_large(found: str) -> ImageFacts:
+    return ImageFacts(
+        (0, 0),
+        f"is too large: {found}; at most {MAX_SIDE} pixels a side and {MAX_PIXELS:,} pixels in all are read.",
+        "Make it smaller: training shrinks it to its resolution anyway.",
+    )
