@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .data_spec import DataSpec, DatasetSpec, SubsetSpec
+from .data_spec import DatasetSpec, DataSpec, SubsetSpec
 
 __all__ = ["DataSpec", "DatasetSpec", "SubsetSpec", "parse_folder_name"]
 

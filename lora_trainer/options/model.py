@@ -76,9 +76,12 @@ class ModelOptions:
     )
     max_token_length: int | None = opt(
         None,
-        "How many tokens (pieces of words) of a caption are used: 150 or 225; nothing means 75. What is longer is cut off.",
-        "캡션에서 사용할 토큰(낱말 조각) 수입니다. 150 또는 225이며, 비우면 75입니다. 더 긴 부분은 잘립니다.",
-        choices=(150, 225),
+        (
+            "How many tokens (pieces of words) of a caption are used: 75 (also when nothing is given), 150 or 225. What "
+            "is longer is cut off."
+        ),
+        "캡션에서 사용할 토큰(낱말 조각) 수입니다. 75(비워도 같음), 150 또는 225입니다. 더 긴 부분은 잘립니다.",
+        choices=(75, 150, 225),
     )
     weighted_captions: bool = opt(
         False,

@@ -18,9 +18,9 @@ class NetworkOptions:
         None,
         "The kind of network: networks.lora for LoRA.",
         "네트워크의 종류입니다. LoRA는 networks.lora입니다.",
+        choices=("networks.lora", "networks.dylora"),
         ready=("networks.lora",),
         form=False,
-        known=("networks.lora", "networks.dylora"),
     )
     network_dim: int = opt(
         4,

@@ -45,8 +45,7 @@ class OptimizerOptions:
         "AdamW",
         "The method that changes the weights. AdamW works everywhere; AdamW8bit needs less memory and an NVIDIA card.",
         "가중치를 바꾸는 방법입니다. AdamW는 어디서나 되고, AdamW8bit는 메모리를 덜 쓰지만 NVIDIA 카드가 필요합니다.",
-        ready=("AdamW", "AdamW8bit"),
-        known=(
+        choices=(
             "AdamW",
             "AdamW8bit",
             "Lion",
@@ -68,6 +67,7 @@ class OptimizerOptions:
             "PagedAdamW32bit",
             "PagedLion8bit",
         ),
+        ready=("AdamW", "AdamW8bit"),
     )
     optimizer_args: tuple[str, ...] | None = opt(
         None,

@@ -31,8 +31,8 @@ class Option:
 
     kind        what one value is: bool, int, float, int_or_float (an int stays one: `0.1` is a share, `100` a count), str
     many        several values of that kind (a tuple)
-    choices     the only values there are; `known` are those that we know of while others mean something else, too
-    ready       of the choices or known values, those that have their effect already; empty means all
+    choices     the only values there are; texts are recognised in any case and get the spelling declared here
+    ready       of the choices, those that have their effect already; empty means all
     minimum     smallest allowed value; `above` is a bound that the value must exceed; `maximum` largest
     path        for texts that name a file or folder: file, files and folder have to exist, model may be a name on the hub,
                 output is a folder that is made when it is missing, any is left alone
@@ -50,7 +50,6 @@ class Option:
     group: Title
     section: str = ""
     choices: tuple[Any, ...] = ()
-    known: tuple[str, ...] = ()
     ready: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
@@ -78,7 +77,6 @@ def opt(
     ko: str,
     *,
     choices: Sequence[Any] = (),
-    known: Sequence[str] = (),
     ready: Sequence[str] = (),
     minimum: float | None = None,
     maximum: float | None = None,
@@ -97,7 +95,6 @@ def opt(
         "help": help,
         "ko": ko,
         "choices": tuple(choices),
-        "known": tuple(known),
         "ready": tuple(ready),
         "minimum": minimum,
         "maximum": maximum,
@@ -115,7 +112,9 @@ def opt(
 
 def options_of(declared: type, section: str = "") -> tuple[Option, ...]:
     """The options that the dataclass `declared` and its bases declare, in the order of declaration."""
-    owners = {name: base for base in reversed(declared.__mro__) for name in base.__dict__.get("__annotations__", {})}
+    owners: dict[str, Any] = {
+        name: base for base in reversed(declared.__mro__) for name in base.__dict__.get("__annotations__", {})
+    }
     hints = typing.get_type_hints(declared)
     found = []
     for field in dataclasses.fields(declared):

@@ -1,0 +1,129 @@
+"""The command line of a training, made from the declarations.
+
+argparse only takes the words apart: everything is kept as text, absent unless typed, and checked by `resolve`, so that all
+mistakes are reported together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..errors import InputError
+from . import config_file
+from .resolve import ALIASES, train_options
+from .schema import Option, Title
+from .train import OPTIONS, OPTIONS_BY_NAME, TrainOptions
+from .values import did_you_mean
+
+_DESCRIPTION = """Train a LoRA. Options may also stand in a TOML file (--config_file); what is typed here wins.
+A yes/no option is switched on by its name alone and off by --no-NAME or --NAME=false."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose complaints are InputErrors."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}.", advice=f"See {self.prog} --help.")
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34, width=118)
+
+
+def given_options(argv: Sequence[str]) -> dict[str, Any]:
+    """What was typed, by option name: texts, and lists of texts for options with several values.
+
+    Names that do not exist are kept, for `resolve` to report with the nearest known one. Raises InputError for words that
+    belong to no option and for options without their value. Exits (SystemExit) after --help.
+    """
+    typed = list(_with_known_spelling(argv))
+    namespace, rest = parser().parse_known_args(typed)
+    given: dict[str, Any] = vars(namespace)
+    for word in rest:
+        if not word.startswith("--"):
+            before = typed[typed.index(word) - 1] if typed.index(word) else ""
+            hint = " Values that contain spaces need quotation marks." if before else ""
+            raise InputError(f"the word {word!r} belongs to no option.{hint}", advice=did_you_mean(word, OPTIONS_BY_NAME))
+        name, _, value = word[2:].partition("=")
+        given[name] = value
+    return given
+
+
+def parse(argv: Sequence[str]) -> TrainOptions | None:
+    """The checked options of a `train_network` command line.
+
+    None when there is nothing to train: --output_config wrote its file. Raises InputError and InputErrors.
+    """
+    given = given_options(argv)
+    options = train_options(given)
+    if not options.saving.output_config:
+        return options
+    if options.saving.config_file is None:
+        raise InputError("output_config needs config_file: the file to write.", field="output_config")
+    target = config_file.write(Path(options.saving.config_file), options)
+    sys.stdout.write(f"The options were written to {target}.\n")
+    return None
+
+
+def parser() -> argparse.ArgumentParser:
+    """An argument parser with every option, grouped as they are declared."""
+    made = _Parser(
+        prog="python -m lora_trainer train_network",
+        description=_DESCRIPTION,
+        formatter_class=_HelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    groups: dict[Title, Any] = {}
+    for option in OPTIONS:
+        if option.group not in groups:
+            groups[option.group] = made.add_argument_group(option.group.en)
+        _add(groups[option.group], option)
+    return made
+
+
+def _add(group: Any, option: Option) -> None:
+    names = [f"--{name}" for name in (option.name, *option.aliases)]
+    settings: dict[str, Any] = {"dest": option.name, "help": _help(option), "metavar": _metavar(option)}
+    if option.kind == "bool":
+        group.add_argument(*names, nargs="?", const="true", **settings)
+        off = [f"--no-{name[2:]}" for name in names]
+        group.add_argument(*off, dest=option.name, action="store_const", const="false", help=argparse.SUPPRESS)
+    else:
+        group.add_argument(*names, nargs="*" if option.many else None, **settings)
+
+
+def _help(option: Option) -> str:
+    notes = [option.help]
+    if option.choices:
+        notes.append(f"One of: {', '.join(str(choice) for choice in option.choices)}.")
+    if option.default not in (None, False, ""):
+        notes.append(f"Default: {option.default}.")
+    if not option.supported:
+        notes.append("[no effect yet: refused]")
+    elif option.ready:
+        notes.append(f"[so far: {', '.join(option.ready)}]")
+    return " ".join(notes).replace("%", "%%")
+
+
+def _metavar(option: Option) -> str:
+    return {"bool": "true|false", "int": "N", "float": "X", "int_or_float": "N"}.get(option.kind, option.path.upper() or "TEXT")
+
+
+def _with_known_spelling(argv: Sequence[str]) -> Iterator[str]:
+    """`argv` with dashes for underscores put right (--network-dim), so that either spelling is understood."""
+    known = set(OPTIONS_BY_NAME) | set(ALIASES)
+    for word in argv:
+        name, equals, value = word[2:].partition("=")
+        plain, negative = name.replace("-", "_"), name[3:].replace("-", "_")
+        if word.startswith("--") and name not in known and plain in known:
+            yield f"--{plain}{equals}{value}"
+        elif word.startswith("--no-") and plain not in known and negative in known:
+            yield f"--no-{negative}{equals}{value}"
+        else:
+            yield word

@@ -1,0 +1,165 @@
+"""TOML and JSON files whose keys know their line (the `toml` package gives values, but not where they stand).
+
+Every way in which such a file cannot be read ends as an InputError that names file and line and says what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import toml  # type: ignore[import-untyped]
+
+from ..errors import InputError
+
+KeyPath = tuple[str | int, ...]
+
+_STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'')
+_KEY = r'(?:[\w-]+|"[^"]*"|\'[^\']*\')'
+_ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
+_HEADER = re.compile(rf"\s*(\[\[?)\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*\]")
+_SINGLE_BACKSLASH = re.compile(r'"(?:[^"\\]|\\\\)*\\[^\\"]')
+BACKSLASH_ADVICE = "In double quotes a backslash has a special meaning: write the path in single quotes, 'C:\\images\\cat'."
+
+
+@dataclass(frozen=True)
+class Located:
+    """The content of a file (`data`: nested dicts and lists) and each key's line (`lines`: by path of keys and indices)."""
+
+    path: Path
+    data: Mapping[str, Any]
+    lines: Mapping[KeyPath, int]
+    text: str
+
+    def line(self, *keys: str | int) -> int | None:
+        """The line of the value at `keys`; else the first line where a key of that name is set; else the line of its table."""
+        if keys in self.lines:
+            return self.lines[keys]
+        names = [key for key in keys if isinstance(key, str)]
+        if names:
+            given = re.compile(rf"(?:^|[\s{{,\[\"'-]){re.escape(names[-1])}[\"']?\s*[=:]")
+            for number, line in enumerate(self.text.splitlines(), 1):
+                if given.search(line):
+                    return number
+        return self.line(*keys[:-1]) if len(keys) > 1 else None
+
+    def where(self, *keys: str | int) -> str:
+        """`dataset.toml, line 7`, or just the file's name when the line is not known."""
+        line = self.line(*keys)
+        return f"{self.path.name}, line {line}" if line else self.path.name
+
+
+def read(path: Path, *, field: str = "") -> Located:
+    """Read a .toml or .json file. `field` is the option that named it. Raises InputError."""
+    if not path.is_file():
+        raise InputError(f"the file {path} does not exist.", field=field, advice="Check the path for typing errors.")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not a UTF-8 text file (byte {error.start}).",
+            field=field,
+            advice="Save it again with the encoding UTF-8.",
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", field=field) from error
+    if path.suffix.lower() == ".json":
+        return _from_json(path, text, field)
+    if path.suffix.lower() == ".toml":
+        return _from_toml(path, text, field)
+    raise InputError(
+        f"{path.name} is neither a .toml nor a .json file.", field=field, advice="Give the file the ending of its format."
+    )
+
+
+def _from_toml(path: Path, text: str, field: str) -> Located:
+    try:
+        data = toml.loads(text)
+    except (ValueError, IndexError, TypeError, KeyError, AttributeError) as error:  # toml raises all of these on bad files
+        line = getattr(error, "lineno", None)
+        source = text.splitlines()[line - 1] if line and line <= len(text.splitlines()) else ""
+        said = getattr(error, "msg", None) or "it could not be understood"
+        advice = (
+            BACKSLASH_ADVICE
+            if _SINGLE_BACKSLASH.search(source)
+            else "Texts need quotes, lists need [ ], and each key its own line."
+        )
+        raise InputError(
+            f"this is not valid TOML: {source.strip()!r} ({str(said).rstrip('.')}).",
+            field=field,
+            where=f"{path.name}, line {line}" if line else path.name,
+            advice=advice,
+        ) from error
+    return Located(path, data, _key_lines(text), text)
+
+
+def _from_json(path: Path, text: str, field: str) -> Located:
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        source = text.splitlines()[error.lineno - 1] if text else ""
+        raise InputError(
+            f"this is not valid JSON: {source.strip()!r} ({error.msg}).",
+            field=field,
+            where=f"{path.name}, line {error.lineno}",
+            advice="In JSON a backslash has to be doubled: C:\\\\images." if _SINGLE_BACKSLASH.search(source) else "",
+        ) from error
+    if not isinstance(data, dict):
+        raise InputError("the file has to hold one JSON object, { ... }.", field=field, where=path.name)
+    return Located(path, data, {}, text)
+
+
+def _key_lines(text: str) -> dict[KeyPath, int]:
+    """The line of each key and table of a TOML text. Keys inside inline tables are left out."""
+    lines: dict[KeyPath, int] = {}
+    tables: dict[KeyPath, int] = {}  # arrays of tables: how many there are so far
+    prefix: KeyPath = ()
+    depth, quote = 0, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if depth == 0 and not quote:
+            if header := _HEADER.match(line):
+                prefix = _table(_names(header[2]), header[1] == "[[", tables)
+                lines.setdefault(prefix, number)
+                continue
+            if assignment := _ASSIGNMENT.match(line):
+                lines.setdefault((*prefix, *_names(assignment[1])), number)
+        depth, quote = _nesting(line, depth, quote)
+    return lines
+
+
+def _table(names: list[str], is_array: bool, tables: dict[KeyPath, int]) -> KeyPath:
+    """The path of the table that a header opens; counts arrays of tables in `tables`."""
+    path: KeyPath = ()
+    for position, name in enumerate(names):
+        path = (*path, name)
+        if position == len(names) - 1 and is_array:
+            tables[path] = tables.get(path, 0) + 1
+        if path in tables:
+            path = (*path, tables[path] - 1)
+    return path
+
+
+def _names(dotted: str) -> list[str]:
+    return [name.strip("\"'") for name in re.findall(_KEY, dotted)]
+
+
+def _nesting(line: str, depth: int, quote: str) -> tuple[int, str]:
+    """How many brackets, and which triple quote, are open after `line`."""
+    while line:
+        if quote:
+            _, found, line = line.partition(quote)
+            if not found:
+                return depth, quote
+            quote = ""
+            continue
+        start = min((at for at in (line.find('"""'), line.find("'''")) if at >= 0), default=len(line))
+        plain = _STRING.sub("", line[:start]).partition("#")
+        depth += sum(plain[0].count(mark) for mark in "[{") - sum(plain[0].count(mark) for mark in "]}")
+        if plain[1]:
+            break
+        quote, line = line[start : start + 3], line[start + 3 :]
+    return max(depth, 0), quote

@@ -1,0 +1,61 @@
+"""Whether the files and folders that options name are there, before anything starts."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from ..errors import InputError
+from ..paths import safe_name
+from .schema import Option
+
+_HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+_WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+
+
+def path_problem(option: Option, value: str) -> InputError | None:
+    """What is wrong with the path `value` of `option`, or None."""
+    path = Path(value).expanduser()
+    match option.path:
+        case "file" if not path.is_file():
+            kind = "is a folder, but a file is expected" if path.is_dir() else "does not exist"
+            return InputError(f"the file {value} {kind}.", field=option.name, advice="Check the path for typing errors.")
+        case "folder" if not path.is_dir():
+            kind = "is a file, but a folder is expected" if path.exists() else "does not exist"
+            return InputError(f"the folder {value} {kind}.", field=option.name, advice="Check the path for typing errors.")
+        case "model" if not path.exists() and looks_local(value):
+            return InputError(
+                f"there is no model at {value}.",
+                field=option.name,
+                advice='Check the path; a model on Hugging Face is named like "user/model".',
+            )
+        case "output":
+            return _output_problem(option, path)
+    return None
+
+
+def name_problem(name: str) -> InputError | None:
+    """Why `name` cannot be the name of the result, or None."""
+    try:
+        safe_name(name, field="output_name")
+    except InputError as error:
+        return error
+    return None
+
+
+def looks_local(value: str) -> bool:
+    """Whether a model's name means a file or folder here, rather than a model on Hugging Face (`user/model`)."""
+    return not _HUB_ID.fullmatch(value) or value.lower().endswith(_WEIGHTS)
+
+
+def _output_problem(option: Option, folder: Path) -> InputError | None:
+    """The folder may be missing, but it must be possible to make it and write there."""
+    existing = next((place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()), None)
+    if existing is None:
+        return InputError(f"the drive or folder of {folder} does not exist.", field=option.name, advice="Name another folder.")
+    if not existing.is_dir():
+        return InputError(f"{existing} is a file, but a folder is expected.", field=option.name, advice="Name another folder.")
+    if not os.access(existing, os.W_OK):
+        return InputError(f"nothing may be written into {existing}.", field=option.name, advice="Name another folder.")
+    return None

@@ -1,0 +1,152 @@
+"""From what was given to checked, complete options: default < TOML < command line or form.
+
+Everything that is wrong is reported together, each problem with its place and the nearest known name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, InputErrors
+from . import config_file
+from .path_checks import name_problem, path_problem
+from .rules import Rule, broken_rules
+from .schema import Option
+from .train import OPTIONS, OPTIONS_BY_NAME, SECTIONS, TrainOptions
+from .values import BadValue, convert, did_you_mean
+
+ALIASES = {alias: option.name for option in OPTIONS for alias in option.aliases}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where values come from. `loose`: texts stand for numbers and yes/no; `where(name)` names the place of a value."""
+
+    values: Mapping[str, Any]
+    loose: bool
+    where: Callable[[str], str]
+
+
+def train_options(
+    given: Mapping[str, Any], toml: Mapping[str, Any] | config_file.ConfigFile | None = None, *, check_paths: bool = True
+) -> TrainOptions:
+    """The options of a training.
+
+    given        values by option name from the command line (texts) or the form (texts, numbers, booleans); an option that
+                 is absent or None was not given
+    toml         values from a configuration file; when it is None and `given` names a config_file, that is read
+    check_paths  whether files and folders have to be there
+
+    Raises InputErrors with everything that is wrong.
+    """
+    if toml is None and given.get("config_file") and not _true(given.get("output_config")):
+        toml = config_file.read(Path(str(given["config_file"])))
+    sources = []
+    if isinstance(toml, config_file.ConfigFile):
+        sources.append(Source(toml.values, False, toml.where))
+    elif toml is not None:
+        sources.append(Source(toml, False, lambda name: f"configuration, {name}"))
+    sources.append(Source(given, True, lambda name: f"--{name}"))
+    return _Resolver(check_paths).resolve(sources)
+
+
+def check_all(given: Mapping[str, Any], *, check_paths: bool = True) -> list[InputError]:
+    """Everything that is wrong with values from the form; an empty list when nothing is."""
+    try:
+        train_options(given, check_paths=check_paths)
+    except InputErrors as errors:
+        return errors.errors
+    except InputError as error:
+        return [error]
+    return []
+
+
+class _Resolver:
+    """Collects values and problems of one call of train_options."""
+
+    def __init__(self, check_paths: bool) -> None:
+        self.check_paths = check_paths
+        self.values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
+        self.places: dict[str, str] = {}
+        self.errors: list[InputError] = []
+        self.bad: set[str] = set()
+
+    def resolve(self, sources: list[Source]) -> TrainOptions:
+        for source in sources:
+            for key, raw in source.values.items():
+                self._take(source, key, raw)
+        if self.values["use_8bit_adam"] and "optimizer_type" not in self.places:
+            self.values["optimizer_type"] = "AdamW8bit"
+        for option in OPTIONS:
+            if option.name not in self.bad:
+                self._hold(option)
+        for rule in broken_rules(self.values, self.bad):
+            self._report_rule(rule)
+        if self.errors:
+            raise InputErrors(self.errors)
+        return TrainOptions(
+            **{
+                section: declared(**{field.name: self.values[field.name] for field in fields(declared)})
+                for section, declared in SECTIONS.items()
+            }
+        )
+
+    def _take(self, source: Source, key: str, raw: Any) -> None:
+        """One value of a source: its name has to be known, its type and bounds right."""
+        name = key.lstrip("-").replace("-", "_")
+        name = ALIASES.get(name, name)
+        option = OPTIONS_BY_NAME.get(name)
+        if option is None:
+            self._report(
+                InputError("there is no such option.", field=key, advice=did_you_mean(name, OPTIONS_BY_NAME)), source, key
+            )
+            return
+        if raw is None:
+            return
+        try:
+            self.values[name] = convert(option, raw, loose=source.loose)
+        except BadValue as problem:
+            self.bad.add(name)
+            self._report(InputError(str(problem), field=name), source, key)
+            return
+        self.bad.discard(name)
+        self.places[name] = source.where(key)
+
+    def _hold(self, option: Option) -> None:
+        """Checks of one option that need its final value."""
+        value = self.values[option.name]
+        place = self.places.get(option.name, "")
+        if value != option.default and not option.supported:
+            self.bad.add(option.name)
+            self.errors.append(
+                InputError(
+                    f"{option.name} has no effect yet in this version, so it is not accepted.",
+                    field=option.name,
+                    where=place,
+                    advice="Leave it out to train without it.",
+                )
+            )
+        elif value and option.path and self.check_paths and not option.many:
+            self._add(path_problem(option, value), place)
+        elif option.name == "output_name" and value:
+            self._add(name_problem(value), place)
+
+    def _report_rule(self, rule: Rule) -> None:
+        named = next((name for name in rule.fields if name in self.places), rule.fields[0])
+        message = rule.message.format_map(self.values)
+        error = InputError(message, field=named, advice=rule.advice)
+        self._add(error, self.places.get(named, ""))
+
+    def _report(self, error: InputError, source: Source, key: str) -> None:
+        self._add(error, source.where(key))
+
+    def _add(self, error: InputError | None, where: str) -> None:
+        if error is not None:
+            self.errors.append(InputError(error.message, field=error.field, where=where, advice=error.advice))
+
+
+def _true(value: Any) -> bool:
+    return str(value).lower() in ("true", "1", "yes", "on")

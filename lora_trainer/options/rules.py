@@ -1,0 +1,188 @@
+"""Rules that more than one option decides, as data: which options, what is wrong, what to do.
+
+A rule's `broken` gets all values by option name. The first of its fields that was given is the one named in the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`message` and `advice` may name options in braces: their values are put in."""
+
+    fields: tuple[str, ...]
+    broken: Callable[[Values], bool]
+    message: str
+    advice: str = ""
+
+
+def _required(name: str, what: str, advice: str) -> Rule:
+    return Rule((name,), lambda v: not v[name], f"{what} is missing.", advice)
+
+
+def _needs(option: str, needed: str) -> Rule:
+    """`option` means nothing without `needed`."""
+    return Rule(
+        (option, needed),
+        lambda v: bool(v[option]) and not v[needed],
+        f"{option} has no effect without {needed}.",
+        f"Give {needed} too, or leave {option} out.",
+    )
+
+
+def _exclude(first: str, second: str, why: str, advice: str) -> Rule:
+    return Rule((second, first), lambda v: bool(v[first]) and bool(v[second]), why, advice)
+
+
+def _not_assignment(name: str) -> Rule:
+    return Rule(
+        (name,),
+        lambda v: any(not item.partition("=")[0].strip() or "=" not in item for item in v[name] or ()),
+        f"{name} has to hold name=value entries, but it is {{{name}}}.",
+        "Write for example conv_dim=4, without spaces around the equals sign."
+        if name == "network_args"
+        else "Write for example weight_decay=0.01, without spaces around the equals sign.",
+    )
+
+
+def _no_data(values: Values) -> bool:
+    return not (values["train_data_dir"] or values["dataset_config"] or values["in_json"])
+
+
+def _no_rate(values: Values) -> bool:
+    """Every part that is trained has a learning rate of 0."""
+    unet = values["learning_rate"] if values["unet_lr"] is None else values["unet_lr"]
+    texts = values["text_encoder_lr"] or (values["learning_rate"],)
+    rates = [] if values["network_train_text_encoder_only"] else [unet]
+    rates += [] if values["network_train_unet_only"] else texts
+    return bool(rates) and not any(rates)
+
+
+def _undivided(values: Values) -> bool:
+    """Without buckets every image gets this very size."""
+    sizes = [int(size) for size in (values["resolution"] or "512").split(",")]
+    return not values["enable_bucket"] and any(size % 8 for size in sizes)
+
+
+RULES: tuple[Rule, ...] = (
+    _required("pretrained_model_name_or_path", "The base model", "Choose the .safetensors or .ckpt file to train on."),
+    _required("network_module", "The kind of network", "Give networks.lora for a LoRA."),
+    _required("output_dir", "The folder for the result", "Name a folder; it is made when it does not exist."),
+    _required("output_name", "The name of the result", "Give the LoRA a name, without ending: it is used as <lora:name:1>."),
+    Rule(
+        ("train_data_dir", "dataset_config", "in_json"),
+        _no_data,
+        "There are no training images: neither train_data_dir nor dataset_config is given.",
+        "Name the folder that holds your image folders, or a data set file.",
+    ),
+    Rule(
+        ("resolution", "dataset_config"),
+        lambda v: not v["resolution"] and not v["dataset_config"] and not _no_data(v),
+        "The training resolution is missing.",
+        "Give 512 for Stable Diffusion 1.",
+    ),
+    Rule(
+        ("resolution",),
+        lambda v: bool(v["resolution"]) and not v["dataset_config"] and _undivided(v),
+        "{resolution} cannot be divided by 8, which every size has to be when images are not sorted into buckets.",
+        "Choose for example 512, or switch enable_bucket on.",
+    ),
+    Rule(
+        ("bucket_reso_steps",),
+        lambda v: v["bucket_reso_steps"] % 8 != 0,
+        "{bucket_reso_steps} cannot be divided by 8.",
+        "64 is right for nearly everything.",
+    ),
+    Rule(
+        ("max_bucket_reso", "min_bucket_reso"),
+        lambda v: v["max_bucket_reso"] < v["min_bucket_reso"],
+        "max_bucket_reso {max_bucket_reso} is smaller than min_bucket_reso {min_bucket_reso}.",
+        "Make max_bucket_reso the larger one.",
+    ),
+    Rule(
+        ("caption_separator",),
+        lambda v: v["caption_separator"] == "",
+        "caption_separator is empty, so that captions cannot be taken apart.",
+        "Leave it out to use a comma.",
+    ),
+    _exclude(
+        "cache_latents",
+        "random_crop",
+        "random_crop changes the images at each use, so that their latents cannot be cached.",
+        "Switch cache_latents or random_crop off.",
+    ),
+    _exclude(
+        "cache_latents",
+        "color_aug",
+        "color_aug changes the images at each use, so that their latents cannot be cached.",
+        "Switch cache_latents or color_aug off.",
+    ),
+    _exclude(
+        "network_train_unet_only",
+        "network_train_text_encoder_only",
+        "network_train_unet_only and network_train_text_encoder_only exclude each other: nothing would be left to train.",
+        "Give one of them, or neither to train both parts.",
+    ),
+    Rule(
+        ("learning_rate", "unet_lr", "text_encoder_lr"),
+        _no_rate,
+        "the learning rate of every part that is trained is 0, so that nothing would be learned.",
+        "1e-4 is a good start for LoRA.",
+    ),
+    _exclude(
+        "xformers", "mem_eff_attn", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."
+    ),
+    _exclude("xformers", "sdpa", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."),
+    _exclude("mem_eff_attn", "sdpa", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."),
+    _needs("dim_from_weights", "network_weights"),
+    _needs("adaptive_noise_scale", "noise_offset"),
+    _needs("noise_offset_random_strength", "noise_offset"),
+    _needs("ip_noise_gamma_random_strength", "ip_noise_gamma"),
+    _needs("scale_v_pred_loss_like_noise_pred", "v_parameterization"),
+    _needs("zero_terminal_snr", "v_parameterization"),
+    Rule(
+        ("min_timestep", "max_timestep"),
+        lambda v: (v["min_timestep"] or 0) >= (1000 if v["max_timestep"] is None else v["max_timestep"]),
+        "min_timestep {min_timestep} is not below max_timestep {max_timestep}, so that no noise level is left.",
+        "The range goes from 0 to 1000.",
+    ),
+    Rule(
+        ("full_fp16", "mixed_precision"),
+        lambda v: v["full_fp16"] and v["mixed_precision"] != "fp16",
+        "full_fp16 needs mixed_precision fp16.",
+    ),
+    Rule(
+        ("full_bf16", "mixed_precision"),
+        lambda v: v["full_bf16"] and v["mixed_precision"] != "bf16",
+        "full_bf16 needs mixed_precision bf16.",
+    ),
+    Rule(
+        ("sample_prompts", "sample_every_n_steps", "sample_every_n_epochs", "sample_at_first"),
+        lambda v: (
+            bool(v["sample_every_n_steps"] or v["sample_every_n_epochs"] or v["sample_at_first"]) and not v["sample_prompts"]
+        ),
+        "Sample pictures are asked for, but there are no prompts.",
+        "Name a text file with one prompt a line in sample_prompts.",
+    ),
+    Rule(
+        ("use_8bit_adam", "optimizer_type"),
+        lambda v: v["use_8bit_adam"] and v["optimizer_type"] != "AdamW8bit",
+        "use_8bit_adam and optimizer_type {optimizer_type} contradict each other.",
+        "use_8bit_adam is an old name for optimizer_type AdamW8bit: give only optimizer_type.",
+    ),
+    _not_assignment("network_args"),
+    _not_assignment("optimizer_args"),
+)
+
+
+def broken_rules(values: Values, known_bad: set[str]) -> Iterator[Rule]:
+    """The rules that `values` break; those about an option in `known_bad`, whose value was refused already, are left out."""
+    for rule in RULES:
+        if not known_bad.intersection(rule.fields) and rule.broken(values):
+            yield rule
