@@ -54,7 +54,7 @@ def test_the_list_of_buckets_is_the_references(setting):
 
 @pytest.mark.parametrize("setting", BUCKETED, ids=name_of)
 def test_every_image_gets_the_references_bucket_size_crop_and_error(setting):
-    buckets = [tuple(size) for size in setting["buckets"] or []]
+    buckets = [tuple(size) for size in setting.get("buckets", [])]
     for row in setting["images"]:
         image = (row[0], row[1])
         if setting["bucket_no_upscale"]:
