@@ -56,10 +56,7 @@ class StandaloneHost:
 
     def problems(self) -> list[HostProblem]:
         """Worker packages that cannot be found, by name alone: nothing is imported."""
-        if self.worker_packages.is_dir():
-            installed = {path.name for path in self.worker_packages.iterdir()}
-        else:
-            installed = set()
+        installed = {path.name for path in self.worker_packages.glob("*")}
         missing = [name for name in WORKER_PACKAGES if name not in installed and find_spec(name) is None]
         if not missing:
             return []

@@ -313,4 +313,13 @@ class Supervisor:
             logger.exception("the host could not take its card back")
 
 
-_ADVICE_KILLED = "If the system ran out of memory, lower the batch size or the resolution, turn gradient checkpointing on, or close other programs."
+def _publish(folder: RunFolder, source: Path, target: Path, progress: Progress, *, overwrite: bool) -> Path:
+    sample = Path(str(progress.samples[-1].get("path", ""))).name if progress.samples else ""
+    card = result.card_of(folder.request())
+    return result.publish(source, target, overwrite=overwrite, card=card, preview=folder.file(sample))
+
+
+_ADVICE_KILLED = (
+    "If the system ran out of memory: lower the batch size or the resolution, turn on gradient checkpointing, "
+    "or close other programs."
+)
