@@ -1,0 +1,1 @@
+"""Networks: which layers are trained, the maths, the files. `files` and `metadata` are usable without torch."""

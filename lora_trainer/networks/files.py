@@ -1,0 +1,279 @@
+"""LoRA files: reading, writing, hashes. Standard library and safetensors; torch is imported where tensors are needed.
+
+A file is written in one fixed order (tensors by type and name, metadata by name), so that equal tensors and metadata give
+equal bytes; the layout is the one that the safetensors library writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ..errors import LoraFileError, SaveError
+from ..modelfile import TITLES, DamagedFileError, classify, read_pickle_names, read_safetensors_header
+from ..paths import write_atomic
+
+if TYPE_CHECKING:
+    import torch
+
+DOWN, UP, ALPHA = "lora_down.weight", "lora_up.weight", "alpha"
+PRECISIONS = {"float": "float32", "fp16": "float16", "bf16": "bfloat16"}  # the values of save_precision
+
+# torch's name -> safetensors' name, in the order in which tensors stand in a file: wide types first.
+_TYPES = {
+    "int64": "I64", "float64": "F64", "float32": "F32", "int32": "I32", "bfloat16": "BF16", "float16": "F16",
+    "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
+_LEGACY_START, _LEGACY_LENGTH = 0x100000, 0x10000
+_OTHER_KINDS = {
+    "hada_": "LoHa",
+    "lokr_": "LoKr",
+    "dora_scale": "DoRA",
+    "oft_": "OFT",
+    "lora_mid": "LoCon with Tucker factors",
+}
+
+
+def read_metadata(path: Path | str) -> dict[str, str]:
+    """Return the metadata of a .safetensors file ({} for other files) from its header alone, without torch.
+
+    Raises LoraFileError when the file is missing, cut short or damaged.
+    """
+    return read_header(path)[1]
+
+
+def read_header(path: Path | str) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Return ({tensor name: shape}, metadata) from the header alone, without torch. Shapes of a .ckpt or .pt are ().
+
+    Raises LoraFileError when the file is missing, cut short, damaged or holds code.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return read_safetensors_header(path)
+        return dict.fromkeys(read_pickle_names(path), ()), {}
+    except FileNotFoundError as error:
+        raise LoraFileError(f"{path} does not exist.", advice="Check the path and the name.") from error
+    except OSError as error:
+        raise LoraFileError(f"{path} cannot be read: {error.strerror or error}.", advice="Check its permissions.") from error
+    except DamagedFileError as error:
+        raise LoraFileError(f"{path} {error}", advice=error.advice) from error
+
+
+def check_lora(path: Path | str) -> dict[str, str]:
+    """Return the metadata of a LoRA file; raises LoraFileError when it is anything else. Reads only the header."""
+    shapes, metadata = read_header(path)
+    kind, _ = classify(shapes)
+    if kind != "lora":
+        _refuse(str(path), TITLES[kind])
+    return metadata
+
+
+def load(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return (tensors on the CPU, metadata) of a LoRA file: .safetensors, or .ckpt/.pt (tensors only, never code).
+
+    Raises LoraFileError when the file is missing, cut short, damaged, holds code, is no LoRA, or has NaN or infinite values.
+    """
+    import torch
+
+    path = Path(path)
+    metadata = check_lora(path)
+    if path.suffix.lower() == ".safetensors":
+        import safetensors.torch
+
+        tensors = safetensors.torch.load(path.read_bytes())
+    else:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises UnpicklingError, RuntimeError and others for what it refuses
+            raise LoraFileError(
+                f"{path} cannot be loaded as tensors alone: {error}.", advice="Use a .safetensors file."
+            ) from error
+        content = content.get("state_dict", content)
+        tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor.float()).all()]
+    if broken:
+        raise LoraFileError(
+            f"{path} is spoilt: {len(broken)} of its {len(tensors)} tensors hold NaN or infinity, for example {broken[0]}.",
+            advice="Use an earlier file of the same training, and a lower learning rate.",
+        )
+    return tensors, metadata
+
+
+def group_keys(keys: Mapping[str, Any], where: str = "the LoRA") -> dict[str, dict[str, Any]]:
+    """Sort kohya's keys by module: {module: {"lora_down.weight": ..., "lora_up.weight": ..., "alpha": ...}}.
+
+    `alpha` may be missing (old files). Raises LoraFileError for keys of another kind and for halves of a pair.
+    """
+    grouped: dict[str, dict[str, Any]] = {}
+    for key, value in keys.items():
+        name, _, suffix = key.partition(".")
+        if suffix not in (DOWN, UP, ALPHA) or not name.startswith("lora_"):
+            _refuse_key(where, key, keys)
+        grouped.setdefault(name, {})[suffix] = value
+    for name, parts in grouped.items():
+        for half in (DOWN, UP):
+            if half not in parts:
+                raise LoraFileError(f"{where} is incomplete: {name}.{half} is missing.", advice="Use another copy of the file.")
+        down, up = (getattr(parts[half], "shape", None) for half in (DOWN, UP))
+        if down and up and down[0] != up[1]:
+            raise LoraFileError(f"{where} is damaged: {name} has rank {down[0]} in lora_down and {up[1]} in lora_up.")
+    if not grouped:
+        _refuse(where, "empty")
+    return grouped
+
+
+def _refuse_key(where: str, key: str, keys: Iterable[str]) -> None:
+    for mark, kind in _OTHER_KINDS.items():
+        if mark in key:
+            raise LoraFileError(f"{where} is {kind} ({key}), which is not supported yet.", advice="Use a plain LoRA file.")
+    if re.search(r"lora_[AB]\.|\.lora\.(down|up)|_lora\.(down|up)|to_[qkv]_lora", key):
+        raise LoraFileError(
+            f"{where} has the key names of diffusers or PEFT ({key}), which are not supported yet.",
+            advice="Convert it to kohya's format first.",
+        )
+    kind, _ = classify(dict.fromkeys(keys, ()))
+    if kind not in ("lora", "unknown"):
+        _refuse(where, TITLES[kind])
+    raise LoraFileError(f"{where} has a key that belongs to no LoRA: {key}.", advice="Use a LoRA in kohya's format.")
+
+
+def _refuse(where: str, what: str) -> None:
+    raise LoraFileError(f"{where} is not a LoRA file: it is {what}.", advice="Choose a LoRA file (kohya's format).")
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+def save(
+    path: Path | str,
+    tensors: Mapping[str, torch.Tensor],
+    metadata: Mapping[str, str] | None = None,
+    dtype: torch.dtype | str | None = None,
+) -> dict[str, str]:
+    """Write a LoRA file atomically and return the metadata that it got: the given one and both hashes.
+
+    `dtype` (a torch dtype, or float, fp16, bf16) converts every floating tensor; None keeps them. A path that ends in .ckpt or
+    .pt is written by torch.save, without metadata. Raises SaveError when a tensor holds NaN or infinity (before or after the
+    conversion) and when the file cannot be written; what was there before stays.
+    """
+    import torch
+
+    path = Path(path)
+    if isinstance(dtype, str):
+        dtype = getattr(torch, PRECISIONS[dtype])
+    converted = {name: _convert(name, tensor, dtype, path) for name, tensor in tensors.items()}
+    if path.suffix.lower() != ".safetensors":
+        write_atomic(path, lambda file: torch.save(converted, file))
+        return {}
+    entries, blocks = _layout(converted)
+    metadata = dict(metadata or {})
+    metadata.update(_hashes(entries, blocks, metadata))
+    write_atomic(path, lambda file: _write(file, _header(entries, metadata), blocks))
+    return metadata
+
+
+def _convert(name: str, tensor: torch.Tensor, dtype: torch.dtype | None, path: Path) -> torch.Tensor:
+    import torch
+
+    result = tensor.detach().to("cpu")
+    if not result.is_floating_point():
+        return result.contiguous()
+    if not torch.isfinite(result).all():
+        raise SaveError(f"{path} was not written: {name} holds NaN or infinity.", advice="Lower the learning rate.")
+    result = result.to(dtype or result.dtype).contiguous()
+    if not torch.isfinite(result).all():
+        raise SaveError(
+            f"{path} was not written: {name} has values up to {tensor.abs().max().item():.3g}, too large for {dtype}.",
+            advice="Save with save_precision=float or bf16.",
+        )
+    return result
+
+
+def _layout(tensors: Mapping[str, torch.Tensor]) -> tuple[dict[str, dict[str, Any]], list[memoryview]]:
+    """Return (header entries, the bytes of the tensors) in file order."""
+    import torch
+
+    def place(item: tuple[str, torch.Tensor]) -> tuple[int, str]:
+        return list(_TYPES).index(str(item[1].dtype).removeprefix("torch.")), item[0]
+
+    entries: dict[str, dict[str, Any]] = {}
+    blocks: list[memoryview] = []
+    offset = 0
+    for name, tensor in sorted(tensors.items(), key=place):
+        block = memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+        entries[name] = {
+            "dtype": _TYPES[str(tensor.dtype).removeprefix("torch.")],
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, offset + block.nbytes],
+        }
+        offset += block.nbytes
+        blocks.append(block)
+    return entries, blocks
+
+
+def _header(entries: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
+    """The length and the JSON header of a .safetensors file, filled with spaces to a multiple of 8 bytes."""
+    header: dict[str, Any] = {}
+    if metadata:
+        header["__metadata__"] = {key: str(metadata[key]) for key in sorted(metadata)}
+    header.update(entries)
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _write(file: BinaryIO, header: bytes, blocks: Iterable[memoryview]) -> None:
+    file.write(header)
+    for block in blocks:
+        file.write(block)
+
+
+# ---- hashes ----------------------------------------------------------------------------------------------------------
+def _hashes(entries: Mapping[str, Any], blocks: Iterable[memoryview], metadata: Mapping[str, str]) -> dict[str, str]:
+    """The two hashes of a LoRA: over the tensors, and the old one over 64 KiB of the file with its ss_* metadata alone."""
+    full, legacy = hashlib.sha256(), hashlib.sha256()
+    position = len(_header(entries, {key: value for key, value in metadata.items() if key.startswith("ss_")}))
+    for block in blocks:
+        full.update(block)
+        first, last = (min(max(edge - position, 0), block.nbytes) for edge in (_LEGACY_START, _LEGACY_START + _LEGACY_LENGTH))
+        legacy.update(block[first:last])
+        position += block.nbytes
+    return {"sshs_model_hash": full.hexdigest(), "sshs_legacy_hash": legacy.hexdigest()[:8]}
+
+
+def tensor_hash(path: Path | str) -> str:
+    """SHA-256 of the tensors of a .safetensors file (everything behind its header): `sshs_model_hash`, AutoV3."""
+    read_header(path)
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        file.seek(8 + int.from_bytes(file.read(8), "little"))
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def webui_hash(path: Path | str) -> str:
+    """The 12 digits that the Web UI shows for this file: `sshs_model_hash` of its metadata, else of its tensors."""
+    return (read_metadata(path).get("sshs_model_hash") or tensor_hash(path))[:12]
+
+
+def file_hashes(path: Path | str) -> tuple[str, str]:
+    """(old hash of 8 digits, SHA-256) of a whole file: ss_sd_model_hash and ss_new_sd_model_hash. Reads all of it."""
+    digest, legacy = hashlib.sha256(), hashlib.sha256()
+    with Path(path).open("rb") as file:
+        position = 0
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+            first, last = (max(edge - position, 0) for edge in (_LEGACY_START, _LEGACY_START + _LEGACY_LENGTH))
+            legacy.update(chunk[first:last])
+            position += len(chunk)
+    return legacy.hexdigest()[:8], digest.hexdigest()
+
+
+def ranks(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """{module name: rank} from the shapes in a header (see `read_header`)."""
+    return {key.partition(".")[0]: math.prod(shape[:1]) for key, shape in shapes.items() if key.endswith(DOWN)}

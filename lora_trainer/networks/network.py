@@ -1,0 +1,293 @@
+"""A network: LoRA modules on many layers of a UNet and of text encoders, put on and taken off together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError, LoraFileError
+from ..log import logger
+from . import applied, functional
+from .files import group_keys, load
+from .targets import Part, Target, find_targets
+
+if TYPE_CHECKING:
+    from .lora import LoRAModule
+
+_LISTED = 3  # so many examples of a problem are named
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What `Network.load_weights` did, by module names: loaded, not in the file (fresh), in the file but not trained."""
+
+    loaded: tuple[str, ...]
+    fresh: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+class Network(nn.Module):
+    """The modules of one LoRA. Its state dict has kohya's names.
+
+        network = create_network(1.0, 4, 1.0, None, text_encoder, unet)
+        network.apply_to(text_encoder, unet)        # from now on the model's outputs are changed by it
+        network.set_multiplier(0.8)                 # 0 gives the bits of the model alone
+        network.restore()                           # the model is what it was
+
+    Several networks can be on one model, each with its own multiplier, taken off in any order. The model's layers are not
+    replaced and not in the network's parameters.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[Target, LoRAModule]], multiplier: float = 1.0) -> None:
+        super().__init__()
+        self._targets: dict[str, Target] = {}
+        self._left_out: set[str] = set()
+        self._layers: dict[str, nn.Module] = {}  # the layers it is applied to or merged into
+        for target, module in pairs:
+            assert target.name not in self._targets, target.name
+            self._targets[target.name] = target
+            self.add_module(target.name, module)
+        if not self._targets:
+            raise InputError(
+                "the model has no layer that a LoRA could be put on.",
+                advice="Use a Stable Diffusion UNet or CLIP text encoder.",
+            )
+        self.set_multiplier(multiplier)
+
+    # ---- parts -------------------------------------------------------------------------------------------------------
+    def adapters(self, part: Part | None = None, index: int | None = None) -> list[LoRAModule]:
+        """Modules of one part (all when None), of one text encoder when `index` is given, in the model's order."""
+        return [
+            self._modules[name]
+            for name, target in self._targets.items()
+            if (part is None or target.part == part) and (index is None or target.index == index)
+        ]
+
+    def drop_part(self, part: Part) -> None:
+        """Take the modules of `part` out of the network for good: they are not trained and not saved."""
+        for name, target in list(self._targets.items()):
+            if target.part == part:
+                applied.remove(target.layer, self._modules[name])
+                self._left_out.add(name)
+                del self._targets[name], self._modules[name]
+                self._layers.pop(name, None)
+
+    def set_multiplier(self, text_encoder: float, unet: float | None = None) -> None:
+        """Set the factors on the effect of the two parts; one number sets both. 0 gives the bits of the model alone."""
+        unet = text_encoder if unet is None else unet
+        self.multiplier = (float(text_encoder), float(unet))
+        for name, target in self._targets.items():
+            module = self._modules[name]
+            module.multiplier = self.multiplier[0] if target.part == "text_encoder" else self.multiplier[1]
+            module.refresh()
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Switch the whole effect off or on, keeping the multipliers."""
+        for module in self.adapters():
+            module.enabled = enabled
+            module.refresh()
+
+    # ---- on and off the model ----------------------------------------------------------------------------------------
+    def apply_to(
+        self,
+        text_encoders: nn.Module | Sequence[nn.Module] | None,
+        unet: nn.Module | None,
+        apply_text_encoder: bool = True,
+        apply_unet: bool = True,
+    ) -> None:
+        """Put the network on the model. A part that is not applied leaves the network (see `drop_part`).
+
+        Raises InputError when the model lacks one of the layers, or nothing is left to train.
+        """
+        assert not self._layers, "the network is already on a model: restore() it first"
+        for part, wanted in (("text_encoder", apply_text_encoder), ("unet", apply_unet)):
+            if not wanted:
+                self.drop_part(part)
+        if not self._targets:
+            raise InputError("no part of the network is left.", advice="Train the UNet, the text encoder, or both.")
+        self._layers = self._find_layers(text_encoders, unet)
+        for name, layer in self._layers.items():
+            applied.add(layer, self._modules[name])
+
+    def restore(self) -> None:
+        """Take the network off the model; other networks stay on it."""
+        for name, layer in self._layers.items():
+            applied.remove(layer, self._modules[name])
+        self._layers = {}
+
+    def merge_to(
+        self,
+        text_encoders: nn.Module | Sequence[nn.Module] | None,
+        unet: nn.Module | None,
+        weights_sd: Mapping[str, Tensor] | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        """Add the network's change to the model's weights (computed in float32), as an alternative to `apply_to`.
+
+        `weights_sd` is loaded first; `dtype` and `device` move the network. The multipliers count as they are now. Keeps a
+        copy of the changed weights, with which `unmerge` gives the original bits back.
+        """
+        assert not self._layers, "the network is already on a model: restore() or unmerge() it first"
+        if weights_sd is not None:
+            self.load_state_dict(weights_sd)
+        if dtype is not None or device is not None:
+            self.to(device=device, dtype=dtype)
+        self._layers = self._find_layers(text_encoders, unet)
+        for name, layer in self._layers.items():
+            applied.merge(layer, self._modules[name])
+
+    def unmerge(self) -> None:
+        """Undo `merge_to`; with several merged networks in any order."""
+        for name, layer in self._layers.items():
+            applied.unmerge(layer, self._modules[name])
+        self._layers = {}
+
+    def _find_layers(self, text_encoders: Any, unet: nn.Module | None) -> dict[str, nn.Module]:
+        there = {target.name: target.layer for target in find_targets(text_encoders, unet)}
+        missing = [name for name in self._targets if name not in there]
+        if missing:
+            raise InputError(
+                f"the model lacks {len(missing)} of the network's {len(self._targets)} layers, for example {missing[0]}.",
+                advice="Use the base model (and the parts of it) that the network was made for.",
+            )
+        return {name: there[name] for name in self._targets}
+
+    # ---- training ----------------------------------------------------------------------------------------------------
+    def parameter_groups(
+        self,
+        text_encoder_lr: float | Sequence[float] | None,
+        unet_lr: float | None,
+        default_lr: float | None,
+    ) -> list[dict[str, Any]]:
+        """Return the optimiser's groups: `{"params": [...], "lr": ..., "name": "text_encoder" | "unet"}`.
+
+        A rate of None means `default_lr`; several text encoders take one rate each (the last one given counts for the rest),
+        and are named text_encoder1, text_encoder2. A part with rate 0 is left out and its weights ask for no gradients.
+        Raises InputError when nothing is left to train.
+        """
+        rates = [text_encoder_lr] if not isinstance(text_encoder_lr, Sequence) else list(text_encoder_lr) or [None]
+        encoders = sorted({target.index for target in self._targets.values() if target.part == "text_encoder"})
+        parts = []
+        for index in encoders:
+            name = f"text_encoder{index + 1}" if len(encoders) > 1 else "text_encoder"
+            parts.append((name, self.adapters("text_encoder", index), rates[min(index, len(rates) - 1)]))
+        parts.append(("unet", self.adapters("unet"), unet_lr))
+        groups = []
+        for name, adapters, rate in parts:
+            rate = default_lr if rate is None else rate
+            params = [parameter for adapter in adapters for parameter in adapter.parameters()]
+            for parameter in params:
+                parameter.requires_grad_(rate != 0)
+            if params and rate != 0:
+                groups.append({"params": params, "lr": rate, "name": name})
+        if not groups:
+            raise InputError(
+                "there is nothing to train: every learning rate is 0.",
+                field="learning_rate",
+                advice="Give a learning rate above 0, for example 1e-4.",
+            )
+        return groups
+
+    @torch.no_grad()
+    def apply_max_norm(self, max_norm: float) -> tuple[int, float, float]:
+        """Shrink every module whose change is longer than `max_norm` to that length (option scale_weight_norms).
+
+        The length is the Frobenius norm of alpha/rank * (up @ down); both factors are multiplied by the root of the ratio.
+        Returns (modules shrunk, mean length, greatest length) after it. The multiplier plays no part.
+        """
+        adapters = self.adapters()
+        pairs = [(adapter.lora_down.weight, adapter.lora_up.weight) for adapter in adapters]
+        norms = torch.stack(
+            [functional.delta_norm(*pair, adapter.scale) for pair, adapter in zip(pairs, adapters, strict=True)]
+        )
+        ratios = (max_norm / norms.clamp(min=1e-30)).clamp(max=1.0)
+        for pair, root in zip(pairs, ratios.sqrt(), strict=True):
+            for weight in pair:
+                weight.mul_(root)
+        after = norms * ratios
+        shrunk, mean, greatest = torch.stack([(ratios < 1).sum(), after.mean(), after.max()]).tolist()  # one wait for the GPU
+        return int(shrunk), mean, greatest
+
+    # ---- weights -----------------------------------------------------------------------------------------------------
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False) -> LoadReport:
+        """Load tensors in kohya's names. A missing alpha means alpha = rank; the alpha in the file counts.
+
+        Raises LoraFileError for keys that fit no module, half pairs, and shapes that do not fit; when `strict`, for modules
+        that the file lacks, too.
+        """
+        assert not assign, "assign is not supported"
+        report = self._load(state_dict, "the LoRA")
+        if strict and report.fresh:
+            raise LoraFileError(f"the LoRA lacks {len(report.fresh)} of the network's modules, for example {report.fresh[0]}.")
+        return report
+
+    def load_weights(self, file: str | Path) -> LoadReport:
+        """Load a LoRA file to go on from (option network_weights); modules that it lacks stay fresh.
+
+        What the file has for a part that is not trained is left out, with a warning. Raises as `load_state_dict` does.
+        """
+        tensors, _ = load(Path(file))
+        report = self._load(tensors, str(file))
+        if report.left_out:
+            logger.warning(
+                "%s: %d modules of a part that is not trained are left out, and will not be in the result.",
+                file, len(report.left_out),
+            )  # fmt: skip
+        if report.fresh:
+            logger.info("%s has nothing for %d of the network's modules; they start fresh.", file, len(report.fresh))
+        return report
+
+    @torch.no_grad()
+    def _load(self, state_dict: Mapping[str, Tensor], where: str) -> LoadReport:
+        grouped = group_keys(state_dict, where)
+        problems = [f"{name} fits no module" for name in grouped if name not in self._targets and name not in self._left_out]
+        fitting = {}
+        for name, tensors in grouped.items():
+            if name not in self._targets:
+                continue
+            module = self._modules[name]
+            rank = tensors["lora_down.weight"].shape[0]
+            if rank != module.rank:
+                problems.append(f"{name} has rank {rank}, the network has rank {module.rank}")
+                continue
+            pairs = [(half, tensors[f"{half}.weight"], getattr(module, half).weight) for half in ("lora_down", "lora_up")]
+            fitting[name] = [_fit(found, wanted) for _, found, wanted in pairs]
+            problems += [
+                f"{name}.{half}.weight has shape {tuple(found.shape)}, the model needs {tuple(wanted.shape)}"
+                for (half, found, wanted), fit in zip(pairs, fitting[name], strict=True)
+                if fit is None
+            ]
+        if problems:
+            raise _unfit(where, problems)
+        for name, (down, up) in fitting.items():
+            module = self._modules[name]
+            module.lora_down.weight.copy_(down)
+            module.lora_up.weight.copy_(up)
+            module.alpha.fill_(float(grouped[name].get("alpha", module.rank)))
+            module.refresh()
+        return LoadReport(
+            loaded=tuple(fitting),
+            fresh=tuple(name for name in self._targets if name not in fitting),
+            left_out=tuple(name for name in grouped if name in self._left_out),
+        )
+
+
+def _fit(tensor: Tensor, wanted: Tensor) -> Tensor | None:
+    """The tensor in the wanted shape, or None when it does not fit; [a, b] and [a, b, 1, 1] are the same (SD2 has both)."""
+    core = [tuple(t.shape[:2]) if tuple(t.shape[2:]) in ((), (1, 1)) else tuple(t.shape) for t in (tensor, wanted)]
+    return tensor.reshape(wanted.shape) if core[0] == core[1] else None
+
+
+def _unfit(where: str, problems: list[str]) -> LoraFileError:
+    more = f" and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
+    if all(" has rank " in problem for problem in problems):
+        advice = "Set network_dim (and conv_dim) to the file's rank, or use dim_from_weights."
+    else:
+        advice = "Use a LoRA of the same kind that was made for this base model."
+    return LoraFileError(f"{where} does not fit: {'; '.join(problems[:_LISTED])}{more}.", advice=advice)

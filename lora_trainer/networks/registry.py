@@ -1,0 +1,56 @@
+"""`network_module` -> builder. Only names of this table are imported, unless the local user asks for more."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from ..errors import InputError, NotInstalledError
+
+NETWORKS = {
+    "networks.lora": "lora_trainer.networks.lora",
+}
+_DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+class Builder(NamedTuple):
+    """What a network module offers (see networks.lora for the arguments)."""
+
+    create_network: Callable[..., Any]
+    create_network_from_weights: Callable[..., Any]
+
+
+def get(network_module: str | None, *, allow_import: bool = False) -> Builder:
+    """Return the builder for the option `network_module`; its name inside our package is accepted, too.
+
+    `allow_import` also imports other installed modules (such as lycoris.kohya). It may be set only for a name that the local
+    user typed on the command line, never for one that came over the network: importing runs code.
+    Raises InputError for names that do not exist, NotInstalledError for a module that cannot be imported.
+    """
+    known = ", ".join(NETWORKS)
+    if not network_module:
+        raise InputError("no network module is given.", field="network_module", advice=f"Choose one of: {known}.")
+    short = network_module.removeprefix("lora_trainer.")
+    if short in NETWORKS:
+        return _builder(importlib.import_module(NETWORKS[short]), network_module)
+    if allow_import and _DOTTED_NAME.fullmatch(network_module) and not short.startswith("networks."):
+        try:
+            return _builder(importlib.import_module(network_module), network_module)
+        except ImportError as error:
+            raise NotInstalledError(
+                f"the network module {network_module} cannot be imported: {error}.",
+                advice=f"Install the package it is in, or choose one of: {known}.",
+            ) from error
+    raise InputError(
+        f"there is no network module {network_module!r}.", field="network_module", advice=f"Choose one of: {known}."
+    )
+
+
+def _builder(module: ModuleType, name: str) -> Builder:
+    functions = [getattr(module, function, None) for function in Builder._fields]
+    if not all(callable(function) for function in functions):
+        raise InputError(f"the module {name} is no network module: it lacks create_network.", field="network_module")
+    return Builder(*functions)

@@ -1,0 +1,124 @@
+"""Which layers of a diffusers UNet and a CLIP text encoder get a LoRA, and what kohya's files call them.
+
+Layers are found by the class names of the blocks around them, so any model of the same building blocks will do, whatever its
+size. Names are the layer's path with `_` for `.`, behind `lora_unet_` or `lora_te_` (`lora_te1_`, `lora_te2_` with two text
+encoders). SDXL's UNet is named in the words of its original code (`input_blocks_4_1_...`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+Part = Literal["text_encoder", "unet"]
+
+UNET_BLOCKS = frozenset({"Transformer2DModel"})
+UNET_CONV_BLOCKS = frozenset({"ResnetBlock2D", "Downsample2D", "Upsample2D"})
+TEXT_BLOCKS = frozenset({"CLIPAttention", "CLIPSdpaAttention", "CLIPFlashAttention2", "CLIPMLP"})
+
+
+@dataclass(frozen=True)
+class Target:
+    """One layer that can get a LoRA. `index` is the number of its text encoder, from 0; 0 for the UNet."""
+
+    name: str
+    layer: nn.Module
+    part: Part
+    index: int = 0
+
+    @property
+    def is_conv3x3(self) -> bool:
+        """Whether the layer is a convolution over more than one pixel (C3Lier's own; LierLa leaves it out)."""
+        return isinstance(self.layer, nn.Conv2d) and tuple(self.layer.kernel_size) != (1, 1)
+
+
+def find_targets(text_encoders: nn.Module | Sequence[nn.Module] | None, unet: nn.Module | None) -> list[Target]:
+    """Return every layer that some LoRA file can address, 3x3 convolutions and resnets included, in the model's order.
+
+    Networks that are already applied change nothing: they never replace a layer. `None` leaves a part out.
+    """
+    encoders = as_list(text_encoders)
+    found = []
+    for index, encoder in enumerate(encoders):
+        prefix = f"lora_te{index + 1}_" if len(encoders) > 1 else "lora_te_"
+        found += [
+            Target(prefix + _text_path(path).replace(".", "_"), layer, "text_encoder", index)
+            for path, layer, _ in _layers(encoder, TEXT_BLOCKS)
+        ]
+    if unet is not None:
+        rename = _sdxl_path if is_sdxl(unet) else str
+        found += [
+            Target("lora_unet_" + rename(path).replace(".", "_"), layer, "unet")
+            for path, layer, _ in _layers(unet, UNET_BLOCKS | UNET_CONV_BLOCKS)
+        ]
+    return found
+
+
+def find_lierla_names(text_encoders: nn.Module | Sequence[nn.Module] | None, unet: nn.Module | None) -> set[str]:
+    """Return the names of the layers that plain LoRA trains: Linear and 1x1 convolutions in attention and MLP blocks."""
+    wanted = set() if unet is None else {id(layer) for _, layer, _ in _layers(unet, UNET_BLOCKS)}
+    return {
+        target.name
+        for target in find_targets(text_encoders, unet)
+        if not target.is_conv3x3 and (target.part == "text_encoder" or id(target.layer) in wanted)
+    }
+
+
+def as_list(text_encoders: nn.Module | Sequence[nn.Module] | None) -> list[nn.Module]:
+    """One text encoder, several or none, as a list."""
+    if text_encoders is None:
+        return []
+    return [text_encoders] if isinstance(text_encoders, nn.Module) else list(text_encoders)
+
+
+def is_sdxl(unet: nn.Module) -> bool:
+    """Whether the UNet takes SDXL's size embedding."""
+    return getattr(getattr(unet, "config", None), "addition_embed_type", None) == "text_time"
+
+
+def _layers(root: nn.Module, blocks: frozenset[str]) -> list[tuple[str, nn.Module, str]]:
+    """(path, layer, class of the block) of every Linear and Conv2d below a block of one of these classes, each once."""
+    seen: set[int] = set()
+    found = []
+    for block_path, block in root.named_modules():
+        if type(block).__name__ not in blocks:
+            continue
+        for path, layer in block.named_modules():
+            if isinstance(layer, (nn.Linear, nn.Conv2d)) and id(layer) not in seen:
+                seen.add(id(layer))
+                found.append((f"{block_path}.{path}" if block_path else path, layer, type(block).__name__))
+    return found
+
+
+def _text_path(path: str) -> str:
+    """Newer transformers drop the outer `text_model`; the files always have it."""
+    return path if path.startswith("text_model.") else f"text_model.{path}"
+
+
+_SDXL_RESNET = {
+    "conv1": "in_layers.2",
+    "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1",
+    "conv_shortcut": "skip_connection",
+}
+
+
+def _sdxl_path(path: str) -> str:
+    """Turn diffusers' path of an SDXL layer into that of the original code (two resnets a level down, three up)."""
+    if match := re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.(.+)", path):
+        side, level, kind, number, rest = match.groups()
+        down = side == "down"
+        block = f"input_blocks.{1 + 3 * int(level) + int(number)}" if down else f"output_blocks.{3 * int(level) + int(number)}"
+        return f"{block}.{'0' if kind == 'resnets' else '1'}.{_SDXL_RESNET.get(rest, rest)}"
+    if match := re.match(r"mid_block\.(resnets|attentions)\.(\d+)\.(.+)", path):
+        kind, number, rest = match.groups()
+        return f"middle_block.{2 * int(number) if kind == 'resnets' else 1}.{_SDXL_RESNET.get(rest, rest)}"
+    if match := re.match(r"down_blocks\.(\d+)\.downsamplers\.0\.conv", path):
+        return f"input_blocks.{3 * (int(match[1]) + 1)}.0.op"
+    if match := re.match(r"up_blocks\.(\d+)\.upsamplers\.0\.conv", path):
+        return f"output_blocks.{3 * int(match[1]) + 2}.2.conv"
+    return path
