@@ -70,7 +70,7 @@ class Store:
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
                 if verdict != "ok":
-                    raise sqlite3.DatabaseError(str(verdict))
+                    raise sqlite3.DatabaseError(str(verdict).replace("\n", " "))
                 migrate(self._db)
             except BaseException:
                 self._db.close()
@@ -148,7 +148,7 @@ class Store:
 
     def change(self, run_id: str, *, only_from: tuple[str, ...] = (), **columns: Any) -> bool:
         """Set columns of a run; with `only_from` only when its state is one of these. Returns whether it was changed."""
-        assert columns.keys() <= {"state", "place", "started", "ended", "stop_asked", "message", "advice", "result"}, columns
+        assert columns.keys() <= set(Run.__dataclass_fields__) - {"id"}, columns
         assignments = ", ".join(f"{column} = ?" for column in columns)
         guard = f" AND state IN ({','.join('?' * len(only_from))})" if only_from else ""
         with self._writing():
@@ -211,7 +211,7 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise StoreError(
                 f"The run store {self.path} is damaged: {error}.",
-                advice="Rename the file and start again: a new one is made, with the runs found in the runs folder.",
+                advice="Move it, with its -wal and -shm files, and start again: the runs are found by their folders.",
             ) from error
         except OSError as error:
             raise StoreError(f"The run store {self.path} cannot be made: {error}.", advice="Choose another folder.") from error

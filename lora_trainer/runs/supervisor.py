@@ -16,6 +16,7 @@ from ..log import logger
 from . import control, process, result, worker
 from .folder import RunFolder, WorkerProcess
 from .progress import Progress, ProgressBook
+from .recover import list_unknown_runs
 from .store import ENDED, FAILED, FINISHED, QUEUED, RUNNING, STOPPED, STOPPING, Run, Store
 
 _SOFT_TO_HARD_SECONDS = 15.0
@@ -94,7 +95,8 @@ class Supervisor:
             return
         if not self._was_writer:
             self._was_writer = True
-            self.recover()
+            with self._submitting:
+                list_unknown_runs(self.store, self.runs_dir)
         run = self.store.active()
         if run is not None:
             self._watch(run)
@@ -166,22 +168,6 @@ class Supervisor:
         path = _publish(folder, source, target, self.progress(run_id)[0], overwrite=overwrite)
         self._tell_changed(path)
         return path
-
-    def recover(self) -> None:
-        """List runs whose folders are there but whose rows are not (the store was lost): nothing trained is forgotten."""
-        with self._submitting:
-            for path in sorted(self.runs_dir.glob("*/request.json")):
-                run_id = path.parent.name
-                if self.store.get(run_id) is not None:
-                    continue
-                folder = RunFolder(path.parent)
-                request = folder.request()
-                created = float(request.get("created") or path.stat().st_mtime)
-                self.store.add(run_id, str(request.get("name") or run_id))
-                # "running" lets the next look conclude it from its events, or watch it when its worker lives
-                state = RUNNING if folder.events.exists() or folder.worker() else STOPPED
-                message = "" if state == RUNNING else "Found in the runs folder; it had not begun."
-                self.store.change(run_id, state=state, created=created, started=created, message=message)
 
     # -- inside -------------------------------------------------------------------------------------------------
 

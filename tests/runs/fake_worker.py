@@ -1,0 +1,80 @@
+"""A worker that trains nothing: `python -m lora_trainer worker FOLDER` of the fake package beside the tests.
+
+What it does is in the run's request.json, key "script": a list of words; see `main`.
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from lora_trainer.runs.events import RunReporter
+
+PICTURE = b"\x89PNG\r\n\x1a\nnot really"
+
+
+def wait_for(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise SystemExit("waited too long")
+        time.sleep(0.02)
+
+
+def save(reporter, step, *, final, name=None):
+    name = name or reporter.folder.request()["name"]
+    path = reporter.folder.output / f"{name}.safetensors"
+    path.write_bytes(f"weights of step {step}".encode())
+    reporter.emit({"type": "saved", "path": str(path), "step": step, "epoch": 1, "final": final})
+    return path
+
+
+def main(folder: str) -> int:
+    reporter = RunReporter(folder)
+    script = list(reporter.folder.request().get("script", []))
+    total = 10
+    reporter.emit({"type": "started", "pid": os.getpid(), "device": "cpu", "total_steps": total, "epochs": 1})
+    saves = 0
+    step = 0
+    for word in script:
+        if word == "step":
+            step += 1
+            reporter.emit({"type": "step", "step": step, "epoch": 1, "loss": 1.0 / step, "lr": {"unet": 1e-4}})
+        elif word == "talk":
+            sys.stderr.write("the last thing it said\n")
+            sys.stderr.flush()
+        elif word == "nan":
+            reporter.emit({"type": "step", "step": step, "loss": float("nan"), "lr": 1e-4})
+            reporter.emit(
+                {"type": "failed", "kind": "NotFiniteError", "message": "The loss became NaN.", "advice": "Lower it."}
+            )
+            return 1
+        elif word == "sample":
+            path = reporter.folder.samples / f"{step:06d}.png"
+            path.write_bytes(PICTURE)
+            reporter.emit({"type": "sample", "path": str(path), "step": step, "prompt": "a frog", "seed": 1})
+        elif word == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif word == "deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            while True:
+                time.sleep(0.1)
+        elif word == "wait-for-file":
+            wait_for((reporter.folder.path / "go-on").exists)
+        elif word == "obey":
+            while not reporter.control().stop:
+                if reporter.control().save > saves:
+                    saves = reporter.control().save
+                    save(reporter, step, final=False, name=f"saved-{saves}")
+                time.sleep(0.02)
+            path = save(reporter, step, final=True)
+            reporter.emit({"type": "finished", "reason": "stopped", "path": str(path), "step": step})
+            return 0
+    path = save(reporter, step, final=True)
+    reporter.emit({"type": "finished", "reason": "done", "path": str(path), "step": step})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[-1]))

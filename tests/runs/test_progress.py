@@ -1,0 +1,79 @@
+import pytest
+
+from lora_trainer.runs.events import EventWriter
+from lora_trainer.runs.progress import Progress, ProgressBook
+
+
+def steps(progress, count, *, loss=lambda step: 1.0, seconds=0.5):
+    for step in range(1, count + 1):
+        progress.fold({"type": "step", "time": 100 + step * seconds, "step": step, "loss": loss(step), "lr": 1e-4})
+
+
+def test_time_left_follows_the_pace_of_the_steps():
+    progress = Progress()
+    progress.fold({"type": "started", "time": 100, "total_steps": 100, "epochs": 2, "device": "cpu"})
+    steps(progress, 20)
+    assert progress.seconds_per_step == pytest.approx(0.5)
+    assert progress.seconds_left == pytest.approx(40.0)
+    progress.fold({"type": "step", "time": 200, "step": 21, "loss": 1.0, "seconds_per_step": 2.0})
+    assert progress.seconds_left == pytest.approx(158.0)
+    progress.fold({"type": "finished", "time": 201, "reason": "done", "path": "x"})
+    assert progress.seconds_left is None
+
+
+def test_the_smoothed_loss_of_a_constant_is_the_constant_from_the_first_step_on():
+    progress = Progress()
+    for count in (1, 2, 100):
+        steps(progress, count, loss=lambda step: 0.25)
+        assert progress.smoothed_loss == pytest.approx(0.25)
+
+
+def test_the_smoothed_loss_moves_less_than_the_raw_one():
+    progress = Progress()
+    steps(progress, 200, loss=lambda step: step % 2)
+    assert 0.4 < progress.smoothed_loss < 0.6
+
+
+@pytest.mark.parametrize("count", [1, 599, 600, 5000, 100_000])
+def test_the_curve_keeps_its_size_and_its_mean(count):
+    progress = Progress()
+    steps(progress, count, loss=float)
+    curve = progress.curve
+    assert len(curve.steps) == len(curve.loss) == len(curve.smoothed) == len(curve.lr) <= 600
+    assert curve.steps == sorted(set(curve.steps))
+    assert curve.steps[-1] > count - curve.stride
+    covered = len(curve.loss) * curve.stride
+    assert sum(curve.loss) / len(curve.loss) == pytest.approx((covered + 1) / 2)
+
+
+def test_a_loss_that_is_not_a_number_does_not_poison_the_smoothed_one():
+    progress = Progress()
+    steps(progress, 3)
+    progress.fold({"type": "step", "step": 4, "loss": None})
+    assert progress.loss is None
+    assert progress.smoothed_loss == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [(1e-4, {"lr": 1e-4}), ({"unet": 1, "te": 2}, {"unet": 1.0, "te": 2.0}), ([3], {"0": 3.0}), (None, {})],
+)
+def test_learning_rates_may_be_told_in_any_form(told, expected):
+    progress = Progress()
+    progress.fold({"type": "step", "step": 1, "loss": 1.0, "lr": told})
+    assert progress.lrs == expected
+
+
+def test_the_book_reads_on_and_starts_anew_for_a_new_file(tmp_path):
+    path = tmp_path / "events.jsonl"
+    book = ProgressBook()
+    assert book.look(path)[0].step is None
+    writer = EventWriter(path)
+    for step in range(1, 4):
+        writer.write({"type": "step", "step": step, "loss": 1.0})
+        assert book.look(path)[0].step == step
+    writer.close()
+    path.unlink()
+    EventWriter(path).write({"type": "warning", "message": "new"})
+    progress, offset = book.look(path)
+    assert (progress.step, progress.warnings, offset) == (None, ["new"], path.stat().st_size)
