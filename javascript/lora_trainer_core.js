@@ -1,0 +1,219 @@
+// The kernel of the page: element builder, talk with the host, start and restart. Every file registers on
+// window.loraTrainer; the order in which the files are loaded does not matter.
+(function () {
+    "use strict";
+    const LT = (window.loraTrainer = window.loraTrainer || {});
+    const ROOT = "lora_trainer_root";
+    const API = "./lora-trainer/api/";
+
+    // --- elements -----------------------------------------------------------------------------------------------
+    // h("button", {class: "lt-btn", onclick: f, disabled: true, "aria-label": "x"}, child, [children], "text")
+    LT.h = function (tag, properties, ...children) {
+        const element = document.createElement(tag);
+        for (const [key, value] of Object.entries(properties || {})) LT.set(element, key, value);
+        element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+        return element;
+    };
+
+    LT.set = function (element, key, value) {
+        if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+        else if (key === "class") element.className = value;
+        else if (["value", "checked", "disabled", "hidden", "textContent", "indeterminate"].includes(key)) element[key] = value;
+        else if (value === null || value === undefined || value === false) element.removeAttribute(key);
+        else element.setAttribute(key, value === true ? "" : String(value));
+    };
+
+    LT.fill = function (element, ...children) {
+        element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+        return element;
+    };
+
+    // 24x24 line drawings, one path each.
+    const ICONS = {
+        upload: "M12 16V4m0 0L7 9m5-5l5 5M4 16v3a1 1 0 001 1h14a1 1 0 001-1v-3",
+        folder: "M3 6a1 1 0 011-1h5l2 2h9a1 1 0 011 1v10a1 1 0 01-1 1H4a1 1 0 01-1-1z",
+        close: "M6 6l12 12M18 6L6 18",
+        reset: "M4 10a8 8 0 112 7M4 4v6h6",
+        copy: "M9 9h10v11H9zM5 15V4h10",
+        check: "M5 12l5 5L20 7",
+        search: "M11 4a7 7 0 110 14 7 7 0 010-14zm5 12l4 4",
+        dice: "M5 5h14v14H5zM9 9h.01M15 15h.01M15 9h.01M9 15h.01",
+        reuse: "M4 12a8 8 0 0114-5l2 2m0-5v5h-5M20 12a8 8 0 01-14 5l-2-2m0 5v-5h5",
+        download: "M12 4v12m0 0l-5-5m5 5l5-5M4 20h16",
+        back: "M15 5l-7 7 7 7",
+        warning: "M12 4l9 16H3zM12 10v4m0 3h.01",
+        info: "M12 3a9 9 0 110 18 9 9 0 010-18zm0 8v5m0-8h.01",
+        person: "M12 4a4 4 0 110 8 4 4 0 010-8zM4 20c1-4 4-6 8-6s7 2 8 6",
+        brush: "M14 4l6 6-8 6-4-4zM8 12l-1 2c-2 0-3 2-4 6 4-1 6-2 6-4l2-1",
+        box: "M12 3l8 4.500v9L12 21l-8-4.500v-9zM4 7.500l8 4.500 8-4.500M12 12v9",
+    };
+    LT.icon = function (name) {
+        const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+        for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", class: "lt-icon", "aria-hidden": "true" })) svg.setAttribute(key, value);
+        const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+        path.setAttribute("d", ICONS[name]);
+        svg.append(path);
+        return svg;
+    };
+
+    LT.copyText = async function (text) {
+        try {
+            await navigator.clipboard.writeText(text);
+        } catch {
+            const area = LT.h("textarea", { value: text, class: "lt-offscreen" }); // a page without https has no clipboard
+            LT.mount.append(area);
+            area.select();
+            document.execCommand("copy");
+            area.remove();
+        }
+        LT.say(LT.t("copied"));
+    };
+    LT.copyButton = (text, label) =>
+        LT.h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => LT.copyText(typeof text === "function" ? text() : text) },
+            LT.icon("copy"), label || LT.t("copy"));
+
+    // A short message at the bottom of the page, read out by screen readers.
+    LT.say = function (message, level = "info") {
+        const toast = LT.h("div", { class: `lt-toast lt-toast-${level}` }, message);
+        LT.toasts.append(toast);
+        setTimeout(() => toast.remove(), level === "error" ? 8000 : 2500);
+    };
+
+    LT.remember = (key, value) => {
+        try {
+            localStorage.setItem("lora-trainer." + key, JSON.stringify(value));
+        } catch { /* private window or full: the page works without memory */ }
+    };
+    LT.recall = (key, otherwise = null) => {
+        try {
+            return JSON.parse(localStorage.getItem("lora-trainer." + key)) ?? otherwise;
+        } catch {
+            return otherwise;
+        }
+    };
+
+    LT.sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+    LT.debounce = function (milliseconds, action) {
+        let timer = 0;
+        return (...values) => {
+            clearTimeout(timer);
+            timer = setTimeout(() => action(...values), milliseconds);
+        };
+    };
+
+    // --- the host -----------------------------------------------------------------------------------------------
+    // What a route answers with an error status becomes an ApiError; a host that cannot be reached becomes a Lost.
+    LT.ApiError = class extends Error {
+        constructor(status, body) {
+            const detail = body.error || body.detail || body;
+            super([detail.message || (typeof detail === "string" ? detail : `HTTP ${status}`), detail.advice].filter(Boolean).join(" "));
+            this.status = status;
+            this.problems = body.problems || detail.problems || [];
+        }
+    };
+    LT.Lost = class extends Error {};
+
+    LT.url = (path) => API + path;
+
+    async function request(method, path, body) {
+        let response;
+        const isForm = body instanceof FormData;
+        try {
+            response = await fetch(API + path, {
+                method,
+                cache: "no-store",
+                credentials: "same-origin",
+                headers: body && !isForm ? { "Content-Type": "application/json" } : {},
+                body: body && !isForm ? JSON.stringify(body) : body,
+            });
+        } catch {
+            connection(false);
+            throw new LT.Lost(LT.t("connection_lost"));
+        }
+        const isJson = (response.headers.get("content-type") || "").includes("json");
+        // Just after a start the routes may be missing for a moment: gradio serves before the host adds them.
+        if ([502, 503, 504].includes(response.status) || (response.status === 404 && !isJson)) {
+            connection(false);
+            throw new LT.Lost(LT.t("connection_lost"));
+        }
+        connection(true);
+        const answer = isJson ? await response.json() : { message: await response.text() };
+        if (!response.ok) throw new LT.ApiError(response.status, answer);
+        return answer;
+    }
+    LT.get = (path) => request("GET", path);
+    LT.post = (path, body) => request("POST", path, body || {});
+    LT.getPatiently = async function (path) {
+        for (let wait = 300; ; wait = Math.min(wait * 1.6, 4000)) {
+            try {
+                return await LT.get(path);
+            } catch (error) {
+                if (!(error instanceof LT.Lost)) throw error;
+                await LT.sleep(wait);
+            }
+        }
+    };
+
+    // XMLHttpRequest, because fetch does not tell how much has been sent.
+    LT.send = (path, form, onProgress) =>
+        new Promise((resolve, reject) => {
+            const sender = new XMLHttpRequest();
+            sender.open("POST", API + path);
+            sender.responseType = "json";
+            sender.setRequestHeader("X-Lora-Trainer", "1"); // what a form on a foreign page cannot send
+            sender.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded, event.total);
+            sender.onload = () => (sender.status < 300 ? resolve(sender.response) : reject(new LT.ApiError(sender.status, sender.response || {})));
+            sender.onerror = () => reject(new LT.Lost(LT.t("connection_lost")));
+            sender.send(form);
+        });
+
+    let losses = 0;
+    function connection(isThere) {
+        losses = isThere ? 0 : losses + 1;
+        // One failed request can be a hiccup of the network; two in a row are said.
+        if (LT.banner) LT.banner.hidden = losses < 2;
+    }
+
+    // Calls `action` again and again while `element` is in the page, more slowly when nobody looks.
+    LT.poll = function (element, seconds, action) {
+        let stopped = false;
+        (async () => {
+            await LT.sleep(0); // the caller has yet to put the element into the page
+            while (!stopped && element.isConnected) {
+                let next = seconds;
+                try {
+                    next = (await action()) ?? seconds;
+                } catch (error) {
+                    if (!(error instanceof LT.Lost)) LT.report(error);
+                    next = Math.max(seconds, 2);
+                }
+                await LT.sleep(1000 * (document.hidden ? Math.max(next, 5) : next));
+            }
+        })();
+        return () => (stopped = true);
+    };
+
+    LT.report = function (error) {
+        if (!(error instanceof LT.ApiError || error instanceof LT.Lost)) console.error("LoRA Trainer:", error);
+        if (LT.toasts) LT.say(error.message, "error");
+    };
+
+    // --- start --------------------------------------------------------------------------------------------------
+    const PARTS = ["t", "shell", "controls", "trainView", "upload", "planView", "runsView", "runView", "chart", "gallery", "generateView"];
+
+    async function start(mount) {
+        mount.dataset.started = "yes";
+        while (PARTS.some((part) => !LT[part])) await LT.sleep(20); // files still on their way
+        LT.mount = mount;
+        mount.closest("#" + ROOT).classList.add("lt-root");
+        LT.shell.start(mount);
+    }
+
+    // The mount appears when gradio has drawn the tab, and again whenever it draws it anew: one watch for good.
+    function watch() {
+        const mount = document.querySelector(`#${ROOT} .lt-mount`);
+        if (mount && !mount.dataset.started) start(mount).catch((error) => console.error("LoRA Trainer:", error));
+    }
+    if (!LT.watching) LT.watching = setInterval(watch, 250);
+    watch();
+})();

@@ -1,0 +1,233 @@
+// Every text of the page, in English and Korean. The help of options comes from their declarations, not from here.
+(function () {
+    "use strict";
+    const LT = (window.loraTrainer = window.loraTrainer || {});
+
+    const TEXTS = {
+        // name: [English, Korean]; {x} is filled in
+        train: ["Train", "학습"],
+        runs: ["Runs", "실행 목록"],
+        generate: ["Generate", "이미지 생성"],
+        language: ["Language", "언어"],
+        connection_lost: ["Connection lost, retrying…", "연결이 끊어졌습니다. 다시 연결하는 중…"],
+        loading: ["Loading…", "불러오는 중…"],
+        copy: ["Copy", "복사"],
+        copied: ["Copied", "복사했습니다"],
+        cancel: ["Cancel", "취소"],
+        close: ["Close", "닫기"],
+        optional: ["optional", "선택 사항"],
+        browse_hint: ["or type a path", "또는 경로 입력"],
+        more_help: ["Help for {x}", "{x} 도움말"],
+        reset_one: ["Reset {x} to {value}", "{x} 값을 {value}(으)로 되돌리기"],
+        nothing: ["empty", "비어 있음"],
+        default_is: ["Default: {x}", "기본값: {x}"],
+        changed: ["changed", "변경됨"],
+
+        step_images: ["Your images", "학습할 이미지"],
+        step_images_hint: ["8 to 30 pictures are a good start. A text file of the same name is the picture's caption.", "8~30장 정도면 충분합니다. 이름이 같은 텍스트 파일이 그 이미지의 캡션이 됩니다."],
+        step_words: ["What is it?", "무엇을 학습하나요?"],
+        step_words_hint: ["A rare word for this very thing, and the everyday word for its kind.", "이 대상만을 가리키는 드문 단어와, 그 종류를 나타내는 일반 단어입니다."],
+        step_name: ["Name", "이름"],
+        step_name_hint: ["The file's name, and what you will write in a prompt.", "파일 이름이자 프롬프트에 적을 이름입니다."],
+        settings: ["Settings", "설정"],
+        settings_hint: ["Sensible as they are; nothing here needs to be touched.", "그대로 두어도 잘 동작하는 값입니다."],
+        start_from: ["Start from", "프리셋"],
+        advanced: ["Advanced options", "고급 옵션"],
+        advanced_count: ["{x} options", "옵션 {x}개"],
+        changed_count: ["{x} changed", "{x}개 변경됨"],
+        search_options: ["Search options", "옵션 검색"],
+        search_placeholder: ["name, label or what it does", "이름이나 기능으로 검색"],
+        search_none: ["No option matches “{x}”.", "“{x}”에 맞는 옵션이 없습니다."],
+        search_found: ["{x} found", "{x}개 찾음"],
+        reset_all: ["Reset all", "모두 초기화"],
+        reset_all_ask: ["Put every setting back to its default? Images, words and name stay.", "모든 설정을 기본값으로 되돌릴까요? 이미지, 단어, 이름은 그대로 둡니다."],
+        current_model: ["in use now", "현재 사용 중"],
+        none_chosen: ["none", "없음"],
+        choose_or_type: ["choose, or type a path", "선택하거나 경로를 입력하세요"],
+        prompt_will_be: ["In a prompt:", "프롬프트 예:"],
+
+        drop_here: ["Drop images or a folder here", "이미지나 폴더를 여기에 끌어다 놓으세요"],
+        drop_more: ["Drop more here", "여기에 더 끌어다 놓기"],
+        choose_files: ["Choose files", "파일 선택"],
+        choose_folder: ["Choose a folder", "폴더 선택"],
+        use_path: ["Use a folder on this machine", "이 컴퓨터의 폴더 사용"],
+        use_upload: ["Upload instead", "업로드하기"],
+        uploading: ["Uploading {done} of {total}", "{total} 중 {done} 업로드 중"],
+        images_count: ["{x} images", "이미지 {x}장"],
+        image_count: ["1 image", "이미지 1장"],
+        without_caption: ["{x} without a caption", "캡션 없음 {x}장"],
+        all_captioned: ["all have a caption", "모두 캡션 있음"],
+        no_caption: ["no caption", "캡션 없음"],
+        caption_of: ["Caption of {x}", "{x}의 캡션"],
+        edit_caption: ["Edit the caption of {x}", "{x}의 캡션 편집"],
+        remove_image: ["Remove {x}", "{x} 삭제"],
+        remove_all: ["Remove all", "모두 삭제"],
+        remove_all_ask: ["Remove all uploaded images? The originals on your disk stay.", "업로드한 이미지를 모두 삭제할까요? 원본 파일은 그대로 남습니다."],
+        refused_files: ["Not taken:", "제외된 파일:"],
+        more_images: ["and {x} more", "외 {x}장"],
+        nothing_dropped: ["No images or captions were among the files.", "이미지나 캡션 파일이 없습니다."],
+
+        plan: ["What will be trained", "학습 계획"],
+        plan_waiting: ["Add images to see the plan.", "이미지를 추가하면 계획이 표시됩니다."],
+        plan_images: ["images", "이미지"],
+        plan_reg: ["regularisation", "정규화"],
+        plan_steps_epoch: ["steps per epoch", "에폭당 스텝"],
+        plan_epochs: ["epochs", "에폭"],
+        plan_total: ["total steps", "전체 스텝"],
+        plan_folder: ["Folder", "폴더"],
+        plan_repeats: ["Repeats", "반복"],
+        plan_captions: ["Captions", "캡션"],
+        plan_buckets: ["Buckets", "버킷"],
+        plan_examples: ["Captions as they will be trained", "학습에 쓰일 캡션"],
+        plan_is_reg: ["reg", "정규화"],
+        plan_base: ["Base model", "베이스 모델"],
+        plan_output: ["Saved as", "저장 위치"],
+        output_exists: ["A LoRA of this name exists; a free name will be chosen.", "같은 이름의 LoRA가 있어 다른 이름으로 저장됩니다."],
+        overwrite: ["Overwrite it", "덮어쓰기"],
+        disk_low: ["The disk has {free} free; {needed} are needed.", "디스크 여유 공간 {free}, 필요 공간 {needed}."],
+        checking: ["Checking…", "확인 중…"],
+        checked_fine: ["Ready to train.", "학습할 준비가 되었습니다."],
+        train_button: ["Train", "학습 시작"],
+        train_queue: ["Add to the queue", "대기열에 추가"],
+        starting: ["Starting…", "시작하는 중…"],
+        why_images: ["Add images first.", "먼저 이미지를 추가하세요."],
+        why_words: ["Enter an identifier and a class, or use captions.", "식별자와 클래스를 입력하거나 캡션을 사용하세요."],
+        why_name: ["Give it a name.", "이름을 입력하세요."],
+        why_model: ["Choose a base model.", "베이스 모델을 선택하세요."],
+        why_problems: ["{x} things to mend first", "먼저 고칠 항목 {x}개"],
+        why_problem: ["One thing to mend first", "먼저 고칠 항목 1개"],
+        why_uploading: ["Wait for the upload.", "업로드가 끝나기를 기다리세요."],
+        show_toml: ["Show as command line and TOML", "명령줄과 TOML로 보기"],
+        show_toml_hint: ["The same training from a terminal.", "터미널에서 같은 학습을 실행합니다."],
+        command_line: ["Command line", "명령줄"],
+
+        state_queued: ["queued", "대기 중"],
+        state_running: ["running", "실행 중"],
+        state_stopping: ["stopping", "중지하는 중"],
+        state_finished: ["finished", "완료"],
+        state_stopped: ["stopped", "중지됨"],
+        state_failed: ["failed", "실패"],
+        no_runs: ["Nothing has been trained yet.", "아직 학습한 것이 없습니다."],
+        no_runs_hint: ["Runs appear here, the newest first.", "최근 실행부터 여기에 표시됩니다."],
+        go_train: ["Train your first LoRA", "첫 LoRA 학습하기"],
+        back_to_runs: ["All runs", "전체 목록"],
+        step: ["Step", "스텝"],
+        epoch: ["Epoch", "에폭"],
+        time_left: ["Time left", "남은 시간"],
+        time_taken: ["Took", "걸린 시간"],
+        speed: ["Speed", "속도"],
+        per_second: ["{x} images/s", "초당 {x}장"],
+        loss: ["Loss", "손실"],
+        learning_rate: ["Learning rate", "학습률"],
+        memory: ["Peak memory", "최대 메모리"],
+        device: ["Device", "장치"],
+        started: ["Started", "시작"],
+        queue_position: ["Number {x} in the queue", "대기 순서 {x}번"],
+        stop: ["Stop", "중지"],
+        stop_ask: ["Stop after this step? What was learned so far is saved.", "이번 스텝까지만 하고 중지할까요? 지금까지 학습한 내용은 저장됩니다."],
+        cancel_ask: ["Take this run out of the queue?", "이 실행을 대기열에서 제외할까요?"],
+        end_now: ["End it now", "강제 종료"],
+        end_now_ask: ["End the process without saving?", "저장하지 않고 프로세스를 종료할까요?"],
+        save_now: ["Save now", "지금 저장"],
+        save_asked: ["It will be saved at the next step.", "다음 스텝에서 저장합니다."],
+        sample_now: ["Draw samples now", "지금 샘플 생성"],
+        sample_asked: ["Samples will be drawn at the next step.", "다음 스텝에서 샘플을 생성합니다."],
+        use_again: ["Use these settings again", "이 설정으로 다시 하기"],
+        settings_taken: ["The settings are in the form.", "설정을 불러왔습니다."],
+        delete_run: ["Delete run", "실행 삭제"],
+        delete_ask: ["Delete this run with its samples and log? The LoRA in the LoRA folder stays.", "이 실행의 샘플과 로그를 삭제할까요? LoRA 폴더의 파일은 그대로 둡니다."],
+        deleted: ["Deleted", "삭제했습니다"],
+        samples: ["Samples", "샘플"],
+        samples_none: ["No samples yet.", "아직 샘플이 없습니다."],
+        samples_at: ["Step {x}", "{x} 스텝"],
+        files: ["Files", "파일"],
+        files_none: ["Nothing saved yet.", "아직 저장된 파일이 없습니다."],
+        final: ["final", "최종"],
+        use_file: ["Use this one", "이 파일 사용"],
+        used_file: ["{x} is in the LoRA folder.", "{x} 파일을 LoRA 폴더에 넣었습니다."],
+        use_it: ["Use it", "사용하기"],
+        try_it: ["Try it in Generate", "생성에서 사용해 보기"],
+        download: ["Download", "내려받기"],
+        log: ["Log", "로그"],
+        log_none: ["The log is empty so far.", "아직 로그가 없습니다."],
+        repeat: ["Repeat from the command line", "명령줄에서 반복하기"],
+        smoothing: ["Smoothing", "평활"],
+        chart_help: ["Loss over steps. Arrow keys move along the curve.", "스텝별 손실 그래프. 화살표 키로 이동합니다."],
+        chart_empty: ["The curve appears with the first steps.", "첫 스텝부터 그래프가 표시됩니다."],
+        raw: ["raw", "원본"],
+        smoothed: ["smoothed", "평활"],
+        phase_of: ["{done} of {total}", "{total} 중 {done}"],
+        warnings: ["Warnings", "경고"],
+        run_gone: ["This run does not exist (any more).", "이 실행을 찾을 수 없습니다."],
+        silent: ["No sign of life for {x}.", "{x} 동안 응답이 없습니다."],
+
+        prompt: ["Prompt", "프롬프트"],
+        prompt_placeholder: ["photo of sls frog <lora:name:0.8>", "photo of sls frog <lora:name:0.8>"],
+        negative_prompt: ["Negative prompt", "네거티브 프롬프트"],
+        add_lora: ["Add a LoRA", "LoRA 추가"],
+        weight: ["Weight", "가중치"],
+        insert: ["Insert", "삽입"],
+        no_loras: ["No LoRA yet", "LoRA 없음"],
+        base_model: ["Base model", "베이스 모델"],
+        sampler: ["Sampler", "샘플러"],
+        steps: ["Steps", "스텝"],
+        cfg: ["CFG scale", "CFG 스케일"],
+        width: ["Width", "너비"],
+        height: ["Height", "높이"],
+        swap_size: ["Swap width and height", "너비와 높이 바꾸기"],
+        seed: ["Seed", "시드"],
+        seed_random: ["Random seed", "임의 시드"],
+        seed_reuse: ["Reuse the last seed", "마지막 시드 사용"],
+        batch_size: ["Batch size", "배치 크기"],
+        batch_count: ["Batch count", "배치 수"],
+        clip_skip: ["Clip skip", "Clip skip"],
+        pictures_here: ["Pictures appear here.", "이미지가 여기에 표시됩니다."],
+        generating: ["Generating…", "생성하는 중…"],
+        interrupt: ["Stop", "중지"],
+        no_checkpoint: ["No base model found. Put a checkpoint into {x}.", "베이스 모델이 없습니다. {x} 폴더에 체크포인트를 넣으세요."],
+        picture: ["Picture {x}", "이미지 {x}"],
+        previous: ["Previous", "이전"],
+        next: ["Next", "다음"],
+        shortcut: ["Ctrl+Enter", "Ctrl+Enter"],
+    };
+
+    const pick = () => LT.recall("language") || ((navigator.language || "en").toLowerCase().startsWith("ko") ? "ko" : "en");
+
+    LT.textNames = () => Object.keys(TEXTS);
+    LT.language = pick();
+    LT.setLanguage = function (language) {
+        LT.language = language;
+        LT.remember("language", language);
+    };
+    // {en, ko}, or text the same in both, or nothing
+    LT.local = (text) => (text && typeof text === "object" ? text[LT.language] || text.en || "" : text || "");
+    LT.t = function (name, values) {
+        const text = (TEXTS[name] || [name, name])[LT.language === "ko" ? 1 : 0];
+        return text.replace(/\{(\w+)\}/g, (whole, key) => (values && key in values ? String(values[key]) : whole));
+    };
+
+    // --- numbers as people read them -----------------------------------------------------------------------------
+    LT.bytes = function (count) {
+        if (!Number.isFinite(count)) return "–";
+        const unit = Math.min(4, Math.max(0, Math.floor(Math.log2(Math.max(count, 1)) / 10)));
+        const value = count / 1024 ** unit;
+        return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${["B", "KB", "MB", "GB", "TB"][unit]}`;
+    };
+    LT.duration = function (seconds) {
+        if (!Number.isFinite(seconds)) return "–";
+        const total = Math.max(0, Math.round(seconds));
+        const [hours, minutes] = [Math.floor(total / 3600), Math.floor(total / 60) % 60];
+        const units = LT.language === "ko" ? ["시간", "분", "초"] : ["h", "min", "s"];
+        if (hours) return `${hours} ${units[0]} ${minutes} ${units[1]}`;
+        if (minutes) return `${minutes} ${units[1]} ${total % 60} ${units[2]}`;
+        return `${total} ${units[2]}`;
+    };
+    LT.number = (value) => (Number.isFinite(value) ? value.toLocaleString(LT.language === "ko" ? "ko-KR" : "en-US") : "–");
+    LT.short = function (value) {
+        if (!Number.isFinite(value)) return "–";
+        if (value === 0) return "0";
+        const size = Math.abs(value);
+        return size < 0.001 || size >= 1e6 ? value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e") : String(Number(value.toPrecision(4)));
+    };
+    LT.when = (seconds) => new Date(seconds * 1000).toLocaleString(LT.language === "ko" ? "ko-KR" : "en-GB", { dateStyle: "medium", timeStyle: "short" });
+})();
