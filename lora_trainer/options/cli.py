@@ -7,6 +7,7 @@ mistakes are reported together.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,17 +18,20 @@ from . import config_file
 from .resolve import ALIASES, train_options
 from .schema import Option, Title
 from .train import OPTIONS, OPTIONS_BY_NAME, TrainOptions
-from .values import did_you_mean
 
 _DESCRIPTION = """Train a LoRA. Options may also stand in a TOML file (--config_file); what is typed here wins.
 A yes/no option is switched on by its name alone and off by --no-NAME or --NAME=false."""
+
+_NEGATIVE = re.compile(r"-[0-9.][0-9.e+-]*", re.IGNORECASE)
 
 
 class _Parser(argparse.ArgumentParser):
     """argparse whose complaints are InputErrors."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}.", advice=f"See {self.prog} --help.")
+        missing = re.fullmatch(r"argument (--\w+)(?:/\S+)?: expected one argument", message)
+        where, what = (missing[1], "the value is missing") if missing else ("", message)
+        raise InputError(f"{what}.", field=where[2:], where=where, advice=f"See {self.prog} --help.")
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -41,16 +45,19 @@ def given_options(argv: Sequence[str]) -> dict[str, Any]:
     Names that do not exist are kept, for `resolve` to report with the nearest known one. Raises InputError for words that
     belong to no option and for options without their value. Exits (SystemExit) after --help.
     """
-    typed = list(_with_known_spelling(argv))
-    namespace, rest = parser().parse_known_args(typed)
+    namespace, rest = parser().parse_known_args(list(_with_known_spelling(argv)))
     given: dict[str, Any] = vars(namespace)
+    unknown = ""
     for word in rest:
-        if not word.startswith("--"):
-            before = typed[typed.index(word) - 1] if typed.index(word) else ""
-            hint = " Values that contain spaces need quotation marks." if before else ""
-            raise InputError(f"the word {word!r} belongs to no option.{hint}", advice=did_you_mean(word, OPTIONS_BY_NAME))
-        name, _, value = word[2:].partition("=")
-        given[name] = value
+        if word.startswith("--"):
+            unknown, _, given[unknown] = word[2:].partition("=")
+        elif unknown:
+            unknown, given[unknown] = "", word
+        else:
+            raise InputError(
+                f"the word {word!r} belongs to no option.",
+                advice="Options begin with --, and values with spaces need quotation marks.",
+            )
     return given
 
 
@@ -116,9 +123,9 @@ def _metavar(option: Option) -> str:
 
 
 def _with_known_spelling(argv: Sequence[str]) -> Iterator[str]:
-    """`argv` with dashes for underscores put right (--network-dim), so that either spelling is understood."""
+    """`argv` with --network-dim put right to --network_dim, so that either spelling is understood."""
     known = set(OPTIONS_BY_NAME) | set(ALIASES)
-    for word in argv:
+    for word in _with_joined_numbers(argv):
         name, equals, value = word[2:].partition("=")
         plain, negative = name.replace("-", "_"), name[3:].replace("-", "_")
         if word.startswith("--") and name not in known and plain in known:
@@ -127,3 +134,13 @@ def _with_known_spelling(argv: Sequence[str]) -> Iterator[str]:
             yield f"--no-{negative}{equals}{value}"
         else:
             yield word
+
+
+def _with_joined_numbers(argv: Sequence[str]) -> Iterator[str]:
+    """`--noise_offset -1e-4` as one word: argparse takes only plain negative numbers for values."""
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word.startswith("--") and "=" not in word and words and _NEGATIVE.fullmatch(words[0]):
+            word = f"{word}={words.pop(0)}"
+        yield word

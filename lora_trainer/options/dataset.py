@@ -108,7 +108,7 @@ class ImageOptions:
         None,
         "How images are made smaller or larger. Nothing chooses a good method for each image.",
         "이미지를 줄이거나 키우는 방법입니다. 비우면 이미지마다 알맞은 방법을 고릅니다.",
-        choices=("lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area"),
+        choices=("lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area", "box"),
     )
     alpha_mask: bool = opt(
         False,

@@ -2,19 +2,205 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, InputErrors
+from . import located
 from .data_spec import DatasetSpec, DataSpec, SubsetSpec
+from .dataset_folders import folder_spec, parse_folder_name
+from .dataset_keys import DATASET, GENERAL, HEADINGS, KEYS, SUBSET, Key
+from .train import OPTIONS_BY_NAME, TrainOptions, flat
+from .values import BadValue, convert, did_you_mean, nearest, resolution_pair
 
-__all__ = ["DataSpec", "DatasetSpec", "SubsetSpec", "parse_folder_name"]
+__all__ = ["DataSpec", "DatasetSpec", "SubsetSpec", "data_spec", "load", "parse_folder_name"]
+
+_SUBSET_FIELDS = tuple(field.name for field in fields(SubsetSpec))
+_DATASET_FIELDS = tuple(field.name for field in fields(DatasetSpec) if field.name != "subsets")
+_PATHS = {"image_dir", "metadata_file", "conditioning_data_dir"}
 
 
-def parse_folder_name(name: str) -> tuple[int, str] | None:
-    """Split `20_sls frog` into (20, "sls frog"); None when the name does not begin with a count of at least 1 and `_`.
+def data_spec(options: TrainOptions) -> DataSpec:
+    """What `options` say to train on: the data set file when one is given, else the folders of train_data_dir.
 
-    The count may be written as Python's int() reads it (`01`, `+4`, other scripts' digits); `5` alone means no words.
+    Raises InputErrors with everything that is wrong in the file.
     """
-    count, _, words = name.partition("_")
-    try:
-        repeats = int(count)
-    except ValueError:
-        return None
-    return (repeats, words) if repeats >= 1 else None
+    if options.dataset.dataset_config:
+        return load(Path(options.dataset.dataset_config), options)
+    return folder_spec(options)
+
+
+def load(path: Path, options: TrainOptions, *, check_paths: bool = True) -> DataSpec:
+    """Read a data set file and apply inheritance, command line and defaults. Raises InputErrors."""
+    file = located.read(path.expanduser(), field="dataset_config")
+    reader = _Reader(file, flat(options), check_paths)
+    datasets = reader.datasets()
+    if reader.errors:
+        raise InputErrors(reader.errors)
+    unused = [name for name in ("train_data_dir", "reg_data_dir") if getattr(options.dataset, name)]
+    skipped = tuple(f"{name} is not used, because a data set file is given." for name in unused)
+    return DataSpec(datasets=tuple(datasets), source=file.path, skipped=skipped)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The entries of one table of the file and where it stands."""
+
+    level: str
+    keys: tuple[str | int, ...]
+    values: Mapping[str, Any]
+
+
+class _Reader:
+    """Reads one file; collects what is wrong in `errors`."""
+
+    def __init__(self, file: located.Located, command_line: Mapping[str, Any], check_paths: bool) -> None:
+        self.file = file
+        self.command_line = command_line
+        self.check_paths = check_paths
+        self.errors: list[InputError] = []
+
+    def datasets(self) -> list[DatasetSpec]:
+        for name in self.file.data:
+            if name not in (GENERAL, DATASET):
+                self._unknown(_Table("", (), self.file.data), name, (GENERAL, DATASET))
+        general = self._table(GENERAL, (GENERAL,), self.file.data.get(GENERAL, {}))
+        tables = self._tables(DATASET, (DATASET,), self.file.data.get(DATASET))
+        if not tables and not self.errors:
+            self._error("there are no [[datasets]] in the file, so there is nothing to train on.", "", advice=_EXAMPLE)
+        specs = []
+        for table in tables:
+            subsets = self._tables(SUBSET, (*table.keys, SUBSET), table.values.get(SUBSET))
+            if not subsets and SUBSET not in table.values:
+                self._error("the data set has no [[datasets.subsets]], so it has no images.", "", table.keys, advice=_EXAMPLE)
+            known = self._table(DATASET, table.keys, {k: v for k, v in table.values.items() if k != SUBSET})
+            spec = self._dataset(known, general, [self._table(SUBSET, sub.keys, sub.values) for sub in subsets])
+            if spec is not None:
+                specs.append(spec)
+        return specs
+
+    def _dataset(self, table: _Table, general: _Table, subsets: list[_Table]) -> DatasetSpec | None:
+        before = len(self.errors)
+        if len({"metadata_file" in subset.values for subset in subsets}) > 1:
+            self._error(
+                "subsets with metadata_file and subsets without it cannot stand in one data set.",
+                "metadata_file",
+                table.keys,
+                advice="Give them [[datasets]] of their own.",
+            )
+        values = {name: self._value(KEYS[name], (table, general)) for name in _DATASET_FIELDS}
+        if values["resolution"] is None:
+            self._error("the resolution is missing.", "resolution", table.keys, advice="Add resolution = 512.")
+        specs = [self._subset(subset, table, general) for subset in subsets]
+        if len(self.errors) > before or None in specs:
+            return None
+        values["resolution"] = resolution_pair(values["resolution"])
+        return DatasetSpec(subsets=tuple(spec for spec in specs if spec is not None), **values)
+
+    def _subset(self, subset: _Table, dataset: _Table, general: _Table) -> SubsetSpec | None:
+        values: dict[str, Any] = {name: self._value(KEYS[name], (subset, dataset, general)) for name in _SUBSET_FIELDS}
+        if values["image_dir"] is None:
+            if "image_dir" not in subset.values and "metadata_file" not in subset.values:
+                self._error("image_dir is missing.", "image_dir", subset.keys, advice="Name the folder that holds the images.")
+            return None
+        folder = Path(values["image_dir"]).expanduser()
+        if self.check_paths and not folder.is_dir():
+            self._error(
+                f"the folder {folder} does not exist.",
+                "image_dir",
+                (*subset.keys, "image_dir"),
+                advice="Check the path for typing errors; write Windows paths in single quotes.",
+            )
+        for name in ("color_aug", "random_crop"):
+            if values[name] and self.command_line["cache_latents"] and not self.command_line[name]:
+                self._error(
+                    f"{name} changes the images at each use, so that their latents cannot be cached.",
+                    name,
+                    (*subset.keys, name),
+                    advice=f"Switch cache_latents or {name} off.",
+                )
+        values |= {name: Path(values[name]).expanduser() for name in _PATHS if values[name]}
+        return SubsetSpec(**values)
+
+    def _tables(self, level: str, keys: tuple[str | int, ...], raw: Any) -> list[_Table]:
+        """The tables of a list of tables."""
+        if raw is None:
+            return []
+        if not isinstance(raw, list):
+            self._error(f"{level} is a single table, but a list of tables is expected.", level, keys, advice=_BRACKETS[level])
+            return []
+        tables = []
+        for index, item in enumerate(raw):
+            if isinstance(item, dict):
+                tables.append(_Table(level, (*keys, index), item))
+            else:
+                self._error(f"{item!r} is not a table.", level, keys, advice=_BRACKETS[level])
+        return tables
+
+    def _table(self, level: str, keys: tuple[str | int, ...], raw: Any) -> _Table:
+        """A table with its known keys checked and converted; the others are reported."""
+        if not isinstance(raw, dict):
+            self._error(f"{level} is not a table.", level, keys, advice=f"Write {HEADINGS[level]} on a line of its own.")
+            return _Table(level, keys, {})
+        values: dict[str, Any] = {}
+        table = _Table(level, keys, values)
+        for name, value in raw.items():
+            key = KEYS.get(name)
+            if key is None or level not in {*key.levels, *key.metadata_levels}:
+                self._unknown(table, name, tuple(k.name for k in KEYS.values() if level in k.levels))
+                continue
+            try:
+                values[name] = _converted(key, value)
+            except BadValue as problem:
+                values[name] = None
+                self._error(str(problem), name, (*keys, name))
+        return table
+
+    def _value(self, key: Key, tables: tuple[_Table, ...]) -> Any:
+        """The inherited value of `key`."""
+        for table in tables:
+            if key.name in table.values:
+                return table.values[key.name]
+        inherited = self.command_line.get(key.command_line) if key.command_line else None
+        if inherited is None:
+            return key.option.default
+        return inherited
+
+    def _unknown(self, table: _Table, name: str, known: tuple[str, ...]) -> None:
+        elsewhere = KEYS[name].levels if name in KEYS else ()
+        if elsewhere:
+            advice = f"It belongs under {' or '.join(HEADINGS[level] for level in elsewhere)}."
+        elif name in OPTIONS_BY_NAME and nearest(name, known) is None:
+            advice = "It is an option of the command line or of the configuration file."
+        else:
+            advice = did_you_mean(name, known)
+        place = f"under {HEADINGS[table.level]}" if table.level else "at the top of the file"
+        self._error(f"the key {name} is not known {place}.", name, (*table.keys, name), advice=advice)
+
+    def _error(self, message: str, field: str, keys: tuple[str | int, ...] = (), *, advice: str = "") -> None:
+        where = self.file.where(*keys) if keys else self.file.path.name
+        name = f", {field}" if field and field not in (GENERAL, DATASET, SUBSET) else ""
+        self.errors.append(InputError(message, field=field, where=f"{where}{name}", advice=advice))
+
+
+def _converted(key: Key, value: Any) -> Any:
+    """The checked value of a key, as the file has it. Raises BadValue."""
+    if key.name == "custom_attributes":
+        if not isinstance(value, dict):
+            raise BadValue(f"{value!r} is not a table.")
+        return value
+    if key.name == "resolution":
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole and not (isinstance(value, list) and len(value) == 2 and all(type(side) is int for side in value)):
+            raise BadValue(f"{value!r} is not a resolution: write 512, or [512, 768] for width and height.")
+    if not key.option.supported:
+        if value == key.option.default:
+            return value
+        raise BadValue(f"{key.name} has no effect yet in this version, so it is not accepted. Leave it out.")
+    return convert(key.option, value, loose=False)
+
+
+_BRACKETS = {DATASET: "Write [[datasets]] with two brackets.", SUBSET: "Write [[datasets.subsets]] with two brackets."}
+_EXAMPLE = "It needs [[datasets]], below it [[datasets.subsets]], and below that image_dir = 'folder'."

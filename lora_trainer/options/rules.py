@@ -5,6 +5,7 @@ A rule's `broken` gets all values by option name. The first of its fields that w
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,10 +65,22 @@ def _no_rate(values: Values) -> bool:
     return bool(rates) and not any(rates)
 
 
+def _sizes(values: Values) -> list[int]:
+    """The sides of the resolution in pixels; one that fits everything when it is given elsewhere."""
+    return [int(size) for size in (values["resolution"] or "512").split(",")]
+
+
 def _undivided(values: Values) -> bool:
     """Without buckets every image gets this very size."""
-    sizes = [int(size) for size in (values["resolution"] or "512").split(",")]
-    return not values["enable_bucket"] and any(size % 8 for size in sizes)
+    return not values["enable_bucket"] and any(size % 8 for size in _sizes(values))
+
+
+def _bucket_limits(values: Values) -> tuple[int, int]:
+    """Smallest and largest side of a bucket, as multiples of the step; (0, infinity) when another place decides."""
+    if not values["enable_bucket"] or values["dataset_config"] or not values["resolution"]:
+        return 0, sys.maxsize
+    step = values["bucket_reso_steps"]
+    return values["min_bucket_reso"] // step * step, -(-values["max_bucket_reso"] // step) * step
 
 
 RULES: tuple[Rule, ...] = (
@@ -92,6 +105,18 @@ RULES: tuple[Rule, ...] = (
         lambda v: bool(v["resolution"]) and not v["dataset_config"] and _undivided(v),
         "{resolution} cannot be divided by 8, which every size has to be when images are not sorted into buckets.",
         "Choose for example 512, or switch enable_bucket on.",
+    ),
+    Rule(
+        ("min_bucket_reso", "resolution", "bucket_reso_steps"),
+        lambda v: _bucket_limits(v)[0] > min(_sizes(v)),
+        "min_bucket_reso {min_bucket_reso} is larger than the resolution {resolution}.",
+        "Make it smaller, or raise the resolution.",
+    ),
+    Rule(
+        ("max_bucket_reso", "resolution", "bucket_reso_steps"),
+        lambda v: _bucket_limits(v)[1] < max(_sizes(v)),
+        "max_bucket_reso {max_bucket_reso} is smaller than the resolution {resolution}.",
+        "Make it larger, or lower the resolution.",
     ),
     Rule(
         ("bucket_reso_steps",),

@@ -1,0 +1,103 @@
+"""The folder form of a data set: a folder that holds folders named `<repeats>_<identifier> <class>`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, InputErrors
+from .data_spec import DatasetSpec, DataSpec, SubsetSpec
+from .dataset_keys import KEYS
+from .train import TrainOptions, flat
+from .values import resolution_pair
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_EXAMPLE = '"10_sls frog" for ten repeats of "sls frog"'
+
+
+def parse_folder_name(name: str) -> tuple[int, str] | None:
+    """Split `20_sls frog` into (20, "sls frog"); None when the name does not begin with a count of at least 1 and `_`.
+
+    The count may be written as Python's int() reads it (`01`, `+4`, other scripts' digits); `5` alone means no words.
+    """
+    count, _, words = name.partition("_")
+    try:
+        repeats = int(count)
+    except ValueError:
+        return None
+    return (repeats, words) if repeats >= 1 else None
+
+
+def folder_spec(options: TrainOptions) -> DataSpec:
+    """The data set of train_data_dir and reg_data_dir. Raises InputErrors when there are no folders to train on."""
+    assert options.dataset.train_data_dir and options.dataset.resolution, "resolve.train_options checks this"
+    values = flat(options)
+    skipped: list[str] = []
+    errors: list[InputError] = []
+    subsets: list[SubsetSpec] = []
+    for field, is_reg in (("train_data_dir", False), ("reg_data_dir", True)):
+        if not values[field]:
+            continue
+        try:
+            subsets += _subsets(Path(values[field]).expanduser(), field, is_reg, values, skipped)
+        except InputError as error:
+            errors.append(error)
+    if errors:
+        raise InputErrors(errors)
+    known = {field.name for field in fields(DatasetSpec)} - {"subsets", "resolution"}
+    dataset = DatasetSpec(
+        resolution=resolution_pair(options.dataset.resolution),
+        subsets=tuple(subsets),
+        **{name: inherited(name, values) for name in known},
+    )
+    return DataSpec(datasets=(dataset,), source=Path(options.dataset.train_data_dir).expanduser(), skipped=tuple(skipped))
+
+
+def inherited(name: str, values: dict[str, Any]) -> Any:
+    """The value of a data set key that is given nowhere but on the command line, if there."""
+    key = KEYS[name]
+    value = values[key.command_line] if key.command_line else None
+    return key.option.default if value is None else value
+
+
+def _subsets(folder: Path, field: str, is_reg: bool, values: dict[str, Any], skipped: list[str]) -> list[SubsetSpec]:
+    """One subset for each well-named folder in `folder`, sorted by name; the others are told in `skipped`."""
+    if not folder.is_dir():
+        raise InputError(f"the folder {folder} does not exist.", field=field, advice="Check the path for typing errors.")
+    named = {entry: parse_folder_name(entry.name) for entry in sorted(folder.iterdir()) if entry.is_dir()}
+    images = sum(entry.suffix.lower() in IMAGE_SUFFIXES for entry in folder.iterdir() if entry.is_file())
+    if not any(named.values()):
+        raise _no_folders(folder, field, images, [entry.name for entry in named])
+    skipped += [
+        f"the folder {entry} is left out: its name does not begin with a number of repeats and _, like {_EXAMPLE}."
+        for entry, parsed in named.items()
+        if parsed is None
+    ]
+    if images:
+        skipped.append(f"{images} images directly in {folder} are left out: only images in its folders are used.")
+    own = {"image_dir", "num_repeats", "class_tokens", "is_reg"}
+    common = {f.name: inherited(f.name, values) for f in fields(SubsetSpec) if f.name not in own}
+    return [
+        SubsetSpec(image_dir=entry, num_repeats=parsed[0], class_tokens=parsed[1], is_reg=is_reg, **common)
+        for entry, parsed in named.items()
+        if parsed is not None
+    ]
+
+
+def _no_folders(folder: Path, field: str, images: int, names: list[str]) -> InputError:
+    if images and parse_folder_name(folder.name):
+        advice = f"Give the folder above it: {folder.absolute().parent}."
+        return InputError(f"{folder} is itself an image folder, but its parent is expected.", field=field, advice=advice)
+    if images:
+        advice = f"Put the images into a folder inside it, named like {_EXAMPLE}."
+        return InputError(
+            f"the images lie directly in {folder}, so that their repeats and words are not known.", field=field, advice=advice
+        )
+    if names:
+        found = ", ".join(repr(name) for name in names[:3]) + (", ..." if len(names) > 3 else "")
+        advice = f"Name them like {_EXAMPLE}."
+        return InputError(f"no folder in {folder} is named <repeats>_<words>; found {found}.", field=field, advice=advice)
+    return InputError(
+        f"the folder {folder} is empty.", field=field, advice=f"Put a folder of images into it, named like {_EXAMPLE}."
+    )
