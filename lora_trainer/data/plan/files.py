@@ -21,7 +21,7 @@ MAX_SIDE = 16384  # pixels
 MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs
 EXIF_ORIENTATION = 0x0112
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "AVIF", "JXL")  # never EPS and the like, which would run other programs
-_THREADS = min(8, (os.cpu_count() or 1) + 1)
+THREADS = min(8, (os.cpu_count() or 1) + 1)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class FactsCache:
     def look_at(self, paths: Iterable[str], *, verify: bool = True) -> list[ImageFacts]:
         """Facts of many files, in order, read by several threads. With `verify` every file is decoded to its end."""
         Image.init()  # not by several threads at once
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             return list(pool.map(lambda path: self._facts_of(path, verify), paths))
 
     def _facts_of(self, path: str, verify: bool) -> ImageFacts:

@@ -107,6 +107,10 @@ class DataPlan:
         if errors:
             raise InputErrors(errors)
 
+    def interpolation(self, image: PlannedImage) -> str | None:
+        """The filter that resizes an image: its folder's, else its data set's, else None."""
+        return self.subsets[image.subset].spec.resize_interpolation or self.datasets[image.dataset].spec.resize_interpolation
+
     def global_batch_size(self, dataset: int) -> int:
         """Samples that all processes together take at once."""
         return max(1, self.datasets[dataset].spec.batch_size) * self.world_size

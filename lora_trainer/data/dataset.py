@@ -1,0 +1,148 @@
+"""Batches for the training loop, the same bytes for any number of data-loader workers and any split over processes.
+
+dataset = TrainDataset(plan, seed=42, latents=cache)
+loader = DataLoader(dataset, batch_size=None, sampler=EpochStream(plan, epochs=10), num_workers=2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from ..randomness import rng
+from .cache import LatentsCache
+from .images import planned_pixels, to_tensor, vary_colour
+from .plan.buckets import crop_box
+from .plan.captions import process_caption
+from .plan.model import DataPlan, PlannedBatch, PlannedImage
+
+Batch = dict[str, Any]
+
+
+class EpochStream(Sampler[tuple[int, int]]):
+    """Yields (epoch, batch) over all epochs, epochs counted from 0; `first` is where a resumed training goes on.
+
+    It has no state: iterating twice yields the same.
+    """
+
+    def __init__(self, plan: DataPlan, epochs: int, *, first: tuple[int, int] = (0, 0)) -> None:
+        self._batches = plan.batches_per_epoch
+        self._epochs = epochs
+        self._first = first
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        start = self._first[0] * self._batches + self._first[1]
+        return (divmod(number, self._batches) for number in range(start, self._epochs * self._batches))
+
+    def __len__(self) -> int:
+        return max(0, (self._epochs - self._first[0]) * self._batches - self._first[1])
+
+
+class TrainDataset(Dataset[Batch]):
+    """`dataset[(epoch, batch)]` is a collated batch, or one process's share of it, as a dict:
+
+    - `latents` [B, C, h, w] in the cache's dtype, or without a cache `images` [B, 3, H, W], float32 in -1..1
+    - `captions` list of B texts; `loss_weights` [B] float32 (prior_loss_weight for regularisation images, else 1)
+    - `image_ids` [B] int64 (places in plan.images); `indices` [B] int64 (places in the global batch); `global_size` int, the
+      number of samples of all processes together; `epoch`, `batch` int
+    - `original_sizes`, `crop_top_lefts`, `target_sizes` [B, 2] float32, (height, width) or (top, left) in pixels
+
+    B can be 0: the last batch of a bucket may be smaller than the number of processes.
+    """
+
+    def __init__(
+        self,
+        plan: DataPlan,
+        *,
+        seed: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        latents: LatentsCache | None = None,
+        gradient_accumulation_steps: int = 1,
+        max_train_steps: int = 0,
+    ) -> None:
+        """`seed` is that of captions and augmentations, the plan's if None; the last two are for the token warm-up."""
+        assert world_size == plan.world_size, "the plan was made for another number of processes"
+        assert 0 <= rank < world_size
+        self._plan = plan
+        self._seed = plan.seed if seed is None else seed
+        self._rank = rank
+        self._latents = latents
+        self._accumulation = gradient_accumulation_steps
+        self._max_train_steps = max_train_steps
+        self._epoch: tuple[int, list[PlannedBatch]] = (-1, [])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The batches of an epoch are made anew in each worker process instead of being sent there."""
+        return {**self.__dict__, "_epoch": (-1, [])}
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return self._plan.batches_per_epoch
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        epoch, number = key
+        if self._epoch[0] != epoch:
+            self._epoch = (epoch, self._plan.batches(epoch))
+        planned = self._epoch[1][number]
+        share = planned.share(self._rank, self._plan.world_size)
+        samples = [self._sample(epoch, number, planned, place) for place in share]
+        content = "latents" if self._latents else "images"
+        return {
+            content: torch.stack([sample["content"] for sample in samples]) if samples else self._nothing(planned),
+            "captions": [sample["caption"] for sample in samples],
+            "loss_weights": torch.tensor([sample["loss_weight"] for sample in samples], dtype=torch.float32),
+            "image_ids": torch.tensor([planned.images[place] for place in share], dtype=torch.int64),
+            "indices": torch.tensor(list(share), dtype=torch.int64),
+            "global_size": len(planned.images),
+            "epoch": epoch,
+            "batch": number,
+            "original_sizes": _pairs([sample["original_size"] for sample in samples]),
+            "crop_top_lefts": _pairs([sample["crop_top_left"] for sample in samples]),
+            "target_sizes": _pairs([sample["target_size"] for sample in samples]),
+        }
+
+    def _sample(self, epoch: int, number: int, planned: PlannedBatch, place: int) -> dict[str, Any]:
+        """One sample; its draws depend on its number in the epoch, not on the batch or process that holds it."""
+        image = self._plan.images[planned.images[place]]
+        draw = (epoch, planned.first + place)
+        spec = self._plan.subsets[image.subset].spec
+        flipped = spec.flip_aug and rng(self._seed, "flip", *draw).random() < 0.5
+        step = epoch * -(-self._plan.batches_per_epoch // self._accumulation) + number // self._accumulation
+        caption = process_caption(
+            image.caption,
+            spec,
+            rng(self._seed, "caption", *draw),
+            epoch=epoch + 1,
+            step=step,
+            max_train_steps=self._max_train_steps,
+        )
+        left, top, right, _ = crop_box(image.size, image.bucket)
+        return {
+            "content": self._latents.get(image, flipped=flipped) if self._latents else self._image(image, draw, flipped),
+            "caption": caption,
+            "loss_weight": self._plan.prior_loss_weight if image.is_reg else 1.0,
+            "original_size": image.size[::-1],
+            "crop_top_left": (top, image.bucket[0] - right if flipped else left),
+            "target_size": image.bucket[::-1],
+        }
+
+    def _image(self, image: PlannedImage, draw: tuple[int, int], flipped: bool) -> torch.Tensor:
+        spec = self._plan.subsets[image.subset].spec
+        pixels = planned_pixels(self._plan, image, rng(self._seed, "crop", *draw) if spec.random_crop else None)
+        if spec.color_aug:
+            pixels = vary_colour(pixels, rng(self._seed, "colour", *draw))
+        return to_tensor(pixels[:, ::-1] if flipped else pixels)
+
+    def _nothing(self, planned: PlannedBatch) -> torch.Tensor:
+        """A batch of no samples, of the shape and dtype of the others."""
+        if self._latents:
+            return self._latents.get(self._plan.images[planned.images[0]])[None][:0]
+        return torch.empty((0, 3, planned.size[1], planned.size[0]))
+
+
+def _pairs(values: list[tuple[float, float]]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float32).reshape(-1, 2)

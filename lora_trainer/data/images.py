@@ -1,0 +1,97 @@
+"""From an image file to what is trained: upright, RGB, resized, cropped, augmented, a tensor in -1..1."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..errors import InputError
+from .plan.buckets import centre_crop
+from .plan.files import open_image, orientation
+from .plan.model import DataPlan, PlannedImage
+from .resize import Pixels, resize
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def load_pixels(path: str) -> Pixels:
+    """Read an image file as uint8 RGB [H, W, 3], turned upright as its EXIF orientation says.
+
+    Transparent parts become white (what lies under them is arbitrary, often black); 16-bit grey is scaled to 8 bits.
+    Raises InputError, naming the file, when it cannot be read.
+    """
+    try:
+        with open_image(path) as image:
+            turn = orientation(image)
+            image.load()
+            upright = image.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else image
+            return _rgb(upright)
+    except Exception as error:  # Pillow's plug-ins raise all kinds of errors for damaged files
+        raise InputError(
+            f"the image cannot be read: {error}.",
+            where=path,
+            field="image_dir",
+            advice="Put a whole copy of the image in its place, or take it out of the folder.",
+        ) from error
+
+
+def _rgb(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip it to white
+        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) // 257
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        over = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
+    return np.array(image.convert("RGB"))
+
+
+def planned_pixels(plan: DataPlan, image: PlannedImage, random: Random | None = None) -> Pixels:
+    """Load an image, resize it as planned and crop it to its bucket: uint8 [H, W, 3].
+
+    The crop is from the middle, or with `random` from anywhere. Raises InputError when the file cannot be read or is no
+    longer of the size that was planned with.
+    """
+    pixels = load_pixels(image.path)
+    if (pixels.shape[1], pixels.shape[0]) != image.size:
+        raise InputError(
+            f"the image is {pixels.shape[1]}x{pixels.shape[0]} now, but was {image.size[0]}x{image.size[1]} at the start.",
+            where=image.path,
+            advice="Leave the images alone while they are trained; start the training again.",
+        )
+    pixels = resize(pixels, image.resized, plan.interpolation(image))
+    width, height = image.bucket
+    x, y = centre_crop(image.resized, image.bucket)
+    if random is not None:
+        x, y = random.randint(0, image.resized[0] - width), random.randint(0, image.resized[1] - height)
+    return pixels[y : y + height, x : x + width]
+
+
+def vary_colour(pixels: Pixels, random: Random) -> Pixels:
+    """color_aug: one image in three is changed a little, in hue (up to 16 degrees) or in gamma (0.95 to 1.05)."""
+    if random.random() >= 1 / 3:
+        return pixels
+    if random.random() < 0.5:
+        hue = random.uniform(-16, 16) / 360 * 256
+        hsv = np.array(Image.fromarray(np.ascontiguousarray(pixels)).convert("HSV"))
+        hsv[..., 0] = (hsv[..., 0].astype(np.int16) + round(hue)) % 256
+        return np.array(Image.fromarray(hsv, "HSV").convert("RGB"))
+    gamma = random.uniform(0.95, 1.05)
+    table = np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
+    return table[pixels]
+
+
+def to_tensor(pixels: Pixels) -> torch.Tensor:
+    """uint8 [H, W, 3] to float32 [3, H, W] in -1..1."""
+    values = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).to(torch.float32)
+    return values.div_(255).sub_(0.5).div_(0.5)
