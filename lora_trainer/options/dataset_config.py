@@ -34,7 +34,11 @@ def data_spec(options: TrainOptions) -> DataSpec:
 
 def load(path: Path, options: TrainOptions, *, check_paths: bool = True) -> DataSpec:
     """Read a data set file and apply inheritance, command line and defaults. Raises InputErrors."""
-    file = located.read(path.expanduser(), field="dataset_config")
+    return from_file(located.read(path.expanduser(), field="dataset_config"), options, check_paths=check_paths)
+
+
+def from_file(file: located.Located, options: TrainOptions, *, check_paths: bool = True) -> DataSpec:
+    """The data set that a file's content describes (see load)."""
     reader = _Reader(file, flat(options), check_paths)
     datasets = reader.datasets()
     if reader.errors:

@@ -67,6 +67,11 @@ def read(path: Path, *, field: str = "") -> Located:
         ) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.", field=field) from error
+    return parse(path, text, field=field)
+
+
+def parse(path: Path, text: str, *, field: str = "") -> Located:
+    """Take apart the `text` of a .toml or .json file that lies, or will lie, at `path`. Raises InputError."""
     if path.suffix.lower() == ".json":
         return _from_json(path, text, field)
     if path.suffix.lower() == ".toml":

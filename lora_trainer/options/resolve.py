@@ -5,7 +5,7 @@ Everything that is wrong is reported together, each problem with its place and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,18 @@ class Source:
 
 
 def train_options(
-    given: Mapping[str, Any], toml: Mapping[str, Any] | config_file.ConfigFile | None = None, *, check_paths: bool = True
+    given: Mapping[str, Any],
+    toml: Mapping[str, Any] | config_file.ConfigFile | None = None,
+    *,
+    check_paths: bool = True,
+    to_come: Collection[str] = (),
 ) -> TrainOptions:
     """The options of a training.
 
     given        values by option name from the command line (texts) or the form (texts, numbers, booleans); an option that
                  is absent or None was not given
     toml         values from a configuration file; when it is None and `given` names a config_file, that is read
-    check_paths  whether files and folders have to be there
+    check_paths  whether files and folders have to be there; those of the options `to_come` will be written later
 
     Raises InputErrors with everything that is wrong.
     """
@@ -50,25 +54,15 @@ def train_options(
     elif toml is not None:
         sources.append(Source(toml, False, lambda name: f"configuration, {name}"))
     sources.append(Source(given, True, lambda name: f"--{name}"))
-    return _Resolver(check_paths).resolve(sources)
-
-
-def check_all(given: Mapping[str, Any], *, check_paths: bool = True) -> list[InputError]:
-    """Everything that is wrong with values from the form; an empty list when nothing is."""
-    try:
-        train_options(given, check_paths=check_paths)
-    except InputErrors as errors:
-        return errors.errors
-    except InputError as error:
-        return [error]
-    return []
+    return _Resolver(check_paths, to_come).resolve(sources)
 
 
 class _Resolver:
     """Collects values and problems of one call of train_options."""
 
-    def __init__(self, check_paths: bool) -> None:
+    def __init__(self, check_paths: bool, to_come: Collection[str]) -> None:
         self.check_paths = check_paths
+        self.to_come = to_come
         self.values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
         self.places: dict[str, str] = {}
         self.errors: list[InputError] = []
@@ -129,7 +123,7 @@ class _Resolver:
                     advice="Leave it out to train without it.",
                 )
             )
-        elif value and option.path and self.check_paths and not option.many:
+        elif value and option.path and self.check_paths and option.name not in self.to_come and not option.many:
             self._add(path_problem(option, value), place)
         elif option.name == "output_name" and value:
             self._add(name_problem(value), place)

@@ -1,0 +1,102 @@
+"""The declarations as a description of the page's form: plain data that becomes JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .schema import Option, Title
+from .simple import SIMPLE, SIMPLE_BY_NAME
+from .train import OPTIONS, OPTIONS_BY_NAME
+
+# The main path, in the order in which it is gone through.
+BASIC = (
+    "pretrained_model_name_or_path",
+    "image_dir",
+    "identifier",
+    "class_name",
+    "caption_source",
+    "reg_dir",
+    "output_name",
+    "resolution",
+    "max_train_steps",
+    "network_dim",
+    "learning_rate",
+)
+_BASIC_TITLE = Title("Basics", "기본")
+_CHOICE_LABELS = {
+    "words": Title("identifier and class only", "식별자와 클래스만"),
+    "txt": Title(".txt files", ".txt 파일"),
+    "caption": Title(".caption files", ".caption 파일"),
+    "other": Title("files with another ending", "다른 확장자의 파일"),
+}
+
+
+def form_spec(language: str = "en", *, start: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The sections of the form in `language` ("en" or "ko"), JSON-able.
+
+    A section is {id, title, advanced, controls}; the first, "basic", is the main path. A control is {name, label, kind, help,
+    choices, minimum, maximum, above, step, default, value, advanced, optional}: kind is toggle, integer, number, choice, text,
+    lines, list, file, folder or model; choices are {value, label}; `default` is the option's own default and `value` what the
+    form starts with (`start`, else the default). Options that have no effect yet, or belong on the command line, are left out.
+    """
+    start = start or {}
+    everything = {option.name: option for option in (*SIMPLE, *OPTIONS) if option.form and option.supported}
+    assert set(BASIC) <= set(everything)
+    groups: dict[Title, list[Option]] = {_BASIC_TITLE: [everything[name] for name in BASIC]}
+    for name, option in everything.items():
+        if name not in BASIC:
+            groups.setdefault(option.group, []).append(option)
+    return [
+        {
+            "id": "basic" if title is _BASIC_TITLE else title.en.lower().replace(" ", "_"),
+            "title": title.ko if language == "ko" else title.en,
+            "advanced": title is not _BASIC_TITLE,
+            "controls": [control(option, language, start) for option in options],
+        }
+        for title, options in groups.items()
+    ]
+
+
+def control(option: Option, language: str, start: Mapping[str, Any]) -> dict[str, Any]:
+    """One control of the form (see form_spec)."""
+    default = list(option.default) if isinstance(option.default, tuple) else option.default
+    return {
+        "name": option.name,
+        "label": option.label_in(language),
+        "kind": _kind(option),
+        "help": option.help_in(language),
+        "choices": [{"value": value, "label": _choice_label(value, language)} for value in option.ready or option.choices],
+        "minimum": option.minimum,
+        "maximum": option.maximum,
+        "above": option.above,
+        "step": 1 if option.kind == "int" else None,
+        "default": default,
+        "value": start.get(option.name, default),
+        "advanced": option.name not in BASIC,
+        "optional": option.default is None and option.name not in ("pretrained_model_name_or_path", "image_dir", "output_name"),
+    }
+
+
+def control_names() -> set[str]:
+    """Every name that the form may send."""
+    return {name for name, option in {**SIMPLE_BY_NAME, **OPTIONS_BY_NAME}.items() if option.form and option.supported}
+
+
+def _kind(option: Option) -> str:
+    if option.many:
+        return "list"
+    if option.choices:
+        return "choice"
+    if option.name == "prompts":
+        return "lines"
+    if option.path in ("file", "folder", "model"):
+        return option.path
+    return {"bool": "toggle", "int": "integer", "float": "number", "int_or_float": "number"}.get(option.kind, "text")
+
+
+def _choice_label(value: Any, language: str) -> str:
+    title = _CHOICE_LABELS.get(str(value))
+    if title is None:
+        return str(value)
+    return title.ko if language == "ko" else title.en

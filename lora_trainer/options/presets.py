@@ -1,0 +1,164 @@
+"""Starting points for the form, as data. A preset holds only what it sets apart from the page's own starting values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Preset:
+    """`values` by option or simple field; `unavailable` says why it cannot be chosen yet, or is empty."""
+
+    id: str
+    title: str
+    title_ko: str
+    note: str
+    note_ko: str
+    values: Mapping[str, Any]
+    unavailable: str = ""
+
+
+# What the page starts from where it differs from the command line's defaults, which are those kohya-ss users expect.
+PAGE_VALUES: Mapping[str, Any] = {
+    "resolution": "512",
+    "network_module": "networks.lora",
+    "network_dim": 16,
+    "network_alpha": 8.0,
+    "learning_rate": 1e-4,
+    "lr_scheduler": "cosine",
+    "train_batch_size": 1,
+    "max_train_steps": 1500,
+    "enable_bucket": True,
+    "cache_latents": True,
+    "seed": 42,
+    "max_data_loader_n_workers": 2,
+    "persistent_data_loader_workers": True,
+    "save_precision": "fp16",
+}
+WITH_CUDA: Mapping[str, Any] = {"optimizer_type": "AdamW8bit", "mixed_precision": "fp16"}
+WITHOUT_CUDA: Mapping[str, Any] = {"optimizer_type": "AdamW", "mixed_precision": "no"}
+
+PRESETS: tuple[Preset, ...] = (
+    Preset(
+        "character",
+        "Character",
+        "캐릭터",
+        "A person or figure, with captions. For anime models set clip_skip to 2.",
+        "캡션이 있는 인물이나 캐릭터. 애니메이션 모델이라면 clip_skip을 2로 하세요.",
+        {
+            "network_dim": 16,
+            "network_alpha": 8.0,
+            "unet_lr": 1e-4,
+            "text_encoder_lr": 5e-5,
+            "learning_rate": 1e-4,
+            "lr_scheduler": "cosine",
+            "train_batch_size": 2,
+            "resolution": "512",
+            "max_train_steps": 1500,
+            "min_snr_gamma": 5.0,
+            "shuffle_caption": True,
+            "keep_tokens": 1,
+            "caption_dropout_rate": 0.05,
+        },
+    ),
+    Preset(
+        "style",
+        "Style",
+        "그림체",
+        "A way of drawing, from many different pictures with captions. Only the UNet is trained.",
+        "여러 그림과 캡션으로 그림체를 배웁니다. UNet만 학습합니다.",
+        {
+            "network_dim": 32,
+            "network_alpha": 16.0,
+            "learning_rate": 1e-4,
+            "network_train_unet_only": True,
+            "lr_scheduler": "cosine",
+            "train_batch_size": 4,
+            "resolution": "512",
+            "max_train_steps": 2000,
+            "min_snr_gamma": 5.0,
+            "noise_offset": 0.035,
+            "shuffle_caption": True,
+        },
+    ),
+    Preset(
+        "concept",
+        "Concept or object",
+        "사물이나 개념",
+        "One thing, by identifier and class, best with regularisation images.",
+        "식별자와 클래스로 사물 하나를 배웁니다. 정규화 이미지와 함께 쓰면 좋습니다.",
+        {
+            "network_dim": 8,
+            "network_alpha": 4.0,
+            "unet_lr": 1e-4,
+            "text_encoder_lr": 1e-5,
+            "learning_rate": 1e-4,
+            "lr_scheduler": "constant_with_warmup",
+            "lr_warmup_steps": 0.1,
+            "train_batch_size": 2,
+            "resolution": "512",
+            "max_train_steps": 1000,
+            "caption_source": "words",
+        },
+    ),
+    Preset(
+        "low_memory",
+        "Low memory (6 GB)",
+        "적은 메모리 (6 GB)",
+        "For graphics cards with 6 GB: small, UNet only, everything that saves memory switched on.",
+        "6 GB 그래픽 카드용입니다. 작게, UNet만 학습하고 메모리를 아끼는 설정을 모두 켭니다.",
+        {
+            "network_dim": 8,
+            "network_alpha": 4.0,
+            "learning_rate": 1e-4,
+            "network_train_unet_only": True,
+            "lr_scheduler": "cosine",
+            "train_batch_size": 1,
+            "resolution": "512",
+            "cache_latents": True,
+            "gradient_checkpointing": True,
+            "sdpa": True,
+        },
+    ),
+    Preset(
+        "character_sdxl",
+        "Character (SDXL)",
+        "캐릭터 (SDXL)",
+        "",
+        "",
+        {"network_dim": 32, "network_alpha": 16.0, "resolution": "1024"},
+        unavailable="SDXL cannot be trained yet.",
+    ),
+    Preset(
+        "hands_off",
+        "Hands-off (Prodigy)",
+        "알아서 (Prodigy)",
+        "",
+        "",
+        {"optimizer_type": "Prodigy", "learning_rate": 1.0},
+        unavailable="The optimizer Prodigy does not work yet.",
+    ),
+)
+
+
+def starting_values(*, cuda: bool) -> dict[str, Any]:
+    """What the form holds before anything is chosen, on a machine with or without an NVIDIA card."""
+    return {**PAGE_VALUES, **(WITH_CUDA if cuda else WITHOUT_CUDA)}
+
+
+def presets(language: str = "en", *, cuda: bool) -> list[dict[str, Any]]:
+    """The presets for the page: {id, title, note, values, unavailable}; `values` go over the form's starting values,
+    so that choosing another preset first takes everything back."""
+    korean = language == "ko"
+    return [
+        {
+            "id": preset.id,
+            "title": preset.title_ko if korean else preset.title,
+            "note": preset.note_ko if korean else preset.note,
+            "values": {**starting_values(cuda=cuda), **preset.values},
+            "unavailable": preset.unavailable,
+        }
+        for preset in PRESETS
+    ]
