@@ -1,0 +1,80 @@
+"""`<lora:name:0.8>` in a prompt, with the Web UI's meaning. No torch here.
+
+    <lora:name>  <lora:name:te>  <lora:name:te:unet>  <lora:name:te:unet:dyn>  <lora:name:unet=0.5:te=0.2:dyn=4>
+
+One number sets both multipliers. `lyco:` means the same as `lora:`. What cannot be understood is an error, where
+the Web UI draws the picture without the LoRA.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from ..errors import InputError
+
+_TAG = re.compile(r"<(\w+):([^>]+)>")
+_FORMS = "Write <lora:name>, <lora:name:0.8>, <lora:name:te:unet> or <lora:name:te=0.5:unet=0.8>."
+
+
+@dataclass(frozen=True)
+class LoraTag:
+    """One `<lora:...>`: file stem or ss_output_name, the two multipliers, and how many ranks (None = all)."""
+
+    name: str
+    te: float = 1.0
+    unet: float = 1.0
+    dyn: int | None = None
+
+
+def extract(prompt: str, *, field: str = "prompt") -> tuple[str, list[LoraTag]]:
+    """Return the prompt without its tags, and the tags in their order.
+
+    Raises InputError for a multiplier that is not a number, a missing name, another kind of network (`<hypernet:...>`).
+    """
+    tags: list[LoraTag] = []
+
+    def take(match: re.Match[str]) -> str:
+        if match[1] not in {"lora", "lyco"}:
+            raise InputError(f"{match[0]}: networks of the kind {match[1]!r} are not known here.", field=field, advice=_FORMS)
+        tags.append(_tag(match[0], match[2].split(":"), field))
+        return ""
+
+    return _TAG.sub(take, prompt), tags
+
+
+def _tag(text: str, items: list[str], field: str) -> LoraTag:
+    name, positional, named = items[0], [], {}
+    for item in items[1:]:
+        key, equals, value = item.partition("=")
+        if equals and key not in {"te", "unet", "dyn"}:
+            raise InputError(f"{text}: {key!r} is not known.", field=field, advice=_FORMS)
+        if equals:
+            named[key] = value
+        else:
+            positional.append(item)
+    if not name:
+        raise InputError(f"{text}: the name is missing.", field=field, advice=_FORMS)
+    if len(positional) > 3:
+        raise InputError(f"{text}: {len(positional)} numbers, expected at most 3.", field=field, advice=_FORMS)
+    values = dict(zip(("te", "unet", "dyn"), positional, strict=False)) | named
+    te = _multiplier(text, values["te"], field) if "te" in values else 1.0
+    unet = _multiplier(text, values["unet"], field) if "unet" in values else te
+    return LoraTag(name, te, unet, _ranks(text, values["dyn"], field) if "dyn" in values else None)
+
+
+def _multiplier(text: str, value: str, field: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{text}: {value!r} is not a number.", field=field, advice=_FORMS)
+    return number
+
+
+def _ranks(text: str, value: str, field: str) -> int:
+    if not value.strip().isdecimal() or int(value) < 1:
+        raise InputError(f"{text}: dyn is {value!r}, expected a whole number from 1.", field=field, advice=_FORMS)
+    return int(value)

@@ -1,0 +1,241 @@
+"""Prompt lines (`a cat --n bad --w 512 --h 768 --d 1 --l 7.5 --s 28`) and prompt files (.txt, .toml, .json).
+
+No torch here. What cannot be understood is an error that names file and line; nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import toml
+
+from ..errors import InputError, InputErrors
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplePrompt:
+    """One picture to draw. None = not given, so that the default holds (DEFAULTS). `enum` is the position in its file.
+
+    `width`, `height` in pixels as written; `sample_steps` 1..1000; `scale` is the CFG scale; `where` names file and line.
+    The last five belong to other families of models and are read, but refused when a picture is drawn.
+    """
+
+    prompt: str = ""
+    negative_prompt: str | None = None
+    width: int | None = None
+    height: int | None = None
+    sample_steps: int | None = None
+    scale: float | None = None
+    seed: int | None = None
+    sample_sampler: str | None = None
+    controlnet_image: str | None = None
+    cfg_trunc_ratio: float | None = None
+    guidance_scale: float | None = None
+    flow_shift: str | None = None
+    renorm_cfg: float | None = None
+    enum: int | None = None
+    where: str = dataclasses.field(default="", compare=False)
+
+    def given(self) -> dict[str, Any]:
+        """Return what was given, under the reference's keys (`where` apart)."""
+        values = {name: getattr(self, name) for name in (*KEYS, "enum")}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+DEFAULTS: dict[str, Any] = {"sample_steps": 30, "width": 512, "height": 512, "scale": 7.5, "negative_prompt": ""}
+KEYS: dict[str, type] = {
+    "prompt": str, "negative_prompt": str, "width": int, "height": int, "sample_steps": int, "scale": float, "seed": int,
+    "sample_sampler": str, "controlnet_image": str, "cfg_trunc_ratio": float, "guidance_scale": float, "flow_shift": str,
+    "renorm_cfg": float,
+}  # fmt: skip
+OTHER_FAMILIES = ("controlnet_image", "cfg_trunc_ratio", "guidance_scale", "flow_shift", "renorm_cfg")
+
+_OPTIONS = {
+    "n": "negative_prompt", "w": "width", "h": "height", "d": "seed", "l": "scale", "s": "sample_steps", "ss": "sample_sampler",
+    "cn": "controlnet_image", "ctr": "cfg_trunc_ratio", "g": "guidance_scale", "fs": "flow_shift", "rcfg": "renorm_cfg",
+}  # fmt: skip
+_LONG_NAMES = {
+    "negative": "n", "negative_prompt": "n", "width": "w", "height": "h", "seed": "d", "scale": "l", "cfg": "l",
+    "steps": "s", "sampler": "ss",
+}  # fmt: skip
+
+
+def parse_prompt_line(line: str, where: str = "") -> SamplePrompt:
+    """Return what a prompt line says. Options begin with " --"; their letters may be capitals; the last of two wins.
+
+    Raises InputErrors for an option that is unknown or whose value does not fit; `where` is put before each message.
+    """
+    prompt, *parts = line.split(" --")
+    values: dict[str, Any] = {"prompt": prompt}
+    errors: list[InputError] = []
+    for part in parts:
+        try:
+            values.update(_option(part, where))
+        except InputError as error:
+            errors.append(error)
+    if errors:
+        raise InputErrors(errors)
+    return SamplePrompt(**values, where=where)
+
+
+def parse_prompt_file(path: str | Path) -> list[SamplePrompt]:
+    """Return the prompts of a .txt, .toml or .json file, numbered from 0 by `enum`.
+
+    .txt: one prompt a line; empty lines, and lines whose first character is #, are left out. .toml: `[[prompt.subset]]` tables
+    that inherit the keys of `[prompt]`. .json: a list of prompt lines and of objects with the keys of KEYS.
+    Raises InputError or InputErrors that name the file and the line or entry.
+    """
+    path = Path(path)
+    readers = {".txt": _from_text, ".toml": _from_toml, ".json": _from_json}
+    if path.suffix.lower() not in readers:
+        raise InputError(f"{path} is not a prompt file.", field="sample_prompts", advice="Give a .txt, .toml or .json file.")
+    entries = readers[path.suffix.lower()](path, _read(path))
+    prompts: list[SamplePrompt] = []
+    errors: list[InputError] = []
+    for where, entry in entries:
+        try:
+            prompt = parse_prompt_line(entry, where) if isinstance(entry, str) else _from_mapping(entry, where)
+            prompts.append(dataclasses.replace(prompt, enum=len(prompts)))
+        except InputErrors as several:
+            errors += several.errors
+    if errors:
+        raise InputErrors(errors)
+    if not prompts:
+        raise InputError(
+            "there is no prompt in this file.", field="sample_prompts", where=str(path), advice="Write one a line."
+        )
+    return prompts
+
+
+def _option(part: str, where: str) -> dict[str, Any]:
+    """Return {key: value} for `part`, what stands between two " --"."""
+    letters, _, text = part.partition(" ")
+    text = text.strip()
+    key = _OPTIONS.get(letters.lower())
+    if key is None:
+        written = f"'--{part.strip()}'"
+        nearest = _LONG_NAMES.get(letters.lower()) or next(iter(difflib.get_close_matches(letters.lower(), _OPTIONS, 1)), "")
+        joined = re.fullmatch(r"([a-zA-Z]+?)(-?[\d.]+)", letters)
+        if joined and joined[1].lower() in _OPTIONS:
+            advice = f"Write a space: --{joined[1]} {joined[2]}."
+        elif nearest:
+            advice = f"Did you mean --{nearest}?"
+        else:
+            advice = (
+                f"The options are {', '.join('--' + name for name in _OPTIONS)}; text after ' --' is never part of a prompt."
+            )
+        raise InputError(f"{written} is not an option of a prompt line.", field="sample_prompts", where=where, advice=advice)
+    if not text:
+        if key == "negative_prompt":
+            return {}
+        raise InputError(f"--{letters} has no value.", field="sample_prompts", where=where)
+    return {key: _number(f"--{letters}", key, text, where)}
+
+
+def _number(name: str, key: str, text: str, where: str) -> Any:
+    """Return `text` as the type of `key`; raises InputError when it is not one. Negative numbers never are."""
+    kind = KEYS[key]
+    if key == "flow_shift":
+        _number(name, "scale", text, where)
+    if kind is str:
+        return text
+    pattern, what = (r"\d+", "a whole number from 0") if kind is int else (r"\d+\.?\d*|\.\d+", "a number from 0")
+    if not re.fullmatch(pattern, text, re.ASCII):
+        raise InputError(f"{name} is {text!r}; expected {what}.", field="sample_prompts", where=where)
+    return _limited(key, kind(text))
+
+
+def _limited(key: str, value: Any) -> Any:
+    return min(max(value, 1), 1000) if key == "sample_steps" else value
+
+
+def _from_mapping(entry: object, where: str) -> SamplePrompt:
+    """Return the prompt of a JSON object or a TOML table, whose values already have types."""
+    if not isinstance(entry, Mapping):
+        raise InputErrors(
+            [InputError(f"expected a prompt line or an object, found {entry!r}.", field="sample_prompts", where=where)]
+        )
+    values: dict[str, Any] = {}
+    errors: list[InputError] = []
+    for key, value in entry.items():
+        if key in {"subset", "enum"}:  # written by other tools; they say nothing about the picture
+            continue
+        try:
+            values[key] = _checked(key, value, where)
+        except InputError as error:
+            errors.append(error)
+    if errors:
+        raise InputErrors(errors)
+    return SamplePrompt(**values, where=where)
+
+
+def _checked(key: str, value: object, where: str) -> Any:
+    if key not in KEYS:
+        nearest = difflib.get_close_matches(str(key), KEYS, 1)
+        advice = f"Did you mean {nearest[0]!r}?" if nearest else f"The keys are {', '.join(KEYS)}."
+        raise InputError(f"the key {key!r} is not known.", field="sample_prompts", where=where, advice=advice)
+    kind = KEYS[key]
+    allowed: tuple[type, ...] = (int, float) if kind is float or key == "flow_shift" else (kind,)
+    if value is None and key != "prompt":
+        return None
+    if isinstance(value, bool) or not isinstance(value, (*allowed, str) if key == "flow_shift" else allowed):
+        names = {str: "text", int: "a whole number", float: "a number"}
+        raise InputError(f"{key} is {value!r}; expected {names[kind]}.", field="sample_prompts", where=where)
+    if isinstance(value, (int, float)) and value < 0:
+        raise InputError(f"{key} is {value!r}; expected a number from 0.", field="sample_prompts", where=where)
+    return _limited(key, str(value) if key == "flow_shift" else value)
+
+
+def _read(path: Path) -> str:
+    """Return the text of a UTF-8 file without its byte order mark; raises InputError with the line that is not UTF-8."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"the prompt file {path} cannot be read: {error.strerror}.", field="sample_prompts") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InputError(
+            "this line is not UTF-8.", field="sample_prompts", where=f"{path}:{line}", advice="Save the file as UTF-8."
+        ) from error
+
+
+def _from_text(path: Path, text: str) -> list[tuple[str, object]]:
+    return [
+        (f"{path}:{number}", line.strip())
+        for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1)
+        if line.strip() and not line.startswith("#")
+    ]
+
+
+def _from_json(path: Path, text: str) -> list[tuple[str, object]]:
+    try:
+        entries = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"not JSON: {error.msg}.", field="sample_prompts", where=f"{path}:{error.lineno}") from error
+    if not isinstance(entries, list):
+        raise InputError("expected a list of prompts.", field="sample_prompts", where=str(path), advice="Begin with [.")
+    return [(f"{path}, prompt {number}", entry) for number, entry in enumerate(entries, 1)]
+
+
+def _from_toml(path: Path, text: str) -> list[tuple[str, object]]:
+    try:
+        document = toml.loads(text)
+    except (toml.TomlDecodeError, IndexError, ValueError) as error:  # the parser lets some of its own errors out
+        where = f"{path}:{error.lineno}" if isinstance(error, toml.TomlDecodeError) else str(path)
+        raise InputError(f"not TOML: {error}.", field="sample_prompts", where=where) from error
+    section = document.get("prompt")
+    subsets = section.get("subset") if isinstance(section, dict) else None
+    if not isinstance(subsets, list) or not all(isinstance(subset, dict) for subset in subsets):
+        advice = 'Write [prompt] with what all share, and below it [[prompt.subset]] with prompt = "..." for each picture.'
+        raise InputError("there is no [[prompt.subset]].", field="sample_prompts", where=str(path), advice=advice)
+    shared = {key: value for key, value in section.items() if key != "subset"}
+    return [(f"{path}, [[prompt.subset]] {number}", {**shared, **subset}) for number, subset in enumerate(subsets, 1)]
