@@ -1,0 +1,73 @@
+"""Loading a base model from a file, a diffusers folder or the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from .. import modelfile
+from ..errors import BaseModelError
+from .attention import set_attention
+from .family import Family, Model
+from .folders import fetch_from_hub, is_hub_id
+from .sd1 import SD1
+from .vae_files import load_vae_file
+from .weights import Progress, Target, open_weights
+
+FAMILIES: tuple[Family, ...] = (SD1,)
+
+
+def load(
+    path: str | Path,
+    *,
+    dtype: torch.dtype,
+    device: str | torch.device,
+    vae: str | Path | None = None,
+    vae_dtype: torch.dtype | None = None,
+    attention: str = "torch",
+    progress: Progress | None = None,
+) -> Model:
+    """Load a base model, frozen (no gradients) and in eval mode.
+
+    `path` is an LDM-named .safetensors or .ckpt, a diffusers folder, or a hub id (`owner/name`; the only form that may need
+    the network). `vae` replaces the model's own VAE: a file (LDM's or diffusers' names) or a folder. `dtype` is the compute
+    precision; `vae_dtype` (default: the same) may be float32 where a half-precision VAE gives NaN. `attention` is "torch" or
+    "xformers" (with a warning torch's where xformers is missing). Memory: about one copy of the model in `dtype`.
+
+    Raises BaseModelError, naming the file, what was found and what to do.
+    """
+    target = Target(dtype=dtype, device=torch.device(device), vae_dtype=vae_dtype or dtype, progress=progress)
+    source = Path(path).expanduser()
+    if not source.exists() and is_hub_id(str(path)):
+        source = fetch_from_hub(str(path))
+    info = modelfile.probe(source)
+    if info.problem:
+        raise BaseModelError(info.problem, advice=info.advice)
+    family = next(family for family in FAMILIES if family.name == info.kind)
+    if source.is_dir():
+        parts = family.load_folder(source, target, vae is None)
+    else:
+        with open_weights(source) as weights:
+            # Of a pickle, the first look saw the names only; now the shapes are known too.
+            problem, advice = modelfile.refusal(source, *modelfile.classify(weights.shapes))
+            if problem:
+                raise BaseModelError(problem, advice=advice)
+            parts = family.load_file(weights, target, vae is None)
+    autoencoder = parts.vae if vae is None else load_vae_file(Path(vae).expanduser(), target)
+    assert autoencoder is not None
+    set_attention(parts.unet, autoencoder, attention)
+    return Model(
+        family=family,
+        unet=parts.unet,
+        vae=autoencoder,
+        text_encoders=parts.text_encoders,
+        tokenizers=parts.tokenizers,
+        prediction_type=parts.prediction_type,
+        source=str(path),
+    )
+
+
+def load_vae(path: str | Path, *, dtype: torch.dtype, device: str | torch.device) -> torch.nn.Module:
+    """Load a VAE alone, as `load` does for its `vae`."""
+    return load_vae_file(Path(path).expanduser(), Target(dtype=dtype, device=torch.device(device), vae_dtype=dtype))

@@ -1,0 +1,81 @@
+"""Pictures to scaled latents and back. The scale makes the latents' variance about 1 (Rombach et al., 2022, appendix G)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..errors import TrainingError
+from ..log import logger
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+SD1_SCALE = 0.18215
+FACTOR = 8  # pixels along each side of one latent position
+# exp(logvar) is kept in the range that the VAE was trained with.
+LOGVAR_RANGE = (-30.0, 20.0)
+
+
+def encode(
+    vae: AutoencoderKL,
+    images: torch.Tensor,
+    noise: torch.Tensor | None = None,
+    *,
+    batch_size: int | None = None,
+    scale: float = SD1_SCALE,
+) -> torch.Tensor:
+    """Return the scaled latents [B,4,H/8,W/8], float32 on the VAE's device, of `images` [B,3,H,W] in -1..1.
+
+    `noise` [B,4,H/8,W/8], standard normal, draws from the posterior; without it the latents are the posterior's mean. At most
+    `batch_size` images are encoded at a time. Where half precision overflows, the VAE is put into float32 for good (with a
+    warning); raises TrainingError when the latents are not finite even then.
+    """
+
+    def run(pixels: torch.Tensor) -> torch.Tensor:
+        return vae.encode(pixels.to(vae.dtype)).latent_dist.parameters.float()
+
+    with torch.no_grad():
+        moments = _finite(vae, run, images, batch_size, "encoded")
+    mean, logvar = moments.chunk(2, dim=1)
+    if noise is not None:
+        std = torch.exp(0.5 * logvar.clamp(*LOGVAR_RANGE))
+        mean = mean + std * noise.to(mean)
+    return mean * scale
+
+
+def decode(vae: AutoencoderKL, latents: torch.Tensor, *, batch_size: int | None = 1, scale: float = SD1_SCALE) -> torch.Tensor:
+    """Return the pictures [B,3,H,W], float32 in -1..1 on the VAE's device, of scaled `latents` [B,4,H/8,W/8].
+
+    At most `batch_size` are decoded at a time. Half precision that overflows is handled as in `encode`.
+    """
+
+    def run(part: torch.Tensor) -> torch.Tensor:
+        return vae.decode((part.float() / scale).to(vae.dtype), return_dict=False)[0].float()
+
+    with torch.no_grad():
+        return _finite(vae, run, latents, batch_size, "decoded").clamp(-1, 1)
+
+
+def _finite(vae: AutoencoderKL, run, inputs: torch.Tensor, batch_size: int | None, verb: str) -> torch.Tensor:
+    """Return `run` over slices of `inputs`, once more in float32 where half precision gives NaN or infinity."""
+    slices = inputs.to(vae.device).split(batch_size or len(inputs))
+    outputs = []
+    for part in slices:
+        output = run(part)
+        if not output.isfinite().all() and part.isfinite().all() and vae.dtype in (torch.float16, torch.bfloat16):
+            logger.warning(
+                "The VAE gives NaN in %s; it goes on in float32, which needs more memory (no_half_vae starts so).",
+                str(vae.dtype).removeprefix("torch."),
+            )
+            vae.float()
+            output = run(part)
+        if not output.isfinite().all():
+            wrong = [i for i in range(len(output)) if not output[i].isfinite().all()]
+            raise TrainingError(
+                f"The VAE gives NaN or infinity: {len(wrong)} of {len(output)} pictures cannot be {verb}.",
+                advice="Choose another VAE (vae), and look at the images for damage.",
+            )
+        outputs.append(output)
+    return torch.cat(outputs)

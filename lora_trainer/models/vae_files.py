@@ -1,0 +1,103 @@
+"""Building an AutoencoderKL from a checkpoint's tensors or from a VAE file of its own, in LDM's or in diffusers' names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .. import modelfile
+from ..errors import BaseModelError
+from . import convert
+from .folders import find_weights, read_json
+from .weights import Target, Weights, build, open_weights
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+LATENT_CHANNELS = 4
+# LDM's name of a part of the attention -> what other programs wrote there.
+_ALSO = {
+    **{"q": ("to_q", "query"), "k": ("to_k", "key"), "v": ("to_v", "value")},
+    **{"proj_out": ("to_out.0", "proj_attn"), "norm": ("group_norm",)},
+}
+_ADVICE = "Choose a VAE for Stable Diffusion 1, for example vae-ft-mse-840000-ema-pruned.safetensors."
+
+
+def load_vae_file(path: Path, target: Target) -> AutoencoderKL:
+    """Load a VAE from a file (its own, or a whole checkpoint) or from a diffusers folder (the VAE's own, or a whole model)."""
+    if path.is_dir():
+        folder = path / "vae" if (path / "vae" / "config.json").is_file() else path
+        if not (folder / "config.json").is_file():
+            raise BaseModelError(f"{path} is a folder, but not a VAE of diffusers: it has no config.json.", advice=_ADVICE)
+        with open_weights(find_weights(folder)) as weights:
+            return build_vae(weights, target, config=read_json(folder / "config.json"))
+    info = modelfile.probe(path)
+    if info.kind not in ("vae", *modelfile.SUPPORTED):
+        raise BaseModelError(info.problem or f"{path} has no VAE in it.", advice=info.advice or _ADVICE)
+    with open_weights(path) as weights:
+        inside = any(name.startswith(convert.VAE) for name in weights.shapes)
+        return build_vae(weights, target, prefix=convert.VAE if inside else "")
+
+
+def build_vae(weights: Weights, target: Target, *, prefix: str = "", config: dict[str, Any] | None = None) -> AutoencoderKL:
+    """Return the VAE whose names in `weights` begin with `prefix`; sizes from `config` (diffusers') or from the tensors."""
+    from diffusers import AutoencoderKL
+
+    shapes = {name[len(prefix) :]: shape for name, shape in weights.shapes.items() if name.startswith(prefix)}
+    ldm = "encoder.down.0.block.0.conv1.weight" in shapes
+    arguments = vae_config(shapes, weights.path) if config is None else config
+    if arguments.get("latent_channels", LATENT_CHANNELS) != LATENT_CHANNELS:
+        raise BaseModelError(
+            f"{weights.path}: the VAE has {arguments['latent_channels']} latent channels, expected {LATENT_CHANNELS}.",
+            advice=_ADVICE,
+        )
+
+    def find(state: dict[str, torch.Tensor]) -> dict[str, str]:
+        names = convert.vae_names(state) if ldm else {name: name for name in state}
+        return {name: prefix + _as_written(stored, shapes) for name, stored in names.items()}
+
+    def make() -> torch.nn.Module:
+        return AutoencoderKL.from_config(arguments)
+
+    return build(make, weights, find, part="the VAE", dtype=target.vae_dtype, target=target)
+
+
+def _as_written(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Return the name in the file for `name`: itself, or one of the other spellings of the attention's parts."""
+    if name in shapes:
+        return name
+    if match := re.fullmatch(r"(.+\.attn_1\.)(q|k|v|proj_out|norm)(\.\w+)", name):
+        spellings: tuple[str, ...] = _ALSO[match[2]]
+    elif match := re.fullmatch(r"(.+\.attentions\.0\.)(to_q|to_k|to_v|to_out\.0)(\.\w+)", name):
+        spellings = (convert.OLD_VAE_ATTENTION[match[2]],)
+    else:
+        return name
+    return next((found for other in spellings if (found := match[1] + other + match[3]) in shapes), name)
+
+
+def vae_config(shapes: Mapping[str, tuple[int, ...]], path: Path) -> dict[str, Any]:
+    """Return AutoencoderKL's arguments, read from the tensors' shapes (LDM's or diffusers' names, without prefix)."""
+    patterns = (
+        r"encoder\.down\.(\d+)\.block\.(\d+)\.conv1\.weight",
+        r"encoder\.down_blocks\.(\d+)\.resnets\.(\d+)\.conv1\.weight",
+    )
+    blocks: dict[tuple[int, int], int] = {}
+    for name, shape in shapes.items():
+        for pattern in patterns:
+            if match := re.fullmatch(pattern, name):
+                blocks[int(match[1]), int(match[2])] = shape[0]
+    if (0, 0) not in blocks:
+        raise BaseModelError(f"{path} has no VAE in it.", advice=f"Give a VAE file as well. {_ADVICE}")
+    levels = 1 + max(level for level, _ in blocks)
+    latent = shapes.get("decoder.conv_in.weight", (0, LATENT_CHANNELS))[1]
+    return {
+        "block_out_channels": [blocks.get((level, 0), 0) for level in range(levels)],
+        "layers_per_block": 1 + max(block for _, block in blocks),
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "latent_channels": latent,
+    }
