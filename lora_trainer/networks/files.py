@@ -86,7 +86,7 @@ def load(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     if path.suffix.lower() == ".safetensors":
         import safetensors.torch
 
-        tensors = safetensors.torch.load(path.read_bytes())
+        tensors = dict(sorted(safetensors.torch.load(path.read_bytes()).items()))  # the library's order is random
     else:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,0 +1,58 @@
+"""Our files in diffusers: the same LoRA gives the same outputs there."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lora_trainer.networks.files import save
+from lora_trainer.networks.lora import create_network, create_network_from_weights
+
+from .conftest import outputs, randomize
+
+
+@pytest.mark.parametrize("arguments", [{}, {"conv_dim": "2", "conv_alpha": "1"}], ids=["LierLa", "C3Lier"])
+def test_our_file_loaded_by_diffusers_gives_the_same_outputs(parts, tmp_path, arguments):
+    pytest.importorskip("peft", reason="diffusers needs PEFT to load a LoRA")
+    from diffusers import StableDiffusionPipeline
+
+    text, unet = parts
+    base = outputs(text, unet)
+    network = create_network(1.0, 4, 2.0, None, text, unet, **arguments)
+    randomize(network)
+    save(tmp_path / "frog.safetensors", network.state_dict(), {"ss_network_dim": "4"})
+    network.apply_to(text, unet)
+    ours = outputs(text, unet)
+    network.restore()
+    pipe = StableDiffusionPipeline(
+        None, text, None, unet, scheduler=None, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    )
+    pipe.load_lora_weights(tmp_path, weight_name="frog.safetensors")
+    theirs = outputs(text, unet)
+    for one, two, plain in zip(ours, theirs, base, strict=True):
+        assert (one - plain).norm() > 0.01 * plain.norm()
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_the_documents_example_with_three_networks(parts, tmp_path):
+    text, unet = parts
+    base = outputs(text, unet)
+    networks = []
+    for number in range(3):
+        made = create_network(1.0, 2 + number, 1.0, None, text, unet)
+        randomize(made, number)
+        save(tmp_path / f"lora{number}.safetensors", made.state_dict())
+    for number, multiplier in enumerate((0.5, 0.7, 0.5)):
+        network, weights = create_network_from_weights(multiplier, tmp_path / f"lora{number}.safetensors", None, text, unet)
+        network.apply_to(text, unet)
+        network.load_state_dict(weights)
+        network.to("cpu", dtype=torch.float32)
+        networks.append(network)
+    together = outputs(text, unet)
+    assert not torch.equal(together[1], base[1])
+    networks[0].set_multiplier(0.8)
+    assert not torch.equal(outputs(text, unet)[1], together[1])
+    for network in networks:
+        network.restore()
+    networks[0].merge_to(text, unet, weights_sd=networks[0].state_dict())
+    assert not torch.equal(outputs(text, unet)[1], base[1])
