@@ -44,6 +44,14 @@ class Processes:
         torch.distributed.all_reduce(total)
         return total.tolist()
 
+    def any(self, here: bool) -> bool:
+        """Whether it is so in one of the processes at least."""
+        return self.add_up([float(here)])[0] > 0
+
+    def agree(self, number: int) -> int:
+        """Return the main process's number, 0 <= number < 2**53."""
+        return int(self.add_up([number if self.is_main else 0])[0])
+
     def add_up_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Replace each gradient by the sum over all processes; a missing gradient counts as zero."""
         if self.world_size == 1:

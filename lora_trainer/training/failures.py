@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -51,9 +52,9 @@ def what_to_lower(options: TrainOptions, device: torch.device) -> str:
     return f"In this order: {', '.join(advice)}.{closing}"
 
 
-def not_finite(what: str, step: int, last_saved: str, options: TrainOptions) -> NotFiniteError:
-    """Return the error for a loss or weights that are NaN or infinite at `step`."""
-    kept = f"The last good file is {last_saved}." if last_saved else "Nothing had been saved before."
+def not_finite(error: NotFiniteError, step: int, last_saved: Path | None, options: TrainOptions) -> NotFiniteError:
+    """Return `error` with the step it came at, what is left, and what to change."""
+    kept = f"The last good file is {last_saved}." if last_saved else "No file had been saved before."
     advice = ["lower the learning rate"]
     if options.training.mixed_precision == "fp16":
         advice.append("set mixed_precision to bf16 (or no)")
@@ -61,4 +62,5 @@ def not_finite(what: str, step: int, last_saved: str, options: TrainOptions) -> 
         advice.append("set max_grad_norm to 1")
     if options.training.min_snr_gamma is None:
         advice.append("set min_snr_gamma to 5")
-    return NotFiniteError(f"The {what} became NaN or infinite at step {step}. {kept}", advice=f"Try to {', or '.join(advice)}.")
+    what = error.message.removesuffix(".")
+    return NotFiniteError(f"{what} at step {step}. {kept}", advice=f"Try to {', or '.join(advice)}.")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from ..networks.metadata import optimizer_text
 
 DEFAULT = "AdamW"
 NOT_YET = (
@@ -109,11 +110,4 @@ def create(name: str, groups: list[dict[str, Any]], *, learning_rate: float, arg
             optimizer = kind(groups, lr=learning_rate, **args)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"optimizer {name} does not accept these arguments: {error}", field="optimizer_args") from error
-    return BuiltOptimizer(optimizer, describe(kind, args), warning)
-
-
-def describe(kind: Callable[..., Any], args: Mapping[str, object]) -> str:
-    """Return the class's full name and the given arguments, as kohya-ss's `ss_optimizer` has them."""
-    given = ",".join(f"{key}={value}" for key, value in args.items())
-    module = "torch.optim.adamw" if kind is torch.optim.AdamW else "bitsandbytes.optim"
-    return f"{module}.{kind.__name__}" + (f"({given})" if given else "")
+    return BuiltOptimizer(optimizer, optimizer_text(kind, args), warning)

@@ -53,3 +53,8 @@ def choose(mixed_precision: str, device: torch.device) -> Precision:
             device, torch.float16, f"{torch.cuda.get_device_name(device)} cannot compute in bf16; training in fp16 instead."
         )
     return Precision(device, dtype)
+
+
+def device_name(device: torch.device) -> str:
+    """The name of the card, or "CPU"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()

@@ -82,12 +82,13 @@ def test_8bit_with_cuda_is_that_of_bitsandbytes(monkeypatch):
     class AdamW8bit(torch.optim.AdamW):
         pass
 
+    AdamW8bit.__module__, AdamW8bit.__qualname__ = "bitsandbytes.optim.adamw", "AdamW8bit"
     fake = types.SimpleNamespace(optim=types.SimpleNamespace(AdamW8bit=AdamW8bit))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setitem(sys.modules, "bitsandbytes", fake)
     built = build("adamw8bit")
     assert type(built.optimizer) is AdamW8bit and not built.warning
-    assert built.description == "bitsandbytes.optim.AdamW8bit"
+    assert built.description == "bitsandbytes.optim.adamw.AdamW8bit"
 
 
 def test_an_argument_that_the_optimizer_has_not_is_refused():

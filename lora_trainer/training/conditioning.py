@@ -1,0 +1,75 @@
+"""From captions to text states: computed at every step where the text encoder is trained, once per caption where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ..models import Model
+from .precision import Precision
+
+CHUNK = 16  # captions that are encoded at once beforehand
+MOST_KEPT = 4096  # captions whose states are kept; SD1's take 118 KB each in 16 bits
+
+
+@dataclass
+class TextStates:
+    """Text states of captions, [B, n*75+2, C], on the device.
+
+    `trained` says that the encoder (or the LoRA on it) changes while training: nothing is kept then. Otherwise states are
+    kept in main memory, in the compute precision, for the `MOST_KEPT` captions that were used last.
+    """
+
+    model: Model
+    precision: Precision
+    trained: bool
+    max_token_length: int = 75
+    clip_skip: int = 1
+    weighted: bool = False
+    _kept: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def __call__(self, captions: Sequence[str]) -> torch.Tensor:
+        """Return the states of a batch of captions."""
+        if self.trained:
+            return self._encode(captions)
+        missing = []
+        for caption in dict.fromkeys(captions):
+            if caption in self._kept:
+                self._kept[caption] = self._kept.pop(caption)  # to the end: used last
+            else:
+                missing.append(caption)
+        self._remember(missing)
+        return torch.stack([self._kept[caption] for caption in captions]).to(self.precision.device, non_blocking=True)
+
+    def prepare(self, captions: Iterable[str], progress: Callable[[int, int], object] | None = None) -> None:
+        """Encode every caption of `captions` once, then send the encoder to main memory: it is not needed any more."""
+        assert not self.trained
+        wanted = list(dict.fromkeys(captions))
+        for at in range(0, len(wanted), CHUNK):
+            self._remember(wanted[at : at + CHUNK])
+            if progress is not None:
+                progress(min(at + CHUNK, len(wanted)), len(wanted))
+        self.move("cpu")
+
+    def move(self, device: str | torch.device) -> None:
+        """Move the text encoders."""
+        for encoder in self.model.text_encoders:
+            encoder.to(device)
+
+    @torch.no_grad()
+    def _remember(self, captions: Sequence[str]) -> None:
+        if not captions:
+            return
+        self.move(self.precision.device)
+        for caption, states in zip(captions, self._encode(captions), strict=True):
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[caption] = states.to("cpu", self.precision.dtype).clone()
+
+    def _encode(self, captions: Sequence[str]) -> torch.Tensor:
+        with self.precision.autocast():
+            return self.model.encode(
+                list(captions), max_token_length=self.max_token_length, clip_skip=self.clip_skip, weighted=self.weighted
+            )

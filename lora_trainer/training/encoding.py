@@ -1,0 +1,40 @@
+"""From images to latents, with noise that depends on the image alone (cached) or on the step (not cached)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ..models import Model, vae
+from ..randomness import seed_of
+
+
+class Encoder:
+    """The VAE as a function from images to scaled latents; every image has a draw of its own."""
+
+    def __init__(self, model: Model, seed: int, device: torch.device) -> None:
+        self._model = model
+        self._seed = seed
+        self._device = device
+
+    def __call__(self, images: torch.Tensor, image_ids: Sequence[int]) -> torch.Tensor:
+        """Return latents [B, 4, H/8, W/8], float32 on the device, for images [B, 3, H, W] in -1..1 and their ids."""
+        return self._encode(images, [("latents", int(image)) for image in image_ids])
+
+    def at_step(self, images: torch.Tensor, step: int, positions: Sequence[int]) -> torch.Tensor:
+        """The same with new draws at every step."""
+        return self._encode(images, [("latents at step", step, position) for position in positions])
+
+    def free(self) -> None:
+        """Send the VAE to main memory, and give the room it had on the card back."""
+        self._model.vae.to("cpu")
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _encode(self, images: torch.Tensor, keys: Sequence[tuple]) -> torch.Tensor:
+        height, width = images.shape[-2] // vae.FACTOR, images.shape[-1] // vae.FACTOR
+        generators = [torch.Generator("cpu").manual_seed(seed_of(self._seed, *key)) for key in keys]
+        noise = torch.stack([torch.randn(4, height, width, generator=generator) for generator in generators])
+        self._model.vae.to(self._device)
+        return vae.encode(self._model.vae, images.to(self._device), noise.to(self._device))

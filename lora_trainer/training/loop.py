@@ -1,0 +1,154 @@
+"""The training loop: steps, and what happens between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..data.plan import DataPlan, PlannedBatch, StepCounts
+from ..errors import NotFiniteError
+from .distributed import Processes
+from .interrupt import StopOnSignal
+from .metrics import LossAverage, Speed, peak_memory
+from .previews import Previews
+from .saver import Saver
+from .trainee import Trainee
+from .update import Updater
+
+
+@dataclass
+class Loop:
+    """One training on its way. `step` counts optimizer steps that were made, `epochs_done` whole epochs.
+
+    `saver` and `previews` are None in all processes but the main one.
+    """
+
+    trainee: Trainee
+    updater: Updater
+    plan: DataPlan
+    counts: StepCounts
+    accumulation: int
+    processes: Processes
+    reporter: Any
+    signals: StopOnSignal
+    saver: Saver | None = None
+    previews: Previews | None = None
+    step: int = 0
+    epochs_done: int = 0
+    stopped: bool = False
+    _speed: Speed = field(default_factory=Speed)
+    _asked: tuple[int, int] = (0, 0)  # how often save and sample have been asked for and done
+
+    def run(self, batches: Iterator[Mapping[str, Any]]) -> None:
+        """Train until the last step, or until somebody asks to stop. Raises NotFiniteError, saying at which step."""
+        average = LossAverage(self.counts.steps_per_epoch)
+        self._draw_samples(at_first=True)
+        self._speed.resume()
+        for epoch in range(self.counts.epochs):
+            for group in self._groups(epoch):
+                try:
+                    loss = self._make_step(group, batches)
+                except RuntimeError:  # a data-loader process that ended of the same signal as we were asked to stop by
+                    if not self.signals.asked:
+                        raise
+                    self.stopped = True
+                    return
+                self._report(loss, average.add(loss), epoch + 1, sum(len(planned.images) for planned in group))
+                self._after_step()
+                if self.stopped or self.step >= self.counts.total_steps:
+                    break
+            if self.stopped:
+                return
+            self.epochs_done = epoch + 1
+            self._after_epoch()
+
+    def _groups(self, epoch: int) -> Iterator[Sequence[PlannedBatch]]:
+        """The batches of each optimizer step; an epoch's last step may have fewer."""
+        planned = self.plan.batches(epoch)
+        for start in range(0, len(planned), self.accumulation):
+            yield planned[start : start + self.accumulation]
+
+    def _make_step(self, group: Sequence[PlannedBatch], batches: Iterator[Mapping[str, Any]]) -> float:
+        """Train on `group`; return the loss, the mean over its samples."""
+        samples = sum(len(planned.images) for planned in group)
+        number = self.step + 1
+        total: torch.Tensor | None = None
+        for planned in group:
+            offset = planned.first - group[0].first
+            loss = self.trainee.batch_loss(next(batches), step=number, offset=offset, samples=samples)
+            self.updater.backward(loss)
+            total = loss.detach() if total is None else total + loss.detach()
+        norm = self.updater.step()
+        assert total is not None
+        control = self.reporter.control()
+        loss, asked = self.processes.add_up([total.item(), float(self.signals.asked or control.stop)])
+        self.stopped = bool(asked)
+        self.step = number
+        _check_finite(loss, norm)
+        return loss
+
+    def _report(self, loss: float, average: float, epoch: int, samples: int) -> None:
+        self._speed.add(samples)
+        rates = self.updater.rates
+        seconds = self._speed.seconds_per_step
+        self.reporter.emit(
+            {
+                "type": "step",
+                "step": self.step,
+                "epoch": epoch,
+                "loss": loss,
+                "loss_average": average,
+                "lr": next(iter(rates.values())),
+                "rates": rates,
+                "seconds_per_step": seconds,
+                "samples_per_second": self._speed.samples_per_second,
+                "seconds_left": seconds * (self.counts.total_steps - self.step),
+                "peak_memory": peak_memory(self.processes.device),
+            }
+        )
+
+    def _after_step(self) -> None:
+        """Save, then draw, if this step or the user asks for it."""
+        if self.saver is None:
+            return
+        control = self.reporter.control()
+        before = self.saver.last_step
+        self.saver.after_step(self.step, self.epochs_done)
+        if control.save > self._asked[0]:
+            self.saver.on_demand(self.step, self.epochs_done)
+        wants_sample = control.sample > self._asked[1]
+        self._asked = (control.save, control.sample)
+        drawn = self._draw_samples(asked=wants_sample)
+        if drawn or self.saver.last_step != before:
+            self._speed.resume()
+
+    def _after_epoch(self) -> None:
+        if self.saver is None:
+            return
+        self.saver.after_epoch(self.step, self.epochs_done, self.counts.epochs)
+        self._draw_samples(epoch=self.epochs_done)
+        self._speed.resume()
+
+    def _draw_samples(self, *, at_first: bool = False, asked: bool = False, epoch: int | None = None) -> bool:
+        """Draw the sample pictures that are due now; what was trained is on the disk before. Returns whether any was."""
+        if (
+            self.previews is None
+            or self.stopped
+            or not (asked or self.previews.is_due(self.step, at_first=at_first, epoch=epoch))
+        ):
+            return False
+        assert self.saver is not None
+        self.saver.before_sample(self.step, self.epochs_done)
+        self.previews.draw(self.step, epoch, should_stop=lambda: self.signals.asked or self.reporter.control().stop)
+        return True
+
+
+def _check_finite(loss: float, norm: torch.Tensor | None) -> None:
+    """Raise NotFiniteError when the loss or the gradients of a step were NaN or infinite."""
+    for what, value in (("loss", loss), ("gradients", 0.0 if norm is None else norm.item())):
+        if not math.isfinite(value):
+            raise NotFiniteError(f"The {what} became NaN or infinite.")

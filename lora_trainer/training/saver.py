@@ -1,0 +1,137 @@
+"""Saving the network: when, under which name, with which metadata; a full disk costs no training."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import NotFiniteError, SaveError
+from ..networks import files
+from ..options import TrainOptions
+from .checkpoint import SavePlan
+
+_TRIES = 3
+_SECONDS_BETWEEN_TRIES = 2.0
+
+
+@dataclass
+class Saver:
+    """Writes the network's files. Only the main process has one.
+
+    `metadata(stem, step, epoch)` returns a file's metadata; `emit` takes events; `precision` is save_precision.
+    """
+
+    network: Any
+    plan: SavePlan
+    metadata: Callable[[str, int, int], dict[str, str]]
+    emit: Callable[[dict[str, Any]], object]
+    precision: str | None = None
+    last_path: Path | None = None
+    last_step: int = 0
+    _failed: set[str] = field(default_factory=set)
+
+    def after_step(self, step: int, epoch: int) -> None:
+        """Save if `step` is to be saved, and remove the file that is outdated by it. `epoch` counts finished epochs."""
+        if self.plan.saves_step(step) and self._save_or_warn(self.plan.at_step(step), step, epoch):
+            self._remove(self.plan.outdated_by_step(step))
+
+    def after_epoch(self, step: int, epoch: int, epochs: int) -> None:
+        """The same at the end of `epoch` (from 1)."""
+        if self.plan.saves_epoch(epoch, epochs) and self._save_or_warn(self.plan.at_epoch(epoch), step, epoch):
+            self._remove(self.plan.outdated_by_epoch(epoch))
+
+    def on_demand(self, step: int, epoch: int) -> None:
+        """Save because the user asked for it."""
+        self._save_or_warn(self.plan.at_step(step), step, epoch)
+
+    def before_sample(self, step: int, epoch: int) -> None:
+        """Make sure that what was trained is on the disk, under the final name unless it is there under another."""
+        if step > self.last_step:
+            self._save_or_warn(self.plan.last, step, epoch)
+
+    def rescue(self, step: int, epoch: int) -> Path | None:
+        """Save what was trained after something else went wrong; return the file, or None when it cannot be written."""
+        if step <= self.last_step:
+            return self.last_path
+        path = self.plan.at_step(step)
+        return path if self._save_or_warn(path, step, epoch) else self.last_path
+
+    def final(self, step: int, epoch: int) -> Path:
+        """Save the result. Raises SaveError when some tries fail: then it lies in the temp folder."""
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._save(self.plan.last, step, epoch, final=True)
+            except SaveError as error:
+                if left:
+                    self.emit({"type": "warning", "message": f"{error} Trying again."})
+                    time.sleep(_SECONDS_BETWEEN_TRIES)
+                    continue
+                elsewhere = Path(tempfile.gettempdir()) / "lora-trainer" / self.plan.last.name
+                try:
+                    self._save(elsewhere, step, epoch, final=True)
+                except SaveError:
+                    raise error from None
+                raise SaveError(
+                    f"{error.message} The result was saved as {elsewhere} instead.", advice="Move it away from there."
+                ) from error
+        raise AssertionError("unreachable")
+
+    def check_finite(self) -> None:
+        """Raise NotFiniteError when a weight is NaN or infinite."""
+        parameters = [parameter.detach() for parameter in self.network.parameters()]
+        if not torch.stack([torch.isfinite(parameter).all() for parameter in parameters]).all():
+            raise NotFiniteError("The trained weights became NaN or infinite.")
+
+    def _save_or_warn(self, path: Path, step: int, epoch: int) -> bool:
+        try:
+            self._save(path, step, epoch, final=False)
+        except SaveError as error:
+            self.emit({"type": "warning", "message": f"{error} Training goes on.", "step": step})
+            return False
+        return True
+
+    def _save(self, path: Path, step: int, epoch: int, *, final: bool) -> Path:
+        self.check_finite()
+        tensors = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in self.network.state_dict().items()}
+        files.save(path, tensors, self.metadata(path.stem, step, epoch), self._precision_for(tensors))
+        self.last_path, self.last_step = path, step
+        self.emit({"type": "saved", "path": str(path), "step": step, "epoch": epoch, "final": final})
+        return path
+
+    def _precision_for(self, tensors: dict[str, torch.Tensor]) -> str | None:
+        """save_precision, or float32 where a weight is too large for fp16."""
+        largest = max(float(tensor.abs().max()) for tensor in tensors.values())
+        if self.precision != "fp16" or largest <= torch.finfo(torch.float16).max:
+            return self.precision
+        if "fp16" not in self._failed:
+            self._failed.add("fp16")
+            self.emit({"type": "warning", "message": f"A weight of {largest:.3g} is too large for fp16: saving in float32."})
+        return "float"
+
+    def _remove(self, path: Path | None) -> None:
+        if path is None or not path.is_file():
+            return
+        try:
+            path.unlink()
+        except OSError as error:
+            self.emit({"type": "warning", "message": f"{path} could not be removed: {error.strerror or error}."})
+
+
+def save_plan(options: TrainOptions) -> SavePlan:
+    """The options of saving."""
+    chosen = options.saving
+    return SavePlan(
+        folder=Path(chosen.output_dir or "."),
+        name=chosen.output_name,
+        every_steps=chosen.save_every_n_steps,
+        every_epochs=chosen.save_every_n_epochs,
+        last_steps=chosen.save_last_n_steps,
+        last_epochs=chosen.save_last_n_epochs,
+        extension=f".{chosen.save_model_as}",
+    )

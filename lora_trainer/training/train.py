@@ -1,0 +1,143 @@
+"""A training from beginning to end. It reads from top to bottom; each part is a small piece beside it."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .. import __version__
+from ..data.plan import StepCounts, count_steps
+from ..errors import NotFiniteError
+from ..options import TrainOptions
+from ..runs.control import Control
+from ..runs.events import Reporter
+from . import failures, precision, prepare
+from .distributed import Processes
+from .encoding import Encoder
+from .facts import file_metadata
+from .interrupt import StopOnSignal
+from .loop import Loop
+from .objective import noise_settings, objective
+from .previews import previews, sample_prompts
+from .saver import Saver, save_plan
+from .trainee import Trainee
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a training ended: the final file (None when it was stopped before the first step), and after how many steps."""
+
+    path: Path | None
+    step: int
+    reason: Literal["done", "stopped"]
+
+
+def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | None = None) -> TrainResult:
+    """Train a network as `options` say, and save it.
+
+    `reporter` takes events and is asked for the user's wishes (docs/architecture.md). Raises InputError(s) for what is wrong
+    with the input, BaseModelError, LoraFileError, NotFiniteError, OutOfMemoryError and SaveError; everything that had been
+    saved before stays.
+    """
+    started = time.time()
+    processes = processes or Processes()
+    reporter = reporter if processes.is_main else _Quiet()
+    emit = reporter.emit
+    with StopOnSignal() as signals, failures.memory_explained(options, processes.device):
+        prepare.check(options)
+        chosen = options.training
+        seed = int(processes.agree(random.SystemRandom().randrange(2**32) if chosen.seed is None else chosen.seed))
+        computed = precision.choose(chosen.mixed_precision, processes.device)
+        if computed.warning:
+            emit({"type": "warning", "message": computed.warning})
+
+        plan = prepare.data_plan(options, seed, processes, emit)
+        counts = count_steps(
+            plan,
+            max_train_steps=chosen.max_train_steps,
+            max_train_epochs=chosen.max_train_epochs,
+            gradient_accumulation_steps=chosen.gradient_accumulation_steps,
+        )
+        prompts = sample_prompts(options)
+        emit(_started(computed, counts, seed))
+
+        model = prepare.base_model(options, computed, emit)
+        encoder = Encoder(model, seed, computed.device)
+        latents = prepare.cached_latents(options, plan, encoder, emit, lambda: signals.asked or reporter.control().stop)
+        if processes.any(signals.asked or reporter.control().stop):
+            return _finish(TrainResult(None, 0, "stopped"), emit)
+
+        network = prepare.network(options, model, seed, computed.device)
+        prepare.save_memory(options, model)
+        updater, optimizer = prepare.updater(options, network, counts, computed, processes, emit)
+        processes.same_start(network.parameters())
+        loop = Loop(
+            trainee=Trainee(
+                model=model,
+                text=prepare.text_states(options, model, network, plan, computed, emit),
+                encoder=encoder,
+                objective=objective(options, model.prediction_type, computed.device),
+                noise=noise_settings(options),
+                precision=computed,
+                seed=seed,
+            ),
+            updater=updater,
+            plan=plan,
+            counts=counts,
+            accumulation=chosen.gradient_accumulation_steps,
+            processes=processes,
+            reporter=reporter,
+            signals=signals,
+        )
+        if processes.is_main:
+            metadata = file_metadata(options, model, network, plan, counts, optimizer, seed, started)
+            loop.saver = Saver(network, save_plan(options), metadata, emit, options.saving.save_precision)
+            loop.previews = previews(options, prompts, model, network, computed, emit)
+
+        prepare.phase(emit, "training")
+        try:
+            loop.run(prepare.batches(options, plan, counts, latents, processes))
+        except NotFiniteError as error:
+            raise failures.not_finite(error, loop.step, loop.saver and loop.saver.last_path, options) from error
+        except Exception:
+            if loop.saver:
+                loop.saver.rescue(loop.step, loop.epochs_done)
+            raise
+        path = loop.saver.final(loop.step, loop.epochs_done) if loop.saver and loop.step else None
+        return _finish(TrainResult(path, loop.step, "stopped" if loop.stopped else "done"), emit)
+
+
+class _Quiet:
+    """The reporter of the processes that write nothing; the main process tells them when to stop."""
+
+    def emit(self, event: Mapping[str, Any]) -> None:
+        """Say nothing."""
+
+    def control(self) -> Control:
+        """Nobody asks for anything here."""
+        return Control()
+
+
+def _started(computed: precision.Precision, counts: StepCounts, seed: int) -> dict[str, Any]:
+    return {
+        "type": "started",
+        "pid": os.getpid(),
+        "version": __version__,
+        "device": precision.device_name(computed.device),
+        "precision": str(computed.dtype).removeprefix("torch."),
+        "seed": seed,
+        "total_steps": counts.total_steps,
+        "steps_per_epoch": counts.steps_per_epoch,
+        "epochs": counts.epochs,
+    }
+
+
+def _finish(result: TrainResult, emit: Callable[[Mapping[str, Any]], object]) -> TrainResult:
+    path = str(result.path) if result.path else ""
+    emit({"type": "finished", "reason": result.reason, "path": path, "step": result.step})
+    return result

@@ -1,0 +1,51 @@
+"""The model in training: from a batch to its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..models import Model
+from ..randomness import seed_of
+from .conditioning import TextStates
+from .encoding import Encoder
+from .noise import NoiseSettings, draw_batch
+from .objective import Objective
+from .precision import Precision
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """The model (with the network on it) and everything that the loss depends on; nothing of how the weights are changed."""
+
+    model: Model
+    text: TextStates
+    encoder: Encoder
+    objective: Objective
+    noise: NoiseSettings
+    precision: Precision
+    seed: int
+
+    def batch_loss(self, batch: Mapping[str, Any], *, step: int, offset: int, samples: int) -> torch.Tensor:
+        """Return this batch's part of the loss of optimizer step `step`, a scalar with gradients.
+
+        The loss of a step is the mean over its `samples` samples, of all its batches and processes: every sample counts the
+        same, however the step is cut. `offset` is the number of samples in the step's earlier batches.
+        """
+        positions = [offset + int(index) for index in batch["indices"]]
+        if not positions:  # a process without a sample in this batch
+            return torch.zeros((), device=self.precision.device, requires_grad=True)
+        torch.manual_seed(seed_of(self.seed, "dropout", step, positions[0]))
+        latents = self._latents(batch, step, positions)
+        drawn = draw_batch(latents, self.noise, seed=self.seed, step=step, positions=positions)
+        losses = self.objective.losses(self.model, latents, self.text(batch["captions"]), drawn, self.precision)
+        weights = batch["loss_weights"].to(losses.device, losses.dtype, non_blocking=True)
+        return (losses * weights).sum() / samples
+
+    def _latents(self, batch: Mapping[str, Any], step: int, positions: list[int]) -> torch.Tensor:
+        if batch.get("latents") is not None:
+            return batch["latents"].to(self.precision.device, torch.float32, non_blocking=True)
+        return self.encoder.at_step(batch["images"], step, positions)
