@@ -1,0 +1,73 @@
+"""From a prompt of any length to what the UNet reads, as the Web UI does it.
+
+The prompt is parsed for weights, cut into chunks of 75 tokens (preferably after a comma; BREAK ends a chunk), each chunk is
+encoded alone between a start and an end of its own, and the chunks' states are joined whole: 77 positions each. A token's state
+is multiplied by its weight, then the chunk is scaled back to the mean that it had.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..models import prompt_weights, text
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+    from ..models import Model
+
+COMMA_BACKTRACK = 20  # a full chunk is cut after a comma that is at most so many tokens back; the rest moves on
+_BREAK = re.compile(r"\s*\bBREAK\b\s*")
+
+Token = tuple[int, float]  # id, weight
+
+
+def encode(model: Model, prompt: str, clip_skip: int = 1) -> Tensor:
+    """Return the text states [1, n * 77, C] of `prompt`, in the text encoder's dtype and on its device."""
+    ids, weights = tokenize(model.tokenizers[0], prompt)
+    states = text.encode_weighted(model.text_encoders[0], ids[:, None], weights[:, None], clip_skip, restore_mean=True)
+    return states.flatten(0, 1)[None]
+
+
+def tokenize(tokenizer: CLIPTokenizer, prompt: str) -> tuple[Tensor, Tensor]:
+    """Return (ids int64, weights float32), both [n, 77], of a prompt in attention syntax; n is at least 1."""
+    comma = tokenizer.convert_tokens_to_ids(",</w>")
+    rows: list[list[Token]] = []
+    row: list[Token] = []
+    for words, weight in prompt_weights.parse(prompt):
+        for number, part in enumerate(_BREAK.split(words)):
+            if number:  # a BREAK stood before it
+                rows.append(row)
+                row = []
+            for token in tokenizer.convert_tokens_to_ids(tokenizer.tokenize(part)):
+                if len(row) == text.CHUNK:
+                    full, row = _cut(row, comma) if token != comma else (row, [])
+                    rows.append(full)
+                row.append((token, weight))
+    if row or not rows:
+        rows.append(row)
+    return _padded(tokenizer, rows)
+
+
+def _cut(row: list[Token], comma: int) -> tuple[list[Token], list[Token]]:
+    """Return a full chunk and what of it moves into the next one."""
+    last = max((i for i, (token, _) in enumerate(row) if token == comma), default=-1)
+    if last == -1 or len(row) - last > COMMA_BACKTRACK:
+        return row, []
+    return row[: last + 1], row[last + 1 :]
+
+
+def _padded(tokenizer: CLIPTokenizer, rows: Iterable[list[Token]]) -> tuple[Tensor, Tensor]:
+    rows = list(rows)
+    ids = torch.full((len(rows), text.CHUNK + 2), tokenizer.pad_token_id, dtype=torch.long)
+    weights = torch.ones(ids.shape)
+    for i, row in enumerate(rows):
+        line = [tokenizer.bos_token_id, *(token for token, _ in row), tokenizer.eos_token_id]
+        ids[i, : len(line)] = torch.tensor(line)
+        weights[i, 1 : 1 + len(row)] = torch.tensor([weight for _, weight in row])
+    return ids, weights

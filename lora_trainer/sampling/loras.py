@@ -1,0 +1,139 @@
+"""LoRA files on a model while pictures are drawn: found by name, put on with their multipliers, taken off again."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, LoraFileError
+from ..log import logger
+from ..networks import files, registry
+from .lora_tags import LoraTag
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models import Model
+
+SUFFIXES = (".safetensors", ".ckpt", ".pt")
+
+
+@dataclass(frozen=True)
+class LoraUse:
+    """A LoRA file, its multipliers for text encoder and UNet, and how many of its ranks count (None = all).
+
+    `name` is what the picture's text calls it.
+    """
+
+    path: Path
+    te: float = 1.0
+    unet: float = 1.0
+    dyn: int | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.path.stem)
+
+
+@dataclass
+class LoraFolders:
+    """The folders in which `<lora:name>` is looked up, with all that is below them. Looks at the disk at every call.
+
+    A name is a file's stem, or else the `ss_output_name` in its metadata.
+    """
+
+    folders: Sequence[Path] = field(default_factory=tuple)
+
+    def resolve(self, tags: Iterable[LoraTag]) -> list[LoraUse]:
+        """Return the files that `tags` name. Raises InputError for a name that no file has, or that two files have."""
+        by_stem: dict[str, list[Path]] = {}
+        uses = []
+        for tag in tags:
+            if not by_stem:
+                for path in self.files():
+                    by_stem.setdefault(path.stem, []).append(path)
+            uses.append(LoraUse(self._find(tag.name, by_stem), tag.te, tag.unet, tag.dyn, tag.name))
+        return uses
+
+    def files(self) -> list[Path]:
+        """Every LoRA file, sorted. Folders whose name begins with a dot are left out."""
+        found = {}
+        for folder in self.folders:
+            for path in folder.rglob("*"):
+                hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+                if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+                    found[path.resolve()] = path
+        return sorted(found.values())
+
+    def _find(self, name: str, by_stem: Mapping[str, list[Path]]) -> Path:
+        paths = by_stem.get(name) or [path for paths in by_stem.values() for path in paths if _output_name(path) == name]
+        if len(paths) == 1:
+            return paths[0]
+        folders = ", ".join(map(str, self.folders)) or "(no folder is set)"
+        if paths:
+            listed = ", ".join(map(str, paths))
+            raise InputError(
+                f"<lora:{name}>: {len(paths)} files have this name: {listed}.", field="prompt", advice="Rename all but one."
+            )
+        near = difflib.get_close_matches(name, by_stem, 1)
+        advice = f"Did you mean <lora:{near[0]}>?" if near else "Give the file's name without folder and suffix."
+        raise InputError(f"<lora:{name}>: there is no such LoRA in {folders}.", field="prompt", advice=advice)
+
+
+def _output_name(path: Path) -> str | None:
+    try:
+        return files.read_metadata(path).get("ss_output_name")
+    except LoraFileError as error:  # a broken file beside the wanted one is no reason to fail
+        logger.warning("%s", error)
+        return None
+
+
+@contextlib.contextmanager
+def applied(model: Model, uses: Iterable[LoraUse]) -> Iterator[None]:
+    """Put the LoRAs on `model`; take them off at the end, whatever happens. Their effects add up; 0 changes not one bit.
+
+    The files are read anew each time, so that an overwritten one counts at once. Raises LoraFileError for a file that cannot be
+    used or does not fit the model; then the model is what it was.
+    """
+    with contextlib.ExitStack() as stack:
+        for use in uses:
+            tensors, _ = files.load(use.path)
+            if use.dyn is not None:
+                tensors = first_ranks(tensors, use.dyn)
+            build = registry.get("networks.lora").create_network_from_weights
+            network, weights = build(
+                1.0, use.path, None, model.text_encoders, model.unet, weights_sd=tensors, for_inference=True
+            )
+            network.load_state_dict(weights)
+            network.to(device=model.device, dtype=model.dtype)
+            network.set_multiplier(use.te, use.unet)
+            stack.callback(network.restore)
+            network.apply_to(model.text_encoders, model.unet)
+        yield
+
+
+def first_ranks(tensors: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+    """Return the first `count` ranks of every module of kohya-named `tensors` at unchanged strength (alpha / rank stays).
+
+    With DyLoRA (Valipour et al. 2022) these are themselves a trained LoRA.
+    """
+    cut = dict(tensors)
+    for key, down in tensors.items():
+        name, dot, suffix = key.partition(".lora_down.")
+        if not dot or down.shape[0] <= count:
+            continue
+        rank = down.shape[0]
+        cut[key] = down[:count]
+        cut[f"{name}.lora_up.{suffix}"] = tensors[f"{name}.lora_up.{suffix}"][:, :count]
+        if f"{name}.alpha" in tensors:  # without it alpha is the rank, before and after
+            cut[f"{name}.alpha"] = tensors[f"{name}.alpha"] * (count / rank)
+    return cut
+
+
+def short_hash(path: Path) -> str:
+    """Return the 12 digits by which the Web UI knows a LoRA file: of its tensors, or of the whole file for a .ckpt."""
+    return files.webui_hash(path) if path.suffix.lower() == ".safetensors" else files.file_hashes(path)[1][:12]
