@@ -82,10 +82,10 @@ def vary_colour(pixels: Pixels, random: Random) -> Pixels:
     if random.random() >= 1 / 3:
         return pixels
     if random.random() < 0.5:
-        hue = random.uniform(-16, 16) / 360 * 256
-        hsv = np.array(Image.fromarray(np.ascontiguousarray(pixels)).convert("HSV"))
-        hsv[..., 0] = (hsv[..., 0].astype(np.int16) + round(hue)) % 256
-        return np.array(Image.fromarray(hsv, "HSV").convert("RGB"))
+        shift = round(random.uniform(-16, 16) / 360 * 256)
+        hue, saturation, value = Image.fromarray(np.ascontiguousarray(pixels)).convert("HSV").split()
+        hue = hue.point([(old + shift) % 256 for old in range(256)])
+        return np.array(Image.merge("HSV", (hue, saturation, value)).convert("RGB"))
     gamma = random.uniform(0.95, 1.05)
     table = np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
     return table[pixels]

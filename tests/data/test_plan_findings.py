@@ -66,6 +66,22 @@ def test_a_truncated_image_is_found_before_training(folder, suffix):
     assert "damaged or cut short" in error.message or "not an image" in error.message
 
 
+def test_a_png_damaged_in_the_middle_is_found(folder):
+    path = folder / "broken.png"
+    picture(200, 200).save(path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
+    path.write_bytes(bytes(data))
+    assert the_error(plan_of(folder, subset={"class_tokens": "frog"})).where == str(path)
+
+
+def test_a_png_whose_pixels_are_whole_is_good_even_without_its_last_chunk(folder):
+    path = folder / "c.png"
+    picture(64, 64).save(path)
+    path.write_bytes(path.read_bytes()[:-12])
+    plan_of(folder, subset={"class_tokens": "frog"}).raise_errors()
+
+
 def test_a_zero_byte_image_is_found(folder):
     (folder / "zero.png").write_bytes(b"")
     error = the_error(plan_of(folder, subset={"class_tokens": "frog"}))
