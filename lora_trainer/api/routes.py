@@ -1,1 +1,338 @@
-"""Everything below `/lora-trainer/api/`. JSON in, JSON out; THE table of routes and shapes is docs/api.md."""
+"""Everything below `/lora-trainer/api/`. JSON in, JSON out; THE table of routes and shapes is docs/api.md.
+
+    mount(app, service_for(host))        # harmless when done again
+
+Each handler is `async`, waits for nothing but threads of our own, and passes security.check first.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from ..errors import InputError
+from ..runs.store import Run
+from ..ui.assets import files
+from . import answers, checks, images, security, uploads, views
+from .answers import answer, flag_of, json_body, text_of
+from .service import Service
+from .state import form_view, state_view
+
+PREFIX = "/lora-trainer"
+Handler = Callable[[Service, Request], Awaitable[Response]]
+
+
+def mount(app: Starlette, service: Service) -> None:
+    """Put our routes first into `app`, in place of those of an earlier call ("Reload UI")."""
+    others = [route for route in app.router.routes if getattr(route, "path", None) != PREFIX]
+    app.router.routes[:] = [Mount(PREFIX, routes=routes(service)), *others]
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """Our routes, relative to PREFIX."""
+    assets = functools.partial(_serve, service, _asset, False)
+    return [
+        Route("/assets/{name}", assets, methods=["GET"]),
+        *_api_routes(service),
+    ]
+
+
+def _api_routes(service: Service) -> list[BaseRoute]:
+    return [
+        Route(f"/api/{path}", functools.partial(_serve, service, handler, path == "uploads"), methods=[method])
+        for method, path, handler in _TABLE
+    ]
+
+
+async def _serve(service: Service, handler: Handler, upload: bool, request: Request) -> Response:
+    try:
+        security.check(request, service.host, upload=upload)
+        return await handler(service, request)
+    except Exception as error:
+        return answers.error_answer(error)
+
+
+async def _asset(service: Service, request: Request) -> Response:
+    """The page's own scripts and styles, for a host that does not load them by itself."""
+    path = files().get(request.path_params["name"])
+    if path is None:
+        raise answers.missing("such file")
+    return FileResponse(path, headers={"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"})
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
+async def _state(service: Service, request: Request) -> Response:
+    return answer(await service.run(state_view, service))
+
+
+async def _form(service: Service, request: Request) -> Response:
+    return answer(await service.run(form_view, service))
+
+
+async def _check(service: Service, request: Request) -> Response:
+    checked = await service.run(checks.check, service, await json_body(request))
+    return answer(checked.view())
+
+
+# -- runs -------------------------------------------------------------------------------------------------------------
+
+
+async def _start(service: Service, request: Request) -> Response:
+    run = await service.run(checks.submit, service, await json_body(request))
+    return answer({"id": run.id, "name": run.name}, 201)
+
+
+async def _list(service: Service, request: Request) -> Response:
+    def look() -> dict[str, Any]:
+        queue = [run.id for run in service.store.queue()]
+        return {"runs": [views.run_view(service.supervisor, run, queue) for run in service.store.runs(limit=200)]}
+
+    return answer(await service.run(look))
+
+
+async def _run(service: Service, request: Request) -> Response:
+    after = request.query_params.get("after")
+    if after is not None and not after.isdecimal():
+        raise answers.Refusal(400, f"'after' is {after!r}, expected a number of bytes.")
+
+    def look() -> dict[str, Any]:
+        run = _known(service, request)
+        if after is None:
+            _, offset = service.supervisor.progress(run.id)
+            return {"run": views.detail_view(service.supervisor, run), "offset": offset}
+        folder = service.supervisor.folder(run.id)
+        events, offset, more = views.events_after(folder.events, int(after))
+        seen = {"events": events, "offset": offset, "more": more, "log": folder.log_tail()}
+        return {"run": views.run_view(service.supervisor, run), **seen}
+
+    return answer(await service.run(look))
+
+
+async def _stop(service: Service, request: Request) -> Response:
+    force = flag_of(await json_body(request), "force")
+    return await _changed(service, request, lambda run: service.supervisor.stop(run.id, force=force))
+
+
+async def _save(service: Service, request: Request) -> Response:
+    await json_body(request)
+    return await _changed(service, request, lambda run: service.supervisor.ask(run.id, save=True))
+
+
+async def _sample(service: Service, request: Request) -> Response:
+    await json_body(request)
+    return await _changed(service, request, lambda run: service.supervisor.ask(run.id, sample=True))
+
+
+async def _changed(service: Service, request: Request, change: Callable[[Run], Run]) -> Response:
+    def do() -> dict[str, Any]:
+        return {"run": views.run_view(service.supervisor, change(_known(service, request)))}
+
+    return answer(await service.run(do))
+
+
+async def _again(service: Service, request: Request) -> Response:
+    await json_body(request)
+
+    def do() -> Run:
+        asked = service.supervisor.folder(_known(service, request).id).request().get("body")
+        if not isinstance(asked, dict):
+            raise InputError("what was asked for this run is not known any more.", advice="Start it from the form.")
+        return checks.submit(service, asked)
+
+    run = await service.run(do)
+    return answer({"id": run.id, "name": run.name}, 201)
+
+
+async def _use(service: Service, request: Request) -> Response:
+    body = await json_body(request)
+    name, overwrite = text_of(body, "file"), flag_of(body, "overwrite")
+
+    def do() -> dict[str, Any]:
+        run = _known(service, request)
+        path = service.supervisor.use(run.id, name, overwrite=overwrite)
+        activation = str(service.supervisor.folder(run.id).request().get("activation") or "")
+        return {"lora": views.lora_view(path, activation)}
+
+    return answer(await service.run(do))
+
+
+async def _delete(service: Service, request: Request) -> Response:
+    await json_body(request)
+    await service.run(lambda: service.supervisor.delete(_known(service, request).id))
+    return answer({})
+
+
+async def _run_file(service: Service, request: Request) -> Response:
+    return _file(await service.run(_find_run_file, service, request))
+
+
+async def _run_thumb(service: Service, request: Request) -> Response:
+    return _file(await service.run(lambda: service.thumbnails.of(_find_run_file(service, request))))
+
+
+def _find_run_file(service: Service, request: Request) -> Path:
+    name = request.path_params["name"]
+    path = service.supervisor.folder(_known(service, request).id).file(name)
+    if path is None:
+        raise answers.missing(f"file {name!r} in this run")
+    return path
+
+
+def _known(service: Service, request: Request) -> Run:
+    run = service.store.get(request.path_params["id"])
+    if run is None:
+        raise answers.missing(f"run {request.path_params['id']!r}")
+    return run
+
+
+# -- images -----------------------------------------------------------------------------------------------------------
+
+
+async def _upload(service: Service, request: Request) -> Response:
+    wanted = request.query_params.get("folder")
+    upload_id = wanted if wanted else await service.run(service.uploads.new)
+    folder = await service.run(service.uploads.folder, upload_id)
+    received = await uploads.receive(request, folder, service.run)
+    await service.run(service.uploads.check_images, folder, received)
+    return answer(await service.run(service.uploads.summary, upload_id, received))
+
+
+async def _upload_view(service: Service, request: Request) -> Response:
+    def look() -> dict[str, Any]:
+        upload_id = request.path_params["id"]
+        folder = service.uploads.folder(upload_id)
+        return images.describe(folder, service.facts, upload_id=upload_id, endings=uploads.CAPTIONS)
+
+    return answer(await service.run(look))
+
+
+async def _upload_caption(service: Service, request: Request) -> Response:
+    body = await json_body(request)
+    name, caption, end = text_of(body, "name"), text_of(body, "caption"), text_of(body, "extension", ".txt")
+    await service.run(service.uploads.set_caption, request.path_params["id"], name, caption, end)
+    return answer({})
+
+
+async def _upload_delete(service: Service, request: Request) -> Response:
+    body = await json_body(request)
+    name = text_of(body, "name") if body.get("name") is not None else None
+    await service.run(service.uploads.delete, request.path_params["id"], name)
+    return answer({})
+
+
+async def _images(service: Service, request: Request) -> Response:
+    def look() -> dict[str, Any]:
+        folder = images.image_folder(request.query_params.get("folder", ""))
+        extension = request.query_params.get("extension")
+        endings = (extension,) if extension else uploads.CAPTIONS
+        return images.describe(folder, service.facts, upload_id=None, endings=endings)
+
+    return answer(await service.run(look))
+
+
+async def _images_thumb(service: Service, request: Request) -> Response:
+    def look() -> Path:
+        folder = images.image_folder(request.query_params.get("folder", ""))
+        return service.thumbnails.of(images.image_in(folder, request.query_params.get("name", "")))
+
+    return _file(await service.run(look))
+
+
+# -- pictures and LoRA files ------------------------------------------------------------------------------------------
+
+
+async def _generate(service: Service, request: Request) -> Response:
+    asked = (await json_body(request)).get("request")
+    if not isinstance(asked, dict):
+        raise answers.Refusal(400, 'Expected {"request": {...}}.')
+    return answer({"id": await service.run(service.generate, asked)}, 201)
+
+
+async def _generated(service: Service, request: Request) -> Response:
+    request_id = request.path_params["id"]
+    return answer(_generated_view(request_id, await service.run(service.generation.status, request_id)))
+
+
+async def _generate_stop(service: Service, request: Request) -> Response:
+    await json_body(request)
+    request_id = request.path_params["id"]
+    return answer(_generated_view(request_id, await service.run(service.generation.stop, request_id)))
+
+
+def _generated_view(request_id: str, status: dict[str, Any]) -> dict[str, Any]:
+    pictures = [{**one, "url": f"generate/{request_id}/file/{one.get('name', '')}"} for one in status["images"]]
+    return {"id": request_id, **status, "images": pictures}
+
+
+async def _generated_file(service: Service, request: Request) -> Response:
+    name = request.path_params["name"]
+    path = await service.run(service.generation.file, request.path_params["id"], name)
+    if path is None:
+        raise answers.missing(f"picture {name!r}")
+    return _file(path)
+
+
+async def _loras(service: Service, request: Request) -> Response:
+    folder = service.paths.lora_dir
+    return answer({"folder": str(folder), "loras": await service.run(views.loras_view, folder)})
+
+
+async def _lora_preview(service: Service, request: Request) -> Response:
+    name = request.query_params.get("name", "")
+
+    def look() -> Path:
+        for path in views.lora_files(service.paths.lora_dir):
+            preview = views.preview_of(path) if path.stem == name else None
+            if preview is not None:
+                return service.thumbnails.of(preview)
+        raise answers.missing(f"picture of the LoRA {name!r}")
+
+    return _file(await service.run(look))
+
+
+def _file(path: Path) -> Response:
+    """A file as what it is; anything but a picture or text as a download. Nothing is ever run by the browser."""
+    kinds = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".txt": "text/plain", ".toml": "text/plain"}
+    kind = kinds.get(path.suffix.lower())
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache"}
+    name = None if kind else path.name
+    return FileResponse(path, media_type=kind or "application/octet-stream", filename=name, headers=headers)
+
+
+_TABLE: list[tuple[str, str, Handler]] = [
+    ("GET", "state", _state),
+    ("GET", "form", _form),
+    ("POST", "check", _check),
+    ("POST", "runs", _start),
+    ("GET", "runs", _list),
+    ("GET", "runs/{id}", _run),
+    ("POST", "runs/{id}/stop", _stop),
+    ("POST", "runs/{id}/save", _save),
+    ("POST", "runs/{id}/sample", _sample),
+    ("POST", "runs/{id}/again", _again),
+    ("POST", "runs/{id}/use", _use),
+    ("POST", "runs/{id}/delete", _delete),
+    ("GET", "runs/{id}/file/{name}", _run_file),
+    ("GET", "runs/{id}/thumb/{name}", _run_thumb),
+    ("POST", "uploads", _upload),
+    ("GET", "uploads/{id}", _upload_view),
+    ("POST", "uploads/{id}/caption", _upload_caption),
+    ("POST", "uploads/{id}/delete", _upload_delete),
+    ("GET", "images", _images),
+    ("GET", "images/thumb", _images_thumb),
+    ("POST", "generate", _generate),
+    ("GET", "generate/{id}", _generated),
+    ("GET", "generate/{id}/file/{name}", _generated_file),
+    ("POST", "generate/{id}/stop", _generate_stop),
+    ("GET", "loras", _loras),
+    ("GET", "loras/preview", _lora_preview),
+]

@@ -1,0 +1,104 @@
+"""JSON answers, errors as JSON, bodies with a limit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+
+from ..errors import (
+    HostError,
+    InputError,
+    InputErrors,
+    LoraTrainerError,
+    NotInstalledError,
+    SaveError,
+    StoreError,
+)
+from ..log import logger
+
+MAX_JSON = 4 << 20  # bytes; a form with its prompts is a few kilobytes
+
+
+class Refusal(LoraTrainerError):
+    """A request that is not served: `status` is the HTTP status."""
+
+    def __init__(self, status: int, message: str, *, advice: str = "") -> None:
+        self.status = status
+        super().__init__(message, advice=advice)
+
+
+def missing(what: str) -> Refusal:
+    return Refusal(404, f"There is no {what}.")
+
+
+def answer(content: dict[str, Any], status: int = 200) -> JSONResponse:
+    return JSONResponse(content, status_code=status, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
+
+
+def problem(error: InputError, level: str = "error") -> dict[str, str]:
+    """A Problem of docs/api.md."""
+    return {"field": error.field, "level": level, "message": error.message, "advice": error.advice, "where": error.where}
+
+
+def error_answer(error: Exception) -> JSONResponse:
+    """The answer to a request that raised `error`. Our own errors tell the user; a bug is logged and told as such."""
+    if isinstance(error, InputErrors):
+        problems = [problem(single) for single in error.errors]
+        first = error.errors[0]
+        about = {"message": first.message, "advice": first.advice, "field": first.field}
+        return answer({"error": about, "problems": problems}, 422)
+    if not isinstance(error, LoraTrainerError):
+        logger.exception("a request failed", exc_info=error)
+        about = {"message": f"This is a bug: {type(error).__name__}: {error}.", "advice": "See the program's log.", "field": ""}
+        return answer({"error": about}, 500)
+    status = 500
+    if isinstance(error, Refusal):
+        status = error.status
+    elif isinstance(error, InputError):
+        status = 400
+    elif isinstance(error, (StoreError, HostError, NotInstalledError)):
+        status = 409
+    elif isinstance(error, SaveError):
+        status = 507
+    about = {"message": error.message, "advice": error.advice, "field": getattr(error, "field", "")}
+    return answer({"error": about}, status)
+
+
+async def json_body(request: Request) -> dict[str, Any]:
+    """The body as a JSON object; an empty body is {}. Raises Refusal: 413 too large, 400 not an object."""
+    data = bytearray()
+    try:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > MAX_JSON:
+                raise Refusal(413, f"The request is larger than {MAX_JSON >> 20} MB.")
+    except ClientDisconnect as error:
+        raise Refusal(400, "The request was broken off.") from error
+    if not data.strip():
+        return {}
+    try:
+        found = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise Refusal(400, f"The request is not JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise Refusal(400, f"The request is a JSON {type(found).__name__}, expected an object.")
+    return found
+
+
+def text_of(body: dict[str, Any], name: str, default: str | None = None) -> str:
+    """A text in the body. Raises Refusal when it is missing (no default) or no text."""
+    value = body.get(name, default)
+    if not isinstance(value, str):
+        raise Refusal(400, f"{name!r} is {'missing' if value is None else 'not a text'}.")
+    return value
+
+
+def flag_of(body: dict[str, Any], name: str) -> bool:
+    """A yes or no in the body, no when it is missing. Raises Refusal when it is anything else."""
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise Refusal(400, f"{name!r} is {value!r}, expected true or false.")
+    return value

@@ -1,0 +1,218 @@
+"""Everything about a draft that can be known before anything starts, and the start itself."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import modelfile
+from ..data.plan import DataPlan, count_steps, make_plan
+from ..errors import InputError, InputErrors, LoraFileError
+from ..networks.files import check_lora
+from ..options import flat
+from ..options.simple import RunFiles
+from ..runs import folder as run_folder
+from ..runs.result import SUFFIX, free_name
+from ..runs.store import QUEUED, RUNNING, STOPPING, Run
+from . import drafts
+from .answers import problem
+from .drafts import Draft
+from .service import Service
+
+_BYTES_PER_RANK = {"fp16": 1.2e6, "bf16": 1.2e6}  # of an SD1 LoRA on UNet and text encoder; double in float32
+_EXAMPLES = 4
+
+
+@dataclass
+class Checked:
+    """The answer of `check`, and what a run is made of when nothing is wrong."""
+
+    draft: Draft
+    saved_as: str = ""
+    files: RunFiles | None = None
+    problems: list[dict[str, str]] = field(default_factory=list)
+    plan: dict[str, Any] | None = None
+    base_model: dict[str, Any] | None = None
+    disk: dict[str, Any] | None = None
+    exists: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return all(one["level"] != "error" for one in self.problems)
+
+    def add(self, level: str, message: str, *, field: str = "", advice: str = "", where: str = "") -> None:
+        self.problems.append({"field": field, "level": level, "message": message, "advice": advice, "where": where})
+
+    def view(self) -> dict[str, Any]:
+        output = {"name": self.draft.name, "exists": self.exists, "saved_as": self.saved_as}
+        shown = {"base_model": self.base_model, "output": output, "disk": self.disk}
+        return {"ok": self.ok, "problems": self.problems, "plan": self.plan, **shown}
+
+
+def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = None) -> Checked:
+    """Look at everything. `folder` is the run's (a draft's when it is None). Raises Refusal when `body` has no known form."""
+    checked = Checked(draft=drafts.read(body))
+    folder = folder or service.paths.runs / "draft"
+    for trouble in service.host.problems():
+        checked.add("error", trouble.message, advice=trouble.advice)
+    _choose_name(service, checked)
+    try:
+        checked.files = drafts.files(checked.draft, folder, checked.saved_as)
+        looked_at: RunFiles | None = checked.files
+    except InputErrors as wrong:
+        checked.problems += [problem(error) for error in wrong.errors]
+        looked_at = drafts.files_in_spite(checked.draft, folder, wrong)
+    if looked_at is not None:
+        _look_at_data(checked, looked_at)
+        _look_at_disk(service, checked, looked_at)
+    _look_at_models(checked)
+    return checked
+
+
+def submit(service: Service, body: Mapping[str, Any]) -> Run:
+    """Queue a run. Raises InputErrors with every error that `check` finds, StoreError when another host has the store."""
+    service.store.must_write()
+    with service.submitting:  # two at once must not choose the same free name
+        run_id = _new_id(str(drafts.read(body).name))
+        path = service.supervisor.folder(run_id).path
+        checked = check(service, body, folder=path)
+        if not checked.ok or checked.files is None:
+            wrong = [one for one in checked.problems if one["level"] == "error"]
+            raise InputErrors(
+                InputError(one["message"], field=one["field"], where=one["where"], advice=one["advice"]) for one in wrong
+            )
+        files, request = checked.files, _request(service, checked, body)
+
+        def make(target: Path) -> object:
+            return run_folder.create(
+                target, config=files.config_toml, dataset=files.dataset_toml, prompts=files.prompts, request=request
+            )
+
+        return service.supervisor.submit(run_id, checked.saved_as, make)
+
+
+def _request(service: Service, checked: Checked, body: Mapping[str, Any]) -> dict[str, Any]:
+    assert checked.files is not None
+    base = Path(str(checked.files.options.model.pretrained_model_name_or_path)).name
+    return {
+        "name": checked.saved_as,
+        "created": time.time(),
+        "target": str(service.paths.lora_dir / f"{checked.saved_as}{SUFFIX}"),
+        "overwrite": checked.draft.overwrite,
+        "activation": checked.draft.words,
+        "sd_version": "SD1",
+        "preferred_weight": 0.8,
+        "description": f"Trained on {base} with LoRA Trainer.",
+        "command": checked.files.command_line,
+        "values": dict(body.get("values") or {}) or None,
+        "body": dict(body),
+    }
+
+
+def _new_id(name: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+    return "-".join(part for part in (time.strftime("%Y%m%d-%H%M%S"), slug, secrets.token_hex(2)) if part)
+
+
+def _choose_name(service: Service, checked: Checked) -> None:
+    """An existing LoRA is only overwritten when that was asked for; else the next free number is taken."""
+    name, folder = checked.draft.name, service.paths.lora_dir
+    taken = {run.name for run in service.store.runs(QUEUED, RUNNING, STOPPING)}
+    checked.saved_as = name
+    if not name or re.search(r"[/\\\x00]", name):  # said by the check of the options
+        return
+    checked.exists = free_name(name, folder) != name
+    if name.casefold() in {other.casefold() for other in taken} or (checked.exists and not checked.draft.overwrite):
+        checked.saved_as = free_name(name, folder, taken)
+        advice = "Choose another name, or ask to overwrite it." if checked.exists else "It waits or trains now."
+        message = f"There is a LoRA named {name} already: this one will be saved as {checked.saved_as}."
+        checked.add("warning", message, field="output_name", advice=advice)
+    elif checked.exists:
+        checked.add("warning", f"The LoRA named {name} will be overwritten.", field="output_name")
+
+
+def _look_at_data(checked: Checked, files: RunFiles) -> None:
+    values = flat(files.options)
+    plan = make_plan(files.data, seed=values["seed"] or 0, prior_loss_weight=values["prior_loss_weight"])
+    reg_dir = str(checked.draft.base.get("reg_dir") or "") if checked.draft.is_form else ""
+    for finding in plan.findings:
+        about = finding.field
+        if checked.draft.is_form and about in {"train_data_dir", "image_dir", ""}:
+            about = "reg_dir" if reg_dir and finding.where.startswith(reg_dir) else "image_dir"
+        checked.add(finding.level, finding.message, field=about, where=finding.where)
+    checked.plan = _plan_view(plan)
+    try:
+        counts = count_steps(
+            plan,
+            **{name: values[name] for name in ("max_train_steps", "max_train_epochs", "gradient_accumulation_steps")},
+        )
+    except InputError as error:
+        if plan.images:
+            checked.problems.append(problem(error))
+        return
+    checked.plan.update(asdict(counts))
+
+
+def _plan_view(plan: DataPlan) -> dict[str, Any]:
+    """A Plan of docs/api.md, without the step counts."""
+    summary = plan.summary()
+    folders = summary["folders"]
+    shown = [image for image in plan.images if not image.is_reg][:_EXAMPLES]
+    return {
+        "images": sum(one["images"] for one in folders if not one["is_reg"]),
+        "reg_images": sum(one["images"] for one in folders if one["is_reg"]),
+        "samples_per_epoch": summary["samples_per_epoch"],
+        "batches_per_epoch": summary["batches_per_epoch"],
+        "batch_size": max((one["batch_size"] for one in summary["datasets"]), default=1),
+        "steps_per_epoch": None,
+        "epochs": None,
+        "total_steps": None,
+        "subsets": [{**one, "captions": one["captions_found"]} for one in folders],
+        "buckets": [bucket for one in summary["datasets"] for bucket in one["buckets"]],
+        "examples": [{"image": Path(image.path).name, "caption": image.caption} for image in shown],
+    }
+
+
+def _look_at_models(checked: Checked) -> None:
+    name = "pretrained_model_name_or_path"
+    given = str(checked.draft.base.get(name) or "").strip()
+    path = Path(given).expanduser() if given else None
+    if path is not None and path.exists():
+        info = modelfile.probe(path)
+        checked.base_model = {"family": info.kind, "message": info.problem or modelfile.TITLES.get(info.kind, "")}
+        if info.problem and not any(one["field"] == name and one["level"] == "error" for one in checked.problems):
+            checked.add("error", info.problem, field=name, advice=info.advice, where=given)
+    weights = str(checked.draft.base.get("network_weights") or "").strip()
+    if weights and Path(weights).expanduser().is_file():
+        try:
+            check_lora(Path(weights).expanduser())
+        except LoraFileError as error:
+            checked.add("error", error.message, field="network_weights", advice=error.advice)
+
+
+def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:
+    """A guess at what the run will write, against what is free: too little for one file is an error."""
+    values = flat(files.options)
+    one = _BYTES_PER_RANK.get(values["save_precision"] or "", 2.4e6) * (values["network_dim"] or 4)
+    steps = (checked.plan or {}).get("total_steps") or 0
+    epochs = (checked.plan or {}).get("epochs") or 0
+    saves = 2  # the result in the run's folder, and its copy in the LoRA folder
+    saves += steps // values["save_every_n_steps"] if values["save_every_n_steps"] else 0
+    saves += epochs // values["save_every_n_epochs"] if values["save_every_n_epochs"] else 0
+    free = min(_free_bytes(service.paths.user_dir), _free_bytes(service.paths.lora_dir))
+    checked.disk = {"free": free, "needed": int(one * saves)}
+    if free < one * saves:
+        level = "error" if free < one * 2 else "warning"
+        message = f"About {one * saves / 1e6:,.0f} MB will be written, but only {free / 1e6:,.0f} MB are free."
+        checked.add(level, message, advice="Free some disk space, or save less often.")
+
+
+def _free_bytes(folder: Path) -> int:
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    return shutil.disk_usage(existing).free

@@ -1,0 +1,138 @@
+"""What a person or script asked for, made into the files of a run; or everything that is wrong with it.
+
+Two forms: {"values": {...}} as the page sends it (fields of options.simple and options by name), and for scripts
+{"options": {...train_network's options...}, "dataset": {...tables of a data set file...}, "prompts": text}.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import toml
+
+from ..errors import InputError, InputErrors
+from ..options import OPTIONS, config_file, dataset_config, located, simple
+from ..options.presets import starting_values
+from ..options.resolve import train_options
+from ..options.simple import RunFiles
+from .answers import Refusal
+
+_PLACEHOLDER = "user/model"  # looks like a hub id, so that a draft without base model can be planned
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """`base` holds the form's values or the script's options, `dataset` the script's tables or None, `words` the words
+    that call the subject up. `is_form` tells the two forms apart."""
+
+    is_form: bool
+    base: Mapping[str, Any]
+    dataset: Mapping[str, Any] | None
+    prompts: str
+    overwrite: bool
+
+    @property
+    def name(self) -> str:
+        """The wanted name of the result, "" when none was given."""
+        return str(self.base.get("output_name") or "").strip()
+
+    @property
+    def words(self) -> str:
+        if self.is_form:
+            return simple.activation_words(simple.read_simple(simple.split_values(self.base)[0], []))
+        for table in (self.dataset or {}).get("datasets") or []:
+            for subset in table.get("subsets") or []:
+                if subset.get("class_tokens") and not subset.get("is_reg"):
+                    return str(subset["class_tokens"])
+        return ""
+
+
+def read(body: Mapping[str, Any]) -> Draft:
+    """Raises Refusal (400) when the body has neither form."""
+    forms = [name for name in ("values", "options") if name in body]
+    if len(forms) != 1 or not isinstance(body[forms[0]], dict):
+        raise Refusal(400, 'Expected {"values": {...}}, or {"options": {...}} with or without "dataset": {...}.')
+    dataset = body.get("dataset")
+    if dataset is not None and (forms == ["values"] or not isinstance(dataset, dict)):
+        raise Refusal(400, '"dataset" is an object that goes with "options".')
+    prompts, overwrite = body.get("prompts", ""), body.get("overwrite", False)
+    if not isinstance(prompts, str) or not isinstance(overwrite, bool):
+        raise Refusal(400, '"prompts" is a text and "overwrite" true or false.')
+    given = body[forms[0]]
+    if forms == ["values"]:
+        given = {**starting_values(cuda=shutil.which("nvidia-smi") is not None), **given}
+    return Draft(is_form=forms == ["values"], base=given, dataset=dataset, prompts=prompts, overwrite=overwrite)
+
+
+def files(draft: Draft, folder: Path, name: str) -> RunFiles:
+    """The files of the run that will lie in `folder` and whose result is called `name`. Raises InputErrors."""
+    if not draft.name:
+        missing = InputError(
+            "The result has no name yet.", field="output_name", advice="It is what you write in <lora:name:0.8>."
+        )
+        try:
+            _files(draft, folder, "draft", {})
+        except InputErrors as others:
+            raise InputErrors([missing, *others.errors]) from None
+        raise InputErrors([missing])
+    return _files(draft, folder, name, {})
+
+
+def files_in_spite(draft: Draft, folder: Path, wrong: InputErrors) -> RunFiles | None:
+    """The same without the options that are `wrong`, only to look at the data; None when the data is what is wrong."""
+    fields = {error.field for error in wrong.errors}
+    try:
+        return _files(draft, folder, "draft", dict.fromkeys(fields, None) | {"pretrained_model_name_or_path": _PLACEHOLDER})
+    except InputErrors:
+        return None
+
+
+def _files(draft: Draft, folder: Path, name: str, instead: Mapping[str, Any]) -> RunFiles:
+    given = {**draft.base, "output_dir": str(folder / "output"), "output_name": name}
+    fields, options = simple.split_values(given) if draft.is_form else ({}, given)
+    options = _with_whole_paths({**options, **{key: value for key, value in instead.items() if key in options or value}})
+    if draft.is_form:
+        return simple.to_files(fields, options, folder=folder, windows=os.name == "nt")
+    return _files_of_script(draft, options, folder)
+
+
+def _files_of_script(draft: Draft, given: dict[str, Any], folder: Path) -> RunFiles:
+    to_come: tuple[str, ...] = ()
+    dataset_text = ""
+    if draft.dataset is not None:
+        dataset_text = toml.dumps(draft.dataset)
+        given["dataset_config"] = str(folder / "dataset.toml")
+        to_come = ("dataset_config",)
+    if draft.prompts.strip():
+        given["sample_prompts"] = str(folder / "prompts.txt")
+        to_come = (*to_come, "sample_prompts")
+    options = train_options(given, to_come=to_come)
+    if draft.dataset is None:
+        data = dataset_config.data_spec(options)
+    else:
+        data = dataset_config.from_file(located.parse(folder / "dataset.toml", dataset_text), options)
+    return RunFiles(
+        config_toml=config_file.to_toml(options),
+        dataset_toml=dataset_text,
+        prompts=draft.prompts.strip() + "\n",
+        command_line=config_file.command_line(config_file.to_arguments(options), windows=os.name == "nt"),
+        options=options,
+        data=data,
+    )
+
+
+def _with_whole_paths(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Paths relative to this program's folder made absolute: the worker has another current folder."""
+    whole = dict(given)
+    for option in OPTIONS:
+        value = whole.get(option.name)
+        if option.path and isinstance(value, str) and value.strip():
+            path = Path(value).expanduser()
+            if option.path != "model" or path.exists():
+                whole[option.name] = str(path.absolute())
+    return whole

@@ -1,0 +1,129 @@
+"""Folders of images for the page: names, sizes, captions, and thumbnails that are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from PIL import Image, ImageOps
+
+from ..data.plan.captions import find_caption, read_caption
+from ..data.plan.files import FactsCache, list_folder, open_image, read_facts
+from ..errors import InputError
+from ..paths import safe_name, write_atomic
+from .answers import Refusal
+
+SIDE = 256  # pixels
+_SHOWN = 500  # images of a folder
+_KEPT_SECONDS = 30 * 86400
+
+
+class Thumbnails:
+    """Small JPEG copies, kept in `cache` by the original's path, size and time."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = cache
+
+    def of(self, path: Path) -> Path:
+        """The thumbnail of an image file, made when needed. Raises Refusal (404, 415) when there is no image."""
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise Refusal(404, f"There is no image {path.name!r}.") from error
+        key = hashlib.blake2b(f"{path}|{stat.st_size}|{stat.st_mtime_ns}".encode(), digest_size=16).hexdigest()
+        small = self.cache / f"{key}.jpg"
+        if not small.exists():
+            facts = read_facts(str(path), stat.st_size, verify=False)
+            if facts.problem:
+                raise Refusal(415, f"{path.name} {facts.problem}")
+            self._make(path, small)
+        return small
+
+    def _make(self, path: Path, small: Path) -> None:
+        try:
+            with open_image(str(path)) as image:
+                image.draft("RGB", (SIDE * 2, SIDE * 2))
+                copy = image.copy()
+                copy.thumbnail((SIDE, SIDE))
+                turned = ImageOps.exif_transpose(copy) or copy
+                flat = _on_white(turned)
+        except Exception as error:  # Pillow's plug-ins raise all kinds of errors for damaged files
+            raise Refusal(415, f"{path.name} cannot be read as an image: {error}.") from error
+        write_atomic(small, lambda file: flat.save(file, "JPEG", quality=80))
+
+    def prune(self) -> None:
+        """Forget thumbnails that were made more than a month ago."""
+        for path in self.cache.glob("*.jpg"):
+            if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
+                path.unlink(missing_ok=True)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def image_folder(text: str) -> Path:
+    """The folder that a user typed. Raises InputError when it is none."""
+    folder = Path(text.strip()).expanduser()
+    if not text.strip() or not folder.is_absolute():
+        raise InputError(f"{text!r} is not the full path of a folder.", field="folder", advice="Give the whole path.")
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder.", field="folder", advice="Check the path.")
+    return folder
+
+
+def image_in(folder: Path, name: str) -> Path:
+    """An image of a folder by its plain name. Raises InputError or Refusal (404)."""
+    path = folder / safe_name(name, field="name")
+    if name not in list_folder(folder).images:
+        raise Refusal(404, f"There is no image {name!r} in {folder}.")
+    return path
+
+
+def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, endings: tuple[str, ...]) -> dict[str, Any]:
+    """A Folder of docs/api.md: at most 500 images with sizes, captions (the first of `endings` that exists) and problems."""
+    try:
+        listing = list_folder(folder)
+        subfolders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder} cannot be listed: {error.strerror}.", field="folder") from error
+    shown = listing.images[:_SHOWN]
+    looked = facts.look_at([str(folder / name) for name in shown], verify=False)
+    images = []
+    for name, fact in zip(shown, looked, strict=True):
+        caption, trouble = _caption(folder, name, listing.names, endings)
+        query = urlencode({"folder": str(folder), "name": name})
+        images.append(
+            {
+                "name": name,
+                "thumb": f"images/thumb?{query}",
+                "width": fact.size[0] or None,
+                "height": fact.size[1] or None,
+                "caption": caption,
+                "problem": f"{name} {fact.problem}" if fact.problem else trouble,
+            }
+        )
+    return {
+        "id": upload_id,
+        "folder": str(folder),
+        "images": images,
+        "more": len(listing.images) - len(shown),
+        "subfolders": subfolders,
+    }
+
+
+def _caption(folder: Path, name: str, names: frozenset[str], endings: tuple[str, ...]) -> tuple[str | None, str]:
+    found = next((caption for end in endings if (caption := find_caption(name, end, names))), None)
+    if found is None:
+        return None, ""
+    try:
+        return read_caption(folder / found, enable_wildcard=True), ""
+    except InputError as error:
+        return None, str(error)

@@ -1,0 +1,125 @@
+"""What the routes work on: host, store, supervisor, uploads, generation. One for the process and user folder.
+
+It outlives "Reload UI" of the Web UI, which loads the extension's scripts again in the same process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..data.plan.files import FactsCache
+from ..errors import HostError, StoreError
+from ..hosts.base import Host
+from ..log import logger
+from ..runs.generation import Generation
+from ..runs.store import Store
+from ..runs.supervisor import Supervisor
+from .images import Thumbnails
+from .uploads import Uploads
+
+Result = TypeVar("Result")
+_services: dict[Path, Service] = {}
+_services_lock = threading.Lock()
+
+
+class Service:
+    """Opening never fails: when the store cannot be used, `trouble` says why and the page shows it."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.paths = host.paths()
+        self.uploads = Uploads(self.paths.uploads)
+        self.thumbnails = Thumbnails(self.paths.user_dir / "cache" / "thumbs")
+        self.facts = FactsCache()
+        self.generation = Generation(host, self.paths.generated, busy=self._busy)
+        self.submitting = threading.Lock()
+        self.trouble: StoreError | None = None
+        self._supervisor: Supervisor | None = None
+        # Threads of our own: the Web UI's pool of 40 is empty when many generations wait, and we must always answer.
+        self._threads = ThreadPoolExecutor(6, thread_name_prefix="lora-trainer")
+        self._open()
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """Raises StoreError when the store cannot be used."""
+        if self._supervisor is None:
+            self._open()
+        if self._supervisor is None:
+            assert self.trouble is not None
+            raise self.trouble
+        return self._supervisor
+
+    @property
+    def store(self) -> Store:
+        return self.supervisor.store
+
+    async def run(self, function: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
+        """Run what may wait for a disk in a thread of ours, so that the event loop never does."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments, **named))
+
+    def generate(self, request: Mapping[str, Any]) -> str:
+        """Ask for pictures; returns the id. Raises HostError inside the Web UI, and while a training has the card."""
+        if self.host.name == "webui":
+            raise HostError("Pictures are made in the Web UI's own tabs.", advice="Use <lora:name:0.8> in a prompt there.")
+        return self.generation.submit(request)
+
+    def start(self) -> None:
+        """Begin to watch and train; tidy what an earlier program left."""
+        if self._supervisor is not None:
+            self._supervisor.start()
+        self._threads.submit(self._tidy)
+
+    def close(self) -> None:
+        """Let another program have the store. A worker at work goes on."""
+        if self._supervisor is not None:
+            self._supervisor.close()
+            self._supervisor.store.close()
+            self._supervisor = None
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _open(self) -> None:
+        try:
+            store = Store(self.paths.store, program=f"LoRA Trainer ({self.host.name})")
+        except StoreError as error:
+            if str(error) != str(self.trouble):
+                logger.error("%s", error)
+            self.trouble = error
+            return
+        self.trouble = None
+        self._supervisor = Supervisor(store, self.host, self.paths.runs, before_start=self.generation.release_card)
+
+    def _tidy(self) -> None:
+        try:
+            self.uploads.remove_leavings()
+            self.thumbnails.prune()
+        except OSError as error:
+            logger.warning("old files could not be removed: %s", error)
+
+    def _busy(self) -> str:
+        run = self.store.active()
+        return f"A training is running ({run.name}), so the card is taken." if run else ""
+
+
+def service_for(host: Host) -> Service:
+    """The one Service of this process for the host's user folder, made and started when needed."""
+    key = host.paths().user_dir
+    with _services_lock:
+        service = _services.get(key)
+        if service is None:
+            service = _services[key] = Service(host)
+            service.start()
+        return service
+
+
+def forget(host: Host) -> None:
+    """Close the Service of this host, if there is one."""
+    with _services_lock:
+        service = _services.pop(host.paths().user_dir, None)
+    if service is not None:
+        service.close()

@@ -1,0 +1,62 @@
+"""What the page asks first: how things stand, and what can be chosen."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from .. import __version__
+from ..errors import StoreError
+from ..hosts.base import Checkpoint
+from ..ui.form import specification
+from . import views
+from .service import Service
+
+_SHOWN_RUNS = 20
+
+
+def state_view(service: Service) -> dict[str, Any]:
+    """The answer of GET state. It never fails for a store that cannot be used: that is one of its problems."""
+    problems = [_problem(trouble.message, trouble.advice) for trouble in service.host.problems()]
+    state = {
+        "version": __version__,
+        "host": service.host.name,
+        "user_dir": str(service.paths.user_dir),
+        "lora_dir": str(service.paths.lora_dir),
+        "time": time.time(),
+        "read_only": "",
+        "active": None,
+        "runs": [],
+        "generating": service.generation.active(),
+    }
+    try:
+        store, supervisor = service.store, service.supervisor
+        queue, active = [run.id for run in store.queue()], store.active()
+        other = store.other_owner()
+        if other:
+            state["read_only"] = f"Another program runs the queue ({other}); here it can only be watched."
+        state["active"] = active.id if active else None
+        state["runs"] = [views.run_view(supervisor, run, queue) for run in store.runs(limit=_SHOWN_RUNS)]
+    except StoreError as error:
+        problems.append(_problem(error.message, error.advice))
+    return {**state, "problems": problems, "ready": not problems}
+
+
+def form_view(service: Service) -> dict[str, Any]:
+    """The answer of GET form."""
+    return {
+        "host": service.host.name,
+        "lora_dir": str(service.paths.lora_dir),
+        "checkpoints": [_choice(one) for one in service.host.checkpoints()],
+        "vaes": [_choice(one) for one in service.host.vaes()],
+        "loras": [{"name": path.stem, "path": str(path)} for path in views.lora_files(service.paths.lora_dir)],
+        "spec": specification(),
+    }
+
+
+def _choice(one: Checkpoint) -> dict[str, Any]:
+    return {"title": one.title, "path": str(one.path), "is_current": one.is_current}
+
+
+def _problem(message: str, advice: str) -> dict[str, str]:
+    return {"field": "", "level": "error", "message": message, "advice": advice, "where": ""}

@@ -1,0 +1,171 @@
+"""Runs and LoRA files as the JSON of docs/api.md."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import LoraTrainerError
+from ..networks.files import read_metadata
+from ..runs.events import Event, read_events
+from ..runs.progress import Progress
+from ..runs.result import SUFFIX
+from ..runs.store import Run
+from ..runs.supervisor import Supervisor
+
+_LORA_SUFFIXES = {SUFFIX, ".pt", ".ckpt"}
+READ_PART = 256 << 10  # bytes of events in one answer
+_PREVIEWS = (".png", ".preview.png", ".jpg", ".jpeg", ".webp")
+
+
+def run_view(supervisor: Supervisor, run: Run, queue: list[str] | None = None) -> dict[str, Any]:
+    """A Run of docs/api.md. `queue` holds the ids that wait, next first."""
+    progress, _ = supervisor.progress(run.id)
+    waiting = queue if queue is not None else [waiting_run.id for waiting_run in supervisor.store.queue()]
+    return {
+        "id": run.id,
+        "name": run.name,
+        "state": run.state,
+        "active": run.is_active,
+        "created": run.created,
+        "started": run.started,
+        "ended": run.ended,
+        "queue_position": waiting.index(run.id) + 1 if run.id in waiting else None,
+        "message": run.message,
+        "advice": run.advice,
+        **_progress_view(run, progress),
+        "lora": _lora_of(supervisor, run),
+    }
+
+
+def _progress_view(run: Run, progress: Progress) -> dict[str, Any]:
+    base = f"runs/{run.id}"
+    return {
+        "phase": progress.phase if run.is_active else None,
+        "step": progress.step,
+        "total_steps": progress.total_steps,
+        "epoch": progress.epoch,
+        "epochs": progress.epochs,
+        "steps_per_epoch": progress.steps_per_epoch,
+        "loss": progress.loss,
+        "smoothed_loss": progress.smoothed_loss,
+        "lr": progress.lr,
+        "lrs": progress.lrs,
+        "samples_per_second": progress.samples_per_second,
+        "seconds_per_step": progress.seconds_per_step,
+        "seconds_left": progress.seconds_left if run.is_active else None,
+        "peak_memory": progress.peak_memory,
+        "device": progress.device,
+        "last_sign_of_life": progress.last_time,
+        "samples": [
+            {
+                "name": (name := Path(str(sample.get("path", ""))).name),
+                "url": f"{base}/file/{quote(name)}",
+                "thumb": f"{base}/thumb/{quote(name)}",
+                **{key: sample.get(key) for key in ("step", "prompt", "seed")},
+            }
+            for sample in progress.samples
+        ],
+        "files": [_file_view(base, saved) for saved in progress.files],
+        "warnings": progress.warnings,
+    }
+
+
+def _file_view(base: str, saved: dict[str, Any]) -> dict[str, Any]:
+    path = Path(str(saved.get("path", "")))
+    view = {key: saved.get(key) for key in ("step", "epoch")}
+    size = path.stat().st_size if path.is_file() else None
+    return {
+        **view,
+        "name": path.name,
+        "url": f"{base}/file/{quote(path.name)}",
+        "final": bool(saved.get("final")),
+        "bytes": size,
+    }
+
+
+def _lora_of(supervisor: Supervisor, run: Run) -> dict[str, Any] | None:
+    if not run.result:
+        return None
+    activation = str(supervisor.folder(run.id).request().get("activation") or "")
+    return lora_view(Path(run.result), activation)
+
+
+def lora_view(path: Path, activation: str) -> dict[str, Any]:
+    prompt = f"{activation} <lora:{path.stem}:0.8>".strip()
+    return {"name": path.stem, "path": str(path), "prompt": prompt, "activation": activation}
+
+
+def detail_view(supervisor: Supervisor, run: Run) -> dict[str, Any]:
+    """A Detail of docs/api.md."""
+    folder = supervisor.folder(run.id)
+    progress, _ = supervisor.progress(run.id)
+    request = folder.request()
+    return {
+        **run_view(supervisor, run),
+        "curve": progress.curve.as_dict(),
+        "log": folder.log_tail(),
+        "config": _text(folder.config),
+        "dataset": _text(folder.dataset),
+        "prompts": _text(folder.prompts),
+        "command": str(request.get("command") or ""),
+        "values": request.get("values"),
+        "folder": str(folder.path),
+    }
+
+
+def events_after(path: Path, offset: int) -> tuple[list[Event], int, bool]:
+    """Events from `offset` on, the next offset, and whether there are more: a page that slept gets them in parts."""
+    events, end = read_events(path, offset, limit=READ_PART)
+    _, further = read_events(path, end, limit=READ_PART)
+    return events, end, further > end
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def lora_files(folder: Path) -> list[Path]:
+    """The LoRA files of a folder and its sub-folders, by name."""
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in _LORA_SUFFIXES and not path.name.startswith(".")]
+    return sorted(found, key=lambda path: path.stem.casefold())
+
+
+def loras_view(folder: Path) -> list[dict[str, Any]]:
+    """The LoRA files with what their cards and metadata say. A file that cannot be read is listed without."""
+    return [_lora_card(path) for path in lora_files(folder)]
+
+
+def _lora_card(path: Path) -> dict[str, Any]:
+    stat = path.stat()
+    try:
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        card = {}
+    card = card if isinstance(card, dict) else {}
+    try:
+        metadata = read_metadata(path)
+    except LoraTrainerError:
+        metadata = {}
+    return {
+        "name": path.stem,
+        "path": str(path),
+        "bytes": stat.st_size,
+        "modified": stat.st_mtime,
+        "activation": str(card.get("activation text") or ""),
+        "weight": card.get("preferred weight") or None,
+        "base_model": metadata.get("ss_base_model_version") or metadata.get("modelspec.architecture") or "",
+        "rank": metadata.get("ss_network_dim"),
+        "preview": f"loras/preview?name={quote(path.stem)}" if preview_of(path) else "",
+    }
+
+
+def preview_of(path: Path) -> Path | None:
+    """The picture of a LoRA's card."""
+    candidates = [path.with_name(path.stem + end) for end in _PREVIEWS]
+    return next((candidate for candidate in candidates if candidate.is_file()), None)

@@ -1,0 +1,132 @@
+"""Pictures standing alone: one process, `python -m lora_trainer generate_server FOLDER`, kept between requests.
+
+The two speak by files, each written whole: the host writes `requests/<id>.json` (then `results/<id>/stop` to break it off, and
+`quit` to end the server), the server writes `results/<id>/status.json` and the pictures beside it, and touches `heartbeat`.
+It has the card only while no training does: a training ends it first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import HostError, InputError
+from ..log import logger
+from ..paths import write_text_atomic
+from . import process, worker
+from .folder import RunFolder, WorkerProcess
+
+_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+_KEPT = 200  # results; older ones are deleted
+_QUIT_SECONDS = 15.0
+OVER = ("finished", "stopped", "failed")
+
+
+class Generation:
+    """The server's other end. `busy()` says why the card cannot be had now, or "". Thread-safe."""
+
+    def __init__(self, host: worker.WorkerHost, folder: Path, *, busy: Callable[[], str]) -> None:
+        self.folder = folder
+        self._host = host
+        self._busy = busy
+        self._lock = threading.Lock()
+
+    def submit(self, request: Mapping[str, Any]) -> str:
+        """Ask for pictures; returns the request's id. Raises HostError while a training has the card."""
+        with self._lock:
+            reason = self._busy()
+            if reason:
+                raise HostError(reason, advice="Generate when it has ended, or stop it.")
+            name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+            self._forget_old()
+            (self.folder / "results" / name).mkdir(parents=True)
+            write_text_atomic(self.folder / "requests" / f"{name}.json", json.dumps(dict(request), ensure_ascii=False) + "\n")
+            self._ensure_server()
+            return name
+
+    def status(self, request_id: str) -> dict[str, Any]:
+        """{state, done, total, message, advice, images: [{name, seed, prompt}]}. Raises InputError for an unknown id."""
+        found = self._read(self._result(request_id) / "status.json")
+        status: dict[str, Any] = {"state": "waiting", "done": 0, "total": 0, "message": "", "advice": "", "images": [], **found}
+        if status["state"] not in OVER and not self._is_alive():
+            # The server writes its last word before it leaves, so look once more.
+            status.update(self._read(self._result(request_id) / "status.json"))
+            if status["state"] not in OVER:
+                lines = RunFolder(self.folder).log_tail(6)
+                status.update(state="failed", message=f"The generating process ended unexpectedly. Its last lines:\n{lines}")
+        return status
+
+    def stop(self, request_id: str) -> dict[str, Any]:
+        """Break a request off after the current step."""
+        (self._result(request_id) / "stop").touch()
+        return self.status(request_id)
+
+    def file(self, request_id: str, name: str) -> Path | None:
+        """A picture of a request by its plain name, or None."""
+        path = self._result(request_id) / name
+        return path if Path(name).name == name and path.suffix == ".png" and path.is_file() else None
+
+    def active(self) -> str | None:
+        """The id of a request that is not over, or None."""
+        if not self._is_alive():
+            return None
+        for path in sorted((self.folder / "requests").glob("*.json")):
+            if self._read(self.folder / "results" / path.stem / "status.json").get("state") not in OVER:
+                return path.stem
+        return None
+
+    def release_card(self) -> None:
+        """End the server, so that a training can have the card: asked first, ended after 15 seconds."""
+        with self._lock:
+            server = self._server()
+            if server is None or not worker.is_alive(server):
+                return
+            (self.folder / "quit").touch()
+            end = time.monotonic() + _QUIT_SECONDS
+            while worker.is_alive(server):
+                if time.monotonic() > end:
+                    logger.warning("the generating process %d did not leave the card: ending it", server.pid)
+                    process.end_group(server.pid, server.group, server.mark, hard=True)
+                    end = time.monotonic() + _QUIT_SECONDS
+                time.sleep(0.05)
+
+    def _ensure_server(self) -> None:
+        if self._is_alive():
+            return
+        (self.folder / "quit").unlink(missing_ok=True)
+        (self.folder / "log.txt").unlink(missing_ok=True)
+        words = worker.command(self._host, "generate_server", str(self.folder))
+        server = worker.spawn(words, log=self.folder / "log.txt", env=worker.environment(self._host))
+        RunFolder(self.folder).note_worker(server)
+
+    def _server(self) -> WorkerProcess | None:
+        return RunFolder(self.folder).worker()
+
+    def _is_alive(self) -> bool:
+        server = self._server()
+        return server is not None and worker.is_alive(server)
+
+    def _result(self, request_id: str) -> Path:
+        path = self.folder / "results" / request_id
+        if not _ID.fullmatch(request_id) or not path.is_dir():
+            raise InputError(f"there is no request {request_id!r}.", field="id")
+        return path
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _forget_old(self) -> None:
+        for path in sorted((self.folder / "results").glob("*/"))[:-_KEPT]:
+            shutil.rmtree(path, ignore_errors=True)
+            (self.folder / "requests" / f"{path.name}.json").unlink(missing_ok=True)
