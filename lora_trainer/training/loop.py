@@ -102,7 +102,7 @@ class Loop:
                 "epoch": epoch,
                 "loss": loss,
                 "loss_average": average,
-                "lr": next(iter(rates.values())),
+                "lr": rates["unet"] if "unet" in rates else next(iter(rates.values())),
                 "rates": rates,
                 "seconds_per_step": seconds,
                 "samples_per_second": self._speed.samples_per_second,
@@ -143,7 +143,9 @@ class Loop:
             return False
         assert self.saver is not None
         self.saver.before_sample(self.step, self.epochs_done)
-        self.previews.draw(self.step, epoch, should_stop=lambda: self.signals.asked or self.reporter.control().stop)
+        self.previews.draw(
+            self.step, 0 if at_first else epoch, should_stop=lambda: self.signals.asked or self.reporter.control().stop
+        )
         return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -30,13 +31,23 @@ from .precision import Precision
 from .update import Updater
 
 Emit = Callable[[dict[str, Any]], object]
+_SECONDS_BETWEEN_PHASES = 0.5
 _VARYING = ("shuffle_caption", "enable_wildcard", "caption_tag_dropout_rate", "token_warmup_step")
 
 
-def phase(emit: Emit, name: str) -> Callable[[int, int], None]:
-    """Say that `name` begins; the result says how far it is."""
+def phase(emit: Emit, name: str) -> Callable[..., None]:
+    """Say that `name` begins; the result, called with (..., done, total), says now and then how far it is."""
     emit({"type": "phase", "name": name, "done": 0, "total": 0})
-    return lambda done, total: emit({"type": "phase", "name": name, "done": done, "total": total}) and None
+    said = time.monotonic()
+
+    def progress(*place: Any) -> None:
+        nonlocal said
+        done, total = place[-2:]
+        if time.monotonic() - said >= _SECONDS_BETWEEN_PHASES:
+            said = time.monotonic()
+            emit({"type": "phase", "name": name, "done": done, "total": total})
+
+    return progress
 
 
 def check(options: TrainOptions) -> None:

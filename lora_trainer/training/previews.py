@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..log import logger
 from ..models import Model
 from ..networks.network import Network
 from ..options import TrainOptions
+from ..sampling import preview
 from ..sampling.prompts import SamplePrompt, parse_prompt_file
 from .precision import Precision
 
@@ -25,7 +27,9 @@ class Previews:
     prompts: Sequence[SamplePrompt]
     folder: Path
     name: str
-    options: TrainOptions
+    seed: int
+    sampler: str
+    clip_skip: int
     precision: Precision
     emit: Callable[[dict[str, Any]], object]
     every_steps: int | None = None
@@ -44,31 +48,54 @@ class Previews:
         """Draw all prompts with the weights as they are now."""
         parts = [*self.model.text_encoders, self.model.vae]
         places = [next(part.parameters()).device for part in parts]
-        self.network.eval()
         try:
             for part in parts:
                 part.to(self.precision.device)
-            self._draw(step, epoch, should_stop)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the training goes on
-            self.emit({"type": "warning", "message": f"The sample pictures of step {step} failed: {error}", "step": step})
+            for number, prompt in enumerate(self.prompts):
+                if not should_stop():
+                    self._draw_one(number, prompt, step, epoch, should_stop)
         finally:
-            self.network.train()
             for part, place in zip(parts, places, strict=True):
                 part.to(place)
             if self.precision.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _draw(self, step: int, epoch: int | None, should_stop: Callable[[], bool]) -> None:
-        from ..sampling import preview
-
-        raise NotImplementedError(preview)
+    def _draw_one(
+        self, number: int, prompt: SamplePrompt, step: int, epoch: int | None, should_stop: Callable[[], bool]
+    ) -> None:
+        numbered = prompt if prompt.enum is not None else replace(prompt, enum=number)
+        try:
+            with self.precision.autocast():
+                drawn = preview.draw(
+                    self.model,
+                    [numbered],
+                    self.folder,
+                    name=self.name,
+                    step=step,
+                    epoch=epoch,
+                    seed=self.seed,
+                    sampler=self.sampler,
+                    clip_skip=self.clip_skip,
+                    network=self.network,
+                    should_stop=should_stop,
+                )
+        except Exception as error:  # whatever it is, the training goes on
+            logger.warning("sample picture %d of step %d failed", number, step, exc_info=True)
+            self.emit({"type": "warning", "message": f"A sample picture of step {step} could not be drawn: {error}"})
+            return
+        for sample in drawn:
+            self.emit({"type": "sample", "path": str(sample.path), "step": step, "prompt": sample.prompt, "seed": sample.seed})
 
 
 def sample_prompts(options: TrainOptions) -> list[SamplePrompt]:
-    """Return the prompts to draw while training; none when nothing says when. Raises InputErrors for a bad prompt file."""
+    """Return the prompts to draw while training; none when nothing says when. Raises InputErrors for bad ones."""
     chosen = options.sampling
     wanted = chosen.sample_every_n_steps or chosen.sample_every_n_epochs or chosen.sample_at_first
-    return parse_prompt_file(chosen.sample_prompts) if chosen.sample_prompts and wanted else []
+    if not chosen.sample_prompts or not wanted:
+        return []
+    prompts = parse_prompt_file(chosen.sample_prompts)
+    preview.check(prompts, chosen.sample_sampler)
+    return prompts
 
 
 def previews(
@@ -76,6 +103,7 @@ def previews(
     prompts: Sequence[SamplePrompt],
     model: Model,
     network: Network,
+    seed: int,
     precision: Precision,
     emit: Callable[[dict[str, Any]], object],
 ) -> Previews | None:
@@ -89,7 +117,9 @@ def previews(
         prompts=prompts,
         folder=Path(options.saving.output_dir or ".") / "sample",
         name=options.saving.output_name or "",
-        options=options,
+        seed=seed,
+        sampler=chosen.sample_sampler,
+        clip_skip=options.model.clip_skip or 1,
         precision=precision,
         emit=emit,
         every_steps=chosen.sample_every_n_steps,

@@ -97,7 +97,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         if processes.is_main:
             metadata = file_metadata(options, model, network, plan, counts, optimizer, seed, started)
             loop.saver = Saver(network, save_plan(options), metadata, emit, options.saving.save_precision)
-            loop.previews = previews(options, prompts, model, network, computed, emit)
+            loop.previews = previews(options, prompts, model, network, seed, computed, emit)
 
         prepare.phase(emit, "training")
         try:

@@ -1,0 +1,29 @@
+"""`python -m lora_trainer train_network ...`, alone or under `accelerate launch`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .. import log
+from ..options import cli
+from ..runs.events import ConsoleReporter
+from .session import EXIT_OK
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train as the command line says; return the exit code. Raises LoraTrainerError for what goes wrong."""
+    options = cli.parse(argv)
+    if options is None:  # only the configuration was to be written
+        return EXIT_OK
+    log.setup()
+    from .distributed import Processes
+    from .train import train  # brings torch: seconds
+
+    processes = Processes()
+    if not processes.is_main:
+        log.setup("ERROR")
+    try:
+        train(options, reporter=ConsoleReporter(), processes=processes)
+    finally:
+        processes.leave()
+    return EXIT_OK
