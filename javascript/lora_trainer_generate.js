@@ -1,0 +1,165 @@
+// Standing alone: prompt -> pictures, with <lora:name:weight> from the list of files.
+(function () {
+    "use strict";
+    const LT = (window.loraTrainer = window.loraTrainer || {});
+    const h = (...values) => LT.h(...values);
+
+    const SAMPLERS = [["euler_a", "Euler a"], ["euler", "Euler"], ["dpm++_2m_karras", "DPM++ 2M Karras"], ["dpm++_2m", "DPM++ 2M"], ["euler_a_karras", "Euler a Karras"],
+        ["euler_karras", "Euler Karras"], ["heun", "Heun"], ["heun_karras", "Heun Karras"], ["ddim", "DDIM"]];
+    const START = { prompt: "", negative_prompt: "", sampler: "euler_a", steps: 20, cfg_scale: 7, width: 512, height: 512, seed: -1, batch_size: 1, batch_count: 1, clip_skip: 1, checkpoint: "" };
+    // [lowest, highest, is whole]
+    const LIMITS = { steps: [1, 150, true], cfg_scale: [0, 30, false], width: [64, 2048, true], height: [64, 2048, true], seed: [-1, 2 ** 32 - 1, true], batch_size: [1, 16, true], batch_count: [1, 100, true], clip_skip: [1, 12, true] };
+
+    let shown = null; // {id, answer}: stays when the view is left and opened again
+
+    LT.tryPrompt = function (prompt) {
+        LT.remember("generate", { ...START, ...LT.recall("generate", {}), prompt });
+        LT.shell.go("generate");
+    };
+
+    LT.generateView = function () {
+        const request = { ...START, ...LT.recall("generate", {}) };
+        const inputs = {};
+        const keep = (name, value) => { request[name] = value; LT.remember("generate", request); };
+        const labeled = (name, label, control, ...after) => h("div", { class: "lt-field" }, h("div", { class: "lt-field-head" }, h("label", { for: `lt-g-${name}` }, LT.t(label)), after), control, h("p", { class: "lt-wrong", id: `lt-g-${name}-wrong`, role: "alert", hidden: true }));
+
+        function area(name, rows, placeholder) {
+            inputs[name] = h("textarea", { class: "lt-input", id: `lt-g-${name}`, rows, value: request[name], placeholder, oninput: () => keep(name, inputs[name].value) });
+            return labeled(name, name, inputs[name]);
+        }
+        function number(name, label, ...beside) {
+            const read = () => {
+                const [low, high, isWhole] = LIMITS[name];
+                const value = Number(inputs[name].value);
+                const isRight = inputs[name].value.trim() !== "" && Number.isFinite(value) && value >= low && value <= high && (!isWhole || Number.isInteger(value)) && (!["width", "height"].includes(name) || value % 8 === 0);
+                wrong(name, isRight ? "" : LT.t(["width", "height"].includes(name) ? "want_size" : "want_range", { low, high }));
+                if (isRight) keep(name, value);
+                return isRight;
+            };
+            inputs[name] = h("input", { class: "lt-input", type: "text", inputmode: "decimal", autocomplete: "off", id: `lt-g-${name}`, value: String(request[name]), oninput: read });
+            inputs[name].check = read;
+            return labeled(name, label, beside.length ? h("div", { class: "lt-beside" }, inputs[name], beside) : inputs[name]);
+        }
+        function choice(name, label, options) {
+            inputs[name] = h("select", { class: "lt-input", id: `lt-g-${name}`, onchange: () => keep(name, inputs[name].value) }, options.map(([value, text]) => h("option", { value }, text)));
+            inputs[name].value = request[name];
+            if (inputs[name].selectedIndex < 0) inputs[name].selectedIndex = 0;
+            request[name] = inputs[name].value;
+            return labeled(name, label, inputs[name]);
+        }
+        function wrong(name, text) {
+            const place = view.querySelector(`#lt-g-${name}-wrong`);
+            if (!place) return;
+            place.textContent = text;
+            place.hidden = !text;
+            LT.set(inputs[name], "aria-invalid", text ? "true" : null);
+        }
+        const put = (name, value) => { inputs[name].value = String(value); keep(name, value); wrong(name, ""); };
+        const tool = (icon, label, action) => h("button", { type: "button", class: "lt-btn lt-btn-icon", title: LT.t(label), "aria-label": LT.t(label), onclick: action }, LT.icon(icon));
+
+        const button = h("button", { type: "submit", class: "lt-btn lt-btn-primary lt-btn-train", title: LT.t("shortcut") }, LT.t("generate"));
+        const stop = h("button", { type: "button", class: "lt-btn lt-btn-danger", hidden: true, onclick: () => shown && LT.post(`generate/${encodeURIComponent(shown.id)}/stop`).catch(LT.report) }, LT.t("interrupt"));
+        const status = h("div", { class: "lt-generate-status", role: "status" });
+        const results = h("div", { class: "lt-results" });
+        const models = (LT.form.checkpoints || []).map((one) => [one.path, one.title]);
+        if (!request.checkpoint) request.checkpoint = (LT.form.checkpoints || []).find((one) => one.is_current)?.path || models[0]?.[0] || "";
+
+        const view = h("form", { class: "lt-generate", novalidate: true, onsubmit: (event) => { event.preventDefault(); start(); } });
+        LT.fill(view,
+            h("div", { class: "lt-main" },
+                h("section", { class: "lt-card" }, area("prompt", "3", LT.t("prompt_placeholder")), loraPicker(), area("negative_prompt", "2", "")),
+                h("section", { class: "lt-card" }, h("div", { class: "lt-grid" }, choice("checkpoint", "base_model", models), choice("sampler", "sampler", LT.form.samplers?.map((one) => [one.name, one.label]) || SAMPLERS)),
+                    h("div", { class: "lt-grid lt-grid-4" }, number("steps", "steps"), number("cfg_scale", "cfg"),
+                        number("width", "width"), number("height", "height", tool("swap", "swap_size", () => { const [width, height] = [request.width, request.height]; put("width", height); put("height", width); })),
+                        number("seed", "seed", tool("dice", "seed_random", () => put("seed", -1)), tool("reuse", "seed_reuse", () => { const seed = shown?.answer?.images?.at(-1)?.seed; if (Number.isFinite(seed)) put("seed", seed); })),
+                        number("batch_size", "batch_size"), number("batch_count", "batch_count"), number("clip_skip", "clip_skip")))),
+            h("aside", { class: "lt-side lt-generate-side" }, h("div", { class: "lt-train-bar" }, button, stop), h("section", { class: "lt-card lt-results-card" }, status, results)));
+        if (!models.length) results.before(LT.note({ level: "warning", message: LT.t("no_checkpoint", { x: LT.shell.state.user_dir || "models" }) }));
+        view.addEventListener("keydown", (event) => {
+            if (event.key !== "Enter" || event.target.tagName === "BUTTON" || event.target.tagName === "SUMMARY") return;
+            if (event.ctrlKey || event.metaKey) { event.preventDefault(); start(); } else if (event.target.tagName === "INPUT") event.preventDefault();
+        });
+
+        // The list of LoRA files is asked for anew each time the view opens: a training may just have ended.
+        function loraPicker() {
+            const list = h("select", { class: "lt-input", "aria-label": LT.t("add_lora") }, h("option", { value: "" }, LT.t("no_loras")));
+            const weight = h("input", { class: "lt-input lt-weight", type: "text", inputmode: "decimal", value: "0.8", "aria-label": LT.t("weight") });
+            const insert = h("button", { type: "button", class: "lt-btn", disabled: true, onclick: () => add() }, LT.t("insert"));
+            let known = [];
+            LT.getPatiently("loras").then(({ loras }) => {
+                known = loras;
+                if (!loras.length) return;
+                LT.fill(list, loras.map((one) => h("option", { value: one.name }, one.name)));
+                const newest = loras.reduce((a, b) => (b.modified > a.modified ? b : a));
+                list.value = newest.name;
+                weight.value = String(newest.weight || 0.8);
+                insert.disabled = false;
+            }).catch(LT.report);
+            list.addEventListener("change", () => (weight.value = String(known.find((one) => one.name === list.value)?.weight || 0.8)));
+            function add() {
+                const one = known.find((lora) => lora.name === list.value);
+                const text = inputs.prompt.value.replace(/\s+$/, "");
+                const words = one?.activation && !text.includes(one.activation) ? `${one.activation} ` : "";
+                inputs.prompt.value = `${text}${text ? " " : ""}${words}<lora:${list.value}:${weight.value.trim() || "1"}>`;
+                keep("prompt", inputs.prompt.value);
+                inputs.prompt.focus();
+            }
+            return h("div", { class: "lt-lora-picker", role: "group", "aria-label": LT.t("add_lora") }, h("span", { class: "lt-subdued" }, LT.t("add_lora")), list, weight, insert);
+        }
+
+        async function start() {
+            const checks = Object.keys(LIMITS).map((name) => [name, inputs[name].check()]);
+            const bad = checks.find(([, isRight]) => !isRight);
+            if (bad) return inputs[bad[0]].focus();
+            if (button.disabled) return null;
+            button.disabled = true;
+            try {
+                const { id } = await LT.post("generate", { request });
+                shown = { id, answer: null };
+                follow();
+            } catch (error) {
+                LT.report(error);
+                button.disabled = false;
+            }
+            return null;
+        }
+
+        function follow() {
+            const { id } = shown;
+            const halt = LT.poll(view, 0.4, async () => {
+                const answer = await LT.get(`generate/${encodeURIComponent(id)}`);
+                if (shown?.id !== id) return halt();
+                shown.answer = answer;
+                draw(answer);
+                return ["finished", "stopped", "failed"].includes(answer.state) ? halt() && 0 : 0.4;
+            });
+        }
+
+        let before = "";
+        function draw(answer) {
+            const isOver = ["finished", "stopped", "failed"].includes(answer.state);
+            button.disabled = !isOver;
+            stop.hidden = isOver;
+            const share = answer.total ? answer.done / answer.total : 0;
+            LT.fill(status, isOver ? [] : [h("div", { class: "lt-bar", role: "progressbar", "aria-valuenow": Math.round(share * 100), "aria-valuemin": "0", "aria-valuemax": "100", "aria-label": LT.t("generating") }, h("div", { class: "lt-bar-fill", style: `width:${share * 100}%` })),
+                h("span", { class: "lt-subdued" }, answer.message || LT.t("generating"))],
+                answer.state === "failed" && LT.note({ level: "error", message: answer.message, advice: answer.advice }));
+            const text = JSON.stringify(answer.images);
+            if (before === text) return;
+            before = text;
+            LT.fill(results, pictures(answer.images || []));
+        }
+        function pictures(images) {
+            if (!images.length) return h("p", { class: "lt-results-empty" }, LT.t("pictures_here"));
+            const list = images.map((image) => ({ url: LT.url(image.url), name: image.name, caption: image.infotext || `${image.prompt || ""}\n${LT.t("seed")}: ${image.seed}` }));
+            const newest = list.at(-1);
+            return [LT.gallery(list), h("div", { class: "lt-infotext" }, h("pre", { tabindex: "0" }, newest.caption), h("div", { class: "lt-row" }, LT.copyButton(newest.caption), h("a", { class: "lt-btn lt-btn-small", href: newest.url, download: newest.name }, LT.icon("download"), LT.t("download"))))];
+        }
+
+        LT.fill(results, pictures([]));
+        if (!shown && LT.shell.state.generating) shown = { id: LT.shell.state.generating, answer: null };
+        if (shown?.answer) draw(shown.answer);
+        if (shown && !["finished", "stopped", "failed"].includes(shown.answer?.state)) follow();
+        return view;
+    };
+})();

@@ -1,0 +1,216 @@
+// Images: dropped files or folders are sent to the host; a path names a folder that is there already. Either way the
+// pictures are shown with the captions that will be paired with them.
+(function () {
+    "use strict";
+    const LT = (window.loraTrainer = window.loraTrainer || {});
+    const h = (...values) => LT.h(...values);
+    const WANTED = /\.(png|jpe?g|webp|bmp|txt|caption)$/i;
+    const PART_FILES = 20, PART_BYTES = 24 << 20;
+    const SHOWN = 24; // pictures before "more"
+
+    // What was dropped -> files; folders are walked. Hidden files and other kinds are left out.
+    async function filesOf(transfer) {
+        const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+        if (!entries.length) return { files: [...transfer.files], folder: "" };
+        const files = [];
+        const walk = async (entry) => {
+            if (entry.isFile) return files.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
+            const reader = entry.createReader();
+            for (;;) { // readEntries gives at most 100 at a time
+                const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+                if (!some.length) return null;
+                for (const one of some) await walk(one);
+            }
+        };
+        for (const entry of entries) await walk(entry);
+        return { files, folder: entries.length === 1 && entries[0].isDirectory ? entries[0].name : "" };
+    }
+
+    // Sends the files in parts and tells how far it is. Returns the last answer with all refusals.
+    async function send(files, id, onProgress) {
+        const total = files.reduce((sum, file) => sum + file.size, 0);
+        let answer = { id, saved: [], refused: [] }, sent = 0, at = 0;
+        const refused = [], saved = [];
+        while (at < files.length) {
+            const form = new FormData();
+            let size = 0, count = 0;
+            while (at < files.length && count < PART_FILES && (!count || size + files[at].size <= PART_BYTES)) {
+                form.append("files", files[at], files[at].name);
+                size += files[at].size;
+                [count, at] = [count + 1, at + 1];
+            }
+            const path = answer.id ? `uploads?folder=${encodeURIComponent(answer.id)}` : "uploads";
+            answer = await LT.send(path, form, (loaded, all) => onProgress((sent + (loaded / all) * size) / (total || 1), at, files.length));
+            sent += size;
+            saved.push(...(answer.saved || []));
+            refused.push(...(answer.refused || []));
+        }
+        return { ...answer, saved, refused };
+    }
+
+    // `imagesName` is the field that holds the folder. Returns {element, isBusy()}; `onFolder(name)` hears of a dropped folder.
+    LT.upload = function (imagesName, onFolder) {
+        const values = LT.trainValues;
+        let busy = false, showAll = false, folder = null, refused = [], asked = 0;
+        let isPath = Boolean(values.get(imagesName)) && !values.upload;
+
+        const picker = h("input", { type: "file", multiple: true, accept: "image/png,image/jpeg,image/webp,image/bmp,.txt,.caption", class: "lt-offscreen", tabindex: "-1", "aria-hidden": "true", onchange: () => take([...picker.files], "") });
+        const folderPicker = h("input", { type: "file", webkitdirectory: true, class: "lt-offscreen", tabindex: "-1", "aria-hidden": "true",
+            onchange: () => take([...folderPicker.files], (folderPicker.files[0]?.webkitRelativePath || "").split("/")[0]) });
+        const headline = h("strong", {});
+        const zone = h("div", { class: "lt-drop" }, LT.icon("upload"), headline,
+            h("div", { class: "lt-row lt-center" },
+                h("button", { type: "button", class: "lt-btn", onclick: () => picker.click() }, LT.t("choose_files")),
+                h("button", { type: "button", class: "lt-btn", onclick: () => folderPicker.click() }, LT.t("choose_folder"))),
+            picker, folderPicker);
+        const bar = h("div", { class: "lt-bar-fill" });
+        const barText = h("span", { class: "lt-subdued" });
+        const progress = h("div", { class: "lt-upload-progress", hidden: true, role: "status" }, h("div", { class: "lt-bar" }, bar), barText);
+        const pathField = LT.controls(values.controls.get(imagesName), { plain: true });
+        const toggle = h("button", { type: "button", class: "lt-link", onclick: () => { isPath = !isPath; showMode(); } });
+        const list = h("div", { class: "lt-images" });
+        const element = h("div", { class: "lt-upload" }, zone, pathField.element, progress, list, h("div", {}, toggle));
+
+        function showMode() {
+            zone.hidden = isPath;
+            pathField.element.classList.toggle("lt-only-problem", !isPath);
+            toggle.textContent = LT.t(isPath ? "use_upload" : "use_path");
+        }
+
+        for (const kind of ["dragenter", "dragover"]) element.addEventListener(kind, (event) => { event.preventDefault(); zone.classList.add("lt-drop-over"); });
+        for (const kind of ["dragleave", "drop"]) element.addEventListener(kind, (event) => { if (kind === "drop" || !element.contains(event.relatedTarget)) zone.classList.remove("lt-drop-over"); });
+        element.addEventListener("drop", async (event) => {
+            event.preventDefault();
+            event.stopPropagation(); // the Web UI sends dropped pictures to its own fields
+            try {
+                const dropped = await filesOf(event.dataTransfer);
+                await take(dropped.files, dropped.folder);
+            } catch (error) {
+                LT.report(error);
+            }
+        });
+
+        async function take(all, folderName) {
+            picker.value = folderPicker.value = "";
+            const files = all.filter((file) => WANTED.test(file.name) && !file.name.startsWith("."));
+            if (!files.length) return LT.say(LT.t("nothing_dropped"), "error");
+            if (busy) return null;
+            busy = true;
+            isPath = false;
+            progress.hidden = false;
+            refused = [];
+            values.announce(imagesName);
+            try {
+                const answer = await send(files, values.upload, (share, done, total) => {
+                    bar.style.width = `${share * 100}%`;
+                    barText.textContent = LT.t("uploading", { done, total });
+                });
+                refused = answer.refused;
+                values.upload = answer.id;
+                busy = false;
+                if (folderName) onFolder(folderName);
+                values.set(imagesName, answer.folder);
+                await read();
+            } catch (error) {
+                LT.report(error);
+            } finally {
+                busy = false;
+                progress.hidden = true;
+                bar.style.width = "0";
+                values.announce(imagesName);
+                showMode();
+            }
+            return null;
+        }
+
+        // Asks the host what lies in the folder now; the latest question wins.
+        async function read() {
+            const path = values.get(imagesName);
+            const question = ++asked;
+            if (!path) return show(null);
+            try {
+                const answer = await LT.get(values.upload ? `uploads/${encodeURIComponent(values.upload)}` : `images?folder=${encodeURIComponent(path)}`);
+                if (question === asked) show(answer);
+            } catch (error) {
+                if (question !== asked) return null;
+                if (error.status === 404 && values.upload) { // the host has thrown the old upload away
+                    values.upload = "";
+                    values.set(imagesName, null);
+                }
+                show(null);
+            }
+            return null;
+        }
+
+        function show(next) {
+            folder = next;
+            const images = folder?.images || [];
+            headline.textContent = LT.t(images.length ? "drop_more" : "drop_here");
+            zone.classList.toggle("lt-drop-small", images.length > 0);
+            const missing = images.filter((image) => image.caption === null || image.caption === undefined).length;
+            const shown = showAll ? images : images.slice(0, SHOWN);
+            const count = images.length + (folder?.more || 0);
+            const mine = Boolean(values.upload && folder?.id);
+            LT.fill(list,
+                images.length > 0 && h("div", { class: "lt-images-head" },
+                    h("strong", {}, count === 1 ? LT.t("image_count") : LT.t("images_count", { x: LT.number(count) })),
+                    h("span", { class: missing ? "lt-chip lt-chip-warn" : "lt-chip lt-chip-fine" }, missing ? LT.t("without_caption", { x: LT.number(missing) }) : LT.t("all_captioned")),
+                    mine && h("button", { type: "button", class: "lt-link lt-push", onclick: removeAll }, LT.t("remove_all"))),
+                images.length > 0 && h("ul", { class: "lt-tiles" }, shown.map((image) => tile(image, mine))),
+                images.length > shown.length && h("button", { type: "button", class: "lt-link", onclick: () => { showAll = true; show(folder); } }, LT.t("more_images", { x: LT.number(count - shown.length) })),
+                refused.length > 0 && LT.note({ level: "warning", message: `${LT.t("refused_files")} ${refused.map((one) => `${one.name} (${one.message})`).join("; ")}` }));
+        }
+
+        function tile(image, mine) {
+            const caption = image.caption ?? "";
+            const text = image.problem || caption || LT.t("no_caption");
+            const isMissing = !image.problem && (image.caption === null || image.caption === undefined);
+            return h("li", { class: `lt-tile${image.problem ? " lt-tile-bad" : ""}`, title: `${image.name}\n${text}` },
+                image.problem ? h("span", { class: "lt-tile-image" }, LT.icon("warning")) : h("img", { class: "lt-tile-image", src: LT.url(image.thumb), alt: image.name, loading: "lazy" }),
+                mine ? h("button", { type: "button", class: `lt-tile-text${isMissing ? " lt-missing" : ""}`, "aria-label": LT.t("edit_caption", { x: image.name }), onclick: () => edit(image) }, text)
+                    : h("span", { class: `lt-tile-text${isMissing ? " lt-missing" : ""}` }, text),
+                mine && h("button", { type: "button", class: "lt-tile-remove", "aria-label": LT.t("remove_image", { x: image.name }), onclick: () => remove(image) }, LT.icon("close")));
+        }
+
+        async function remove(image) {
+            await LT.post(`uploads/${encodeURIComponent(values.upload)}/delete`, { name: image.name }).catch(LT.report);
+            await read();
+            values.announce(imagesName);
+        }
+
+        async function removeAll() {
+            if (!(await LT.ask(LT.t("remove_all_ask"), LT.t("remove_all")))) return;
+            await LT.post(`uploads/${encodeURIComponent(values.upload)}/delete`, {}).catch(LT.report);
+            values.upload = "";
+            refused = [];
+            values.set(imagesName, null);
+            show(null);
+        }
+
+        async function edit(image) {
+            const area = h("textarea", { class: "lt-input", rows: "4", value: image.caption ?? "", "aria-label": LT.t("caption_of", { x: image.name }) });
+            const dialog = h("dialog", { class: "lt-ask lt-caption-dialog", "aria-label": LT.t("caption_of", { x: image.name }) },
+                h("form", { method: "dialog" }, h("img", { src: LT.url(image.thumb), alt: image.name }), h("code", {}, image.name), area,
+                    h("div", { class: "lt-row lt-end" }, h("button", { type: "submit", class: "lt-btn", value: "" }, LT.t("cancel")), h("button", { type: "submit", class: "lt-btn lt-btn-primary", value: "yes" }, LT.t("save")))));
+            area.addEventListener("keydown", (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && dialog.close("yes"));
+            dialog.addEventListener("close", async () => {
+                dialog.remove();
+                if (dialog.returnValue !== "yes") return;
+                const extension = values.get("caption_source") === "caption" ? ".caption" : ".txt";
+                await LT.post(`uploads/${encodeURIComponent(values.upload)}/caption`, { name: image.name, caption: area.value.trim(), extension }).catch(LT.report);
+                await read();
+                values.announce(imagesName);
+            });
+            LT.mount.append(dialog);
+            dialog.showModal();
+            area.focus();
+        }
+
+        const readSoon = LT.debounce(400, read);
+        pathField.element.addEventListener("input", () => { values.upload = ""; readSoon(); });
+        showMode();
+        show(null);
+        read();
+        return { element, field: pathField, isBusy: () => busy, isPath: () => isPath, refresh: read };
+    };
+})();

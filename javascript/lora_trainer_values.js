@@ -1,0 +1,130 @@
+// What the form holds: the controls that the host describes, their values, the preset they start from. No drawing here.
+//
+// A control's baseline is what the chosen preset says, else its default. Only presets and changes are sent; the host
+// knows the defaults. A draft survives a reload of the page.
+(function () {
+    "use strict";
+    const LT = (window.loraTrainer = window.loraTrainer || {});
+    const NUMBERS = ["integer", "number"];
+
+    const isSame = (one, other) => JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
+    const listeners = new Map(); // listener -> the element it belongs to
+
+    // Text as typed -> {value} or {error: text's name, x}. An empty text is "not given", or "" where that is the default.
+    function parse(control, text) {
+        if (control.kind === "toggle") return { value: Boolean(text) };
+        const typed = String(text ?? "").trim();
+        if (control.kind === "choice") return { value: control.choices.find((choice) => String(choice.value) === typed)?.value ?? null };
+        if (typed === "") return { value: control.default === "" ? "" : null };
+        if (control.kind === "list") return { value: typed.split("\n").map((line) => line.trim()).filter(Boolean) };
+        if (!NUMBERS.includes(control.kind)) return { value: typed };
+        const number = Number(typed.replace(/^(-?\d+),(\d+)$/, "$1.$2"));
+        if (!Number.isFinite(number)) return { error: "want_number" };
+        if (control.kind === "integer" && !Number.isInteger(number)) return { error: "want_integer" };
+        if (control.minimum != null && number < control.minimum) return { error: "want_minimum", x: control.minimum };
+        if (control.maximum != null && number > control.maximum) return { error: "want_maximum", x: control.maximum };
+        if (control.above != null && number <= control.above) return { error: "want_above", x: control.above };
+        return { value: number };
+    }
+
+    // Value -> text of the control; small numbers as people write them (1e-4, not 0.0001).
+    function show(value) {
+        if (value === null || value === undefined) return "";
+        if (Array.isArray(value)) return value.map(show).join("\n");
+        if (typeof value === "number" && value !== 0 && Math.abs(value) < 0.001) return value.toExponential().replace("e-0", "e-");
+        return String(value);
+    }
+
+    const values = {
+        controls: new Map(), // name -> control
+        sections: [],
+        presets: [],
+        changes: {}, // name -> value that differs from the baseline
+        wrong: {}, // name -> {error, x} of a text that is no value
+        preset: "", // id
+        upload: "", // id of the upload folder, "" when a folder of this machine is used
+        overwrite: false,
+
+        // Takes the host's description in the page's language, and once the draft of the last visit.
+        load(spec) {
+            const own = spec[LT.language] || spec.en;
+            values.sections = own.sections;
+            values.presets = own.presets.filter((preset) => !preset.unavailable);
+            values.controls = new Map(own.sections.flatMap((section) => section.controls).map((control) => [control.name, control]));
+            if (values.isLoaded) return;
+            values.isLoaded = true;
+            const draft = LT.recall("draft", {});
+            values.preset = values.presets.some((preset) => preset.id === draft.preset) ? draft.preset : values.presets[0]?.id || "";
+            values.upload = draft.upload || "";
+            for (const [name, value] of Object.entries(draft.changes || {})) if (values.controls.has(name)) values.changes[name] = value;
+        },
+
+        baseline(name, presetId = values.preset) {
+            const preset = values.presets.find((one) => one.id === presetId);
+            if (preset && name in preset.values) return preset.values[name];
+            const control = values.controls.get(name);
+            return control ? (control.value ?? control.default ?? null) : null;
+        },
+        get: (name) => (name in values.changes ? values.changes[name] : values.baseline(name)),
+        isChanged: (name) => name in values.changes,
+
+        set(name, value) {
+            delete values.wrong[name];
+            if (isSame(value, values.baseline(name))) delete values.changes[name];
+            else values.changes[name] = value;
+            values.announce(name);
+        },
+        // What was typed; a text that is no value is kept out of the values and reported at the field.
+        type(name, text) {
+            const { value, error, x } = parse(values.controls.get(name), text);
+            if (!error) return values.set(name, value);
+            values.wrong[name] = { error, x };
+            return values.announce(name);
+        },
+        reset: (name) => values.set(name, values.baseline(name)),
+        resetAll(keep) {
+            for (const name of Object.keys(values.changes)) if (!keep.includes(name)) delete values.changes[name];
+            values.wrong = {};
+            values.announce("");
+        },
+        // What the presets speak about is taken from the new one; everything else stays as the person set it.
+        choosePreset(id) {
+            const spoken = new Set(values.presets.flatMap((preset) => Object.keys(preset.values)));
+            values.preset = id;
+            for (const name of Object.keys(values.changes)) if (spoken.has(name) || isSame(values.changes[name], values.baseline(name))) delete values.changes[name];
+            values.wrong = {};
+            values.announce("");
+        },
+        // Another run's settings, as they were sent: the preset that is nearest, and what differs from it.
+        take(sent) {
+            const differences = (id) => {
+                const names = [...values.controls.keys()].filter((name) => !isSame(name in sent ? sent[name] : values.controls.get(name).default, values.baseline(name, id)));
+                return Object.fromEntries(names.map((name) => [name, (name in sent ? sent[name] : values.controls.get(name).default) ?? null]));
+            };
+            const nearest = values.presets.map((preset) => [preset.id, differences(preset.id)]).sort((a, b) => Object.keys(a[1]).length - Object.keys(b[1]).length)[0];
+            [values.preset, values.changes] = nearest || ["", differences("")];
+            values.wrong = {};
+            values.upload = "";
+            values.announce("");
+        },
+
+        // Everything the host has to know, by name.
+        send() {
+            const preset = values.presets.find((one) => one.id === values.preset);
+            return Object.fromEntries(Object.entries({ ...preset?.values, ...values.changes }).filter(([name]) => values.controls.has(name)));
+        },
+
+        announce(name) {
+            LT.remember("draft", { changes: values.changes, preset: values.preset, upload: values.upload });
+            for (const [listener, element] of [...listeners]) {
+                if (element.isConnected) listener(name);
+                else listeners.delete(listener);
+            }
+        },
+        // Calls `action(name)` at each change ("" = any) while `element` is in the page.
+        watch: (element, action) => listeners.set(action, element),
+        parse,
+        show,
+    };
+    LT.trainValues = values;
+})();
