@@ -66,6 +66,10 @@ def make_parts(
         with torch.no_grad():  # latents of about unit variance and pictures with contrast, as a trained VAE has
             vae.quant_conv.weight[:4].mul_(20)
             vae.decoder.conv_out.weight.mul_(3)
+            # A trained norm has a bias. Without one the mean of the text states can be exactly 0, and hosts divide by it.
+            for name, parameter in text_encoder.named_parameters():
+                if "norm" in name:
+                    parameter.add_(torch.randn_like(parameter), alpha=0.1)
     return unet.eval(), vae.eval(), text_encoder.eval()
 
 
