@@ -52,7 +52,7 @@ def given_options(argv: Sequence[str]) -> dict[str, Any]:
         if word.startswith("--"):
             unknown, _, given[unknown] = word[2:].partition("=")
         elif unknown:
-            unknown, given[unknown] = "", word
+            given[unknown], unknown = word, ""
         else:
             raise InputError(
                 f"the word {word!r} belongs to no option.",
@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     """An argument parser with every option, grouped as they are declared."""
     made = _Parser(
         prog="python -m lora_trainer train_network",
+        usage="python -m lora_trainer train_network --pretrained_model_name_or_path MODEL --train_data_dir FOLDER ...",
         description=_DESCRIPTION,
         formatter_class=_HelpFormatter,
         argument_default=argparse.SUPPRESS,
@@ -119,7 +120,9 @@ def _help(option: Option) -> str:
 
 
 def _metavar(option: Option) -> str:
-    return {"bool": "true|false", "int": "N", "float": "X", "int_or_float": "N"}.get(option.kind, option.path.upper() or "TEXT")
+    kinds = {"bool": "true|false", "int": "N", "float": "X", "int_or_float": "N"}
+    paths = {"folder": "FOLDER", "output": "FOLDER", "model": "MODEL", "file": "FILE", "files": "FILE", "any": "FILE"}
+    return kinds.get(option.kind) or paths.get(option.path, "TEXT")
 
 
 def _with_known_spelling(argv: Sequence[str]) -> Iterator[str]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+import string
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import toml  # type: ignore[import-untyped]
 
 from ..errors import InputError, InputErrors
 from ..paths import write_text_atomic
@@ -129,19 +132,44 @@ def quote_windows(word: str) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """A TOML value. Texts stand in single quotes where that is possible, so that Windows paths stay readable."""
+    """A TOML value. Texts stand in single quotes where that is possible, so that Windows paths stay readable.
+
+    The `toml` package misreads some valid texts (a comma or bracket beside a quotation mark in a list, a single quotation
+    mark): those are written with escapes, which it reads rightly (but for some texts that begin with quotation marks).
+    """
+    written = ""
+    for quote in (_single_quoted, _double_quoted, _escaped):
+        written = _toml(value, quote)
+        try:
+            if toml.loads(f"a = {written}\nb = 1") == {"a": list(value) if isinstance(value, tuple) else value, "b": 1}:
+                break
+        except (ValueError, IndexError):
+            continue
+    return written
+
+
+def _toml(value: Any, quote: Callable[[str], str]) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+        return "[" + ", ".join(_toml(item, quote) for item in value) + "]"
     if isinstance(value, float):
         return repr(value) if "." in repr(value) or "e" in repr(value) else f"{value!r}.0"
-    if isinstance(value, int):
-        return str(value)
-    text = str(value)
-    if "'" not in text and all(ord(character) >= 32 and ord(character) != 127 for character in text):
-        return f"'{text}'"
+    return str(value) if isinstance(value, int) else quote(str(value))
+
+
+def _single_quoted(text: str) -> str:
+    plain = "'" not in text and all(ord(character) >= 32 and ord(character) != 127 for character in text)
+    return f"'{text}'" if plain else _double_quoted(text)
+
+
+def _double_quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _escaped(text: str) -> str:
+    plain = {"\\": "\\\\"} | {c: c for c in string.ascii_letters + string.digits}
+    return '"' + "".join(plain.get(c, f"\\U{ord(c):08x}") for c in text) + '"'
 
 
 def _argument(option: Option, value: Any) -> list[str]:

@@ -34,7 +34,11 @@ def data_spec(options: TrainOptions) -> DataSpec:
 
 def load(path: Path, options: TrainOptions, *, check_paths: bool = True) -> DataSpec:
     """Read a data set file and apply inheritance, command line and defaults. Raises InputErrors."""
-    return from_file(located.read(path.expanduser(), field="dataset_config"), options, check_paths=check_paths)
+    try:
+        file = located.read(path.expanduser(), field="dataset_config")
+    except InputError as error:
+        raise InputErrors([error]) from error
+    return from_file(file, options, check_paths=check_paths)
 
 
 def from_file(file: located.Located, options: TrainOptions, *, check_paths: bool = True) -> DataSpec:
@@ -77,7 +81,7 @@ class _Reader:
         specs = []
         for table in tables:
             subsets = self._tables(SUBSET, (*table.keys, SUBSET), table.values.get(SUBSET))
-            if not subsets and SUBSET not in table.values:
+            if not table.values.get(SUBSET):
                 self._error("the data set has no [[datasets.subsets]], so it has no images.", "", table.keys, advice=_EXAMPLE)
             known = self._table(DATASET, table.keys, {k: v for k, v in table.values.items() if k != SUBSET})
             spec = self._dataset(known, general, [self._table(SUBSET, sub.keys, sub.values) for sub in subsets])

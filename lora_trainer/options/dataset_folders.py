@@ -75,7 +75,9 @@ def _subsets(folder: Path, field: str, is_reg: bool, values: dict[str, Any], ski
         if parsed is None
     ]
     if images:
-        skipped.append(f"{images} images directly in {folder} are left out: only images in its folders are used.")
+        skipped.append(
+            f"{images} image{'s' * (images != 1)} directly in {folder} left out: only the images in its folders are used."
+        )
     own = {"image_dir", "num_repeats", "class_tokens", "is_reg"}
     common = {f.name: inherited(f.name, values) for f in fields(SubsetSpec) if f.name not in own}
     return [

@@ -131,7 +131,6 @@ class LossOptions:
         "Add this share of a velocity-like loss.",
         "속도 예측과 비슷한 손실을 이 비율만큼 더합니다.",
         above=0.0,
-        supported=False,
     )
     prior_loss_weight: float = opt(
         1.0,

@@ -100,14 +100,13 @@ class ModelOptions:
     )
     mem_eff_attn: bool = opt(
         False,
-        "Compute attention in small pieces: slower than xformers, needs little memory and nothing installed.",
-        "어텐션을 작은 조각으로 나누어 계산합니다. xformers보다 느리지만 메모리를 적게 쓰고 따로 설치할 것이 없습니다.",
+        "Memory-saving attention that needs nothing installed; here the same as sdpa.",
+        "따로 설치할 것이 없는 메모리 절약 어텐션입니다. 여기서는 sdpa와 같습니다.",
     )
     no_half_vae: bool = opt(
         False,
         "Run the VAE in full precision even when training in half precision; for a VAE that gives black pictures.",
         "학습을 반정밀도로 하더라도 VAE는 전체 정밀도로 계산합니다. 검은 그림을 내는 VAE에 씁니다.",
-        supported=False,
     )
     fp8_base: bool = opt(
         False,

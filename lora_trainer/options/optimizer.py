@@ -113,7 +113,17 @@ class OptimizerOptions:
             "warmup_stable_decay",
             "piecewise_constant",
         ),
-        ready=("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"),
+        ready=(
+            "constant",
+            "constant_with_warmup",
+            "linear",
+            "cosine",
+            "cosine_with_restarts",
+            "polynomial",
+            "inverse_sqrt",
+            "cosine_with_min_lr",
+            "warmup_stable_decay",
+        ),
     )
     lr_warmup_steps: int | float = opt(
         0,
@@ -126,7 +136,6 @@ class OptimizerOptions:
         "During this many steps at the end the learning rate falls. Below 1 it is a share of all steps.",
         "끝에서 이 스텝 수 동안 학습률을 내립니다. 1보다 작으면 전체 스텝에 대한 비율입니다.",
         minimum=0,
-        supported=False,
     )
     lr_scheduler_num_cycles: int = opt(
         1,
@@ -145,7 +154,6 @@ class OptimizerOptions:
         "The time scale of inverse_sqrt, in steps.",
         "inverse_sqrt의 시간 척도(스텝)입니다.",
         minimum=1,
-        supported=False,
     )
     lr_scheduler_min_lr_ratio: float | None = opt(
         None,
@@ -153,7 +161,6 @@ class OptimizerOptions:
         "가장 낮은 학습률을 원래 학습률에 대한 비율로 적습니다.",
         minimum=0.0,
         maximum=1.0,
-        supported=False,
     )
     lr_scheduler_type: str = opt(
         "",
@@ -164,10 +171,8 @@ class OptimizerOptions:
     )
     lr_scheduler_args: tuple[str, ...] | None = opt(
         None,
-        "Settings of the scheduler class, each written as name=value.",
-        "스케줄러 클래스의 설정입니다. 각각 이름=값으로 적습니다.",
-        form=False,
-        supported=False,
+        "Further settings of the schedule, each written as name=value.",
+        "스케줄의 추가 설정입니다. 각각 이름=값으로 적습니다.",
     )
     fused_backward_pass: bool = opt(
         False,

@@ -47,7 +47,10 @@ def train_options(
     Raises InputErrors with everything that is wrong.
     """
     if toml is None and given.get("config_file") and not _true(given.get("output_config")):
-        toml = config_file.read(Path(str(given["config_file"])))
+        try:
+            toml = config_file.read(Path(str(given["config_file"])))
+        except InputError as error:
+            raise InputErrors([error]) from error
     sources = []
     if isinstance(toml, config_file.ConfigFile):
         sources.append(Source(toml.values, False, toml.where))

@@ -164,7 +164,6 @@ RULES: tuple[Rule, ...] = (
         "xformers", "mem_eff_attn", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."
     ),
     _exclude("xformers", "sdpa", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."),
-    _exclude("mem_eff_attn", "sdpa", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."),
     _needs("dim_from_weights", "network_weights"),
     _needs("adaptive_noise_scale", "noise_offset"),
     _needs("noise_offset_random_strength", "noise_offset"),

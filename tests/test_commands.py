@@ -1,0 +1,92 @@
+"""The table of commands: what is called, what is printed, with which exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lora_trainer import commands
+from lora_trainer.errors import InputError, InputErrors, LoraTrainerError, SaveError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def command(monkeypatch, request):
+    """A command whose target does what the test says."""
+
+    def install(target):
+        fake = commands.Command("train_network", "", (), "fake:main")
+        monkeypatch.setattr(commands.Command, "load", lambda self: target)
+        monkeypatch.setattr(commands, "COMMANDS", (fake,))
+
+    return install
+
+
+def raising(error):
+    def target(argv):
+        raise error
+
+    return target
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (InputError("12 is odd.", where="--n", advice="Give 14."), 2, "Error:\n  --n: 12 is odd. Give 14.\n"),
+        (InputErrors([InputError("a."), InputError("b.")]), 2, "2 errors:\n  a.\n  b.\n"),
+        (SaveError("the disk is full.", advice="Free some."), 1, "Error:\n  the disk is full. Free some.\n"),
+        (LoraTrainerError("no."), 1, "Error:\n  no.\n"),
+        (KeyboardInterrupt(), 130, "Interrupted.\n"),
+    ],
+)
+def test_errors_for_the_user_are_text_and_an_exit_code(command, capsys, error, code, said):
+    command(raising(error))
+    assert commands.run(["train_network"]) == code
+    assert capsys.readouterr().err == said
+
+
+def test_arguments_and_exit_code_are_passed_on(command):
+    seen = []
+    command(lambda argv: seen.append(argv) or 7)
+    assert commands.run(["train_network.py", "--a", "b"]) == 7 and seen == [["--a", "b"]]
+    assert commands.run(["train-network"]) == 7
+
+
+def test_a_mistake_of_ours_is_not_hidden(command):
+    command(raising(ValueError("bug")))
+    with pytest.raises(ValueError, match="bug"):
+        commands.run(["train_network"])
+
+
+def test_an_unknown_command_names_the_nearest(capsys):
+    assert commands.run(["train_netwrok"]) == 2
+    assert "Did you mean train_network?" in capsys.readouterr().err
+    assert commands.run(["zzz"]) == 2
+    assert "generate_server" in capsys.readouterr().err
+
+
+def test_without_a_command_the_commands_are_listed(capsys):
+    assert commands.run([]) == 2 and commands.run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(command.name in shown for command in commands.COMMANDS)
+
+
+@pytest.mark.parametrize("command", commands.COMMANDS, ids=lambda command: command.name)
+def test_every_target_is_in_this_package(command):
+    module, _, function = command.target.partition(":")
+    path = ROOT / (module.replace(".", "/") + ".py")
+    assert path.is_file() and f"def {function}(" in path.read_text(encoding="utf-8"), command.target
+
+
+def test_the_help_of_a_training_does_not_import_torch():
+    code = (
+        "import sys; from lora_trainer.commands import run; code = run(['train_network', '--help']); "
+        "sys.stderr.write(str(sorted({'torch', 'diffusers', 'transformers', 'accelerate'} & set(sys.modules)))); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and done.stderr == "[]", done.stderr
+    assert "--network_dim" in done.stdout
