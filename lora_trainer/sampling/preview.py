@@ -61,8 +61,7 @@ def request_of(prompt: SamplePrompt, *, seed: int = 0, sampler: str = "ddim", cl
                 where=prompt.where,
                 advice="Leave it out.",
             )
-    if "<lora:" in prompt.prompt or "<lyco:" in prompt.prompt:
-        lora_tags.extract(prompt.prompt, field="sample_prompts")
+    if any(lora_tags.extract(text, field="sample_prompts")[1] for text in (prompt.prompt, prompt.negative_prompt or "")):
         raise InputError(
             "a sample prompt cannot load LoRA files: it shows the one in training.",
             field="sample_prompts",
