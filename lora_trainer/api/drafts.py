@@ -16,7 +16,7 @@ from typing import Any
 import toml
 
 from ..errors import InputError, InputErrors
-from ..options import OPTIONS, config_file, dataset_config, located, simple
+from ..options import OPTIONS, OPTIONS_BY_NAME, config_file, dataset_config, located, simple
 from ..options.presets import starting_values
 from ..options.resolve import train_options
 from ..options.simple import RunFiles
@@ -85,17 +85,18 @@ def files(draft: Draft, folder: Path, name: str) -> RunFiles:
 
 def files_in_spite(draft: Draft, folder: Path, wrong: InputErrors) -> RunFiles | None:
     """The same without the options that are `wrong`, only to look at the data; None when the data is what is wrong."""
-    fields = {error.field for error in wrong.errors}
+    fields = {error.field for error in wrong.errors} & OPTIONS_BY_NAME.keys()
+    instead: dict[str, Any] = {**dict.fromkeys(fields), "pretrained_model_name_or_path": _PLACEHOLDER}
     try:
-        return _files(draft, folder, "draft", dict.fromkeys(fields, None) | {"pretrained_model_name_or_path": _PLACEHOLDER})
+        return _files(draft, folder, "draft", instead)
     except InputErrors:
         return None
 
 
-def _files(draft: Draft, folder: Path, name: str, instead: Mapping[str, Any]) -> RunFiles:
-    given = {**draft.base, "output_dir": str(folder / "output"), "output_name": name}
-    fields, options = simple.split_values(given) if draft.is_form else ({}, given)
-    options = _with_whole_paths({**options, **{key: value for key, value in instead.items() if key in options or value}})
+def _files(draft: Draft, folder: Path, name: str, instead: dict[str, Any]) -> RunFiles:
+    fields, options = simple.split_values(draft.base) if draft.is_form else ({}, dict(draft.base))
+    options |= instead | {"output_dir": str(folder / "output"), "output_name": name}
+    options = _with_whole_paths(options)
     if draft.is_form:
         return simple.to_files(fields, options, folder=folder, windows=os.name == "nt")
     return _files_of_script(draft, options, folder)

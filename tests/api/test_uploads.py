@@ -1,0 +1,162 @@
+import unicodedata
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lora_trainer.api import uploads
+from lora_trainer.api.images import Thumbnails
+from lora_trainer.api.uploads import clean_name
+
+from .conftest import API, get, picture, post
+
+HEADERS = {"x-lora-trainer": "1"}
+
+
+def send(client, *files, folder=None, headers=HEADERS):
+    parts = [("files", (name, data, "application/octet-stream")) for name, data in files]
+    query = {"folder": folder} if folder else {}
+    return client.post(API + "uploads", files=parts, params=query, headers=headers)
+
+
+def test_pictures_and_captions_keep_their_names_and_stay_pairs(client):
+    names = ["a (1) née+x,y.png", "a (1) née+x,y.txt", "개구리.jpg", "개구리.caption", "lonely.webp"]
+    kinds = {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}
+    files = [(name, picture(kind=kinds[Path(name).suffix]) if Path(name).suffix in kinds else b"words") for name in names]
+    answer = send(client, *files).json()
+    assert sorted(answer["saved"]) == sorted(names)
+    assert answer["refused"] == []
+    assert (answer["images"], answer["captions"], answer["without_caption"]) == (3, 2, ["lonely.webp"])
+    folder = Path(answer["folder"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    assert (folder / names[0]).read_bytes() == files[0][1]
+
+
+def test_more_files_join_the_same_folder(client):
+    first = send(client, ("1.png", picture())).json()
+    second = send(client, ("1.txt", b"words"), folder=first["id"]).json()
+    assert (second["folder"], second["images"], second["captions"]) == (first["folder"], 1, 1)
+    shown = get(client, f"uploads/{first['id']}").json()
+    assert [(one["name"], one["caption"], one["width"]) for one in shown["images"]] == [("1.png", "words", 64)]
+    assert get(client, shown["images"][0]["thumb"]).headers["content-type"] == "image/jpeg"
+
+
+def test_what_is_no_image_or_caption_is_refused_and_the_rest_is_kept(client):
+    answer = send(
+        client,
+        ("good.png", picture()),
+        ("text.png", b"just text"),
+        ("zero.jpg", b""),
+        ("cut.png", picture()[:70]),
+        ("program.exe", b"MZ"),
+        ("model.safetensors", b"x"),
+        ("page.html", b"<script>"),
+    ).json()
+    assert answer["saved"] == ["good.png"]
+    refused = {one["name"] for one in answer["refused"]}
+    assert refused == {"text.png", "zero.jpg", "cut.png", "program.exe", "model.safetensors", "page.html"}
+    assert [path.name for path in Path(answer["folder"]).iterdir()] == ["good.png"]
+
+
+def test_files_that_are_too_large_are_broken_off_and_leave_nothing(client, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_CAPTION", 1000)
+    answer = send(client, ("big.txt", b"x" * 100_000), ("small.txt", b"x"), ("1.png", picture())).json()
+    assert answer["saved"] == ["small.txt", "1.png"]
+    assert [one["name"] for one in answer["refused"]] == ["big.txt"]
+    assert sorted(path.name for path in Path(answer["folder"]).iterdir()) == ["1.png", "small.txt"]
+
+
+def test_too_many_files_are_refused(client, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_FILES", 2)
+    assert send(client, *((f"{n}.txt", b"x") for n in range(3))).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"nonsense", b"--x\r\nContent-Disposition: form-data; name=a; filename=1.png\r\n\r\nabc", b"--x\r\n\r\n\r\n--y"],
+)
+def test_a_body_that_is_broken_off_leaves_no_half_file(client, service, body):
+    headers = {**HEADERS, "content-type": "multipart/form-data; boundary=x"}
+    answer = client.post(API + "uploads", content=body, headers=headers)
+    assert answer.status_code in {200, 400}
+    assert not list(service.uploads.root.rglob("*.part"))
+    assert not list(service.uploads.root.rglob("*.png"))
+    no_boundary = {**HEADERS, "content-type": "multipart/form-data"}
+    assert client.post(API + "uploads", content=body, headers=no_boundary).status_code == 400
+
+
+@pytest.mark.parametrize("folder", ["..", "../runs", "nothing", "20200101-000000-zzzzzz", "/etc"])
+def test_an_upload_stays_below_its_folder(client, folder, tmp_path):
+    assert send(client, ("1.png", picture()), folder=folder).status_code == 404
+    assert not list(tmp_path.rglob("1.png"))
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("1.png", "1.png"),
+        ("../../1.png", "1.png"),
+        ("C:\\pictures\\1.png", "pictures_1.png"),
+        ("frogs/1.png", "1.png"),
+        ("frogs/green/1.png", "green_1.png"),
+        ("frogs/../../x.png", "x.png"),
+        ('a<b>:"|?*.png', "a_b______.png"),
+        ("CON.png", "_CON.png"),
+        (".hidden.png", "hidden.png"),
+        (unicodedata.normalize("NFD", "née.png"), unicodedata.normalize("NFC", "née.png")),
+    ],
+)
+def test_names_are_kept_as_far_as_file_systems_allow(sent, kept):
+    assert clean_name(sent) == kept
+
+
+def test_a_name_that_is_too_long_is_cut_alike_for_image_and_caption():
+    image, caption = clean_name("가" * 100 + ".png"), clean_name("가" * 100 + ".txt")
+    assert len(image.encode()) <= 180
+    assert Path(image).stem == Path(caption).stem
+
+
+def test_captions_are_written_and_images_deleted_with_their_captions(client):
+    upload = send(client, ("1.png", picture()), ("2.png", picture()), ("1.txt", b"old")).json()
+    where = f"uploads/{upload['id']}"
+    assert post(client, f"{where}/caption", {"name": "2.png", "caption": " a  frog\n"}).status_code == 200
+    assert (Path(upload["folder"]) / "2.txt").read_text() == "a frog\n"
+    assert post(client, f"{where}/caption", {"name": "3.png", "caption": "x"}).status_code == 404
+    assert post(client, f"{where}/caption", {"name": "1.png", "caption": "x", "extension": ".sh"}).status_code == 400
+    assert post(client, f"{where}/delete", {"name": "1.png"}).status_code == 200
+    assert sorted(path.name for path in Path(upload["folder"]).iterdir()) == ["2.png", "2.txt"]
+    for name in ("../x", "nothing.png"):
+        assert post(client, f"{where}/delete", {"name": name}).status_code in {400, 404}
+    assert post(client, f"{where}/delete").status_code == 200
+    assert not Path(upload["folder"]).exists()
+
+
+def test_leavings_of_a_killed_program_are_removed(service):
+    kept, empty = service.uploads.new(), service.uploads.new()
+    (service.uploads.root / kept / "1.png").write_bytes(picture())
+    (service.uploads.root / kept / "2.png.part").write_bytes(b"half")
+    (service.uploads.root / empty / "3.png.part").write_bytes(b"half")
+    service.uploads.remove_leavings()
+    assert [path.name for path in service.uploads.root.rglob("*.*")] == ["1.png"]
+    assert not (service.uploads.root / empty).exists()
+
+
+def test_thumbnails_are_small_upright_and_made_once(tmp_path):
+    path = tmp_path / "tall.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (1000, 500), "red").save(path, exif=exif)
+    thumbnails = Thumbnails(tmp_path / "cache")
+    small = thumbnails.of(path)
+    assert Image.open(small).size == (128, 256)
+    before = small.stat().st_mtime_ns
+    assert thumbnails.of(path) == small and small.stat().st_mtime_ns == before
+    Image.new("RGB", (10, 10), "blue").save(path)
+    assert thumbnails.of(path) != small
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "CMYK", "I;16"])
+def test_thumbnails_of_every_kind_of_picture(tmp_path, mode):
+    path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+    Image.new(mode, (300, 30)).save(path)
+    assert Image.open(Thumbnails(tmp_path / "cache").of(path)).mode == "RGB"
