@@ -9,7 +9,6 @@ from safetensors.numpy import load_file
 
 from lora_trainer.data.images import to_tensor
 from lora_trainer.data.plan.buckets import centre_crop, crop_box
-from lora_trainer.data.plan.check import INTERPOLATIONS
 from lora_trainer.data.resize import resize
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -39,7 +38,7 @@ def test_resizing_and_cropping_to_a_bucket_equals_the_reference(case):
     assert np.abs(to_tensor(pixels).numpy() - ARRAYS[f"{case['case']}.tensor"]).max() <= 1.01 / 127.5
 
 
-@pytest.mark.parametrize("interpolation", [None, *INTERPOLATIONS])
+@pytest.mark.parametrize("interpolation", [None, "area", "bicubic", "bilinear", "box", "cubic", "lanczos", "linear", "nearest"])
 @pytest.mark.parametrize("size", [(7, 5), (19, 23), (13, 5), (1, 1), (40, 17)])
 def test_an_even_picture_stays_even(interpolation, size):
     pixels = np.full((11, 13, 3), (3, 128, 252), np.uint8)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .buckets import Fit
-from .check import check_dataset, check_subset
+from .check import check_dataset
 from .files import FactsCache
 from .fitting import Fitter
 from .folder import FoundImage, name_some, read_folder, shorten
@@ -118,9 +118,6 @@ class _Builder:
         seen: set[str] = set()
         for subset in spec.subsets:
             folder = str(subset.image_dir)
-            self.findings += check_subset(subset)
-            if subset.metadata_file or subset.conditioning_data_dir:
-                continue
             if subset.num_repeats < 1:
                 message = f"the folder is left out, because its num_repeats is {subset.num_repeats}."
                 self.findings.append(Finding("warning", message, folder, "num_repeats"))

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 Size = tuple[int, int]  # (width, height) in pixels
 
 
+def printable(text: str) -> str:
+    """`text` with `?` for what cannot be written as UTF-8: bytes of file names in another encoding."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something the user should know. An `error` keeps training from starting."""
@@ -25,6 +30,10 @@ class Finding:
     message: str
     where: str = ""  # the file or folder
     field: str = ""  # the option or TOML key that can mend it
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", printable(self.message))
+        object.__setattr__(self, "where", printable(self.where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +176,8 @@ class DataPlan:
 
     def _folder_summary(self, subset: SubsetPlan, samples: int) -> dict[str, Any]:
         return {
-            "folder": str(subset.spec.image_dir),
-            "name": subset.name,
+            "folder": printable(str(subset.spec.image_dir)),
+            "name": printable(subset.name),
             "dataset": subset.dataset,
             "images": subset.images,
             "repeats": subset.spec.num_repeats,
