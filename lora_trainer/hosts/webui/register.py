@@ -27,26 +27,33 @@ def register() -> None:
 
     if not logger.handlers:
         setup()
-    # At the end of the path: what the host has of its own wins.
-    packages = str(worker_packages.folder("host"))
-    if packages not in sys.path:
-        sys.path.append(packages)
     script_callbacks.on_ui_settings(settings.add)
     script_callbacks.on_ui_tabs(_tabs)
     script_callbacks.on_app_started(_mount)
 
 
+def _host_packages_are_here() -> bool:
+    """Whether our few packages for this process are installed; puts them at the end of its path (the host's own win).
+
+    Not done while the script is being loaded: the host puts the old path back afterwards.
+    """
+    folder = str(worker_packages.folder("host"))
+    if worker_packages.is_complete("host") and folder not in sys.path:
+        sys.path.append(folder)
+    return worker_packages.is_complete("host")
+
+
 def _tabs() -> list[tuple[Any, str, str]]:
     from ...ui import page
 
-    if not worker_packages.is_complete("host"):
+    if not _host_packages_are_here():
         return [(_missing(), page.TITLE, TAB_ID)]
     return [(page.build(_host), page.TITLE, TAB_ID)]
 
 
 def _mount(_demo: Any, app: Any) -> None:
     """Callback of on_app_started: a new app at each Reload UI; without a page (--nowebui) there are the routes alone."""
-    if not worker_packages.is_complete("host"):
+    if not _host_packages_are_here():
         return
     from ...api.routes import mount
     from ...api.service import service_for
