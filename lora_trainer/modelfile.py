@@ -92,14 +92,10 @@ def probe(path: Path | str) -> ModelFileInfo:
         elif path.suffix.lower() in PICKLES:
             shapes, metadata = dict.fromkeys(read_pickle_names(path), ()), {}
         else:
-            problem = (
-                f"{path} is not a model file: it ends in {path.suffix or 'nothing'!r}, expected one of {', '.join(SUFFIXES)}."
-            )
+            problem = f"{path} is not a model file: it ends in {path.suffix or 'nothing'!r}, expected {', '.join(SUFFIXES)}."
             return ModelFileInfo(path=path, size=size, problem=problem, advice=FULL_MODEL)
     except FileNotFoundError:
-        return ModelFileInfo(
-            path=path, problem=f"{path} does not exist.", advice="Check the path, and that the drive is there."
-        )
+        return ModelFileInfo(path=path, problem=f"{path} does not exist.", advice="Check the path.")
     except OSError as error:
         return ModelFileInfo(
             path=path, problem=f"{path} cannot be read: {error.strerror or error}.", advice="Check its permissions."
@@ -197,9 +193,7 @@ def read_safetensors_header(path: Path | str) -> tuple[dict[str, tuple[int, ...]
             raise DamagedFileError(f"is {'empty' if not start else 'cut short'}: it has {size} bytes.")
         length = struct.unpack("<Q", start)[0]
         if start.startswith((b"version ", b"<!DOCTYP", b"<html")) or length > _MAX_HEADER:
-            raise DamagedFileError(
-                "is not a .safetensors file: it does not begin with a header (a download page or a pointer file?)."
-            )
+            raise DamagedFileError("is not a .safetensors file: it does not begin with a header (a web page, perhaps?).")
         if 8 + length > size:
             raise DamagedFileError(f"is cut short: its header has {length} bytes, the whole file {size}.")
         text = file.read(length)
@@ -234,9 +228,7 @@ def read_pickle_names(path: Path | str) -> list[str]:
             file.seek(0)
             pickled = file.read(64_000_000)
         else:
-            raise DamagedFileError(
-                "is not a checkpoint: it is neither a zip file nor a pickle (a download page or a pointer file?)."
-            )
+            raise DamagedFileError("is not a checkpoint: it is neither a zip file nor a pickle (a web page, perhaps?).")
     return _texts(pickled)
 
 

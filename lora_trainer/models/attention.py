@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
@@ -38,11 +39,12 @@ def set_attention(unet: UNet2DConditionModel, vae: AutoencoderKL | None, kind: s
     return "torch"
 
 
-def checkpoint_gradients(unet: UNet2DConditionModel, text_encoders: list[CLIPTextModel] = ()) -> None:  # type: ignore[assignment]
-    """Keep only the blocks' inputs for the backward pass and compute the rest again (Chen et al., 2016): less memory, same gradients.
+def checkpoint_gradients(unet: UNet2DConditionModel, text_encoders: Iterable[CLIPTextModel] = ()) -> None:
+    """Keep only the blocks' inputs for the backward pass and compute the rest again: less memory, the same gradients.
 
-    Non-reentrant checkpoints, so that gradients reach LoRA weights although the inputs and the model's own weights have none.
-    The modules are put into train mode, which transformers asks for; SD has no active dropout, so nothing else changes.
+    The method is "Training Deep Nets with Sublinear Memory Cost" (Chen et al., 2016); non-reentrant, so that gradients reach
+    LoRA weights although the inputs and the model's own weights have none. The modules are put into train mode, which
+    transformers asks for; SD has no active dropout, so nothing else changes.
     """
     unet.enable_gradient_checkpointing()
     unet.train()

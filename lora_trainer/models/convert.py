@@ -2,7 +2,7 @@
 
 There is one rule per part, from diffusers to LDM; the other direction is its inverse over a given model's own names::
 
-    names = unet_names(unet.state_dict())      # {"down_blocks.0.resnets.0.conv1.weight": "input_blocks.1.0.in_layers.2.weight", ...}
+    names = unet_names(unet.state_dict())      # {"conv_in.weight": "input_blocks.0.0.weight", ...}
     file = checkpoint_tensors(unet, vae, text_encoder)
     tensors = {diffusers_name: fit(file[UNET + ldm_name], shape) for diffusers_name, ldm_name in names.items()}
 

@@ -59,9 +59,7 @@ def fetch_from_hub(name: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise NotInstalledError(
-            "The package huggingface_hub is missing.", advice="Give a model file instead of a hub id."
-        ) from error
+        raise NotInstalledError("The package huggingface_hub is missing.", advice="Give a model file instead.") from error
 
     configurations = ["model_index.json", "unet/config.json"]
     try:

@@ -24,7 +24,10 @@ class Overrides:
 
 
 def read_overrides(checkpoint: Path) -> Overrides:
-    """Return what the YAML beside `checkpoint` says; the defaults when there is none. Raises BaseModelError when it is damaged."""
+    """Return what the YAML beside `checkpoint` says; the defaults when there is none.
+
+    Raises BaseModelError when it is damaged.
+    """
     path = checkpoint.with_suffix(".yaml")
     if not path.is_file():
         return Overrides()

@@ -1,4 +1,4 @@
-"""The Web UI's attention syntax: (more), [less], (word:1.3), nested, with \\( \\) \\[ \\] \\\\ for the characters themselves."""
+r"""The Web UI's attention syntax: (more), [less], (word:1.3), nested, with \( \) \[ \] \\ for the characters themselves."""
 
 from __future__ import annotations
 

@@ -8,13 +8,12 @@ the file, as the Web UI reads it, overrides both (ldm_yaml.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..errors import BaseModelError
+from ..errors import BaseModelError, NotInstalledError
 from ..modelfile import FULL_MODEL
 from ..paths import ASSETS_DIR
 from . import convert, text
@@ -31,9 +30,8 @@ CLIP_HEAD_WIDTH = 64
 def _load_file(weights: Weights, target: Target, with_vae: bool) -> Parts:
     """Load the parts of an LDM-named single file. EMA copies (`model_ema.`) and the discriminator (`loss.`) are not read."""
     overrides = read_overrides(weights.path)
-    shapes = weights.shapes
     return Parts(
-        unet=_build_unet(weights, unet_config(shapes, overrides), target),
+        unet=_build_unet(weights, unet_config(weights, overrides), target),
         vae=build_vae(weights, target, prefix=convert.VAE) if with_vae else None,
         text_encoders=[_build_text_encoder(weights, overrides, target)],
         tokenizers=[tokenizer()],
@@ -41,22 +39,25 @@ def _load_file(weights: Weights, target: Target, with_vae: bool) -> Parts:
     )
 
 
-def unet_config(shapes: Mapping[str, tuple[int, ...]], overrides: Overrides) -> dict[str, Any]:
-    """Return UNet2DConditionModel's arguments for an LDM-named UNet of SD1's topology with these shapes.
+def unet_config(weights: Weights, overrides: Overrides) -> dict[str, Any]:
+    """Return UNet2DConditionModel's arguments for the LDM-named UNet of SD1's topology in `weights`, from its shapes.
 
     Raises BaseModelError when the number of blocks is another one.
     """
+    shapes = weights.shapes
     names = [name for name in shapes if name.startswith(convert.UNET)]
     inputs = {int(match[1]) for name in names if (match := re.match(r"input_blocks\.(\d+)\.", name[len(convert.UNET) :]))}
     if inputs != set(range(12)):
         raise BaseModelError(
-            f"The UNet has {len(inputs)} input blocks, expected the 12 of Stable Diffusion 1.", advice=FULL_MODEL
+            f"{weights.path}: the UNet has {len(inputs)} input blocks, expected the 12 of Stable Diffusion 1.",
+            advice=FULL_MODEL,
         )
 
     def shape(name: str) -> tuple[int, ...]:
         if convert.UNET + name not in shapes:
             raise BaseModelError(
-                f"The UNet lacks the tensor {convert.UNET}{name}.", advice=f"The file is incomplete. {FULL_MODEL}"
+                f"{weights.path}: the UNet lacks the tensor {convert.UNET}{name}.",
+                advice=f"The file is incomplete. {FULL_MODEL}",
             )
         return shapes[convert.UNET + name]
 
@@ -121,10 +122,18 @@ def _clip(config: dict[str, Any], weights: Weights, find: Any, target: Target) -
 
 
 def tokenizer(folder: Path = ASSETS_DIR / "clip") -> Any:
-    """Return the CLIPTokenizer of `folder` (vocab.json, merges.txt), by default the one that ships: 49408 tokens."""
+    """Return the CLIPTokenizer of `folder` (vocab.json, merges.txt), by default the one that ships: 49408 tokens.
+
+    Raises NotInstalledError without ftfy: transformers would go on without, and give some captions other tokens.
+    """
     from transformers import CLIPTokenizer
 
-    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), pad_token="<|endoftext|>", model_max_length=77)
+    words, merges = str(folder / "vocab.json"), str(folder / "merges.txt")
+    made = CLIPTokenizer(words, merges, pad_token="<|endoftext|>", model_max_length=77)
+    if made.fix_text is None:
+        advice = "Install it (pip install ftfy), or let the installation of LoRA Trainer run again."
+        raise NotInstalledError("The package ftfy, which cleans captions, is missing.", advice=advice)
+    return made
 
 
 def _load_folder(folder: Path, target: Target, with_vae: bool) -> Parts:

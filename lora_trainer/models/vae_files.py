@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 LATENT_CHANNELS = 4
 # LDM's name of a part of the attention -> what other programs wrote there.
 _ALSO = {
-    **{"q": ("to_q", "query"), "k": ("to_k", "key"), "v": ("to_v", "value")},
-    **{"proj_out": ("to_out.0", "proj_attn"), "norm": ("group_norm",)},
+    "q": ("to_q", "query"),
+    "k": ("to_k", "key"),
+    "v": ("to_v", "value"),
+    "proj_out": ("to_out.0", "proj_attn"),
+    "norm": ("group_norm",),
 }
 _ADVICE = "Choose a VAE for Stable Diffusion 1, for example vae-ft-mse-840000-ema-pruned.safetensors."
 

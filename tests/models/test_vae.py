@@ -1,0 +1,86 @@
+"""Latents: scale, noise, slices, and half precision that overflows."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from lora_trainer.errors import TrainingError
+from lora_trainer.log import logger
+from lora_trainer.models import vae as latents
+from tests.tiny import make_parts
+
+
+@pytest.fixture
+def vae():
+    return make_parts()[1]
+
+
+@pytest.fixture
+def images():
+    return torch.rand(3, 3, 32, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_without_noise_the_latents_are_the_scaled_mean(vae, images):
+    with torch.no_grad():
+        expected = vae.encode(images).latent_dist.mean * 0.18215
+    assert torch.equal(latents.encode(vae, images), expected)
+
+
+def test_noise_is_scaled_by_the_posterior_s_deviation(vae, images):
+    noise = torch.randn(3, 4, 4, 3, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        posterior = vae.encode(images).latent_dist
+    expected = (posterior.mean + posterior.std * noise) * 0.18215
+    assert torch.allclose(latents.encode(vae, images, noise), expected, atol=1e-6)
+
+
+def test_slices_do_not_change_the_latents_nor_the_pictures(vae, images):
+    whole = latents.encode(vae, images, batch_size=None)
+    assert whole.shape == (3, 4, 4, 3) and whole.dtype == torch.float32 and not whole.requires_grad
+    assert torch.allclose(latents.encode(vae, images, batch_size=2), whole, atol=1e-5)
+    pictures = latents.decode(vae, whole)
+    assert pictures.shape == images.shape and pictures.abs().max() <= 1
+    assert torch.allclose(latents.decode(vae, whole, batch_size=3), pictures, atol=1e-5)
+
+
+def test_decoding_undoes_the_scale(vae, images):
+    z = latents.encode(vae, images)
+    with torch.no_grad():
+        expected = vae.decode(z / 0.18215).sample.clamp(-1, 1)
+    assert torch.allclose(latents.decode(vae, z), expected, atol=1e-5)
+
+
+def overflowing(vae):
+    """Scale two layers so that what lies between them overflows in half precision only."""
+    with torch.no_grad():
+        vae.encoder.conv_in.weight.mul_(1e5)
+        vae.encoder.conv_in.bias.mul_(1e5)
+        vae.post_quant_conv.weight.mul_(1e5)
+    return vae
+
+
+def test_half_precision_that_overflows_goes_on_in_float32_with_a_warning(vae, images, caplog, monkeypatch):
+    monkeypatch.setattr(logger, "propagate", True)
+    expected = latents.encode(overflowing(vae), images)
+    vae.half()
+    with caplog.at_level(logging.WARNING):
+        found = latents.encode(vae, images, batch_size=1)
+    assert vae.dtype == torch.float32
+    assert [record for record in caplog.records if "NaN in float16" in record.message and "no_half_vae" in record.message]
+    assert len(caplog.records) == 1
+    assert found.isfinite().all() and (found - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+def test_decoding_falls_back_too(vae):
+    vae = overflowing(vae).half()
+    assert latents.decode(vae, torch.randn(2, 4, 4, 4)).isfinite().all()
+    assert vae.dtype == torch.float32
+
+
+def test_nan_that_float32_does_not_cure_is_an_error(vae, images):
+    images[1, 0, 0, 0] = torch.nan
+    with pytest.raises(TrainingError, match="1 of 3 pictures cannot be encoded"):
+        latents.encode(vae, images)
