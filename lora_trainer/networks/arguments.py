@@ -1,14 +1,58 @@
-"""`network_args`: from `name=value` texts to checked numbers."""
+"""`network_args`: from `name=value` texts to checked numbers. Standard library only, so that they are checked first of all."""
 
 from __future__ import annotations
 
 import difflib
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from ..errors import InputError, InputErrors
 
 FIELD = "network_args"
+BLOCK_ARGUMENTS = (
+    "down_lr_weight", "mid_lr_weight", "up_lr_weight", "block_lr_zero_threshold",
+    "block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoRAArguments:
+    """The network_args of networks.lora: the rank and alpha of 3x3 convolutions (None: they get no LoRA), and dropouts."""
+
+    conv_dim: int | None = None
+    conv_alpha: float = 1.0
+    rank_dropout: float = 0.0
+    module_dropout: float = 0.0
+
+    @classmethod
+    def of(cls, given: Mapping[str, object]) -> LoRAArguments:
+        """Check names and values (texts or numbers; a value of None counts as left out).
+
+        Raises InputErrors with everything that is wrong: unknown names, no numbers, numbers out of their range.
+        """
+        readers = {
+            "conv_dim": lambda name, value: number_of(name, value, int, minimum=1),
+            "conv_alpha": lambda name, value: number_of(name, value, float),
+            "rank_dropout": share_of,
+            "module_dropout": share_of,
+        }
+        errors: list[InputError] = []
+        values = {}
+        for name, value in given.items():
+            try:
+                if name not in readers:
+                    raise _unknown(name, list(readers))
+                if value is not None:
+                    values[name] = readers[name](name, value)
+            except InputError as error:
+                errors.append(error)
+        if "conv_alpha" in values and given.get("conv_dim") is None:
+            advice = "Add conv_dim=4, or leave both out."
+            errors.append(InputError("conv_alpha is given without conv_dim.", field=FIELD, advice=advice))
+        if errors:
+            raise InputErrors(errors)
+        return cls(**values)
 
 
 def parse_network_args(texts: Iterable[str] | None) -> dict[str, str]:
@@ -34,20 +78,12 @@ def parse_network_args(texts: Iterable[str] | None) -> dict[str, str]:
     return parsed
 
 
-def check_known(given: Mapping[str, object], known: Iterable[str], *, later: Iterable[str] = ()) -> None:
-    """Raise InputErrors with every name of `given` that is not in `known`; names in `later` are said to come later."""
-    known, errors = list(known), []
-    for name in given:
-        if name in known:
-            continue
-        if name in later:
-            errors.append(InputError(f"{name} has no effect yet.", field=FIELD, advice="Leave it out."))
-            continue
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
-        errors.append(InputError(f"the network does not know the argument {name!r}.", field=FIELD, advice=hint))
-    if errors:
-        raise InputErrors(errors)
+def _unknown(name: str, known: list[str]) -> InputError:
+    if name in BLOCK_ARGUMENTS:
+        return InputError(f"{name} has no effect yet.", field=FIELD, advice="Leave it out.")
+    near = difflib.get_close_matches(name, known, n=1)
+    advice = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
+    return InputError(f"the network does not know the argument {name!r}.", field=FIELD, advice=advice)
 
 
 def number_of(name: str, value: object, kind: type, *, field: str = FIELD, minimum: float = 0.0) -> int | float:

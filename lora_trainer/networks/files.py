@@ -94,6 +94,8 @@ def load(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             raise LoraFileError(
                 f"{path} cannot be loaded as tensors alone: {error}.", advice="Use a .safetensors file."
             ) from error
+        if not isinstance(content, dict):
+            _refuse(str(path), f"a {type(content).__name__}")
         content = content.get("state_dict", content)
         tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor.float()).all()]
@@ -221,9 +223,10 @@ def _header(entries: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
     if metadata:
         header["__metadata__"] = {key: str(metadata[key]) for key in sorted(metadata)}
     header.update(entries)
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":"))
+    data = text.encode("utf-8", "replace")  # a path may hold bytes that are no text
+    data += b" " * (-len(data) % 8)
+    return len(data).to_bytes(8, "little") + data
 
 
 def _write(file: BinaryIO, header: bytes, blocks: Iterable[memoryview]) -> None:

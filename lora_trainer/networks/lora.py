@@ -9,19 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, LoraFileError
+from ..errors import LoraFileError
 from . import functional
-from .arguments import check_known, number_of, share_of
+from .arguments import LoRAArguments, number_of, share_of
 from .files import group_keys, load
 from .network import Network
 from .targets import Target, find_lierla_names, find_targets
-
-CONV_DIM, CONV_ALPHA = "conv_dim", "conv_alpha"
-KNOWN_ARGUMENTS = (CONV_DIM, CONV_ALPHA, "rank_dropout", "module_dropout")
-BLOCK_ARGUMENTS = (
-    "down_lr_weight", "mid_lr_weight", "up_lr_weight", "block_lr_zero_threshold",
-    "block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,26 +117,19 @@ def create_network(
 
     network_args (text or numbers): `conv_dim`, `conv_alpha` (3x3 convolutions and resnets too; alpha 1 when left out),
     `rank_dropout`, `module_dropout`. The weights depend on `seed` and the modules' names alone. `vae` is not used.
-    Raises InputError for an argument that is unknown or out of its range.
+    Raises InputError(s) for arguments that are unknown or out of their range.
     """
-    _check_arguments(network_args)
+    arguments = LoRAArguments.of(network_args)
     rank = number_of("network_dim", 4 if network_dim is None else network_dim, int, field="network_dim", minimum=1)
-    alpha = number_of("network_alpha", 1.0 if network_alpha is None else network_alpha, float, field="network_alpha", minimum=0)
-    dropouts = _dropouts(neuron_dropout, network_args)
-    conv_rank = conv_alpha = None
-    if network_args.get(CONV_DIM) is not None:
-        conv_rank = number_of(CONV_DIM, network_args[CONV_DIM], int, minimum=1)
-        conv_alpha = number_of(CONV_ALPHA, network_args.get(CONV_ALPHA) or 1.0, float, minimum=0)
-    elif network_args.get(CONV_ALPHA) is not None:
-        raise InputError(
-            "conv_alpha is given without conv_dim.", field="network_args", advice="Add conv_dim=4, or leave both out."
-        )
+    alpha = number_of("network_alpha", 1.0 if network_alpha is None else network_alpha, float, field="network_alpha")
+    dropouts = _dropouts(neuron_dropout, arguments)
     lierla = find_lierla_names(text_encoders, unet)
     pairs = []
     for target in find_targets(text_encoders, unet):
-        if conv_rank is None and target.name not in lierla:
+        if arguments.conv_dim is None and target.name not in lierla:
             continue
-        shape = {"rank": conv_rank, "alpha": conv_alpha} if target.is_conv3x3 else {"rank": rank, "alpha": alpha}
+        conv = target.is_conv3x3
+        shape = {"rank": arguments.conv_dim if conv else rank, "alpha": arguments.conv_alpha if conv else alpha}
         pairs.append((target, LoRAModule(target.name, target.layer, seed=seed, dropouts=dropouts, **shape)))
     return Network(pairs, multiplier)
 
@@ -170,7 +156,7 @@ def create_network_from_weights(
     `for_inference` makes a network that asks for no gradients. Raises LoraFileError when the file is no LoRA, or does not
     fit the model, and InputError for network_args (`rank_dropout`, `module_dropout`) that are wrong.
     """
-    _check_arguments(network_args)
+    dropouts = _dropouts(neuron_dropout, LoRAArguments.of(network_args))
     if weights_sd is None:
         assert file is not None, "either file or weights_sd"
         weights_sd, _ = load(Path(file))
@@ -180,7 +166,6 @@ def create_network_from_weights(
     strange = [name for name in grouped if name not in targets]
     if strange:
         raise _unfit(where, strange, targets)
-    dropouts = _dropouts(neuron_dropout, network_args)
     pairs: list[tuple[Target, LoRAModule]] = []
     for name, target in targets.items():
         if name in grouped:
@@ -202,13 +187,6 @@ def _unfit(where: str, strange: list[str], targets: Mapping[str, Target]) -> Lor
     )
 
 
-def _check_arguments(network_args: Mapping[str, object]) -> None:
-    check_known(network_args, KNOWN_ARGUMENTS, later=BLOCK_ARGUMENTS)
-
-
-def _dropouts(neuron: float | None, network_args: Mapping[str, object]) -> Dropouts:
-    return Dropouts(
-        neuron=share_of("network_dropout", neuron, field="network_dropout"),
-        rank=share_of("rank_dropout", network_args.get("rank_dropout")),
-        module=share_of("module_dropout", network_args.get("module_dropout")),
-    )
+def _dropouts(neuron: float | None, arguments: LoRAArguments) -> Dropouts:
+    share = share_of("network_dropout", neuron, field="network_dropout")
+    return Dropouts(neuron=share, rank=arguments.rank_dropout, module=arguments.module_dropout)

@@ -46,6 +46,11 @@ def test_saved_file_is_read_by_the_library_with_all_types_and_metadata(tmp_path)
         assert file.metadata() == written == metadata | {k: written[k] for k in ("sshs_model_hash", "sshs_legacy_hash")}
 
 
+def test_bytes_of_a_path_that_are_no_text_do_not_stop_the_saving(tmp_path):
+    files.save(tmp_path / "a.safetensors", tensors(), {"ss_sd_model_name": "caf\udce9.safetensors"})
+    assert files.read_metadata(tmp_path / "a.safetensors")["ss_sd_model_name"] == "caf?.safetensors"
+
+
 def test_layout_is_that_of_the_library(tmp_path):
     given = tensors() | {"lora_te_x.alpha": torch.ones(3).half()}
     save_file(given, tmp_path / "theirs.safetensors")
@@ -169,6 +174,7 @@ def cut_header(path):
         ("a.pt", lambda p: torch.save({"lora_unet_x.lora_up.weight": Bomb()}, p), "can run code"),
         ("a.ckpt", lambda p: p.write_bytes(pickle.dumps({"lora_unet_x.lora_up.weight": 1, "b": Bomb()})), "can run code"),
         ("a.ckpt", cut, "cut short"),
+        ("a.pt", lambda p: torch.save(["lora_unet_x.lora_up.weight"], p), "it is a list"),
     ],
 )  # fmt: skip
 def test_damaged_and_foreign_files_are_refused_by_name(tmp_path, name, spoil, words):

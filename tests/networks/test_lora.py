@@ -146,6 +146,10 @@ def test_half_precision_layers_with_float32_lora_work_with_and_without_autocast(
     x = TENSORS["linear.x"]
     expected = layer(x)
     layer.to(compute)
+    try:
+        layer.forward.__self__.original(x.to(compute))
+    except RuntimeError:
+        pytest.skip("this torch has no such layers on the CPU at all")
     y = layer(x.to(compute))
     assert y.dtype == compute
     torch.testing.assert_close(y.float(), expected, rtol=0.05, atol=0.1)

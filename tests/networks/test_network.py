@@ -240,6 +240,13 @@ def test_file_of_another_model_is_refused(parts):
         create_network_from_weights(1.0, FILE, None, *parts)  # twelve text layers, this model has two
 
 
+def test_file_for_sdxl_says_so(sd15):
+    halves = {"lora_down.weight": torch.zeros(4, 640), "lora_up.weight": torch.zeros(640, 4)}
+    state = {f"lora_unet_input_blocks_4_1_proj_in.{half}": tensor for half, tensor in halves.items()}
+    with pytest.raises(LoraFileError, match="made for SDXL"):
+        create_network_from_weights(1.0, None, None, *sd15, weights_sd=state)
+
+
 def test_training_the_unet_alone_leaves_the_files_text_encoder_out_with_a_warning(sd15, caplog):
     network = create_network(1.0, 2, 1.0, None, *sd15)
     network.apply_to(*sd15, apply_text_encoder=False)
