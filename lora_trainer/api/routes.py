@@ -269,7 +269,8 @@ async def _generate_stop(service: Service, request: Request) -> Response:
 
 
 def _generated_view(request_id: str, status: dict[str, Any]) -> dict[str, Any]:
-    pictures = [{**one, "url": f"generate/{request_id}/file/{one.get('name', '')}"} for one in status["images"]]
+    base = f"generate/{request_id}/file"
+    pictures = [{**one, "url": f"{base}/{one.get('name', '')}", "infotext": one.get("info", "")} for one in status["images"]]
     return {"id": request_id, **status, "images": pictures}
 
 

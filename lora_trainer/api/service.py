@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..data.plan.files import FactsCache
-from ..errors import HostError, StoreError
-from ..hosts.base import Host
+from ..errors import HostError, InputError, StoreError
+from ..hosts.base import Checkpoint, Host
 from ..log import logger
 from ..runs.generation import Generation
 from ..runs.store import Store
@@ -67,7 +67,14 @@ class Service:
         """Ask for pictures; returns the id. Raises HostError inside the Web UI, and while a training has the card."""
         if self.host.name == "webui":
             raise HostError("Pictures are made in the Web UI's own tabs.", advice="Use <lora:name:0.8> in a prompt there.")
-        return self.generation.submit(request)
+        asked = {key: value for key, value in request.items() if key not in {"checkpoint", "vae"}}
+        model = _chosen(self.host.checkpoints(), request.get("checkpoint"), "checkpoint")
+        if model is None:
+            raise InputError(
+                "There is no base model to generate with.", field="checkpoint", advice="Put one into the models folder."
+            )
+        vae = _chosen(self.host.vaes(), request["vae"], "vae") if request.get("vae") else None
+        return self.generation.submit({**asked, "model": model, "vae": vae, "lora_dirs": [str(self.paths.lora_dir)]})
 
     def start(self) -> None:
         """Begin to watch and train; tidy what an earlier program left."""
@@ -104,6 +111,18 @@ class Service:
     def _busy(self) -> str:
         run = self.store.active()
         return f"A training is running ({run.name}), so the card is taken." if run else ""
+
+
+def _chosen(known: list[Checkpoint], wanted: Any, field: str) -> str | None:
+    """The path of a model by title or path; the host's current (else its first) one when none is wanted."""
+    if not wanted:
+        return next((str(one.path) for one in sorted(known, key=lambda one: not one.is_current)), None)
+    for one in known:
+        if wanted in {one.title, str(one.path)}:
+            return str(one.path)
+    if isinstance(wanted, str) and "\0" not in wanted and Path(wanted).expanduser().exists():
+        return str(Path(wanted).expanduser().absolute())
+    raise InputError(f"there is no model {wanted!r}.", field=field, advice="Choose one from the list, or give a whole path.")
 
 
 def service_for(host: Host) -> Service:

@@ -1,8 +1,8 @@
 """Pictures standing alone: one process, `python -m lora_trainer generate_server FOLDER`, kept between requests.
 
 The two speak by files, each written whole: the host writes `requests/<id>.json` (then `results/<id>/stop` to break it off, and
-`quit` to end the server), the server writes `results/<id>/status.json` and the pictures beside it, and touches `heartbeat`.
-It has the card only while no training does: a training ends it first.
+`quit` to end the server), the server writes `results/<id>/status.json` and the pictures beside it, and deletes the request
+when it is over. It has the card only while no training does: a training ends it first. It leaves when it is idle.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from .folder import RunFolder, WorkerProcess
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 _KEPT = 200  # results; older ones are deleted
 _QUIT_SECONDS = 15.0
+_STARTS = 3
 OVER = ("finished", "stopped", "failed")
 
 
@@ -37,6 +38,7 @@ class Generation:
         self._host = host
         self._busy = busy
         self._lock = threading.Lock()
+        self._starts: dict[str, int] = {}  # how often a server was started for a request
 
     def submit(self, request: Mapping[str, Any]) -> str:
         """Ask for pictures; returns the request's id. Raises HostError while a training has the card."""
@@ -47,21 +49,34 @@ class Generation:
             name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
             self._forget_old()
             (self.folder / "results" / name).mkdir(parents=True)
-            write_text_atomic(self.folder / "requests" / f"{name}.json", json.dumps(dict(request), ensure_ascii=False) + "\n")
-            self._ensure_server()
+            path = self.folder / "requests" / f"{name}.json"
+            write_text_atomic(path, json.dumps(dict(request), ensure_ascii=False) + "\n")
+            try:
+                self._ensure_server(name)
+            except HostError:
+                path.unlink(missing_ok=True)
+                raise
             return name
 
     def status(self, request_id: str) -> dict[str, Any]:
         """{state, done, total, message, advice, images: [{name, seed, prompt}]}. Raises InputError for an unknown id."""
-        found = self._read(self._result(request_id) / "status.json")
-        status: dict[str, Any] = {"state": "waiting", "done": 0, "total": 0, "message": "", "advice": "", "images": [], **found}
-        if status["state"] not in OVER and not self._is_alive():
-            # The server writes its last word before it leaves, so look once more.
-            status.update(self._read(self._result(request_id) / "status.json"))
-            if status["state"] not in OVER:
+        with self._lock:
+            # In this order: a server says its last word before it leaves.
+            alive = self._is_alive()
+            found = self._read(self._result(request_id) / "status.json")
+            status: dict[str, Any] = {"state": "waiting", "done": 0, "total": 0, "message": "", "advice": "", "images": []}
+            status.update(found)
+            if status["state"] in OVER or alive:
+                return status
+            busy = self._busy()
+            if status["state"] == "waiting" and busy:
+                status["message"] = busy
+            elif status["state"] == "waiting" and self._starts.get(request_id, 0) < _STARTS:
+                self._ensure_server(request_id)  # the last one left as the request came
+            else:
                 lines = RunFolder(self.folder).log_tail(6)
                 status.update(state="failed", message=f"The generating process ended unexpectedly. Its last lines:\n{lines}")
-        return status
+            return status
 
     def stop(self, request_id: str) -> dict[str, Any]:
         """Break a request off after the current step."""
@@ -77,10 +92,7 @@ class Generation:
         """The id of a request that is not over, or None."""
         if not self._is_alive():
             return None
-        for path in sorted((self.folder / "requests").glob("*.json")):
-            if self._read(self.folder / "results" / path.stem / "status.json").get("state") not in OVER:
-                return path.stem
-        return None
+        return next((path.stem for path in sorted((self.folder / "requests").glob("*.json"))), None)
 
     def release_card(self) -> None:
         """End the server, so that a training can have the card: asked first, ended after 15 seconds."""
@@ -97,9 +109,10 @@ class Generation:
                     end = time.monotonic() + _QUIT_SECONDS
                 time.sleep(0.05)
 
-    def _ensure_server(self) -> None:
+    def _ensure_server(self, request_id: str) -> None:
         if self._is_alive():
             return
+        self._starts[request_id] = self._starts.get(request_id, 0) + 1
         (self.folder / "quit").unlink(missing_ok=True)
         (self.folder / "log.txt").unlink(missing_ok=True)
         words = worker.command(self._host, "generate_server", str(self.folder))

@@ -3,11 +3,14 @@
 What it does is in the run's request.json, key "script": a list of words; see `main`.
 """
 
+import json
 import os
 import signal
 import sys
 import time
+from pathlib import Path
 
+from lora_trainer.paths import write_text_atomic
 from lora_trainer.runs.events import RunReporter
 
 PICTURE = b"\x89PNG\r\n\x1a\nnot really"
@@ -75,5 +78,30 @@ def main(folder: str) -> int:
     return 0
 
 
+def serve(folder: Path) -> int:
+    """A generating process: a prompt's words say what becomes of it."""
+    say = lambda path, **status: write_text_atomic(path / "status.json", json.dumps(status))  # noqa: E731
+    while not (folder / "quit").exists():
+        for path in sorted((folder / "requests").glob("*.json")):
+            request, result = json.loads(path.read_text()), folder / "results" / path.stem
+            if "leave" in request["prompt"] and not (folder / "left").exists():
+                (folder / "left").touch()
+                return 0
+            say(result, state="running", done=1, total=2)
+            if "die" in request["prompt"]:
+                sys.stderr.write("out of something\n")
+                os._exit(3)
+            while "wait" in request["prompt"] and not (result / "stop").exists() and not (folder / "quit").exists():
+                time.sleep(0.02)
+            state = "stopped" if "wait" in request["prompt"] else "finished"
+            (result / "0.png").write_bytes(PICTURE)
+            say(result, state=state, done=2, total=2, images=[{"name": "0.png", "seed": 1, "prompt": request["prompt"]}])
+            path.unlink()
+        time.sleep(0.02)
+    return 0
+
+
 if __name__ == "__main__":
+    if sys.argv[-2] == "generate_server":
+        sys.exit(serve(Path(sys.argv[-1])))
     sys.exit(main(sys.argv[-1]))
