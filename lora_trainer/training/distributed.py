@@ -40,7 +40,7 @@ class Processes:
         """Return the sums of `values` over all processes."""
         if self.world_size == 1:
             return list(values)
-        total = torch.tensor(values, dtype=torch.float64, device="cpu" if self.device.type == "cpu" else self.device)
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
         torch.distributed.all_reduce(total)
         return total.tolist()
 
@@ -83,6 +83,8 @@ class Processes:
 
 
 def _own_device() -> torch.device:
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in {"1", "true", "yes", "on"}:  # accelerate launch --cpu
+        return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda", 0)
     if torch.backends.mps.is_available():

@@ -1,0 +1,307 @@
+"""The training as a whole, on the tiny checkpoint: what it writes, what it tells, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lora_trainer.errors import InputErrors, LoraFileError, NotFiniteError, OutOfMemoryError, SaveError
+from lora_trainer.networks import files
+from lora_trainer.runs.control import Control
+from lora_trainer.training import loop, prepare, previews, saver
+from lora_trainer.training.train import train
+from lora_trainer.training.trainee import Trainee
+
+from .conftest import Recorder
+
+
+def tensors_equal(first: Path, second: Path) -> bool:
+    a, b = load_file(first), load_file(second)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_files_have_the_names_and_counts_of_the_reference(options_for, tmp_path):
+    reporter = Recorder()
+    result = train(
+        options_for(max_train_steps=6, save_every_n_steps=2, save_every_n_epochs=1, save_precision="fp16"), reporter=reporter
+    )
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "x-000001.safetensors",
+        "x-step00000002.safetensors",
+        "x-step00000004.safetensors",
+        "x-step00000006.safetensors",
+        "x.safetensors",
+    ]
+    assert (result.path, result.step, result.reason) == (out / "x.safetensors", 6, "done")
+    found = {path.name: files.read_metadata(path) for path in out.iterdir()}
+    counts = {name: (values["ss_steps"], values["ss_epoch"]) for name, values in found.items()}
+    assert counts == {  # as in golden/resume.json: a step's file counts the epochs that are over, the last file all of them
+        "x-step00000002.safetensors": ("2", "0"),
+        "x-step00000004.safetensors": ("4", "0"),
+        "x-000001.safetensors": ("4", "1"),
+        "x-step00000006.safetensors": ("6", "1"),
+        "x.safetensors": ("6", "2"),
+    }
+    last = found["x.safetensors"]
+    assert (last["ss_num_epochs"], last["ss_max_train_steps"], last["ss_seed"]) == ("2", "6", "5")
+    assert last["ss_optimizer"] == "torch.optim.adamw.AdamW" and len(last["ss_new_sd_model_hash"]) == 64
+    assert {tensor.dtype for tensor in load_file(out / "x.safetensors").values()} == {torch.float16}
+
+
+def test_events_tell_the_whole_story_in_order(options_for):
+    reporter = Recorder()
+    train(options_for(max_train_steps=2), reporter=reporter)
+    kinds = [event["type"] for event in reporter.events if event["type"] != "phase"]
+    assert kinds == ["started", "step", "step", "saved", "finished"]
+    started, step = reporter.of("started")[0], reporter.of("step")[-1]
+    assert (started["total_steps"], started["steps_per_epoch"], started["epochs"]) == (2, 4, 1)
+    assert step["step"] == 2 and step["epoch"] == 1 and step["lr"] == 1e-3
+    assert step["seconds_per_step"] > 0 and step["samples_per_second"] > 0 and step["seconds_left"] == 0
+    assert step["loss_average"] == pytest.approx(sum(reporter.losses) / 2)
+    assert reporter.of("finished")[0]["reason"] == "done" and reporter.of("saved")[0]["final"]
+    phases = [event["name"] for event in reporter.of("phase")]
+    for earlier, later in zip(["reading the images", "loading the model"], ["loading the model", "training"], strict=True):
+        assert phases.index(earlier) < phases.index(later)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_data_loader_workers_change_no_byte(options_for, tmp_path, cached, monkeypatch):
+    monkeypatch.setattr(prepare.os, "cpu_count", lambda: 4)
+    runs = {}
+    for workers in (0, 1, 2) if not cached else (0, 2):
+        reporter = Recorder()
+        name = f"w{workers}"
+        options = options_for(output_name=name, max_data_loader_n_workers=workers, cache_latents=cached, max_train_steps=5)
+        train(options, reporter=reporter)
+        runs[name] = reporter.losses
+    assert len(runs["w0"]) == 5 and all(losses == runs["w0"] for losses in runs.values())
+    assert all(tensors_equal(tmp_path / "out" / f"{name}.safetensors", tmp_path / "out" / "w0.safetensors") for name in runs)
+
+
+def test_stop_ends_after_the_step_and_saves_what_was_trained(options_for, tmp_path):
+    reporter = Recorder(lambda event: Control(stop=True) if event.get("step") == 2 else None)
+    result = train(options_for(max_train_steps=50), reporter=reporter)
+    assert (result.step, result.reason) == (3, "stopped")
+    assert files.read_metadata(tmp_path / "out" / "x.safetensors")["ss_steps"] == "3"
+    assert reporter.of("finished")[0]["reason"] == "stopped"
+
+
+def test_stop_before_the_first_step_writes_no_file(options_for, tmp_path):
+    reporter = Recorder(lambda event: Control(stop=True) if event.get("name") == "encoding the images" else None)
+    result = train(options_for(), reporter=reporter)
+    assert (result.path, result.reason) == (None, "stopped") and not list(tmp_path.glob("out/*.safetensors"))
+
+
+def test_ctrl_c_is_a_clean_stop(options_for):
+    before = signal.getsignal(signal.SIGINT)
+    reporter = Recorder(lambda event: os.kill(os.getpid(), signal.SIGINT) if event.get("step") == 1 else None)
+    result = train(options_for(max_train_steps=50), reporter=reporter)
+    assert result.reason == "stopped" and result.path.is_file() and result.step == 2
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_save_now_saves_once(options_for):
+    reporter = Recorder(lambda event: Control(save=1) if event.get("step") == 2 else None)
+    train(options_for(max_train_steps=4), reporter=reporter)
+    assert reporter.saved in (["x-step00000002.safetensors", "x.safetensors"], ["x-step00000003.safetensors", "x.safetensors"])
+
+
+def test_older_files_are_removed(options_for, tmp_path):
+    train(options_for(max_train_steps=5, save_every_n_steps=1, save_last_n_steps=2), reporter=Recorder())
+    assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == [
+        "x", "x-step00000003", "x-step00000004", "x-step00000005",
+    ]  # fmt: skip
+
+
+def test_nan_loss_stops_at_its_step_and_keeps_the_last_good_file(options_for, tmp_path, monkeypatch):
+    real = Trainee.batch_loss
+
+    def broken(self, batch, *, step, **rest):
+        return real(self, batch, step=step, **rest) * (float("nan") if step == 3 else 1.0)
+
+    monkeypatch.setattr(Trainee, "batch_loss", broken)
+    with pytest.raises(NotFiniteError, match="at step 3") as error:
+        train(options_for(max_train_steps=5, save_every_n_steps=2), reporter=Recorder())
+    good = tmp_path / "out" / "x-step00000002.safetensors"
+    assert str(good) in str(error.value) and "learning rate" in error.value.advice
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [good.name]
+    assert all(torch.isfinite(tensor).all() for tensor in load_file(good).values())
+
+
+def test_weights_that_became_nan_are_never_saved(options_for, tmp_path, monkeypatch):
+    real = loop.Loop._report
+
+    def spoil(self, *args):
+        real(self, *args)
+        if self.step == 2:
+            with torch.no_grad():
+                self.updater.parameters[0].fill_(float("nan"))
+
+    monkeypatch.setattr(loop.Loop, "_report", spoil)
+    with pytest.raises(NotFiniteError, match="weights became NaN or infinite at step 2"):
+        train(options_for(max_train_steps=5, save_every_n_steps=2), reporter=Recorder())
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_out_of_memory_says_what_to_lower_and_saves_what_was_trained(options_for, monkeypatch):
+    real = Trainee.batch_loss
+
+    def full(self, batch, *, step, **rest):
+        if step == 3:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return real(self, batch, step=step, **rest)
+
+    monkeypatch.setattr(Trainee, "batch_loss", full)
+    reporter = Recorder()
+    with pytest.raises(OutOfMemoryError) as error:
+        train(options_for(max_train_steps=5), reporter=reporter)
+    advice = error.value.advice
+    assert all(word in advice for word in ("gradient_checkpointing", "resolution", "batch size", "network_dim"))
+    assert "cache_latents" not in advice  # it is on already
+    assert reporter.saved == ["x-step00000002.safetensors"]
+
+
+def test_another_error_is_not_taken_for_a_full_memory(options_for, monkeypatch):
+    monkeypatch.setattr(Trainee, "batch_loss", lambda self, *a, **k: (_ for _ in ()).throw(RuntimeError("shapes differ")))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        train(options_for(), reporter=Recorder())
+
+
+def test_a_full_disk_while_saving_between_steps_does_not_end_the_training(options_for, monkeypatch):
+    real = files.save
+
+    def full(path, *rest):
+        if "step00000003" in path.name:
+            raise SaveError(f"{path} could not be written: No space left on device.")
+        return real(path, *rest)
+
+    monkeypatch.setattr(saver.files, "save", full)
+    reporter = Recorder()
+    result = train(options_for(max_train_steps=4, save_every_n_steps=1, save_last_n_steps=1), reporter=reporter)
+    assert result.path.is_file()
+    assert any("No space left" in event["message"] for event in reporter.of("warning"))
+    # the file that the failed one would have replaced is still there
+    assert (result.path.parent / "x-step00000001.safetensors").is_file()
+
+
+def test_a_disk_that_stays_full_at_the_end_loses_nothing(options_for, monkeypatch, tmp_path):
+    real = files.save
+
+    def full(path, *rest):
+        if path.parent.name == "out":
+            raise SaveError(f"{path} could not be written: No space left on device.")
+        return real(path, *rest)
+
+    monkeypatch.setattr(saver.files, "save", full)
+    monkeypatch.setattr(saver, "_SECONDS_BETWEEN_TRIES", 0.0)
+    monkeypatch.setattr(saver.tempfile, "gettempdir", lambda: str(tmp_path / "temp"))
+    with pytest.raises(SaveError, match="saved as") as error:
+        train(options_for(), reporter=Recorder())
+    elsewhere = tmp_path / "temp" / "lora-trainer" / "x.safetensors"
+    assert str(elsewhere) in str(error.value) and files.read_metadata(elsewhere)["ss_steps"] == "3"
+
+
+def test_weights_are_on_the_disk_before_a_sample_is_drawn(options_for, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a frog --w 64 --h 64 --s 1 --d 7\n", encoding="utf-8")
+    reporter = Recorder()
+    train(
+        options_for(
+            max_train_steps=2, sample_prompts=str(tmp_path / "prompts.txt"), sample_every_n_steps=1, save_every_n_steps=1
+        ),
+        reporter=reporter,
+    )
+    order = [(event["type"], event["step"]) for event in reporter.events if event["type"] in {"saved", "sample"}]
+    assert order == [("saved", 1), ("sample", 1), ("saved", 2), ("sample", 2), ("saved", 2)]
+    picture = Path(reporter.of("sample")[0]["path"])
+    assert picture.parent == tmp_path / "out" / "sample" and picture.name.startswith("x_000001_00_")
+
+
+def test_drawing_samples_changes_nothing_of_the_training(options_for, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a frog --w 64 --h 64 --s 2\n", encoding="utf-8")
+    without, drawing = Recorder(), Recorder()
+    train(options_for(output_name="without"), reporter=without)
+    prompts = str(tmp_path / "prompts.txt")
+    train(
+        options_for(output_name="with", sample_prompts=prompts, sample_every_n_steps=1, sample_at_first=True), reporter=drawing
+    )
+    assert len(drawing.of("sample")) == 4 and drawing.losses == without.losses
+    assert tensors_equal(tmp_path / "out" / "with.safetensors", tmp_path / "out" / "without.safetensors")
+
+
+def test_a_sample_that_fails_does_not_end_the_training(options_for, tmp_path, monkeypatch):
+    (tmp_path / "prompts.txt").write_text("a frog\n", encoding="utf-8")
+
+    def fail(*_, **__):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(previews.preview, "draw", fail)
+    reporter = Recorder()
+    train(options_for(sample_prompts=str(tmp_path / "prompts.txt"), sample_every_n_steps=1), reporter=reporter)
+    assert len(reporter.of("warning")) == 3 and reporter.of("finished")[0]["reason"] == "done"
+
+
+def test_a_text_encoder_that_is_not_trained_runs_once_per_caption(options_for, monkeypatch):
+    encoded = []
+    real = prepare.TextStates._encode
+    monkeypatch.setattr(prepare.TextStates, "_encode", lambda self, c: encoded.extend(c) or real(self, c))
+    train(options_for(network_train_unet_only=True, max_train_steps=9), reporter=Recorder())
+    assert sorted(encoded) == [f"sls frog, colour {i}" for i in range(4)]
+    encoded.clear()
+    train(options_for(max_train_steps=3), reporter=Recorder())
+    assert len(encoded) == 3  # trained: at every step
+
+
+def test_shuffled_captions_are_encoded_when_they_come_up(options_for):
+    reporter = Recorder()
+    train(options_for(network_train_unet_only=True, shuffle_caption=True, max_train_steps=5), reporter=reporter)
+    assert len(reporter.losses) == 5
+
+
+def test_precision_on_the_cpu(options_for):
+    reporter = Recorder()
+    train(options_for(mixed_precision="bf16", max_train_steps=1), reporter=reporter)
+    assert reporter.of("started")[0]["precision"] == "bfloat16" and not reporter.of("warning")
+    reporter = Recorder()
+    train(options_for(mixed_precision="fp16", max_train_steps=1), reporter=reporter)
+    assert reporter.of("started")[0]["precision"] == "float32" and "fp16" in reporter.of("warning")[0]["message"]
+
+
+def test_bad_data_is_refused_before_the_model_is_loaded(options_for, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare, "load", lambda *a, **k: pytest.fail("the model was loaded"))
+    (tmp_path / "data" / "1_frog").mkdir(parents=True)
+    (tmp_path / "data" / "1_frog" / "a.png").write_bytes(b"")
+    with pytest.raises(InputErrors, match=r"a\.png"):
+        train(options_for(train_data_dir=str(tmp_path / "data")), reporter=Recorder())
+
+
+def test_weights_that_do_not_fit_are_refused(options_for, tmp_path):
+    train(options_for(network_dim=2, max_train_steps=1), reporter=Recorder())
+    with pytest.raises(LoraFileError, match="rank"):
+        train(options_for(network_weights=str(tmp_path / "out" / "x.safetensors"), network_dim=3), reporter=Recorder())
+
+
+def test_epochs_win_over_steps(options_for):
+    reporter = Recorder()
+    train(options_for(max_train_epochs=1, max_train_steps=2, gradient_accumulation_steps=3), reporter=reporter)
+    assert reporter.of("started")[0]["total_steps"] == 2 and len(reporter.losses) == 2  # 4 batches: 3 and 1
+
+
+def test_learning_rates_follow_the_schedule(options_for):
+    reporter = Recorder()
+    train(options_for(max_train_steps=4, lr_scheduler="linear", unet_lr=1e-3, text_encoder_lr=5e-4), reporter=reporter)
+    assert [event["lr"] for event in reporter.of("step")] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
+    assert reporter.of("step")[0]["rates"] == {"text_encoder": 5e-4, "unet": 1e-3}
+
+
+def test_weight_norms_are_limited(options_for, tmp_path):
+    train(options_for(scale_weight_norms=0.01, learning_rate=0.05, network_alpha=4), reporter=Recorder())
+    tensors = load_file(tmp_path / "out" / "x.safetensors")
+    for name in {key.split(".")[0] for key in tensors}:
+        up, down = (tensors[f"{name}.lora_{half}.weight"].flatten(1) for half in ("up", "down"))
+        assert torch.linalg.norm(up @ down) * tensors[f"{name}.alpha"] / 4 <= 0.0101
