@@ -1,7 +1,7 @@
 """`python -m lora_trainer generate`: pictures from the command line.
 
 python -m lora_trainer generate --ckpt v1-5.safetensors --prompt "a photo of sls frog <lora:sls:0.8>" --lora_dir output
-python -m lora_trainer generate --ckpt v1-5.safetensors --from_file prompts.txt --network_weights sls.safetensors --network_mul 0.8
+python -m lora_trainer generate --ckpt v1-5.safetensors --from_file prompts.txt --network_weights sls.safetensors
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     FOLDER/requests/ID.json     the host writes it whole (temporary file, rename); the server deletes it when it is over:
                                 {"model": path, "vae": path or null, "lora_dirs": [folders], "precision": "auto",
-                                 "device": "auto", and the fields of ImageRequest: "prompt", "negative_prompt", "width", "height", "steps",
-                                 "cfg_scale", "seed", "sampler", "batch_size", "batch_count", "clip_skip"}
+                                 "device": "auto"} and the fields of ImageRequest: "prompt", "negative_prompt", "width",
+                                "height", "steps", "cfg_scale", "seed", "sampler", "batch_size", "batch_count", "clip_skip"
     FOLDER/results/ID/          status.json and 0.png, 1.png, ... (each readable as soon as the status names it):
                                 {"state": "waiting" | "loading" | "running" | "finished" | "stopped" | "failed",
                                  "done", "total": sampler steps, "message", "advice": "" unless it failed,
@@ -43,7 +43,7 @@ HEARTBEAT_SECONDS = 2.0
 LOOK_SECONDS = 0.1
 TELL_SECONDS = 0.2  # how often the progress is written
 OVER = ("finished", "stopped", "failed")
-_OWN_KEYS = ("id", "model", "vae", "lora_dir", "lora_dirs", "precision", "device")
+_OWN_KEYS = ("id", "model", "vae", "lora_dirs", "precision", "device")
 
 
 @dataclass
@@ -122,14 +122,13 @@ class Server:
         path.unlink(missing_ok=True)
 
     def _draw(self, values: Mapping[str, Any], folder: Path, status: Status) -> None:
-        model_path, vae, folders = values.get("model"), values.get("vae"), values.get("lora_dirs") or []
-        if not isinstance(model_path, str) or not model_path:
+        model_path, folders = _text(values, "model"), values.get("lora_dirs") or []
+        vae, precision, device = (_text(values, key) for key in ("vae", "precision", "device"))
+        if not model_path:
             raise InputError("no base model is chosen.", field="model", advice="Choose one.")
         if not isinstance(folders, list) or not all(isinstance(entry, str) for entry in folders):
             raise InputError(f"lora_dirs is {folders!r}; expected a list of folders.", field="lora_dirs")
         request = from_mapping({key: value for key, value in values.items() if key not in _OWN_KEYS}).with_seed()
-        if values.get("lora_dir"):
-            folders = [*folders, str(values["lora_dir"])]
         status.state, status.total = "loading", request.steps * request.batch_count
         status.write(folder)
 
@@ -139,8 +138,7 @@ class Server:
         if must_stop():
             status.state = "stopped"
             return
-        device, precision = values.get("device") or "auto", values.get("precision") or "auto"
-        model = self._session.model(model_path, vae=vae or None, precision=precision, device=device)
+        model = self._session.model(model_path, vae=vae or None, precision=precision or "auto", device=device or "auto")
         status.state = "running"
         status.write(folder)
         told = time.monotonic()
@@ -185,6 +183,13 @@ class Server:
         while not self._ended.is_set():
             (self.folder / "heartbeat").touch()
             self._ended.wait(HEARTBEAT_SECONDS)
+
+
+def _text(values: Mapping[str, Any], key: str) -> str:
+    value = values.get(key)
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{key} is {value!r}; expected text.", field=key)
+    return value or ""
 
 
 def _read(path: Path) -> dict[str, Any]:

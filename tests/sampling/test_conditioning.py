@@ -1,0 +1,75 @@
+import pytest
+import torch
+
+from lora_trainer.sampling import conditioning
+
+
+@pytest.fixture(scope="module")
+def tokenizer(loaded):
+    return loaded.tokenizers[0]
+
+
+def words(tokenizer, ids):
+    """The tokens of one chunk, without start, end and padding."""
+    row = ids.tolist()
+    return tokenizer.convert_ids_to_tokens(row[1 : row.index(tokenizer.eos_token_id)])
+
+
+def test_a_short_prompt_is_one_chunk_padded_with_the_end(tokenizer):
+    ids, weights = conditioning.tokenize(tokenizer, "a (cat:1.5)")
+    assert ids.shape == weights.shape == (1, 77)
+    assert ids[0, :4].tolist() == [49406, 320, 2368, 49407] and set(ids[0, 4:].tolist()) == {49407}
+    assert weights[0, :4].tolist() == [1.0, 1.0, 1.5, 1.0]
+
+
+def test_the_empty_prompt_is_one_chunk(tokenizer):
+    assert conditioning.tokenize(tokenizer, "")[0].shape == (1, 77)
+
+
+def test_a_long_prompt_without_commas_is_cut_after_75_tokens(tokenizer):
+    ids, _ = conditioning.tokenize(tokenizer, "x " * 76)
+    assert [len(words(tokenizer, row)) for row in ids] == [75, 1]
+
+
+def test_a_full_chunk_is_cut_after_a_near_comma_and_the_weights_move_along(tokenizer):
+    ids, weights = conditioning.tokenize(tokenizer, "x " * 60 + ", " + "(y:2)" + " y" * 20)
+    first, second = (words(tokenizer, row) for row in ids)
+    assert first == ["x</w>"] * 60 + [",</w>"]
+    assert second == ["y</w>"] * 21
+    assert weights[0].tolist() == [1.0] * 77
+    assert weights[1, :3].tolist() == [1.0, 2.0, 1.0]
+
+
+def test_a_comma_that_is_too_far_back_does_not_cut(tokenizer):
+    ids, _ = conditioning.tokenize(tokenizer, "x " * 50 + ", " + "y " * 30)
+    assert [len(words(tokenizer, row)) for row in ids] == [75, 6]
+
+
+def test_break_ends_a_chunk_also_inside_brackets(tokenizer):
+    ids, weights = conditioning.tokenize(tokenizer, "(a BREAK b:2) BREAK")
+    assert [words(tokenizer, row) for row in ids] == [["a</w>"], ["b</w>"]]
+    assert weights[1, 1] == 2.0
+    assert [words(tokenizer, row) for row in conditioning.tokenize(tokenizer, "BREAKFAST")[0]] == [["breakfast</w>"]]
+
+
+def test_chunks_are_encoded_alone_and_joined_whole(loaded):
+    with torch.no_grad():
+        both = conditioning.encode(loaded, "a cat BREAK a dog")
+        parts = [conditioning.encode(loaded, text) for text in ("a cat", "a dog")]
+    assert both.shape[1] == 154
+    assert torch.allclose(both, torch.cat(parts, dim=1), atol=1e-6)
+
+
+def test_a_weight_multiplies_its_token_and_the_mean_is_restored(loaded):
+    with torch.no_grad():
+        plain = conditioning.encode(loaded, "a cat dog")[0]
+        heavy = conditioning.encode(loaded, "a (cat:1.5) dog")[0]
+    expected = plain.clone()
+    expected[2] *= 1.5
+    expected *= plain.mean() / expected.mean()
+    assert torch.allclose(heavy, expected, atol=1e-5)
+
+
+def test_clip_skip_takes_an_earlier_layer(loaded):
+    with torch.no_grad():
+        assert not torch.allclose(conditioning.encode(loaded, "a cat", 1), conditioning.encode(loaded, "a cat", 2))

@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from lora_trainer.errors import InputError, LoraFileError
+from lora_trainer.networks import files, functional
+from lora_trainer.sampling.lora_tags import LoraTag
+from lora_trainer.sampling.loras import LoraFolders, LoraUse, applied, first_ranks, short_hash
+
+
+def find(folder, name):
+    return LoraFolders([folder]).resolve([LoraTag(name)])[0].path
+
+
+def test_a_name_is_a_file_stem_or_an_output_name_in_any_folder_below(tmp_path, make_lora):
+    a = make_lora(tmp_path / "deep" / "er" / "My cat v1.2 고양이.safetensors")
+    b = make_lora(tmp_path / "run-000001.safetensors", name="run")
+    assert find(tmp_path, "My cat v1.2 고양이") == a
+    assert find(tmp_path, "run") == b
+    c = make_lora(tmp_path / "run.safetensors", name="other")  # a stem goes before another file's output name, at once
+    assert find(tmp_path, "run") == c
+
+
+def test_a_name_that_no_file_has_or_two_have_is_an_error(tmp_path, make_lora):
+    make_lora(tmp_path / "frog.safetensors")
+    with pytest.raises(InputError, match="Did you mean <lora:frog>"):
+        find(tmp_path, "frgo")
+    make_lora(tmp_path / "sub" / "frog.safetensors")
+    with pytest.raises(InputError, match="2 files have this name"):
+        find(tmp_path, "frog")
+
+
+def test_a_broken_neighbour_does_not_hide_a_lora(tmp_path, make_lora):
+    (tmp_path / "broken.safetensors").write_bytes(b"\x00" * 4)
+    path = make_lora(tmp_path / "x.safetensors", name="run")
+    assert find(tmp_path, "run") == path
+    with pytest.raises(LoraFileError):
+        list(LoraFolders([tmp_path]).resolve([LoraTag("broken")])) and short_hash(tmp_path / "broken.safetensors")
+
+
+def test_hidden_folders_are_left_out(tmp_path, make_lora):
+    make_lora(tmp_path / ".trash" / "x.safetensors")
+    assert LoraFolders([tmp_path]).files() == []
+
+
+def test_a_lora_of_another_model_is_refused_and_the_model_stays_as_it_was(tmp_path, loaded, make_lora):
+    good = LoraUse(make_lora(tmp_path / "good.safetensors"))
+    tensors, _ = files.load(good.path)
+    name = next(iter(tensors)).partition(".")[0]
+    strange = {
+        key.replace(name, "lora_unet_no_such_layer"): value for key, value in tensors.items() if key.startswith(name + ".")
+    }
+    files.save(tmp_path / "strange.safetensors", strange)
+    forwards = [module.forward for module in loaded.unet.modules()]
+    with pytest.raises(LoraFileError, match="strange"), applied(loaded, [good, LoraUse(tmp_path / "strange.safetensors")]):
+        pass
+    assert [module.forward for module in loaded.unet.modules()] == forwards
+
+
+def test_first_ranks_cuts_the_factors_and_keeps_the_strength(tmp_path, make_lora):
+    tensors, _ = files.load(make_lora(tmp_path / "x.safetensors", rank=4))
+    cut = first_ranks(tensors, 2)
+    key = next(name for name in tensors if name.endswith("to_q.lora_down.weight")).removesuffix(".lora_down.weight")
+    down, up, alpha = (tensors[f"{key}.{part}"] for part in ("lora_down.weight", "lora_up.weight", "alpha"))
+    expected = functional.delta(down[:2], up[:, :2], float(alpha) / 4)
+    got = functional.delta(cut[f"{key}.lora_down.weight"], cut[f"{key}.lora_up.weight"], float(cut[f"{key}.alpha"]) / 2)
+    assert torch.equal(got, expected)
+    assert all(torch.equal(first_ranks(tensors, 9)[name], tensors[name]) for name in tensors)
+
+
+def test_short_hash_is_what_the_file_says_or_that_of_its_tensors(tmp_path, make_lora):
+    path = make_lora(tmp_path / "x.safetensors")
+    stored = files.read_metadata(path)["sshs_model_hash"]
+    assert short_hash(path) == stored[:12] == files.tensor_hash(path)[:12]
