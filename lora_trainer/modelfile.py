@@ -32,6 +32,7 @@ TITLES = {
     "flux": "a Flux model",
     "lora": "a LoRA file",
     "vae": "a VAE alone",
+    "unet": "a UNet alone, in diffusers' names",
     "text_encoder": "a text encoder alone",
     "embedding": "a textual inversion embedding",
     "controlnet": "a ControlNet",
@@ -133,6 +134,8 @@ def refusal(path: Path | str, kind: str, in_channels: int | None = 4) -> tuple[s
         return f"{path} is {TITLES[kind]}, not a base model.", advice
     if kind == "vae":
         return f"{path} is {TITLES[kind]}, not a base model.", f"Give it as the VAE instead. {FULL_MODEL}"
+    if kind == "unet":
+        return f"{path} is {TITLES[kind]}, not a base model.", "Choose the folder that holds model_index.json and unet."
     if kind == "unknown":
         return f"{path} is {TITLES[kind]}: no tensors of Stable Diffusion were found in it.", FULL_MODEL
     return f"{path} is {TITLES[kind]}, not a base model.", FULL_MODEL
@@ -159,6 +162,8 @@ def classify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, int | None]:
     if some(r"^model\.diffusion_model\.input_blocks\."):
         first = shapes.get("model.diffusion_model.input_blocks.0.0.weight", ())
         return _unet_kind(shapes, some), (first[1] if len(first) == 4 else None)
+    if some(r"^(unet\.)?down_blocks\.\d"):
+        return "unet", None
     if some(r"^(first_stage_model\.)?(encoder\.down|decoder\.up|encoder\.mid)(_block)?"):
         return "vae", None
     if some(r"^(cond_stage_model\.|text_model\.|transformer\.text_model\.)"):
