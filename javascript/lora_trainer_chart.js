@@ -4,7 +4,7 @@
     "use strict";
     const LT = (window.loraTrainer = window.loraTrainer || {});
     const { floor, ceil, log10, max, min, abs, round } = Math;
-    const LEFT = 54, RIGHT = 12, TOP = 10, GAP = 26, BOTTOM = 24, RATE_HEIGHT = 46;
+    const LEFT = 54, RIGHT = 20, TOP = 10, GAP = 26, BOTTOM = 24, RATE_HEIGHT = 46;
 
     // Round numbers that divide low..high into about `count` parts.
     function ticks(low, high, count) {

@@ -30,7 +30,7 @@
         });
         dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
         dialog.addEventListener("close", () => dialog.remove());
-        LT.mount.append(dialog);
+        LT.mount.querySelector(".lt-app").append(dialog);
         go(0);
         dialog.showModal();
     }
@@ -52,7 +52,7 @@
                 resolve(dialog.returnValue === "yes");
                 dialog.remove();
             });
-            LT.mount.append(dialog);
+            LT.mount.querySelector(".lt-app").append(dialog);
             dialog.showModal();
             yes.focus();
         });

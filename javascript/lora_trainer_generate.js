@@ -141,8 +141,8 @@
             button.disabled = !isOver;
             stop.hidden = isOver;
             const share = answer.total ? answer.done / answer.total : 0;
-            LT.fill(status, isOver ? [] : [h("div", { class: "lt-bar", role: "progressbar", "aria-valuenow": Math.round(share * 100), "aria-valuemin": "0", "aria-valuemax": "100", "aria-label": LT.t("generating") }, h("div", { class: "lt-bar-fill", style: `width:${share * 100}%` })),
-                h("span", { class: "lt-subdued" }, answer.message || LT.t("generating"))],
+            button.textContent = isOver ? LT.t("generate") : answer.total ? `${LT.t("generating")} ${Math.round(share * 100)} %` : LT.t("generating");
+            LT.fill(status, !isOver && h("div", { class: "lt-bar", role: "progressbar", "aria-valuenow": Math.round(share * 100), "aria-valuemin": "0", "aria-valuemax": "100", "aria-label": LT.t("generating") }, h("div", { class: "lt-bar-fill", style: `width:${share * 100}%` })),
                 answer.state === "failed" && LT.note({ level: "error", message: answer.message, advice: answer.advice }));
             const text = JSON.stringify(answer.images);
             if (before === text) return;

@@ -131,7 +131,7 @@
 
     function subsets(list) {
         return h("table", { class: "lt-table" },
-            h("thead", {}, h("tr", {}, ["plan_folder", "plan_images", "plan_repeats", "plan_captions"].map((name) => h("th", { scope: "col" }, LT.t(name))))),
+            h("thead", {}, h("tr", {}, ["plan_folder", "plan_count", "plan_repeats", "plan_captions"].map((name) => h("th", { scope: "col" }, LT.t(name))))),
             h("tbody", {}, list.map((one) => h("tr", {},
                 h("th", { scope: "row", title: one.folder }, h("span", { class: "lt-cut" }, one.class_tokens || base(one.folder)), one.is_reg && h("span", { class: "lt-chip" }, LT.t("plan_is_reg"))),
                 h("td", {}, LT.number(one.images)), h("td", {}, LT.number(one.repeats)), h("td", {}, Number.isFinite(one.captions) ? LT.number(one.captions) : "–")))));

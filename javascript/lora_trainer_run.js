@@ -150,7 +150,7 @@
     function numbers(run) {
         const rates = Object.entries(run.lrs || {});
         const rate = rates.length > 1 && new Set(rates.map(([, value]) => value)).size > 1
-            ? rates.map(([name, value]) => `${LT.short(value)} ${name.replaceAll("_", " ")}`).join(", ") : LT.short(run.lr);
+            ? h("span", { class: "lt-rates" }, rates.map(([name, value]) => h("span", {}, `${LT.short(value)} `, h("small", {}, name.replaceAll("_", " "))))) : LT.short(run.lr);
         const cells = [
             ["epoch", run.epoch ? `${run.epoch}${run.epochs ? ` / ${run.epochs}` : ""}` : "–"],
             ["loss", LT.short(run.smoothed_loss ?? run.loss)],

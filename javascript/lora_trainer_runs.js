@@ -36,7 +36,7 @@
             h("span", { class: "lt-run-picture" }, picture ? h("img", { src: LT.url(picture.thumb || picture.url), alt: "", loading: "lazy" }) : LT.icon("box")),
             h("span", { class: "lt-run-text" },
                 h("span", { class: "lt-run-title" }, h("strong", {}, run.name), LT.badge(run)),
-                h("span", { class: "lt-run-standing" }, LT.standing(run)),
+                h("span", { class: "lt-run-line" }, LT.standing(run)),
                 run.active && LT.progress(run)),
             h("time", { class: "lt-run-time" }, LT.when(run.created))));
     }

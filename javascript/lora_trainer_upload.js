@@ -201,7 +201,7 @@
                 await read();
                 values.announce(imagesName);
             });
-            LT.mount.append(dialog);
+            LT.mount.querySelector(".lt-app").append(dialog);
             dialog.showModal();
             area.focus();
         }

@@ -1,0 +1,61 @@
+"""The page in a real gradio of any version, with the fake API behind it: `python -m tests.browser.fake_host PORT`."""
+
+from __future__ import annotations
+
+import sys
+
+import gradio
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from lora_trainer.ui import assets, page
+
+from .fake_api import FakeApi
+
+
+class Head(BaseHTTPMiddleware):
+    """Puts our files into the page's head, as the Web UI does with those of its extensions."""
+
+    async def dispatch(self, request: Request, call_next) -> Response:
+        response = await call_next(request)
+        if request.url.path != "/" or "html" not in response.headers.get("content-type", ""):
+            return response
+        text = b"".join([part async for part in response.body_iterator]).decode()
+        return HTMLResponse(text.replace("</head>", assets.head() + "</head>", 1), response.status_code)
+
+
+def application(api: FakeApi, *, with_gradio: bool = True) -> FastAPI:
+    """A host: our files, the fake API, and the page in gradio (or, faster, the bare mount point)."""
+    app = FastAPI()
+    app.router.routes.extend(api.routes())
+
+    @app.get("/lora-trainer/assets/{name}")
+    def asset(name: str) -> Response:
+        path = assets.files()[name]
+        return Response(path.read_bytes(), media_type="text/css" if path.suffix == ".css" else "text/javascript")
+
+    if not with_gradio:
+        body = f'<body><div id="{page.ROOT_ID}"><div class="lt-mount"></div></div></body>'
+
+        @app.get("/")
+        def bare() -> HTMLResponse:
+            return HTMLResponse(f"<!doctype html><html><head><title>LoRA Trainer</title>{assets.head()}</head>{body}</html>")
+
+        return app
+    app.add_middleware(Head)
+    blocks = page.build(api)
+    blocks.queue()
+    return gradio.mount_gradio_app(app, blocks, path="/")
+
+
+def main(port: int) -> None:
+    api = FakeApi()
+    api.name = api.host
+    uvicorn.run(application(api), host="127.0.0.1", port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
