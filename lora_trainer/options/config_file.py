@@ -105,6 +105,28 @@ def to_toml(options: TrainOptions) -> str:
     return "\n".join(lines) + "\n"
 
 
+def tables_to_toml(tables: Mapping[str, Any], path: tuple[str, ...] = (), heading: str = "") -> str:
+    """TOML of nested tables and lists of tables, such as a data set file's {"datasets": [{"subsets": [...]}]}."""
+    own = [f"{_key(name)} = {toml_value(value)}" for name, value in tables.items() if not _is_table(value)]
+    parts = ["\n".join([heading, *own] if heading else own)] if own or heading else []
+    for name, value in tables.items():
+        below = (*path, _key(name))
+        if isinstance(value, Mapping):
+            parts.append(tables_to_toml(value, below, f"[{'.'.join(below)}]"))
+        elif _is_table(value):
+            parts += [tables_to_toml(table, below, f"[[{'.'.join(below)}]]") for table in value]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _double_quoted(name)
+
+
+def _is_table(value: Any) -> bool:
+    """A table, or a list of tables that is not empty."""
+    return isinstance(value, Mapping) or (isinstance(value, list) and bool(value) and isinstance(value[0], Mapping))
+
+
 def to_arguments(options: TrainOptions) -> list[str]:
     """The arguments that repeat a run, one string each, unquoted."""
     by_name = {option.name: option for option in OPTIONS}

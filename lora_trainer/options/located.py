@@ -88,11 +88,11 @@ def _from_toml(path: Path, text: str, field: str) -> Located:
         line = getattr(error, "lineno", None)
         source = text.splitlines()[line - 1] if line and line <= len(text.splitlines()) else ""
         said = getattr(error, "msg", None) or "it could not be understood"
-        advice = (
-            BACKSLASH_ADVICE
-            if _SINGLE_BACKSLASH.search(source)
-            else "Texts need quotes, lists need [ ], and each key its own line."
-        )
+        advice = "Texts need quotes, lists need [ ], and each key its own line."
+        if _SINGLE_BACKSLASH.search(source):
+            advice = BACKSLASH_ADVICE
+        elif "homogeneous" in str(said):
+            advice = "Write all values of a list alike, for example [1.0, 2.5] rather than [1, 2.5]."
         raise InputError(
             f"this is not valid TOML: {source.strip()!r} ({str(said).rstrip('.')}).",
             field=field,

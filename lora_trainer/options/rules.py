@@ -24,7 +24,7 @@ class Rule:
 
 
 def _required(name: str, what: str, advice: str) -> Rule:
-    return Rule((name,), lambda v: not v[name], f"{what} is missing.", advice)
+    return Rule((name,), lambda v: not v[name], f"{what} is missing ({name}).", advice)
 
 
 def _needs(option: str, needed: str) -> Rule:
@@ -97,7 +97,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("resolution", "dataset_config"),
         lambda v: not v["resolution"] and not v["dataset_config"] and not _no_data(v),
-        "The training resolution is missing.",
+        "The training resolution is missing (resolution).",
         "Give 512 for Stable Diffusion 1.",
     ),
     Rule(

@@ -188,22 +188,17 @@ def dataset_text(simple: SimpleOptions) -> str:
     ending = {WORDS: NO_CAPTIONS, TXT: ".txt", CAPTION: ".caption", OTHER: simple.caption_extension or ""}[
         simple.caption_source
     ]
-    words = activation_words(simple)
-    lines = ["[[datasets]]", ""]
-    lines += _subset(simple.image_dir or "", words, ending, simple.num_repeats)
+    subsets = [_subset(simple.image_dir or "", activation_words(simple), ending, simple.num_repeats)]
     if simple.reg_dir:
-        lines += ["", *_subset(simple.reg_dir, (simple.class_name or "").strip(), ending, simple.reg_repeats, is_reg=True)]
-    return "\n".join(lines) + "\n"
+        reg = _subset(simple.reg_dir, (simple.class_name or "").strip(), ending, simple.reg_repeats)
+        subsets.append({"is_reg": True, **reg})
+    return config_file.tables_to_toml({"datasets": [{"subsets": subsets}]})
 
 
-def _subset(folder: str, words: str, ending: str, repeats: int, *, is_reg: bool = False) -> list[str]:
-    entries: dict[str, Any] = {"image_dir": str(Path(folder).expanduser().absolute())}
-    if is_reg:
-        entries["is_reg"] = True
-    if words:
-        entries["class_tokens"] = words
-    entries |= {"caption_extension": ending, "num_repeats": repeats}
-    return ["[[datasets.subsets]]", *(f"{name} = {config_file.toml_value(value)}" for name, value in entries.items())]
+def _subset(folder: str, words: str, ending: str, repeats: int) -> dict[str, Any]:
+    known = {"class_tokens": words} if words else {}
+    place = str(Path(folder).expanduser().absolute())
+    return {"image_dir": place, **known, "caption_extension": ending, "num_repeats": repeats}
 
 
 def _problems(simple: SimpleOptions) -> list[InputError]:

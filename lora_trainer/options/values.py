@@ -43,11 +43,12 @@ def convert(option: Option, raw: Any, *, loose: bool) -> Any:
     """The value of `option` that `raw` stands for.
 
     loose: `raw` comes from the command line or the form, where numbers and yes/no are texts and an empty text means
-    "not given"; otherwise it comes from a TOML file, where types count. Raises BadValue.
+    "not given"; otherwise it comes from a TOML file, where types count. An empty choice is the default (kohya-ss writes
+    `optimizer_type = ""`). Raises BadValue.
     """
     if raw is None:
         return option.default
-    if loose and raw == "" and (option.kind != "str" or option.default is None):
+    if raw == "" and (option.choices or (loose and (option.kind != "str" or option.default is None))):
         return option.default
     if option.name == "resolution":
         return resolution_text(raw)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,20 @@ def test_sections_of_a_configuration_file_are_flattened_and_its_ending_may_be_le
     assert train_options(make_valid(tmp_path / "v"), {"--network_args": ["c=1"]}).network.network_args == ("c=1",)
 
 
+def test_a_configuration_that_the_reference_wrote_with_all_its_defaults_is_accepted(tmp_path):
+    golden = json.loads((Path(__file__).parents[1] / "golden" / "options.json").read_text(encoding="utf-8"))
+    defaults = {o["dest"]: o["default"] for o in golden["scripts"]["train_network.py"] if o["default"] is not None}
+    given = make_valid(tmp_path)
+    lines = [f"{name} = {files.toml_value(value)}" for name, value in {**defaults, **given}.items()]
+    text = "\n".join(lines).replace("learning_rate = '1e-4'", "learning_rate = 1e-4")
+    (tmp_path / "theirs.toml").write_text(text, encoding="utf-8")
+    options = parse([f"--config_file={tmp_path / 'theirs'}"])
+    assert options is not None
+    ours = parse(words(given))
+    assert ours is not None and replace(options.saving, config_file=None) == ours.saving
+    assert replace(options, saving=ours.saving) == ours
+
+
 def test_a_key_given_in_two_sections_is_refused(tmp_path):
     (tmp_path / "run.toml").write_text("[x]\nseed = 2\n[y]\nseed = 3\n", encoding="utf-8")
     with pytest.raises(InputErrors, match="run.toml, line 4: seed is given twice, here and at run.toml, line 2"):
@@ -183,6 +199,19 @@ def test_any_text_and_any_list_of_texts_survives_toml():
         assert toml.loads(f"a = {files.toml_value(texts[0])}\nb = 1") == {"a": texts[0], "b": 1}
         assert toml.loads(f"a = {files.toml_value(tuple(texts))}\nb = 1") == {"a": texts, "b": 1}
     assert files.toml_value("C:\\images\\x") == "'C:\\images\\x'"
+
+
+def test_nested_tables_survive_toml():
+    tables = {
+        "general": {"resolution": 512, "caption_prefix": "a, 'b' \\ \"c\"", "custom_attributes": {"x": {"y z": [1, 2]}}},
+        "datasets": [
+            {"batch_size": 2, "subsets": [{"image_dir": "C:\\x\\new", "flip_aug": True}, {"image_dir": "b"}]},
+            {"resolution": [512, 768], "subsets": [{"image_dir": "c", "caption_dropout_rate": 0.5}]},
+        ],
+    }
+    text = files.tables_to_toml(tables)
+    assert toml.loads(text) == tables
+    assert "[[datasets.subsets]]\nimage_dir = 'C:\\x\\new'\n" in text
 
 
 def test_output_config_writes_and_never_overwrites(tmp_path, capsys):

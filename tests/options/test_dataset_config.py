@@ -206,6 +206,7 @@ def test_windows_paths_in_double_quotes_are_explained():
         ("set.toml", b"\xff\xfe", "UTF-8"),
         ("set.toml", b"[[datasets]]\nresolution = 512 768\n", "line 2"),
         ("set.toml", b"[general]\na = \n", "line 2"),
+        ("set.toml", b"[general]\n\nface_crop_aug_range = [1, 2.5]\n", "line 3.*alike"),
         ("set.json", b'{"datasets": [}', "line 1"),
         ("set.json", b"[]", "one JSON object"),
         ("set.yaml", b"a: 1", "neither a .toml nor a .json"),
