@@ -6,6 +6,8 @@ bicubic) do not widen when they shrink, unlike Pillow's, so they are written her
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -44,10 +46,10 @@ def _resize_pillow(pixels: Pixels, size: tuple[int, int], method: Image.Resampli
     height, width = pixels.shape[:2]
     height_first = 3 * width * size[1] < 2 * size[0] * height
     between = (width, size[1]) if height_first else (size[0], height)
-    return np.asarray(Image.fromarray(pixels).resize(between, method).resize(tuple(size), method))
+    return np.asarray(Image.fromarray(pixels).resize(between, method).resize((size[0], size[1]), method))
 
 
-def _shrink_area(values: NDArray, length: int) -> NDArray[np.float32]:
+def _shrink_area(values: NDArray[Any], length: int) -> NDArray[np.float32]:
     """Shrink the first axis to `length`: means over each target's span of source pixels, those at its ends counted in part."""
     source = values.shape[0]
     flat = values.reshape(source, -1)
@@ -60,7 +62,7 @@ def _shrink_area(values: NDArray, length: int) -> NDArray[np.float32]:
     return result.reshape(length, *values.shape[1:])
 
 
-def _apply(values: NDArray, index: NDArray[np.intp], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+def _apply(values: NDArray[Any], index: NDArray[np.intp], weight: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weighted sum over the taps of each target: index, weight [target, taps], applied to the first axis."""
     result = np.zeros((len(index), *values.shape[1:]), np.float32)
     for tap in range(index.shape[1]):

@@ -9,30 +9,15 @@ from dataclasses import dataclass
 from math import floor
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from ...errors import InputError
 
+if TYPE_CHECKING:
+    from ...options.dataset_config import SubsetSpec
+
 _WILDCARD = re.compile(r"\{([^}]+)\}")
 _ESCAPED_OPEN, _ESCAPED_CLOSE = "\0open\0", "\0close\0"
-
-
-class CaptionOptions(Protocol):
-    """What `process_caption` reads of a SubsetSpec; the names are those of the data set TOML."""
-
-    shuffle_caption: bool
-    caption_separator: str
-    keep_tokens: int
-    keep_tokens_separator: str
-    secondary_separator: str | None
-    enable_wildcard: bool
-    caption_prefix: str | None
-    caption_suffix: str | None
-    caption_dropout_rate: float
-    caption_dropout_every_n_epochs: int
-    caption_tag_dropout_rate: float
-    token_warmup_min: int
-    token_warmup_step: float
 
 
 def caption_names(image_name: str, caption_extension: str) -> list[str]:
@@ -83,7 +68,7 @@ def read_caption(path: Path, *, enable_wildcard: bool = False) -> str:
 
 
 def process_caption(
-    caption: str, options: CaptionOptions, rng: Random, *, epoch: int, step: int = 0, max_train_steps: int = 0
+    caption: str, options: SubsetSpec, rng: Random, *, epoch: int, step: int = 0, max_train_steps: int = 0
 ) -> str:
     """Return the caption for one showing of an image. All randomness is drawn from `rng`.
 
@@ -105,7 +90,7 @@ def process_caption(
     return caption
 
 
-def _one_line(caption: str, options: CaptionOptions, rng: Random) -> str:
+def _one_line(caption: str, options: SubsetSpec, rng: Random) -> str:
     """The first line; with enable_wildcard any line, and one of `a`, `b` for `{a|b}` (`{{` and `}}` stand for braces)."""
     lines = caption.split("\n")
     if not options.enable_wildcard:
@@ -124,7 +109,7 @@ class _Tags:
     end: list[str]
 
 
-def _split_tags(caption: str, options: CaptionOptions) -> _Tags:
+def _split_tags(caption: str, options: SubsetSpec) -> _Tags:
     def tags(part: str) -> list[str]:
         return [tag.strip() for tag in part.split(options.caption_separator)]
 
@@ -137,7 +122,7 @@ def _split_tags(caption: str, options: CaptionOptions) -> _Tags:
     return _Tags(everything[:keep], everything[keep:], [])
 
 
-def _arrange_tags(caption: str, options: CaptionOptions, rng: Random, step: int, max_train_steps: int) -> str:
+def _arrange_tags(caption: str, options: SubsetSpec, rng: Random, step: int, max_train_steps: int) -> str:
     tags = _split_tags(caption, options)
     warmup = options.token_warmup_step
     if warmup < 1:  # a share of the training
