@@ -35,7 +35,8 @@ def missing(what: str) -> Refusal:
 
 
 def answer(content: dict[str, Any], status: int = 200) -> JSONResponse:
-    return JSONResponse(content, status_code=status, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Lora-Trainer": "1"}
+    return JSONResponse(content, status_code=status, headers=headers)
 
 
 def problem(error: InputError, level: str = "error") -> dict[str, str]:

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..paths import ROOT_DIR
 from .base import Access, Checkpoint, HostPaths, HostProblem
 
@@ -46,6 +47,15 @@ class StandaloneHost:
             checkpoint_dirs=(*extra, data / "models"),
             vae_dir=data / "vae",
         )
+
+    def make_folders(self) -> None:
+        """The folders that a user puts files into. Raises InputError when they cannot be made."""
+        paths = self.paths()
+        for folder in (paths.user_dir, paths.lora_dir, self.data_dir / "models", self.data_dir / "vae"):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"the folder {folder} cannot be made: {error.strerror}.", field="data_dir") from error
 
     def checkpoints(self) -> list[Checkpoint]:
         return _models(self.paths().checkpoint_dirs)

@@ -1,0 +1,181 @@
+"""`python -m lora_trainer ui`: the page standing alone, served by this process.
+
+Our routes, and gradio's page at "/" with our scripts and styles written into its head on the way out, which works alike with
+every version of gradio. Nothing is asked of the internet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import socket
+import sys
+import threading
+import urllib.request
+import webbrowser
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import log
+from ..api import routes
+from ..api.service import forget, service_for
+from ..errors import HostError, InputError
+from ..log import logger
+from .standalone import LOOPBACK, StandaloneHost
+from .standalone_page import BasicLogin, PageHead
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+DEFAULT_PORT = 7861
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve the page until Ctrl-C; returns the exit code."""
+    given = _parser().parse_args(list(argv))
+    log.setup()
+    host = _host(given)
+    with _listen(given.host, given.port) as listener:
+        address = f"http://{'127.0.0.1' if given.host in {'0.0.0.0', '::', *LOOPBACK} else given.host}:{given.port}"
+        app = make_app(host)
+        logger.info("LoRA Trainer is ready at %s  (Ctrl-C ends it; a training goes on)", address)
+        if given.host not in LOOPBACK:
+            who = "with the password" if host.auth else "WITHOUT a password (--auth user:password sets one)"
+            logger.warning("it listens on %s: other machines can use it %s", given.host, who)
+        if not given.no_browser:
+            threading.Timer(1.0, webbrowser.open, [address]).start()
+        try:
+            _serve(app, listener)
+        finally:
+            forget(host)
+    return 0
+
+
+def make_app(host: StandaloneHost) -> FastAPI:
+    """The whole program as an ASGI app: our routes, gradio's page, head and login around them."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    import gradio as gr
+    from fastapi import FastAPI
+
+    from ..ui.assets import head
+    from ..ui.page import build
+
+    service = service_for(host)
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        yield
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    routes.mount(app, service)
+    mounted: FastAPI = gr.mount_gradio_app(app, build(host), path="/")
+    mounted.add_middleware(PageHead, head=head)
+    mounted.add_middleware(BasicLogin, auth=host.auth)
+    return mounted
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lora-trainer ui", description="Open the page in the browser.")
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help=f"port of the page (default: {DEFAULT_PORT})")
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (default: this machine alone)"
+    )
+    parser.add_argument("--listen", action="store_const", const="0.0.0.0", dest="host", help="let other machines use it too")
+    parser.add_argument("--auth", default="", metavar="USER:PASSWORD", help="ask for this name and password")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a further name this machine is called by"
+    )
+    parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="folder of runs, models and LoRA files (default: user)")
+    parser.add_argument("--ckpt-dir", type=Path, metavar="FOLDER", help="a further folder of base models")
+    parser.add_argument("--lora-dir", type=Path, metavar="FOLDER", help="folder that finished LoRA files go to")
+    parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; expected 1 to 65535")
+    return int(text)
+
+
+def _host(given: argparse.Namespace) -> StandaloneHost:
+    """Raises InputError for folders that are files and for a login without a password."""
+    if given.auth and not all(given.auth.partition(":")):
+        raise InputError(f"--auth is {given.auth!r}.", field="auth", advice="Expected user:password.")
+    for name in ("data_dir", "ckpt_dir", "lora_dir"):
+        folder = getattr(given, name)
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file, expected a folder.", field=name)
+    if given.ckpt_dir is not None and not given.ckpt_dir.is_dir():
+        raise InputError(f"there is no folder {given.ckpt_dir}.", field="ckpt_dir", advice="Check the path.")
+    host = StandaloneHost(
+        checkpoint_dir=given.ckpt_dir,
+        lora_dir=given.lora_dir,
+        auth=given.auth,
+        listens_to=given.host,
+        names=frozenset(name.lower() for name in given.allow_host),
+        **({"data_dir": given.data_dir} if given.data_dir else {}),
+    )
+    host.make_folders()
+    return host
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    """A listening socket. Raises HostError when the port is taken (naming a free one) or the address is not ours."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    if os.name == "posix":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    else:  # on Windows that option would let two programs have one port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)  # type: ignore[attr-defined,unused-ignore]
+    try:
+        listener.bind((address, port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        if _is_ours(address, port):
+            advice = f"Open http://127.0.0.1:{port}, or start a second one with another --port and --data-dir."
+            raise HostError(f"LoRA Trainer runs on port {port} already.", advice=advice) from error
+        free = _free_port(address, port)
+        advice = f"Start it with --port {free}, or end the program that has the port." if free else "Choose another --host."
+        raise HostError(f"Port {port} of {address} cannot be had: {error}.", advice=advice) from error
+    return listener
+
+
+def _free_port(address: str, taken: int) -> int | None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for port in range(taken + 1, min(taken + 100, 65536)):
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.bind((address, port))
+            return port
+    return None
+
+
+def _is_ours(address: str, port: int) -> bool:
+    """Whether what answers there is this program: it says who it is to everybody, with or without a login."""
+    target = "127.0.0.1" if address in {"0.0.0.0", "::"} else address
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(f"http://{target}:{port}{routes.PREFIX}/api/state")
+    try:
+        with opener.open(request, timeout=2) as answer:
+            return answer.headers.get("X-Lora-Trainer") is not None
+    except urllib.error.HTTPError as error:
+        return error.headers.get("X-Lora-Trainer") is not None
+    except OSError:
+        return False
+
+
+def _serve(app: FastAPI, listener: socket.socket) -> None:
+    import uvicorn
+
+    # Windows' console gives Ctrl-C to uvicorn's own handler; timeout: an open page must not keep the program from ending.
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, proxy_headers=False)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,92 @@
+"""Around gradio's page: our tags in its head, fonts of this machine, and a login. Plain ASGI, no framework's own classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from .standalone import basic_auth_is
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# gradio's page asks Google for its fonts (as style sheets and as connections made beforehand); the page must work offline.
+_FOREIGN = re.compile(
+    rb"<(?:link|script)\b[^>]*\b(?:href|src)=[\"']https?://[^\"']*[\"'][^>]*>(?:\s*</script>)?", re.IGNORECASE
+)
+
+
+class PageHead:
+    """Writes `head()` into the HTML of "/", and takes out what would be loaded from elsewhere."""
+
+    def __init__(self, app: App, head: Callable[[], str]) -> None:
+        self.app = app
+        self.head = head
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in {"/", ""} or scope["method"] != "GET":
+            await self.app(scope, receive, send)
+            return
+        # A compressed body could not be written into.
+        plain = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]}
+        start: Message = {}
+        body = bytearray()
+
+        async def collect(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            if message["type"] != "http.response.body":
+                await send(message)
+                return
+            body.extend(message.get("body", b""))
+            if message.get("more_body"):
+                return
+            headers = list(start["headers"])
+            page = bytes(body)
+            if any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers):
+                page = with_head(page, self.head())
+                headers = [pair for pair in headers if pair[0].lower() not in {b"content-length", b"etag"}]
+                headers.append((b"content-length", str(len(page)).encode()))
+            await send({**start, "headers": headers})
+            await send({"type": "http.response.body", "body": page})
+
+        await self.app(plain, receive, collect)
+
+
+def with_head(page: bytes, head: str) -> bytes:
+    """The page with `head` at the end of its head and without links and scripts of other servers."""
+    page = _FOREIGN.sub(b"", page)
+    before, end, after = page.partition(b"</head>")
+    return before + head.encode("utf-8") + end + after if end else head.encode("utf-8") + page
+
+
+class BasicLogin:
+    """Asks for name and password (HTTP Basic) before anything else is served; without `auth` it lets everything through."""
+
+    def __init__(self, app: App, auth: str) -> None:
+        self.app = app
+        self.auth = auth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self.auth or scope["type"] == "lifespan" or self._may_pass(scope):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            headers = [
+                (b"www-authenticate", b'Basic realm="LoRA Trainer", charset="UTF-8"'),
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"x-lora-trainer", b"1"),
+            ]
+            await send({"type": "http.response.start", "status": 401, "headers": headers})
+            await send({"type": "http.response.body", "body": b"Log in first."})
+
+    def _may_pass(self, scope: Scope) -> bool:
+        given = next((value for name, value in scope.get("headers", []) if name == b"authorization"), b"")
+        return basic_auth_is(given.decode("latin-1"), self.auth)
