@@ -20,6 +20,7 @@ server leaves after 10 minutes without a request, so that the memory and the car
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import threading
 import time
@@ -31,7 +32,7 @@ from typing import Any
 import torch
 
 from .. import log
-from ..errors import InputError, LoraTrainerError
+from ..errors import InputError, LoraTrainerError, SaveError
 from ..log import logger
 from ..paths import write_text_atomic
 from ..runs.folder import RunFolder
@@ -42,6 +43,7 @@ from .session import Session, free_memory
 HEARTBEAT_SECONDS = 2.0
 LOOK_SECONDS = 0.1
 TELL_SECONDS = 0.2  # how often the progress is written
+_WRITE_ATTEMPTS = 5
 OVER = ("finished", "stopped", "failed")
 _OWN_KEYS = ("id", "model", "vae", "lora_dirs", "precision", "device")
 
@@ -58,7 +60,15 @@ class Status:
     images: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
-        write_text_atomic(folder / "status.json", json.dumps(asdict(self), ensure_ascii=False) + "\n")
+        """Raises SaveError when the disk is full; on Windows a reader can be in the way for a moment, so it is tried again."""
+        text = json.dumps(asdict(self), ensure_ascii=False) + "\n"
+        for attempt in range(_WRITE_ATTEMPTS):
+            try:
+                return write_text_atomic(folder / "status.json", text)
+            except SaveError:
+                if attempt == _WRITE_ATTEMPTS - 1:
+                    raise
+                time.sleep(0.05)
 
 
 class Server:
@@ -118,7 +128,10 @@ class Server:
         if status.state == "failed":
             logger.warning("request %s failed: %s", path.stem, status.message)
             free_memory()
-        status.write(folder)
+        try:
+            status.write(folder)
+        except SaveError as error:
+            logger.error("request %s: its status could not be written: %s", path.stem, error)
         path.unlink(missing_ok=True)
 
     def _draw(self, values: Mapping[str, Any], folder: Path, status: Status) -> None:
@@ -181,7 +194,8 @@ class Server:
 
     def _beat(self) -> None:
         while not self._ended.is_set():
-            (self.folder / "heartbeat").touch()
+            with contextlib.suppress(OSError):
+                (self.folder / "heartbeat").touch()
             self._ended.wait(HEARTBEAT_SECONDS)
 
 

@@ -166,3 +166,28 @@ def test_a_picture_cannot_leave_its_loras_on_the_model_when_drawing_fails(loaded
         pixels(loaded, "a cat<lora:a>", folder)
     monkeypatch.undo()
     assert np.array_equal(base, pixels(loaded))
+
+
+def test_the_picture_equals_that_of_the_diffusers_pipeline(loaded):
+    """The whole way (text, guidance, sampler, decoding) against another program, from the same first noise."""
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+    scheduler = DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        steps_offset=1,
+    )
+    pipeline = StableDiffusionPipeline(
+        unet=loaded.unet, vae=loaded.vae, text_encoder=loaded.text_encoders[0], tokenizer=loaded.tokenizers[0],
+        scheduler=scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    pipeline.set_progress_bar_config(disable=True)
+    noise = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(7))
+    theirs = pipeline(
+        "a photo of a cat", negative_prompt="dog", width=64, height=64, num_inference_steps=4, guidance_scale=5.0, latents=noise
+    ).images[0]
+    mine = pixels(loaded, "a photo of a cat", negative_prompt="dog", steps=4, sampler="ddim")[0]
+    assert np.abs(mine - np.asarray(theirs).astype(int)).max() <= 1
