@@ -1,0 +1,194 @@
+"""Our own host: folders, the page served by a real process, port, login, head."""
+
+import base64
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from lora_trainer.commands import run
+from lora_trainer.errors import HostError, InputError
+from lora_trainer.hosts import standalone_app
+from lora_trainer.hosts.base import Host
+from lora_trainer.hosts.fake import FakeHost
+from lora_trainer.hosts.standalone import StandaloneHost, basic_auth_is
+from lora_trainer.hosts.standalone_page import with_head
+from lora_trainer.paths import ROOT_DIR
+
+
+def basic(text):
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+def test_both_hosts_are_hosts(tmp_path):
+    assert isinstance(StandaloneHost(data_dir=tmp_path), Host)
+    assert isinstance(FakeHost(tmp_path), Host)
+
+
+def test_checkpoints_are_found_in_folders_and_subfolders(tmp_path):
+    models = tmp_path / "data" / "models"
+    for name in (
+        "b.safetensors",
+        "Anime/a.CKPT",
+        ".hidden/x.safetensors",
+        "notes.txt",
+        ".part.safetensors",
+        "diffusers/unet/w.safetensors",
+    ):
+        path = models / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    (models / "diffusers" / "model_index.json").write_text("{}")
+    extra = tmp_path / "extra"
+    extra.mkdir()
+    (extra / "c.safetensors").write_bytes(b"x")
+    host = StandaloneHost(data_dir=tmp_path / "data", checkpoint_dir=extra)
+    assert [one.title for one in host.checkpoints()] == ["Anime/a.CKPT", "b.safetensors", "c.safetensors", "diffusers"]
+    assert StandaloneHost(data_dir=tmp_path / "nothing").checkpoints() == []
+
+
+def test_the_login_compares_name_and_password():
+    assert basic_auth_is(basic("me:pass:wörd"), "me:pass:wörd")
+    for header in ("", "Basic", "Basic !!!", basic("me:other"), basic("me"), "Bearer " + basic("me:pass")[6:]):
+        assert not basic_auth_is(header, "me:pass"), header
+    host = StandaloneHost(auth="me:pass")
+    assert host.authorize(SimpleNamespace(headers={"authorization": basic("me:pass")}))
+    assert not host.authorize(SimpleNamespace(headers={}))
+    assert StandaloneHost().authorize(SimpleNamespace(headers={}))
+
+
+def test_only_a_loopback_address_has_known_names():
+    assert "localhost" in StandaloneHost().access().host_names
+    assert "my-pc" in StandaloneHost(names=frozenset({"my-pc"})).access().host_names
+    assert StandaloneHost(listens_to="0.0.0.0").access().host_names is None
+
+
+def test_worker_packages_come_first_and_missing_ones_are_named(tmp_path, monkeypatch):
+    packages = tmp_path / "packages"
+    assert StandaloneHost(worker_packages=packages).worker_environment() == {}
+    (packages / "diffusers").mkdir(parents=True)
+    host = StandaloneHost(worker_packages=packages)
+    assert host.worker_environment() == {"PYTHONPATH": str(packages)}
+    monkeypatch.setattr("lora_trainer.hosts.standalone.find_spec", lambda name: None)
+    (problem,) = host.problems()
+    assert "torch" in problem.message and "diffusers" not in problem.message
+
+
+GRADIO_3 = (
+    '<html><head><title>x</title><link rel="preconnect" href="https://fonts.googleapis.com" />'
+    '<script src="https://cdnjs.cloudflare.com/x.js" async></script>'
+    '<link\n rel="stylesheet"\n href="./theme.css"></head><body><a href="https://example.com">kept</a></body></html>'
+)
+
+
+def test_our_tags_are_written_into_the_head_and_foreign_ones_taken_out():
+    page = with_head(GRADIO_3.encode(), "<!--ours-->").decode()
+    assert "<!--ours--></head>" in page
+    assert "googleapis" not in page and "cdnjs" not in page
+    assert "./theme.css" in page and "https://example.com" in page
+
+
+def test_a_port_in_use_is_told_with_a_free_one():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(HostError) as caught:
+            standalone_app._listen("127.0.0.1", port)
+    assert str(port) in caught.value.message
+    assert "--port" in caught.value.advice
+
+
+def test_wrong_arguments_are_told(tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("x")
+    for words, expected in (
+        (["--auth", "nopassword"], "user:password"),
+        (["--data-dir", str(file)], "is a file"),
+        (["--ckpt-dir", str(tmp_path / "nothing")], "there is no folder"),
+        (["--port", "99999"], "1 to 65535"),
+    ):
+        assert run(["ui", "--no-browser", *words]) == 2
+        assert expected in capsys.readouterr().err
+    with pytest.raises(InputError, match="cannot be made"):
+        StandaloneHost(data_dir=file / "below").make_folders()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The real program on a free port, with a login."""
+    folder = tmp_path_factory.mktemp("data")
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        port = trial.getsockname()[1]
+    words = ["ui", "--port", str(port), "--data-dir", str(folder), "--no-browser", "--auth", "me:secret"]
+    log = (folder / "out.txt").open("wb")
+    program = subprocess.Popen([sys.executable, "-m", "lora_trainer", *words], stderr=log, stdout=log, cwd=ROOT_DIR)
+    end = time.monotonic() + 90
+    while b"is ready" not in (folder / "out.txt").read_bytes():
+        assert program.poll() is None and time.monotonic() < end, (folder / "out.txt").read_text()
+        time.sleep(0.1)
+    yield SimpleNamespace(port=port, folder=folder, program=program)
+    if program.poll() is None:
+        program.kill()
+        program.wait()
+
+
+def ask(served, path, *, login=True, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    sent = {"Accept-Encoding": "gzip", **({"Authorization": basic("me:secret")} if login else {}), **(headers or {})}
+    connection.request("GET", path, headers=sent)
+    answer = connection.getresponse()
+    return SimpleNamespace(status=answer.status, headers=answer.headers, text=answer.read().decode("utf-8", errors="replace"))
+
+
+def test_the_page_has_our_scripts_and_they_are_served(served):
+    page = ask(served, "/")
+    assert page.status == 200
+    assert "lora_trainer_root" in page.text
+    head = page.text[: page.text.index("</head>")]
+    for part in head.split('src="lora-trainer/assets/')[1:]:
+        script = ask(served, "/lora-trainer/assets/" + part.split('"')[0])
+        assert script.status == 200 and "javascript" in script.headers["content-type"]
+    assert head.count('src="lora-trainer/assets/') >= 1
+    assert ask(served, "/lora-trainer/assets/style.css").headers["content-type"].startswith("text/css")
+    assert ask(served, "/lora-trainer/assets/..%2fpyproject.toml").status == 404
+
+
+def test_nothing_is_served_without_the_login(served):
+    for path in (
+        "/",
+        "/config",
+        "/lora-trainer/api/state",
+        "/lora-trainer/assets/style.css",
+        "/gradio_api/info",
+        "/file=README.md",
+    ):
+        refused = ask(served, path, login=False)
+        assert refused.status == 401, path
+        assert "Basic" in refused.headers["www-authenticate"]
+    assert ask(served, "/lora-trainer/api/state").status == 200
+
+
+def test_a_second_start_says_that_it_runs_already(served):
+    with pytest.raises(HostError, match="runs on port"):
+        standalone_app._listen("127.0.0.1", served.port)
+
+
+def test_a_name_bound_anew_to_this_machine_gets_no_answer_from_our_routes(served):
+    assert ask(served, "/lora-trainer/api/state", headers={"Host": "evil.example"}).status == 403
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_ends_it_and_frees_the_store(served):
+    served.program.send_signal(signal.SIGINT)
+    assert served.program.wait(timeout=30) == 0
+    from lora_trainer.runs.store import Store
+
+    assert Store(served.folder / "runs.db").other_owner() == ""
