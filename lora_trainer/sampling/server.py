@@ -64,7 +64,8 @@ class Status:
         text = json.dumps(asdict(self), ensure_ascii=False) + "\n"
         for attempt in range(_WRITE_ATTEMPTS):
             try:
-                return write_text_atomic(folder / "status.json", text)
+                write_text_atomic(folder / "status.json", text)
+                return
             except SaveError:
                 if attempt == _WRITE_ATTEMPTS - 1:
                     raise
