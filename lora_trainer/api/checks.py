@@ -27,6 +27,14 @@ from .service import Service
 
 _BYTES_PER_RANK = {"fp16": 1.2e6, "bf16": 1.2e6}  # of an SD1 LoRA on UNet and text encoder; double in float32
 _EXAMPLES = 4
+# Keys of the data set file that the form does not have, and the field that stands for each.
+_FORM_FIELDS = {
+    "": "image_dir",
+    "train_data_dir": "image_dir",
+    "class_tokens": "identifier",
+    "caption_extension": "caption_source",
+    "reg_data_dir": "reg_dir",
+}
 
 
 @dataclass
@@ -143,8 +151,9 @@ def _look_at_data(checked: Checked, files: RunFiles) -> None:
     reg_dir = str(checked.draft.base.get("reg_dir") or "") if checked.draft.is_form else ""
     for finding in plan.findings:
         about = finding.field
-        if checked.draft.is_form and about in {"train_data_dir", "image_dir", ""}:
-            about = "reg_dir" if reg_dir and finding.where.startswith(reg_dir) else "image_dir"
+        if checked.draft.is_form:
+            in_reg = bool(reg_dir) and finding.where.startswith(reg_dir)
+            about = _FORM_FIELDS.get(about, about) if not in_reg else "reg_dir"
         checked.add(finding.level, finding.message, field=about, where=finding.where)
     checked.plan = _plan_view(plan)
     try:

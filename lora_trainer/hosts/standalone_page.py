@@ -18,6 +18,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _FOREIGN = re.compile(
     rb"<(?:link|script)\b[^>]*\b(?:href|src)=[\"']https?://[^\"']*[\"'][^>]*>(?:\s*</script>)?", re.IGNORECASE
 )
+# The list of style sheets in gradio's configuration, which its script loads: the fonts again, nothing else.
+_STYLE_SHEETS = re.compile(rb'"stylesheets":\s*\["https?:[^\]]*\]')
 
 
 class PageHead:
@@ -62,6 +64,7 @@ class PageHead:
 def with_head(page: bytes, head: str) -> bytes:
     """The page with `head` at the end of its head and without links and scripts of other servers."""
     page = _FOREIGN.sub(b"", page)
+    page = _STYLE_SHEETS.sub(b'"stylesheets":[]', page, count=1)
     before, end, after = page.partition(b"</head>")
     return before + head.encode("utf-8") + end + after if end else head.encode("utf-8") + page
 

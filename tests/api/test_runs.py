@@ -298,3 +298,13 @@ def test_the_form_has_what_can_be_chosen(client, host):
     assert [(one["title"], one["is_current"]) for one in form["checkpoints"]] == [("base", True)]
     names = {control["name"] for section in form["spec"]["en"]["sections"] for control in section["controls"]}
     assert {"image_dir", "identifier", "class_name", "output_name", "network_dim"} <= names
+
+
+def test_captions_that_are_missing_are_said_at_a_field_of_the_form(client, values, images):
+    for path in images.glob("*.txt"):
+        path.unlink()
+    bare = {**values, "identifier": "", "class_name": ""}
+    answer = post(client, "check", {"values": bare}).json()
+    form = get(client, "form").json()["spec"]["en"]["sections"]
+    known = {control["name"] for section in form for control in section["controls"]}
+    assert problems_of(answer).keys() and problems_of(answer).keys() <= known, answer["problems"]

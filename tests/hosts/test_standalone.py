@@ -83,6 +83,7 @@ def test_worker_packages_come_first_and_missing_ones_are_named(tmp_path, monkeyp
 GRADIO_3 = (
     '<html><head><title>x</title><link rel="preconnect" href="https://fonts.googleapis.com" />'
     '<script src="https://cdnjs.cloudflare.com/x.js" async></script>'
+    '<script>window.gradio_config = {"a": ["https://kept"], "stylesheets":["https://fonts.googleapis.com/css2?x"]};</script>'
     '<link\n rel="stylesheet"\n href="./theme.css"></head><body><a href="https://example.com">kept</a></body></html>'
 )
 
@@ -91,6 +92,7 @@ def test_our_tags_are_written_into_the_head_and_foreign_ones_taken_out():
     page = with_head(GRADIO_3.encode(), "<!--ours-->").decode()
     assert "<!--ours--></head>" in page
     assert "googleapis" not in page and "cdnjs" not in page
+    assert '{"a": ["https://kept"], "stylesheets":[]}' in page
     assert "./theme.css" in page and "https://example.com" in page
 
 
