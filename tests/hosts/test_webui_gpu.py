@@ -43,6 +43,14 @@ def test_the_card_comes_back_also_when_asked_twice(webui):
     assert webui.processing.process_images(None) == "picture"
 
 
+def test_nobody_loads_the_model_during_the_training_and_anybody_may_afterwards(webui):
+    webui.data.was_loaded_at_least_once = False
+    gpu.lend(lambda: "training")
+    assert webui.data.was_loaded_at_least_once is True
+    gpu.reclaim()
+    assert webui.data.was_loaded_at_least_once is False
+
+
 def test_a_failed_hand_over_leaves_generating_as_it_was(webui, monkeypatch):
     def fail(model):
         raise RuntimeError("CUDA error")

@@ -41,9 +41,14 @@ def lend(refusal: Callable[[], str]) -> None:
 
 
 def reclaim() -> None:
-    """The worker has left the card: generate again. The model is loaded by the next generation. Harmless when called twice."""
+    """The worker has left the card: generate again. Whatever next asks for the model loads it. Harmless when called twice."""
+    from modules import sd_models
+
     with _guard:
         accept_generations()
+        data = getattr(sd_models, "model_data", None)
+        if getattr(data, "sd_model", True) is None and hasattr(data, "was_loaded_at_least_once"):
+            data.was_loaded_at_least_once = False
 
 
 def drop_model() -> None:
@@ -62,7 +67,7 @@ def drop_model() -> None:
             sd_models.send_model_to_trash(model)
         data.sd_model = None
         data.loaded_sd_models.clear()
-        # Set at the first load only: left unset, the next reader would load the model in the middle of the training.
+        # Unset, the next reader of the model would load it in the middle of the training; reclaim unsets it.
         data.was_loaded_at_least_once = True
     gc.collect()
     devices.torch_gc()
