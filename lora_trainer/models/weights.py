@@ -69,13 +69,14 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
             content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except modelfile.DamagedFileError as error:
         raise BaseModelError(f"{path} {error}", advice=error.advice) from error
-    except pickle.UnpicklingError as error:
-        raise BaseModelError(
-            f"{path} holds more than tensors, which could run code; it was not loaded. ({str(error).splitlines()[0]})",
-            advice="Use a .safetensors version of this model.",
-        ) from error
-    except (RuntimeError, EOFError, ValueError, AssertionError) as error:
-        message = f"{path} is cut short or damaged: {str(error).splitlines()[0] if str(error) else type(error).__name__}."
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, AssertionError) as error:
+        reason = str(error).strip() or type(error).__name__
+        if isinstance(error, pickle.UnpicklingError) and "EOF" not in reason:
+            raise BaseModelError(
+                f"{path} holds more than tensors, which could run code; it was not loaded. ({reason.splitlines()[-1]})",
+                advice="Use a .safetensors version of this model.",
+            ) from error
+        message = f"{path} is cut short or damaged: {reason.splitlines()[-1]}."
         raise BaseModelError(message, advice="Download or copy the file again.") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]

@@ -40,17 +40,28 @@ def test_noise_is_scaled_by_the_posterior_s_deviation(vae, images):
 def test_slices_do_not_change_the_latents_nor_the_pictures(vae, images):
     whole = latents.encode(vae, images, batch_size=None)
     assert whole.shape == (3, 4, 4, 3) and whole.dtype == torch.float32 and not whole.requires_grad
-    assert torch.allclose(latents.encode(vae, images, batch_size=2), whole, atol=1e-5)
+    assert torch.allclose(latents.encode(vae, images, batch_size=2), whole, atol=1e-3)
     pictures = latents.decode(vae, whole)
     assert pictures.shape == images.shape and pictures.abs().max() <= 1
-    assert torch.allclose(latents.decode(vae, whole, batch_size=3), pictures, atol=1e-5)
+    assert torch.allclose(latents.decode(vae, whole, batch_size=3), pictures, atol=1e-3)
 
 
 def test_decoding_undoes_the_scale(vae, images):
     z = latents.encode(vae, images)
     with torch.no_grad():
         expected = vae.decode(z / 0.18215).sample.clamp(-1, 1)
-    assert torch.allclose(latents.decode(vae, z), expected, atol=1e-5)
+    assert torch.allclose(latents.decode(vae, z), expected, atol=1e-3)
+
+
+def computes_in_half() -> bool:
+    try:
+        torch.nn.Conv2d(1, 1, 1).half()(torch.zeros(1, 1, 1, 1, dtype=torch.float16))
+    except RuntimeError:  # torch before 2.3 on the CPU
+        return False
+    return True
+
+
+needs_half = pytest.mark.skipif(not computes_in_half(), reason="this torch has no convolutions in half precision on the CPU")
 
 
 def overflowing(vae):
@@ -62,6 +73,7 @@ def overflowing(vae):
     return vae
 
 
+@needs_half
 def test_half_precision_that_overflows_goes_on_in_float32_with_a_warning(vae, images, caplog, monkeypatch):
     monkeypatch.setattr(logger, "propagate", True)
     expected = latents.encode(overflowing(vae), images)
@@ -74,6 +86,7 @@ def test_half_precision_that_overflows_goes_on_in_float32_with_a_warning(vae, im
     assert found.isfinite().all() and (found - expected).abs().max() < 0.05 * expected.abs().max()
 
 
+@needs_half
 def test_decoding_falls_back_too(vae):
     vae = overflowing(vae).half()
     assert latents.decode(vae, torch.randn(2, 4, 4, 4)).isfinite().all()
