@@ -25,8 +25,10 @@ def trained(loaded):
     network = registry.get("networks.lora").create_network(
         1.0, 4, 4, None, loaded.text_encoders, loaded.unet, neuron_dropout=0.5, module_dropout="0.2"
     )
-    for module in network.adapters():
-        torch.nn.init.normal_(module.lora_up.weight, std=0.02, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for module in network.adapters():
+            module.lora_up.weight.normal_(std=0.02, generator=generator)
     network.apply_to(loaded.text_encoders, loaded.unet)
     loaded.unet.train()
     network.train()
