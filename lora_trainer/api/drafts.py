@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import toml
-
 from ..errors import InputError, InputErrors
 from ..options import OPTIONS, OPTIONS_BY_NAME, config_file, dataset_config, located, simple
 from ..options.presets import starting_values
@@ -106,7 +104,7 @@ def _files_of_script(draft: Draft, given: dict[str, Any], folder: Path) -> RunFi
     to_come: tuple[str, ...] = ()
     dataset_text = ""
     if draft.dataset is not None:
-        dataset_text = toml.dumps(draft.dataset)
+        dataset_text = config_file.tables_to_toml(draft.dataset)
         given["dataset_config"] = str(folder / "dataset.toml")
         to_come = ("dataset_config",)
     if draft.prompts.strip():

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from ..errors import InputError, InputErrors
 from . import config_file, dataset_config, located
 from .data_spec import DataSpec
+from .page_defaults import filled_in
 from .resolve import train_options
 from .schema import Option, Title, opt, options_of
 from .train import OPTIONS_BY_NAME, TrainOptions
@@ -96,8 +97,14 @@ class SimpleOptions:
     )
     prompts: str | None = opt(
         None,
-        "Prompts for the sample pictures, one a line; each may end with --n --w --h --d --l --s.",
-        "샘플 이미지의 프롬프트를 한 줄에 하나씩 적습니다. 줄 끝에 --n --w --h --d --l --s를 붙일 수 있습니다.",
+        (
+            "Prompts for the sample pictures, one a line; each may end with --n --w --h --d --l --s. Empty: identifier and "
+            "class. A # alone: no samples."
+        ),
+        (
+            "샘플 이미지의 프롬프트를 한 줄에 하나씩 적습니다. 줄 끝에 --n --w --h --d --l --s를 붙일 수 있습니다. 비우면 "
+            "식별자와 클래스를 씁니다. #만 적으면 샘플을 그리지 않습니다."
+        ),
         label="Sample prompts",
         label_ko="샘플 프롬프트",
     )
@@ -131,7 +138,8 @@ def to_files(
     given = dict(option_values)
     given.setdefault("network_module", "networks.lora")
     given["dataset_config"] = str(folder / "dataset.toml")
-    if simple.prompts and simple.prompts.strip():
+    given, prompts = filled_in(given, activation_words(simple), simple.prompts)
+    if prompts:
         given["sample_prompts"] = str(folder / "prompts.txt")
     options = None
     try:
@@ -147,7 +155,7 @@ def to_files(
     return RunFiles(
         config_toml=config_file.to_toml(options),
         dataset_toml=dataset_toml,
-        prompts=(simple.prompts or "").strip() + "\n",
+        prompts=prompts,
         command_line=config_file.command_line(config_file.to_arguments(options), windows=windows),
         options=options,
         data=dataset_config.from_file(file, options, check_paths=False),
