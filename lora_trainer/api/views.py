@@ -36,6 +36,7 @@ def run_view(supervisor: Supervisor, run: Run, queue: list[str] | None = None) -
         "message": run.message,
         "advice": run.advice,
         **_progress_view(run, progress),
+        "last_sign_of_life": _last_sign(supervisor, run, progress),
         "lora": _lora_of(supervisor, run),
     }
 
@@ -58,7 +59,6 @@ def _progress_view(run: Run, progress: Progress) -> dict[str, Any]:
         "seconds_left": progress.seconds_left if run.is_active else None,
         "peak_memory": progress.peak_memory,
         "device": progress.device,
-        "last_sign_of_life": progress.last_time,
         "samples": [
             {
                 "name": (name := Path(str(sample.get("path", ""))).name),
@@ -68,7 +68,8 @@ def _progress_view(run: Run, progress: Progress) -> dict[str, Any]:
             }
             for sample in progress.samples
         ],
-        "files": [_file_view(base, saved) for saved in progress.files],
+        # what the settings say to keep: older files are removed while it trains
+        "files": [_file_view(base, saved) for saved in progress.files if Path(str(saved.get("path", ""))).is_file()],
         "warnings": progress.warnings,
     }
 
@@ -76,14 +77,15 @@ def _progress_view(run: Run, progress: Progress) -> dict[str, Any]:
 def _file_view(base: str, saved: dict[str, Any]) -> dict[str, Any]:
     path = Path(str(saved.get("path", "")))
     view = {key: saved.get(key) for key in ("step", "epoch")}
-    size = path.stat().st_size if path.is_file() else None
-    return {
-        **view,
-        "name": path.name,
-        "url": f"{base}/file/{quote(path.name)}",
-        "final": bool(saved.get("final")),
-        "bytes": size,
-    }
+    view |= {"name": path.name, "url": f"{base}/file/{quote(path.name)}"}
+    return {**view, "final": bool(saved.get("final")), "bytes": path.stat().st_size}
+
+
+def _last_sign(supervisor: Supervisor, run: Run, progress: Progress) -> float | None:
+    """When the worker last told something, or touched its heartbeat: loading a model takes longer than a step."""
+    heartbeat = supervisor.folder(run.id).heartbeat
+    signs = [progress.last_time, heartbeat.stat().st_mtime if heartbeat.exists() else None]
+    return max((sign for sign in signs if sign is not None), default=None)
 
 
 def _lora_of(supervisor: Supervisor, run: Run) -> dict[str, Any] | None:
