@@ -201,14 +201,22 @@
     };
 
     // --- start --------------------------------------------------------------------------------------------------
-    const PARTS = ["t", "shell", "controls", "trainView", "upload", "planView", "runsView", "runView", "chart", "gallery", "generateView"];
+    const PARTS = ["t", "shell", "trainValues", "controls", "advanced", "trainView", "upload", "planView", "runsView", "runView", "chart", "gallery", "generateView"];
 
     async function start(mount) {
         mount.dataset.started = "yes";
+        showKey(mount.dataset.key);
         while (PARTS.some((part) => !LT[part])) await LT.sleep(20); // files still on their way
         LT.mount = mount;
         mount.closest("#" + ROOT).classList.add("lt-root");
         LT.shell.start(mount);
+    }
+
+    // A host whose login does not guard our routes writes a key into its page; pictures cannot send headers, so a cookie does.
+    function showKey(key) {
+        if (!key) return;
+        const secure = location.protocol === "https:" ? "; Secure" : "";
+        document.cookie = `lora-trainer-key=${key}; path=${location.pathname}; SameSite=Strict${secure}`;
     }
 
     // The mount appears when gradio has drawn the tab, and again whenever it draws it anew: one watch for good.

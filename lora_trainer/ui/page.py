@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ROOT_ID = "lora_trainer_root"
 TITLE = "LoRA Trainer"
 
-_MOUNT = """<div class="lt-mount" data-host="{host}"><p class="lt-loading" role="status">Loading LoRA Trainer…</p>
+_MOUNT = """<div class="lt-mount" data-host="{host}" data-key="{key}"><p class="lt-loading" role="status">Loading LoRA Trainer…</p>
 <noscript>LoRA Trainer needs JavaScript.</noscript></div>"""
 
 
@@ -28,6 +28,7 @@ def build(host: Host) -> gr.Blocks:
     always arrives. Building it twice (Reload UI) gives two independent Blocks.
     """
     with gr.Blocks(analytics_enabled=False, title=TITLE) as blocks:
-        mount = gr.HTML(_MOUNT.format(host=escape(str(getattr(host, "name", "")), quote=True)), elem_id=ROOT_ID)
+        key = host.page_key() if hasattr(host, "page_key") else ""  # the Web UI's page is behind its login, our routes ask
+        mount = gr.HTML(_MOUNT.format(host=escape(str(host.name), quote=True), key=escape(key, quote=True)), elem_id=ROOT_ID)
         mount.do_not_save_to_config = True
     return blocks
