@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from lora_trainer.errors import InputErrors
+from lora_trainer.models import load
 from lora_trainer.networks import registry
 from lora_trainer.sampling import preview
 from lora_trainer.sampling.prompts import SamplePrompt, parse_prompt_line
@@ -19,17 +20,23 @@ PROMPTS = [
 GOLDEN = Path(__file__).parents[1] / "golden" / "metadata.json"
 
 
-@pytest.fixture
-def trained(loaded):
-    """(model, network) in the middle of a training: train mode, dropout on, the network on the model."""
+def make_network(model):
+    """A network with an effect and with dropout, on the model."""
     network = registry.get("networks.lora").create_network(
-        1.0, 4, 4, None, loaded.text_encoders, loaded.unet, neuron_dropout=0.5, module_dropout="0.2"
+        1.0, 4, 4, None, model.text_encoders, model.unet, neuron_dropout=0.5, module_dropout="0.2"
     )
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for module in network.adapters():
             module.lora_up.weight.normal_(std=0.02, generator=generator)
-    network.apply_to(loaded.text_encoders, loaded.unet)
+    network.apply_to(model.text_encoders, model.unet)
+    return network
+
+
+@pytest.fixture
+def trained(loaded):
+    """(model, network) in the middle of a training: train mode, dropout on, the network on the model."""
+    network = make_network(loaded)
     loaded.unet.train()
     network.train()
     yield loaded, network
@@ -96,11 +103,15 @@ def test_the_network_in_training_shows_in_the_sample(trained, tmp_path):
     assert np.abs(read(with_it[0]) - read(without[0])).mean() > 0
 
 
-def test_works_inside_autocast(trained, tmp_path):
-    model, network = trained
+def test_works_inside_autocast_with_frozen_weights_in_half_precision_and_a_network_in_float32(tiny_sd1, tmp_path):
+    model = load(tiny_sd1, dtype=torch.bfloat16, device="cpu")
+    network = make_network(model)
+    assert network.adapters()[0].lora_up.weight.dtype == torch.float32
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        samples = preview.draw(model, PROMPTS[:1], tmp_path, network=network)
-    assert read(samples[0]).std() > 1
+        with_it = preview.draw(model, PROMPTS[:1], tmp_path, network=network, step=1)
+        network.set_multiplier(0)
+        without = preview.draw(model, PROMPTS[:1], tmp_path, network=network, step=2)
+    assert read(with_it[0]).std() > 1 and np.abs(read(with_it[0]) - read(without[0])).mean() > 0
 
 
 def test_stop_leaves_the_samples_that_are_finished(trained, tmp_path):
