@@ -1,11 +1,14 @@
 """Who may ask what, and what no request can do."""
 
+import re
+
 import pytest
 from starlette.routing import Route
 
 from lora_trainer.api import routes
 from lora_trainer.api.answers import MAX_JSON
 from lora_trainer.api.security import host_name
+from lora_trainer.paths import ROOT_DIR
 
 from .conftest import API, fake_checkpoint, get, picture, post
 
@@ -189,3 +192,9 @@ def test_a_checkpoint_is_not_served_as_a_picture(client, tmp_path):
     fake_checkpoint(tmp_path / "models" / "x.png")
     query = {"folder": str(tmp_path / "models"), "name": "x.png"}
     assert get(client, "images/thumb", params=query).status_code == 415
+
+
+def test_the_documented_routes_are_the_routes():
+    text = (ROOT_DIR / "docs" / "api.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| (GET|POST) +([a-z/{}]+)", text, re.MULTILINE))
+    assert documented == {(method, path) for method, path, _ in routes._TABLE}
