@@ -37,6 +37,7 @@
         },
 
         draw() {
+            LT.trainValues.load(LT.form.spec);
             const language = h("select", { class: "lt-language", "aria-label": LT.t("language"), onchange: () => { LT.setLanguage(language.value); LT.shell.draw(); } },
                 h("option", { value: "en" }, "English"), h("option", { value: "ko" }, "한국어"));
             language.value = LT.language;

@@ -6,7 +6,7 @@
     const h = (...values) => LT.h(...values);
 
     // The fields of the main path, by their names in the form's description.
-    const F = { model: "pretrained_model_name_or_path", images: "image_dir", identifier: "identifier", kind: "class_name", captions: "caption_source", reg: "reg_dir", name: "output_name" };
+    const F = { model: "pretrained_model_name_or_path", images: "image_dir", identifier: "identifier", kind: "class_name", captions: "caption_source", reg: "reg_dir", name: "output_name", repeats: "num_repeats" };
     const OWN = [F.images, F.identifier, F.kind, F.name, F.model, F.reg]; // what no "reset" and no preset takes away
     const PRESET_ICONS = { character: "person", style: "brush", concept: "box", low_memory: "chip" };
     LT.trainFields = F;
@@ -16,7 +16,6 @@
 
     LT.trainView = function () {
         const values = LT.trainValues;
-        values.load(LT.form.spec);
         const fields = new Map(); // name -> what LT.controls returned
         const make = (name, style) => {
             const field = LT.controls(values.controls.get(name), style);
@@ -61,7 +60,7 @@
         function readFolderName(folder) {
             const parts = /^(\d+)_(\S+)(?:\s+(.+))?$/.exec(folder);
             if (!parts) return;
-            if (values.controls.has("image_repeats")) values.set("image_repeats", Number(parts[1]));
+            values.set(F.repeats, Number(parts[1]));
             if (!values.get(F.identifier)) values.set(F.identifier, parts[2]);
             if (!values.get(F.kind) && parts[3]) values.set(F.kind, parts[3]);
         }

@@ -130,7 +130,13 @@
             if (!path) return show(null);
             try {
                 const answer = await LT.get(values.upload ? `uploads/${encodeURIComponent(values.upload)}` : `images?folder=${encodeURIComponent(path)}`);
-                if (question === asked) show(answer);
+                if (question !== asked) return null;
+                if (answer.id && !values.upload && document.activeElement?.id !== `lt-${imagesName}`) { // the settings of an earlier run name an upload
+                    values.upload = answer.id;
+                    isPath = false;
+                    showMode();
+                }
+                show(answer);
             } catch (error) {
                 if (question !== asked) return null;
                 if (error.status === 404 && values.upload) { // the host has thrown the old upload away

@@ -19,7 +19,7 @@
         if (control.kind === "list") return { value: typed.split("\n").map((line) => line.trim()).filter(Boolean) };
         if (!NUMBERS.includes(control.kind)) return { value: typed };
         const number = Number(typed.replace(/^(-?\d+),(\d+)$/, "$1.$2"));
-        if (!Number.isFinite(number)) return { error: "want_number" };
+        if (!Number.isFinite(number)) return { error: control.kind === "integer" ? "want_integer" : "want_number" };
         if (control.kind === "integer" && !Number.isInteger(number)) return { error: "want_integer" };
         if (control.minimum != null && number < control.minimum) return { error: "want_minimum", x: control.minimum };
         if (control.maximum != null && number > control.maximum) return { error: "want_maximum", x: control.maximum };

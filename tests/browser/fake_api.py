@@ -210,7 +210,7 @@ class FakeApi:
         plan = None
         if folder == "/uploads/up1":
             repeats, batch, total = (
-                values.get("image_repeats", 10),
+                values.get("num_repeats", 10),
                 values.get("train_batch_size", 1),
                 values.get("max_train_steps", 1500),
             )
@@ -250,12 +250,8 @@ class FakeApi:
                 "saved_as": f"/loras/{values.get('output_name')}.safetensors",
             },
             "disk": {"free": 90 << 30, "needed": 40 << 20},
-            "command": f"python -m lora_trainer train_network --config_file config.toml --output_name {values.get('output_name')}"
-            if plan
-            else "",
-            "config": f"max_train_steps = {values.get('max_train_steps', 1500)}\nnetwork_dim = {values.get('network_dim', 16)}\n"
-            if plan
-            else "",
+            "command": "python -m lora_trainer train_network --config_file config.toml" if plan else "",
+            "config": f"network_dim = {values.get('network_dim', 16)}\n" if plan else "",
             "dataset": '[[datasets]]\n\n[[datasets.subsets]]\nimage_dir = "/uploads/up1"\n' if plan else "",
         }
 

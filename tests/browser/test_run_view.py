@@ -1,0 +1,178 @@
+"""Runs, one run, and pictures, with canned answers behind the page."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+expect = pytest.importorskip("playwright.sync_api").expect
+
+# The two that the Web UI has on its pages, with a note of which were clicked.
+HIDDEN_BUTTONS = """() => {
+    window.clicked = [];
+    for (const tab of ["txt2img", "img2img"]) {
+        const button = document.createElement("button");
+        button.id = `${tab}_lora_extra_refresh_internal`;
+        button.style.display = "none";
+        button.addEventListener("click", () => window.clicked.push(tab));
+        document.body.append(button);
+    }
+}"""
+
+
+def test_a_run_is_seen_live(open_page, address, api):
+    api.add_run("r1", total=200)
+    page = open_page(address + "#lora-run=r1")
+    expect(page.locator(".lt-chart-empty")).to_be_visible()
+    api.advance("r1", 50)
+    expect(page.locator(".lt-run-under")).to_contain_text("50 / 200")
+    expect(page.locator(".lt-chart-empty")).to_be_hidden()
+    assert page.locator("[role=progressbar]").first.get_attribute("aria-valuenow") == "25"
+    api.add_sample("r1", 50)
+    expect(page.locator(".lt-run-samples img")).to_have_count(2)
+    api.advance("r1", 120)
+    api.add_sample("r1", 100)
+    expect(page.locator(".lt-sample-row h3").first).to_have_text("Step 100")  # the newest on top
+    page.locator(".lt-run-samples button").first.click()
+    expect(page.locator("dialog.lt-light")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".lt-light-count")).to_have_text("2 / 2")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog.lt-light")).to_have_count(0)
+
+
+def test_reloading_in_the_middle_shows_the_run_as_it_is(open_page, address, api):
+    api.add_run("r1", total=1000)
+    api.advance("r1", 400)
+    page = open_page(address + "#lora-run=r1")
+    expect(page.locator(".lt-run-under")).to_contain_text("400 / 1,000")
+    api.advance("r1", 500)
+    page.reload()
+    expect(page.locator(".lt-run-under")).to_contain_text("500 / 1,000")
+    canvas = page.locator(".lt-chart-canvas")
+    canvas.focus()
+    page.keyboard.press("End")  # the whole curve is there, also what came before the reload
+    expect(page.locator(".lt-chart-tip strong")).to_have_text("Step 500")
+    page.keyboard.press("Home")
+    expect(page.locator(".lt-chart-tip strong")).to_have_text("Step 1")
+    second = open_page(address + "#lora-run=r1")
+    expect(second.locator(".lt-run-under")).to_contain_text("500 / 1,000")
+
+
+def test_stop_asks_first(open_page, address, api):
+    api.add_run("r1")
+    page = open_page(address + "#lora-run=r1")
+    page.click("text=Stop")
+    page.keyboard.press("Escape")
+    assert not [path for path, _ in api.posted if path.endswith("/stop")]
+    page.click(".lt-run-head >> text=Stop")
+    page.locator("dialog >> text=Stop").last.click()
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("stopping")
+    api.advance("r1", 30)
+    api.finish("r1", "stopped")
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("stopped")
+
+
+def test_save_now_and_samples_now(open_page, address, api):
+    api.add_run("r1")
+    page = open_page(address + "#lora-run=r1")
+    page.click("text=Save now")
+    expect(page.locator(".lt-toast")).to_have_text("It will be saved at the next step.")
+    page.click("text=Draw samples now")
+    page.wait_for_timeout(200)
+    assert [path for path, _ in api.posted if path.startswith("runs/")] == ["runs/r1/save", "runs/r1/sample"]
+
+
+def test_a_finished_run_says_how_to_use_it_and_refreshes_the_web_uis_cards(open_page, address, api):
+    api.host = "webui"
+    api.add_run("r1", total=20)
+    page = open_page(address + "#lora-run=r1")
+    page.evaluate(HIDDEN_BUTTONS)
+    expect(page.locator("#lt-tab-generate")).to_have_count(0)  # the Web UI has its own
+    api.advance("r1", 20)
+    api.finish("r1")
+    expect(page.locator(".lt-prompt-line code")).to_have_text("sls frog <lora:sls_frog:0.8>")
+    assert page.evaluate("window.clicked") == ["txt2img", "img2img"]
+    link = page.locator(".lt-use a")
+    assert link.get_attribute("href").endswith("runs/r1/file/sls_frog.safetensors")
+
+
+def test_a_failed_run_says_why_and_what_to_do(open_page, address, api):
+    api.add_run("r1", state="failed", message="The card is full.", advice="Lower the batch size.")
+    page = open_page(address + "#lora-run=r1")
+    expect(page.locator(".lt-run-notes")).to_contain_text("The card is full.")
+    expect(page.locator(".lt-run-notes")).to_contain_text("Lower the batch size.")
+
+
+def test_settings_of_a_run_come_back_into_the_form(open_page, address, api):
+    api.add_run("r1", state="finished")
+    page = open_page(address + "#lora-run=r1")
+    page.click("text=Use these settings again")
+    expect(page.locator("#lt-identifier")).to_have_value("sls")
+    expect(page.locator("#lt-network_dim")).to_have_value("24")
+    expect(page.locator("#lt-image_dir")).to_have_value("/uploads/up1")
+
+
+def test_a_run_is_deleted_after_a_question(open_page, address, api):
+    api.add_run("r1", state="finished")
+    page = open_page(address + "#lora-run=r1")
+    page.click("text=Delete run")
+    page.keyboard.press("Enter")
+    expect(page.locator(".lt-empty")).to_contain_text("Nothing has been trained yet.")
+    assert not api.runs
+
+
+def test_a_run_that_is_gone_says_so(open_page, address):
+    page = open_page(address + "#lora-run=nothing")
+    expect(page.locator(".lt-empty")).to_contain_text("does not exist")
+
+
+def test_a_hundred_thousand_steps_are_drawn_quickly(open_page, address):
+    page = open_page(address)
+    milliseconds = page.evaluate("""() => {
+        const count = 100000, steps = Array.from({length: count}, (_, i) => i + 1);
+        const chart = loraTrainer.chart();
+        document.querySelector(".lt-app").append(chart.element);
+        const data = {steps, loss: steps.map((i) => 0.1 + 0.05 * Math.sin(i * 1.7)), lr: steps.map(() => 1e-4), total: count};
+        const start = performance.now();
+        chart.update(data);
+        return performance.now() - start;
+    }""")
+    assert milliseconds < 1500
+
+
+def test_thinning_keeps_peaks_and_the_range_leaves_out_one_outlier(open_page, address):
+    page = open_page(address)
+    low, high, points = page.evaluate("""() => {
+        const steps = Array.from({length: 5000}, (_, i) => i), values = steps.map((i) => (i === 1234 ? 9 : 0.1));
+        const thin = loraTrainer.chartParts.thin(steps, values, 300);
+        const [low, high] = loraTrainer.chartParts.range(values);
+        return [low, high, thin];
+    }""")
+    assert len(points) == 300 and max(point[2] for point in points) == 9
+    assert 0 <= low < 0.1 < high < 1
+
+
+def test_generate_inserts_the_lora_and_shows_the_pictures(open_page, address, api):
+    api.loras = [{"name": "sls_frog", "path": "/l", "bytes": 1, "modified": 2, "activation": "sls frog", "weight": 0.8}]
+    page = open_page(address + "#lora-generate")
+    page.fill("#lt-g-prompt", "photo of")
+    page.click("text=Insert")
+    expect(page.locator("#lt-g-prompt")).to_have_value("photo of sls frog <lora:sls_frog:0.8>")
+    page.fill("#lt-g-width", "500")
+    expect(page.locator("#lt-g-width-wrong")).to_contain_text("multiple of 8")
+    page.click(".lt-btn-train")
+    expect(page.locator("#lt-g-width")).to_be_focused()
+    assert not [path for path, _ in api.posted if path == "generate"]
+    page.fill("#lt-g-width", "512")
+    page.fill("#lt-g-batch_count", "3")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".lt-results img")).to_have_count(3)
+    (sent,) = [body["request"] for path, body in api.posted if path == "generate"]
+    assert sent["prompt"] == "photo of sls frog <lora:sls_frog:0.8>" and sent["width"] == 512 and sent["batch_count"] == 3
+    page.get_by_label("Reuse the last seed").click()
+    expect(page.locator("#lt-g-seed")).to_have_value("1234569")
+    page.get_by_label("Random seed").click()
+    expect(page.locator("#lt-g-seed")).to_have_value("-1")
+    expect(page.locator(".lt-infotext")).to_contain_text(re.compile("photo of sls frog"))
