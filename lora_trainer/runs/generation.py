@@ -92,7 +92,11 @@ class Generation:
         """The id of a request that is not over, or None."""
         if not self._is_alive():
             return None
-        return next((path.stem for path in sorted((self.folder / "requests").glob("*.json"))), None)
+        for path in sorted((self.folder / "requests").glob("*.json")):
+            # the server says "finished" a moment before it deletes the request
+            if self._read(self.folder / "results" / path.stem / "status.json").get("state") not in OVER:
+                return path.stem
+        return None
 
     def release_card(self) -> None:
         """End the server, so that a training can have the card: asked first, ended after 15 seconds."""
