@@ -19,9 +19,7 @@ def specification(*, cuda: bool | None = None) -> dict[str, Any]:
     with); None looks for the driver's own program.
     """
     has_card = _has_nvidia_driver() if cuda is None else cuda
-    return {
-        language: {"sections": form_spec(language), "presets": presets(language, cuda=has_card)} for language in LANGUAGES
-    }
+    return {language: {"sections": form_spec(language), "presets": presets(language, cuda=has_card)} for language in LANGUAGES}
 
 
 @functools.cache

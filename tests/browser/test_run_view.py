@@ -66,8 +66,8 @@ def test_stop_asks_first(open_page, address, api):
     page.click("text=Stop")
     page.keyboard.press("Escape")
     assert not [path for path, _ in api.posted if path.endswith("/stop")]
-    page.click(".lt-run-head >> text=Stop")
-    page.locator("dialog >> text=Stop").last.click()
+    page.locator(".lt-run-head").get_by_role("button", name="Stop", exact=True).click()
+    page.locator("dialog").get_by_role("button", name="Stop").click()
     expect(page.locator(".lt-run-title .lt-badge")).to_have_text("stopping")
     api.advance("r1", 30)
     api.finish("r1", "stopped")

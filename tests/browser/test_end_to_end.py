@@ -1,0 +1,148 @@
+"""The main job with nothing faked: images dropped on the page become a picture changed by <lora:name:0.8>."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from .conftest import free_port
+
+expect = pytest.importorskip("playwright.sync_api").expect
+pytest.importorskip("torch")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory, tiny_sd1):
+    """`python -m lora_trainer ui` in a process of its own, as a person starts it; gives (address, data folder)."""
+    data = tmp_path_factory.mktemp("program")
+    port = free_port()
+    arguments = ["ui", "--no-browser", "--port", str(port), "--data-dir", str(data), "--ckpt-dir", str(tiny_sd1.parent)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    log = (data / "program.log").open("w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lora_trainer", *arguments], env=environment, cwd=data, stdout=log, stderr=log
+    )
+    address = f"http://127.0.0.1:{port}/"
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            urllib.request.urlopen(address + "lora-trainer/api/state", timeout=2).close()
+            break
+        except OSError:
+            assert process.poll() is None and time.monotonic() < deadline, (data / "program.log").read_text()
+            time.sleep(0.2)
+    yield address, data
+    process.terminate()
+    process.wait(20)
+    log.close()
+
+
+def set_up(page, frogs, drop, *, name: str, steps: int) -> None:
+    drop(page, frogs)
+    page.fill("#lt-identifier", "sls")
+    page.fill("#lt-class_name", "frog")
+    page.fill("#lt-output_name", name)
+    expect(page.locator("#lt-pretrained_model_name_or_path")).to_have_value(re.compile(r"tiny\.safetensors$"))
+    page.fill("#lt-resolution", "64")
+    page.fill("#lt-max_train_steps", str(steps))
+    page.click(".lt-advanced > summary")
+    for option, value in (
+        ("learning_rate", "1e-2"),
+        ("unet_lr", "1e-2"),
+        ("text_encoder_lr", "1e-2"),
+        ("min_bucket_reso", "64"),
+    ):
+        if option != "learning_rate":
+            page.fill("#lt-search", option)
+        page.locator(f"#lt-{option}").fill(value)
+    page.fill("#lt-search", "")
+    expect(page.locator(".lt-plan-total")).to_contain_text(f"{steps:,} total steps", timeout=20_000)
+    expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=20_000)
+
+
+def picture(page, prompt: str) -> bytes:
+    """Draw one picture on the Generate page; returns its pixels (RGB)."""
+    from PIL import Image
+
+    page.fill("#lt-g-prompt", prompt)
+    with page.expect_response(lambda answer: answer.url.endswith("/api/generate") and answer.status == 201) as asked:
+        page.click(".lt-btn-train")
+    number = asked.value.json()["id"]
+    image = page.locator(f'.lt-results img[src*="{number}"]')
+    expect(image).to_have_count(1, timeout=120_000)
+    source = image.get_attribute("src")
+    data = page.request.get(page.url.split("#")[0] + source.removeprefix("./")).body()
+    return Image.open(io.BytesIO(data)).convert("RGB").tobytes()
+
+
+@pytest.mark.timeout(400)
+def test_dropped_images_become_a_picture_changed_by_the_lora(program, open_page, frogs, drop):
+    address, data = program
+    page = open_page(address)
+    set_up(page, frogs, drop, name="shown_frog", steps=20)
+    expect(page.locator(".lt-table tbody tr")).to_have_text(re.compile(r"sls frog.*8.*10.*8"))
+    page.click(".lt-btn-train")
+    expect(page).to_have_url(re.compile("#lora-run="))
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("finished", timeout=180_000)
+    expect(page.locator(".lt-run-under")).to_contain_text("20 / 20")
+    expect(page.locator(".lt-prompt-line code")).to_have_text("sls frog <lora:shown_frog:0.8>")
+    expect(page.locator(".lt-recipe pre").first).to_contain_text("train_network")
+    canvas = page.locator(".lt-chart-canvas")
+    canvas.focus()
+    page.keyboard.press("End")
+    expect(page.locator(".lt-chart-tip strong")).to_have_text("Step 20")
+    assert (data / "loras" / "shown_frog.safetensors").stat().st_size > 10_000
+
+    page.click("text=Try it in Generate")
+    expect(page.locator("#lt-g-prompt")).to_have_value("sls frog <lora:shown_frog:0.8>")
+    for field, value in (("seed", 7), ("steps", 4), ("width", 64), ("height", 64)):
+        page.fill(f"#lt-g-{field}", str(value))
+    changed = picture(page, "sls frog <lora:shown_frog:0.8>")
+    plain = picture(page, "sls frog")
+    nothing = picture(page, "sls frog <lora:shown_frog:0>")
+    assert len(plain) == 64 * 64 * 3
+    assert nothing == plain, "a multiplier of 0 is no network"
+    assert sum(abs(one - other) for one, other in zip(changed, plain, strict=True)) / len(plain) > 1, "the LoRA is seen"
+
+
+@pytest.mark.timeout(300)
+def test_a_run_goes_on_while_the_page_is_reloaded_and_stops_when_asked(program, open_page, frogs, drop):
+    address, data = program
+    page = open_page(address)
+    set_up(page, frogs, drop, name="stopped_frog", steps=5000)
+    page.click(".lt-btn-train")
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("running", timeout=60_000)
+    expect(page.locator(".lt-run-under strong")).to_have_text(re.compile(r"[1-9]"), timeout=120_000)
+    page.reload()
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("running")
+    expect(page.locator(".lt-run-under strong")).to_have_text(re.compile(r"[1-9]"))
+    page.click("#lt-tab-generate")
+    page.fill("#lt-g-prompt", "a frog")
+    page.click(".lt-btn-train")
+    expect(page.locator(".lt-toast-error")).to_be_visible()  # the card is taken: said, not waited for
+    page.go_back()
+    page.locator(".lt-run-head").get_by_role("button", name="Stop", exact=True).click()
+    page.locator("dialog").get_by_role("button", name="Stop").click()
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("stopped", timeout=60_000)
+    assert list((data / "loras").glob("stopped_frog*.safetensors")), "what was learned so far is kept"
+
+
+def test_what_the_host_finds_wrong_is_shown_at_its_field(program, open_page, frogs, drop):
+    address, _ = program
+    page = open_page(address)
+    drop(page, frogs)
+    page.fill("#lt-output_name", "CON")
+    expect(page.locator("#lt-output_name-wrong")).to_contain_text("reserved", timeout=15_000)
+    page.fill("#lt-output_name", "fine")
+    page.fill("#lt-resolution", "500")
+    expect(page.locator("#lt-resolution-wrong")).to_be_visible(timeout=15_000)
+    expect(page.locator(".lt-btn-train")).to_be_disabled()
