@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+NO_CAPTIONS = ".no-captions"  # an ending that no file has: the class tokens are every image's caption, and that is meant
+
 
 @dataclass(frozen=True, kw_only=True)
 class SubsetSpec:

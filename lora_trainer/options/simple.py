@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from ..errors import InputError, InputErrors
 from . import config_file, dataset_config, located
-from .data_spec import DataSpec
+from .data_spec import NO_CAPTIONS, DataSpec
 from .page_defaults import filled_in
 from .resolve import train_options
 from .schema import Option, Title, opt, options_of
@@ -18,7 +18,6 @@ from .train import OPTIONS_BY_NAME, TrainOptions
 from .values import BadValue, convert, did_you_mean
 
 WORDS, TXT, CAPTION, OTHER = "words", "txt", "caption", "other"
-NO_CAPTIONS = ".no-captions"  # an ending that no file has, so that the words are every image's caption
 
 
 @dataclass(frozen=True, kw_only=True)

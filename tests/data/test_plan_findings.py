@@ -159,6 +159,11 @@ def test_other_caption_files_are_pointed_out_when_class_tokens_would_hide_the_mi
     assert "set caption_extension to .txt" in warning.message
 
 
+def test_words_alone_were_meant_when_the_page_says_so(folder):
+    plan = plan_of(folder, subset={"class_tokens": "sls frog", "caption_extension": ".no-captions"})
+    assert [(one.level, one.message) for one in plan.findings] == [("info", "all images are trained as 'sls frog'.")]
+
+
 def test_a_folder_where_some_captions_lack_is_reported(folder):
     (folder / "b.txt").unlink()
     (warning,) = findings(plan_of(folder, subset={"class_tokens": "sls frog"}), "warning")

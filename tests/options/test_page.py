@@ -12,12 +12,13 @@ from lora_trainer.errors import InputErrors
 from lora_trainer.options import OPTIONS, OPTIONS_BY_NAME
 from lora_trainer.options import config_file as files
 from lora_trainer.options.cli import parse
+from lora_trainer.options.data_spec import NO_CAPTIONS
 from lora_trainer.options.dataset_config import load
 from lora_trainer.options.docs import TARGET, main, markdown
 from lora_trainer.options.form_spec import BASIC, form_spec
 from lora_trainer.options.presets import PRESETS, presets, starting_values
 from lora_trainer.options.resolve import train_options
-from lora_trainer.options.simple import NO_CAPTIONS, SIMPLE_BY_NAME, split_values, to_files
+from lora_trainer.options.simple import SIMPLE_BY_NAME, split_values, to_files
 
 from .valid import make_valid
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
+from ...options.data_spec import NO_CAPTIONS
 from .captions import find_caption, read_caption
 from .files import EXTENSIONS, FactsCache, Listing, list_folder
 from .model import Finding, Size
@@ -104,6 +105,8 @@ def _report_captions(found: list[FoundImage], spec: SubsetSpec, listing: Listing
                 f" the images show. Write captions, or name an identifier and a class.{hint}",
                 "class_tokens",
             )
+        elif spec.caption_extension == NO_CAPTIONS:
+            report("info", f"all images are trained as {spec.class_tokens!r}.", "class_tokens")
         else:
             text = f"no image has a caption ({spec.caption_extension} file); all are trained as {spec.class_tokens!r}.{hint}"
             report("warning" if hint else "info", text)
