@@ -118,6 +118,7 @@ def _request(service: Service, checked: Checked, body: Mapping[str, Any]) -> dic
         "preferred_weight": 0.8,
         "description": f"Trained on {base} with LoRA Trainer.",
         "command": checked.files.command_line,
+        "when_host_ends": "continue" if service.host.worker_outlives_host() else "stop",
         "values": dict(body.get("values") or {}) or None,
         "body": dict(body),
     }

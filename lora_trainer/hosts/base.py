@@ -89,6 +89,14 @@ class Host(WorkerHost, Protocol):
         """Which names this host answers to: see api.security (DNS rebinding)."""
         ...
 
+    def worker_outlives_host(self) -> bool:
+        """Whether a training goes on when this host ends (else it saves and stops two minutes later)."""
+        ...
+
+    def page_key(self) -> str:
+        """A secret for the page, which sends it back as a cookie, where `authorize` asks for one; else ""."""
+        ...
+
     def authorize(self, request: Any) -> bool:
         """Whether this starlette HTTPConnection may use our routes, by the host's own login. Called in the event loop."""
         ...

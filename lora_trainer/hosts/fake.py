@@ -22,10 +22,17 @@ class FakeHost:
         self.calls: list[tuple[Any, ...]] = []
         self.refuse_to_lend = ""
         self.password = ""
+        self.outlived = True
         self.missing: list[HostProblem] = []
         self.python = sys.executable
         self.python_path: list[Path] = []
         self.host_names: frozenset[str] | None = frozenset({"localhost", "127.0.0.1", "::1"})
+
+    def worker_outlives_host(self) -> bool:
+        return self.outlived
+
+    def page_key(self) -> str:
+        return ""
 
     def interpreter(self) -> str:
         return self.python

@@ -93,6 +93,12 @@ class StandaloneHost:
     def lora_changed(self, path: Path) -> None:
         """Generations read LoRA files anew each time."""
 
+    def worker_outlives_host(self) -> bool:
+        return True
+
+    def page_key(self) -> str:
+        return ""
+
     def access(self) -> Access:
         if self.listens_to in LOOPBACK:
             return Access(host_names=LOOPBACK | self.names)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 ROOT_ID = "lora_trainer_root"
 TITLE = "LoRA Trainer"
 
-_MOUNT = """<div class="lt-mount" data-host="{host}" data-key="{key}"><p class="lt-loading" role="status">Loading LoRA Trainer…</p>
-<noscript>LoRA Trainer needs JavaScript.</noscript></div>"""
+_MOUNT = """<div class="lt-mount" data-host="{host}" data-key="{key}">
+<p class="lt-loading" role="status">Loading LoRA Trainer…</p><noscript>LoRA Trainer needs JavaScript.</noscript></div>"""
 
 
 def build(host: Host) -> gr.Blocks:
@@ -28,7 +28,6 @@ def build(host: Host) -> gr.Blocks:
     always arrives. Building it twice (Reload UI) gives two independent Blocks.
     """
     with gr.Blocks(analytics_enabled=False, title=TITLE) as blocks:
-        key = host.page_key() if hasattr(host, "page_key") else ""  # the Web UI's page is behind its login, our routes ask
-        mount = gr.HTML(_MOUNT.format(host=escape(str(host.name), quote=True), key=escape(key, quote=True)), elem_id=ROOT_ID)
+        mount = gr.HTML(_MOUNT.format(host=escape(host.name), key=escape(host.page_key())), elem_id=ROOT_ID)
         mount.do_not_save_to_config = True
     return blocks

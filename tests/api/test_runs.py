@@ -126,6 +126,13 @@ def test_a_run_from_the_form_to_the_lora(client, service, host, values):
     assert [one["id"] for one in get(client, "state").json()["runs"]] == [run_id]
 
 
+@pytest.mark.parametrize(("outlives", "noted"), [(True, "continue"), (False, "stop")])
+def test_a_run_knows_whether_it_outlives_its_host(client, service, host, values, outlives, noted):
+    host.outlived = outlives
+    run_id = post(client, "runs", {"values": values}).json()["id"]
+    assert service.supervisor.folder(run_id).request()["when_host_ends"] == noted
+
+
 @posix
 def test_watching_goes_on_from_an_offset(client, service, values):
     run_id = post(client, "runs", {"values": values}).json()["id"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import gradio
 import uvicorn
@@ -11,6 +12,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from lora_trainer.hosts.fake import FakeHost
 from lora_trainer.ui import assets, page
 
 from .fake_api import FakeApi
@@ -46,15 +48,13 @@ def application(api: FakeApi, *, with_gradio: bool = True) -> FastAPI:
 
         return app
     app.add_middleware(Head)
-    blocks = page.build(api)
+    blocks = page.build(FakeHost(Path()))
     blocks.queue()
     return gradio.mount_gradio_app(app, blocks, path="/")
 
 
 def main(port: int) -> None:
-    api = FakeApi()
-    api.name = api.host
-    uvicorn.run(application(api), host="127.0.0.1", port=port, log_level="warning")
+    uvicorn.run(application(FakeApi()), host="127.0.0.1", port=port, log_level="warning")
 
 
 if __name__ == "__main__":

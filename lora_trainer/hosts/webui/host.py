@@ -82,6 +82,10 @@ class WebuiHost:
         """See access.py."""
         return access.allowed(request)
 
+    def worker_outlives_host(self) -> bool:
+        """As the settings say."""
+        return settings.worker_outlives_host()
+
     def page_key(self) -> str:
         """See access.py."""
         return access.page_key()

@@ -7,6 +7,7 @@ from pathlib import Path
 SECTION = ("lora_trainer", "LoRA Trainer")
 
 FREE_CARD = "lora_trainer_free_card"
+OUTLIVE = "lora_trainer_outlive"
 SUBFOLDER = "lora_trainer_lora_subfolder"
 USER_DIR = "lora_trainer_user_dir"
 
@@ -18,6 +19,9 @@ def add() -> None:
     options = {
         FREE_CARD: shared.OptionInfo(True, "Free the card while training", section=SECTION).info(
             "the model leaves the card and generating is answered with a message; off: both share it (for large cards)"
+        ),
+        OUTLIVE: shared.OptionInfo(True, "Go on training when the Web UI is closed", section=SECTION).info(
+            "off: a training saves and stops two minutes after the Web UI has ended"
         ),
         SUBFOLDER: shared.OptionInfo(
             "", "Put finished LoRA files into this subfolder of the LoRA folder", section=SECTION
@@ -33,6 +37,11 @@ def add() -> None:
 def free_card() -> bool:
     """Whether the host's model leaves the card while a worker trains."""
     return _read(FREE_CARD, True) is not False
+
+
+def worker_outlives_host() -> bool:
+    """Whether a training goes on without the Web UI."""
+    return _read(OUTLIVE, True) is not False
 
 
 def subfolder() -> str:
