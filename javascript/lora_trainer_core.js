@@ -76,6 +76,7 @@
 
     // A short message at the bottom of the page, read out by screen readers.
     LT.say = function (message, level = "info") {
+        if ([...LT.toasts.children].some((toast) => toast.textContent === message)) return; // said already
         const toast = LT.h("div", { class: `lt-toast lt-toast-${level}` }, message);
         LT.toasts.append(toast);
         setTimeout(() => toast.remove(), level === "error" ? 8000 : 2500);
@@ -138,6 +139,10 @@
             connection(false);
             throw new LT.Lost(LT.t("connection_lost"));
         }
+        if (response.status === 401) { // the host was started anew, or the login has run out
+            connection(false, "signed_out");
+            throw new LT.Lost(LT.t("signed_out"));
+        }
         connection(true);
         const answer = isJson ? await response.json() : { message: await response.text() };
         if (!response.ok) throw new LT.ApiError(response.status, answer);
@@ -170,10 +175,12 @@
         });
 
     let losses = 0;
-    function connection(isThere) {
+    function connection(isThere, why = "connection_lost") {
         losses = isThere ? 0 : losses + 1;
-        // One failed request can be a hiccup of the network; two in a row are said.
-        if (LT.banner) LT.banner.hidden = losses < 2;
+        if (!LT.banner) return;
+        LT.banner.hidden = losses < 2; // one failed request can be a hiccup of the network
+        const place = LT.banner.lastElementChild;
+        if (place.textContent !== LT.t(why)) place.textContent = LT.t(why);
     }
 
     // Calls `action` again and again while `element` is in the page, more slowly when nobody looks.
@@ -209,7 +216,18 @@
         while (PARTS.some((part) => !LT[part])) await LT.sleep(20); // files still on their way
         LT.mount = mount;
         mount.closest("#" + ROOT).classList.add("lt-root");
-        LT.shell.start(mount);
+        // "hidden" would keep the Train button from staying in view (position: sticky); "clip" looks the same
+        const container = mount.closest(".gradio-container");
+        if (container && getComputedStyle(container).overflowY === "hidden") container.style.overflow = "clip";
+        for (;;) {
+            try {
+                return await LT.shell.start(mount);
+            } catch (error) { // said in the page's place, and tried again
+                LT.fill(mount, LT.h("p", { class: "lt-loading", role: "alert" }, error.message));
+                if (!(error instanceof LT.ApiError)) console.error("LoRA Trainer:", error);
+                await LT.sleep(5000);
+            }
+        }
     }
 
     // A host whose login does not guard our routes writes a key into its page; pictures cannot send headers, so a cookie does.

@@ -41,7 +41,7 @@
             const language = h("select", { class: "lt-language", "aria-label": LT.t("language"), onchange: () => { LT.setLanguage(language.value); LT.shell.draw(); } },
                 h("option", { value: "en" }, "English"), h("option", { value: "ko" }, "한국어"));
             language.value = LT.language;
-            LT.banner = h("div", { class: "lt-banner", role: "alert", hidden: true }, h("span", { class: "lt-spinner" }), LT.t("connection_lost"));
+            LT.banner = h("div", { class: "lt-banner", role: "alert", hidden: true }, h("span", { class: "lt-spinner" }), h("span", {}, LT.t("connection_lost")));
             LT.toasts = h("div", { class: "lt-toasts", role: "status", "aria-live": "polite" });
             const tabs = h("div", { class: "lt-tabs", role: "tablist", "aria-label": "LoRA Trainer", onkeydown: LT.shell.walk },
                 LT.shell.views().map((view) =>

@@ -10,6 +10,7 @@
         generate: ["Generate", "이미지 생성"],
         language: ["Language", "언어"],
         connection_lost: ["Connection lost, retrying…", "연결이 끊어졌습니다. 다시 연결하는 중…"],
+        signed_out: ["The host was restarted or the login has run out. Reload the page to go on.", "호스트가 다시 시작되었거나 로그인이 만료되었습니다. 페이지를 새로고침하세요."],
         loading: ["Loading…", "불러오는 중…"],
         copy: ["Copy", "복사"],
         copied: ["Copied", "복사했습니다"],
