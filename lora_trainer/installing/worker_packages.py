@@ -18,7 +18,7 @@ from pathlib import Path
 from ..paths import ROOT_DIR
 from . import requirements
 
-GROUPS = {"worker": "worker-packages", "host": "host-packages"}
+GROUPS = {"host": "host-packages", "worker": "worker-packages"}
 
 
 class PackagesError(Exception):
