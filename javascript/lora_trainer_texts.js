@@ -111,7 +111,7 @@
         why_problem: ["One thing to mend first", "먼저 고칠 항목 1개"],
         why_uploading: ["Wait for the upload.", "업로드가 끝나기를 기다리세요."],
         show_toml: ["Show as command line and TOML", "명령줄과 TOML로 보기"],
-        show_toml_hint: ["The same training from a terminal.", "터미널에서 같은 학습을 실행합니다."],
+        show_toml_hint: ["The same training from a terminal. The files below go where the command line names them.", "터미널에서 같은 학습을 실행합니다. 아래 파일은 명령줄에 적힌 위치에 저장하세요."],
         command_line: ["Command line", "명령줄"],
 
         state_queued: ["queued", "대기 중"],

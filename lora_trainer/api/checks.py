@@ -60,7 +60,14 @@ class Checked:
     def view(self) -> dict[str, Any]:
         output = {"name": self.draft.name, "exists": self.exists, "saved_as": self.saved_as}
         shown = {"base_model": self.base_model, "output": output, "disk": self.disk}
-        return {"ok": self.ok, "problems": self.problems, "plan": self.plan, **shown}
+        return {"ok": self.ok, "problems": self.problems, "plan": self.plan, **shown, **self._recipe()}
+
+    def _recipe(self) -> dict[str, str]:
+        """The same training as a command line and files, as in the detail of a run; empty while something is wrong."""
+        if self.files is None:
+            return {"command": "", "config": "", "dataset": "", "prompts": ""}
+        texts = {"config": self.files.config_toml, "dataset": self.files.dataset_toml, "prompts": self.files.prompts}
+        return {"command": self.files.command_line, **texts}
 
 
 def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = None) -> Checked:

@@ -67,6 +67,9 @@ def set_up(page, frogs, drop, *, name: str, steps: int) -> None:
     page.fill("#lt-search", "")
     expect(page.locator(".lt-plan-total")).to_contain_text(f"{steps:,} total steps", timeout=20_000)
     expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=20_000)
+    page.click("text=Show as command line and TOML")
+    expect(page.locator(".lt-plan .lt-recipe pre").first).to_contain_text("train_network")
+    expect(page.locator(".lt-plan .lt-recipe")).to_contain_text(f"max_train_steps = {steps}")
 
 
 def picture(page, prompt: str) -> bytes:
