@@ -66,7 +66,7 @@
 
         function show(logText) {
             part("head", [run.name, run.state, run.active], () => head(run, id, detail));
-            part("notes", [run.state, run.message, run.advice, run.warnings], () => notes(run));
+            part("notes", [run.state, run.message, run.advice, run.warnings, Math.floor(((LT.shell.state.time || 0) - (run.last_sign_of_life || 0)) / 30)], () => notes(run));
             part("standing", [run.step, run.total_steps, run.phase, run.state, run.queue_position, Math.round(run.seconds_left || 0)], () => standing(run));
             part("numbers", [run.epoch, run.smoothed_loss, run.lrs, run.lr, run.samples_per_second, run.peak_memory, run.seconds_left, run.ended], () => numbers(run));
             part("lora", [run.lora, run.state], () => lora(run));
@@ -96,7 +96,6 @@
             }
             curve.total = run.total_steps;
             if ((events || []).some((event) => event.type === "step") || wasActive !== run.active) chart.update(curve);
-            if (wasActive && !run.active && run.state === "finished") LT.refreshCards();
             show(logText);
         }
         chart.update(curve);
@@ -137,6 +136,8 @@
     function notes(run) {
         const found = (run.warnings || []).map((message) => ({ level: "warning", message }));
         if (run.message) found.unshift({ level: run.state === "failed" ? "error" : "info", message: run.message, advice: run.advice });
+        const silence = (LT.shell.state.time || 0) - (run.last_sign_of_life || Infinity);
+        if (run.active && silence > 90) found.push({ level: "warning", message: LT.t("silent", { x: LT.duration(silence) }) });
         return found.map(LT.note);
     }
 

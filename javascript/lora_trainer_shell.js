@@ -56,8 +56,10 @@
             LT.shell.refresh();
             if (LT.shell.stopPolling) LT.shell.stopPolling();
             LT.shell.stopPolling = LT.poll(LT.shell.panel, 3, async () => {
+                const before = LT.shell.state;
                 LT.shell.state = await LT.get("state");
                 LT.shell.refresh();
+                LT.shell.noticeEnd(before);
             });
         },
 
@@ -88,6 +90,16 @@
             LT.set(LT.shell.panel, "aria-labelledby", `lt-tab-${view}`);
             const draw = run ? () => LT.runView(run) : { train: LT.trainView, runs: LT.runsView, generate: LT.generateView }[view];
             LT.fill(LT.shell.panel, draw());
+        },
+
+        // A run that has ended since `before`: said wherever one is on the page, and its file is shown on the Web UI's cards.
+        noticeEnd(before) {
+            for (const run of LT.shell.state.runs || []) {
+                const earlier = (before.runs || []).find((one) => one.id === run.id);
+                if (!earlier?.active || run.active) continue;
+                if (run.lora) LT.refreshCards();
+                LT.say(`${run.name}: ${LT.t("state_" + run.state)}`, run.state === "failed" ? "error" : "info");
+            }
         },
 
         // What the host says about itself, on top: missing packages and how to mend that.

@@ -109,6 +109,8 @@
                 values.upload = answer.id;
                 busy = false;
                 if (folderName) onFolder(folderName);
+                const endings = new Set(files.map((file) => file.name.split(".").pop().toLowerCase()));
+                if (endings.has("caption") && !endings.has("txt")) values.set("caption_source", "caption");
                 values.set(imagesName, answer.folder);
                 await read();
             } catch (error) {

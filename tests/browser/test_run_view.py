@@ -93,9 +93,30 @@ def test_a_finished_run_says_how_to_use_it_and_refreshes_the_web_uis_cards(open_
     api.advance("r1", 20)
     api.finish("r1")
     expect(page.locator(".lt-prompt-line code")).to_have_text("sls frog <lora:sls_frog:0.8>")
+    page.wait_for_function("window.clicked.length > 0")
     assert page.evaluate("window.clicked") == ["txt2img", "img2img"]
     link = page.locator(".lt-use a")
     assert link.get_attribute("href").endswith("runs/r1/file/sls_frog.safetensors")
+
+
+def test_the_end_of_a_run_is_noticed_from_any_view(open_page, address, api):
+    api.add_run("r1", total=20)
+    page = open_page(address)
+    page.evaluate(HIDDEN_BUTTONS)
+    expect(page.locator("#lt-tab-runs .lt-dot")).to_be_visible()
+    page.wait_for_timeout(300)
+    api.finish("r1")
+    expect(page.locator(".lt-toast")).to_have_text("sls_frog: finished")
+    assert page.evaluate("window.clicked") == ["txt2img", "img2img"]
+    expect(page.locator("#lt-tab-runs .lt-dot")).to_be_hidden()
+
+
+def test_a_worker_that_says_nothing_any_more_is_pointed_out(open_page, address, api):
+    import time
+
+    api.add_run("r1", last_sign_of_life=time.time() - 200)
+    page = open_page(address + "#lora-run=r1")
+    expect(page.locator(".lt-run-notes")).to_contain_text("No sign of life for 3 min")
 
 
 def test_a_failed_run_says_why_and_what_to_do(open_page, address, api):
