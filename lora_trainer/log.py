@@ -8,11 +8,15 @@ import sys
 logger = logging.getLogger("lora_trainer")
 
 
-def setup(level: str = "INFO", file: str | None = None) -> None:
-    """Send the log to stderr, or to `file` (appended) when it is given. Calling it again replaces the handlers."""
+def setup(level: str = "INFO", file: str | None = None, *, simple: bool = False) -> None:
+    """Send the log to stderr, or to `file` (appended) when it is given. Calling it again replaces the handlers.
+
+    `simple` leaves time and level away.
+    """
     handler: logging.Handler
     handler = logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    line = "%(message)s" if simple else "%(asctime)s %(levelname)-7s %(message)s"
+    handler.setFormatter(logging.Formatter(line, "%H:%M:%S"))
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False

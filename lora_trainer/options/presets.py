@@ -50,7 +50,6 @@ PRESETS: tuple[Preset, ...] = (
         {
             "network_dim": 16,
             "network_alpha": 8.0,
-            "unet_lr": 1e-4,
             "text_encoder_lr": 5e-5,
             "learning_rate": 1e-4,
             "lr_scheduler": "cosine",
@@ -92,7 +91,6 @@ PRESETS: tuple[Preset, ...] = (
         {
             "network_dim": 8,
             "network_alpha": 4.0,
-            "unet_lr": 1e-4,
             "text_encoder_lr": 1e-5,
             "learning_rate": 1e-4,
             "lr_scheduler": "constant_with_warmup",

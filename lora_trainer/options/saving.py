@@ -283,20 +283,20 @@ class LoggingOptions:
         "From which importance on messages are shown.",
         "어느 정도 중요한 메시지부터 보여 줄지 정합니다.",
         choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-        supported=False,
+        form=False,
     )
     console_log_file: str | None = opt(
         None,
         "Write the messages into this file instead of the screen.",
         "메시지를 화면 대신 이 파일에 씁니다.",
         path="any",
-        supported=False,
+        form=False,
     )
     console_log_simple: bool = opt(
         False,
         "Show messages as plain lines.",
         "메시지를 꾸밈없는 줄로 보여 줍니다.",
-        supported=False,
+        form=False,
     )
     logging_dir: str | None = opt(
         None,

@@ -112,10 +112,13 @@ class RunReporter:
         self._control = Control()
         self._control_stamp: tuple[int, int] | None = None
         self._next_look = 0.0
+        self._log = ConsoleReporter(seconds=30.0)  # the worker's output is the run's log
         self._stops_with_host = self.folder.request().get("when_host_ends") == "stop"
 
     def emit(self, event: Mapping[str, Any]) -> None:
         self._events.write(event)
+        if event["type"] != "failed":  # logged where it happens, with its traceback
+            self._log.emit(event)
 
     def control(self) -> Control:
         now = time.monotonic()

@@ -15,7 +15,8 @@ def main(argv: Sequence[str]) -> int:
     options = cli.parse(argv)
     if options is None:  # only the configuration was to be written
         return EXIT_OK
-    log.setup()
+    chosen = options.saving
+    log.setup(chosen.console_log_level or "INFO", chosen.console_log_file, simple=chosen.console_log_simple)
     from .distributed import Processes
     from .train import train  # brings torch: seconds
 
