@@ -17,10 +17,10 @@ from .frogs import folder_of_frogs
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "images"
 
 
-def keep(page: Page, name: str, *, height: int | None = None) -> None:
-    """Write a screenshot with 256 colours: a tenth of the bytes, and nobody sees it."""
-    image = Image.open(io.BytesIO(page.screenshot(full_page=height is None))).convert("RGB")
-    image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(TARGET / name, optimize=True)
+def keep(page: Page, name: str) -> None:
+    """Write a screenshot when nothing moves any more."""
+    page.wait_for_timeout(400)
+    Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(TARGET / name, optimize=True)
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
             page.wait_for_selector(".lt-fine")
             page.wait_for_timeout(800)
             page.evaluate("document.activeElement.blur()")
-            keep(page, f"train{suffix}.png", height=height)
+            keep(page, f"train{suffix}.png")
             api.add_run("r0", state="finished", total=1000, name="ink_style", device="", seconds_left=None)
             api.add_sample("r0", 1000, 1)
             page.click(".lt-btn-train")
@@ -51,7 +51,7 @@ def main() -> None:
             for step in (300, 600, 900):
                 api.add_sample("r1", step, 3)
             page.wait_for_timeout(2500)
-            keep(page, f"run{suffix}.png", height=height)
+            keep(page, f"monitor{suffix}.png")
             api.advance("r1", 1500)
             api.finish("r1")
             api.loras = [{"name": "sls_frog", "modified": 1, "activation": "sls frog", "weight": 0.8}]
@@ -64,7 +64,7 @@ def main() -> None:
             page.wait_for_selector(".lt-results img >> nth=3")
             page.wait_for_timeout(800)
             page.mouse.move(2, 2)
-            keep(page, f"generate{suffix}.png", height=height)
+            keep(page, f"generate{suffix}.png")
             context.close()
         browser.close()
 
