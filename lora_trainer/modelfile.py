@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 SAFETENSORS = ".safetensors"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
@@ -43,6 +43,7 @@ SUPPORTED = ("sd1",)
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # 0x1950a86a20f9469cfc6c, pickled
 FULL_MODEL = "Choose the full checkpoint of a Stable Diffusion 1 model (.safetensors, about 2 to 4 GB)."
+VAE_ADVICE = "Choose a VAE for Stable Diffusion 1, for example vae-ft-mse-840000-ema-pruned.safetensors."
 _DOWNLOAD_AGAIN = "Download or copy the file again."
 # What the pickle of a checkpoint calls. Anything else could run code when it is loaded (torch's weights_only, which has the
 # last word, refuses it too); Lightning's callback stands in Stability's own early files and is replaced by an empty class.
@@ -52,6 +53,20 @@ _SAFE_GLOBALS = re.compile(
     r"|torch\.serialization _get_layout|_codecs encode|(__builtin__|builtins) (set|bytearray)"
     r"|pytorch_lightning\.callbacks\.model_checkpoint ModelCheckpoint"
 )
+
+
+class _Role(NamedTuple):
+    """Another use of a file than as base model: which kinds can be used so, and what to say of the others."""
+
+    kinds: tuple[str, ...]
+    expected: str
+    advice: str
+
+
+_ROLES = {
+    "vae": _Role(("vae", *SUPPORTED), "which has no VAE for Stable Diffusion 1", VAE_ADVICE),
+    "lora": _Role(("lora",), "not a LoRA file", "Choose a LoRA file (kohya's format)."),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +130,25 @@ def probe(path: Path | str) -> ModelFileInfo:
         shapes=shapes,
         metadata=metadata,
     )
+
+
+def problem_as(role: str, path: Path | str) -> tuple[str, str]:
+    """Return (problem, advice) of using the file or folder at `path` as a "model" to train on, as its "vae" or as a "lora".
+
+    Two empty texts when its header shows nothing against it.
+    """
+    path = Path(path)
+    if role == "vae" and path.is_dir():
+        if (path / "config.json").is_file() or (path / "vae" / "config.json").is_file():
+            return "", ""
+        return f"{path} is a folder, but not a VAE of diffusers: it has no config.json.", VAE_ADVICE
+    info = probe(path)
+    if role == "model" or info.kind in _ROLES[role].kinds:
+        return (info.problem, info.advice) if role == "model" else ("", "")
+    advice = _ROLES[role].advice
+    if info.shapes:
+        return f"{path} is {TITLES[info.kind]}, {_ROLES[role].expected}.", advice
+    return info.problem, advice if info.advice == FULL_MODEL else info.advice
 
 
 def refusal(path: Path | str, kind: str, in_channels: int | None = 4) -> tuple[str, str]:

@@ -27,20 +27,17 @@ _ALSO = {
     "proj_out": ("to_out.0", "proj_attn"),
     "norm": ("group_norm",),
 }
-_ADVICE = "Choose a VAE for Stable Diffusion 1, for example vae-ft-mse-840000-ema-pruned.safetensors."
 
 
 def load_vae_file(path: Path, target: Target) -> AutoencoderKL:
     """Load a VAE from a file (its own, or a whole checkpoint) or from a diffusers folder (the VAE's own, or a whole model)."""
+    problem, advice = modelfile.problem_as("vae", path)
+    if problem:
+        raise BaseModelError(problem, advice=advice)
     if path.is_dir():
         folder = path / "vae" if (path / "vae" / "config.json").is_file() else path
-        if not (folder / "config.json").is_file():
-            raise BaseModelError(f"{path} is a folder, but not a VAE of diffusers: it has no config.json.", advice=_ADVICE)
         with open_weights(find_weights(folder)) as weights:
             return build_vae(weights, target, config=read_json(folder / "config.json"))
-    info = modelfile.probe(path)
-    if info.kind not in ("vae", *modelfile.SUPPORTED):
-        raise BaseModelError(info.problem or f"{path} has no VAE in it.", advice=info.advice or _ADVICE)
     with open_weights(path) as weights:
         inside = any(name.startswith(convert.VAE) for name in weights.shapes)
         return build_vae(weights, target, prefix=convert.VAE if inside else "")
@@ -56,7 +53,7 @@ def build_vae(weights: Weights, target: Target, *, prefix: str = "", config: dic
     if arguments.get("latent_channels", LATENT_CHANNELS) != LATENT_CHANNELS:
         raise BaseModelError(
             f"{weights.path}: the VAE has {arguments['latent_channels']} latent channels, expected {LATENT_CHANNELS}.",
-            advice=_ADVICE,
+            advice=modelfile.VAE_ADVICE,
         )
 
     def find(state: dict[str, torch.Tensor]) -> dict[str, str]:
@@ -94,7 +91,7 @@ def vae_config(shapes: Mapping[str, tuple[int, ...]], path: Path) -> dict[str, A
             if match := re.fullmatch(pattern, name):
                 blocks[int(match[1]), int(match[2])] = shape[0]
     if (0, 0) not in blocks:
-        raise BaseModelError(f"{path} has no VAE in it.", advice=f"Give a VAE file as well. {_ADVICE}")
+        raise BaseModelError(f"{path} has no VAE in it.", advice=f"Give a VAE file as well. {modelfile.VAE_ADVICE}")
     levels = 1 + max(level for level, _ in blocks)
     latent = shapes.get("decoder.conv_in.weight", (0, LATENT_CHANNELS))[1]
     return {

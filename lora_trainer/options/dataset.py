@@ -154,18 +154,21 @@ class BucketOptions:
         "The smallest side, in pixels, that a group may have.",
         "버킷 한 변의 가장 작은 크기(픽셀)입니다.",
         minimum=8,
+        maximum=16384,
     )
     max_bucket_reso: int = opt(
         1024,
         "The largest side, in pixels, that a group may have.",
         "버킷 한 변의 가장 큰 크기(픽셀)입니다.",
         minimum=8,
+        maximum=16384,
     )
     bucket_reso_steps: int = opt(
         64,
         "Sides of the groups are multiples of this many pixels.",
         "버킷의 변은 이 값(픽셀)의 배수가 됩니다.",
         minimum=8,
+        maximum=8192,
     )
     bucket_no_upscale: bool = opt(
         False,

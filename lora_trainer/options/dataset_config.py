@@ -99,10 +99,10 @@ class _Reader:
                 advice="Give them [[datasets]] of their own.",
             )
         values = {name: self._value(KEYS[name], (table, general)) for name in _DATASET_FIELDS}
-        if values["resolution"] is None:
+        if values["resolution"] is None and not any("resolution" in one.values for one in (table, general)):
             self._error("the resolution is missing.", "resolution", table.keys, advice="Add resolution = 512.")
         specs = [self._subset(subset, table, general) for subset in subsets]
-        if len(self.errors) > before or None in specs:
+        if len(self.errors) > before or None in specs or values["resolution"] is None:
             return None
         values["resolution"] = resolution_pair(values["resolution"])
         return DatasetSpec(subsets=tuple(spec for spec in specs if spec is not None), **values)

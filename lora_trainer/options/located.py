@@ -23,6 +23,7 @@ _KEY = r'(?:[\w-]+|"[^"]*"|\'[^\']*\')'
 _ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
 _HEADER = re.compile(rf"\s*(\[\[?)\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*\]")
 _SINGLE_BACKSLASH = re.compile(r'"(?:[^"\\]|\\\\)*\\[^\\"]')
+_TWICE = re.compile(r"What\? (\S+) already exists|Duplicate keys")
 BACKSLASH_ADVICE = "In double quotes a backslash has a special meaning: write the path in single quotes, 'C:\\images\\cat'."
 
 
@@ -91,6 +92,9 @@ def _from_toml(path: Path, text: str, field: str) -> Located:
         advice = "Texts need quotes, lists need [ ], and each key its own line."
         if _SINGLE_BACKSLASH.search(source):
             advice = BACKSLASH_ADVICE
+        elif twice := _TWICE.match(said):
+            said = f"{twice[1] or 'the key'} is given twice"
+            advice = "Delete one of them, or put what they hold together under one heading."
         elif "homogeneous" in str(said):
             advice = "Write all values of a list alike, for example [1.0, 2.5] rather than [1, 2.5]."
         raise InputError(
@@ -104,7 +108,7 @@ def _from_toml(path: Path, text: str, field: str) -> Located:
 
 def _from_json(path: Path, text: str, field: str) -> Located:
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, path, text, field))
     except json.JSONDecodeError as error:
         source = text.splitlines()[error.lineno - 1] if text else ""
         raise InputError(
@@ -116,6 +120,18 @@ def _from_json(path: Path, text: str, field: str) -> Located:
     if not isinstance(data, dict):
         raise InputError("the file has to hold one JSON object, { ... }.", field=field, where=path.name)
     return Located(path, data, {}, text)
+
+
+def _object(pairs: list[tuple[str, Any]], path: Path, text: str, field: str) -> dict[str, Any]:
+    """A JSON object. Raises InputError when a key is given twice, of which one would silently be lost."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            lines = [number for number, line in enumerate(text.splitlines(), 1) if f'"{name}"' in line]
+            where = f"{path.name}, line {lines[-1]}" if len(lines) == 2 else path.name
+            raise InputError(f"{name} is given twice in one object.", field=field, where=where, advice="Delete one of them.")
+        found[name] = value
+    return found
 
 
 def _key_lines(text: str) -> dict[KeyPath, int]:

@@ -6,11 +6,14 @@ import os
 import re
 from pathlib import Path
 
+from .. import modelfile
 from ..errors import InputError
 from ..paths import safe_name
 from .schema import Option
 
-_HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+# Files whose header tells whether they can be what they are given as.
+_ROLES = {"pretrained_model_name_or_path": "model", "vae": "vae", "network_weights": "lora"}
 _WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
@@ -32,6 +35,11 @@ def path_problem(option: Option, value: str) -> InputError | None:
             )
         case "output":
             return _output_problem(option, path)
+    if option.name in _ROLES and path.exists():
+        problem, advice = modelfile.problem_as(_ROLES[option.name], path)
+        return InputError(problem, field=option.name, advice=advice) if problem else None
+    if option.path == "file" and not os.access(path, os.R_OK):
+        return InputError(f"the file {value} may not be read.", field=option.name, advice="Check its permissions.")
     return None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import InputError, InputErrors
 from . import config_file
+from .network_arguments import network_args_problems
 from .path_checks import name_problem, path_problem
 from .rules import Rule, broken_rules
 from .schema import Option
@@ -50,7 +51,9 @@ def train_options(
         try:
             toml = config_file.read(Path(str(given["config_file"])))
         except InputError as error:
-            raise InputErrors([error]) from error
+            place = error.where or "--config_file"
+            message = error.message.removeprefix(f"{error.where}: ")
+            raise InputErrors([InputError(message, field=error.field, where=place, advice=error.advice)]) from error
     sources = []
     if isinstance(toml, config_file.ConfigFile):
         sources.append(Source(toml.values, False, toml.where))
@@ -130,6 +133,9 @@ class _Resolver:
             self._add(path_problem(option, value), place)
         elif option.name == "output_name" and value:
             self._add(name_problem(value), place)
+        elif option.name == "network_args" and self.values["network_module"] == "networks.lora":
+            for error in network_args_problems(value):
+                self._add(error, place)
 
     def _report_rule(self, rule: Rule) -> None:
         named = next((name for name in rule.fields if name in self.places), rule.fields[0])

@@ -5,6 +5,7 @@ A rule's `broken` gets all values by option name. The first of its fields that w
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -41,15 +42,30 @@ def _exclude(first: str, second: str, why: str, advice: str) -> Rule:
     return Rule((second, first), lambda v: bool(v[first]) and bool(v[second]), why, advice)
 
 
-def _not_assignment(name: str) -> Rule:
+def _not_assignment(name: str, example: str) -> Rule:
     return Rule(
         (name,),
         lambda v: any(not item.partition("=")[0].strip() or "=" not in item for item in v[name] or ()),
         f"{name} has to hold name=value entries, but it is {{{name}}}.",
-        "Write for example conv_dim=4, without spaces around the equals sign."
-        if name == "network_args"
-        else "Write for example weight_decay=0.01, without spaces around the equals sign.",
+        f"Write for example {example}, without spaces around the equals sign.",
     )
+
+
+def _endless(name: str) -> Rule:
+    """A number among name=value entries is NaN or infinite (as 1e999 is)."""
+    return Rule(
+        (name,),
+        lambda v: any(_is_endless(part) for item in v[name] or () for part in item.partition("=")[2].split(",")),
+        f"{name} holds a number that is not finite: {{{name}}}.",
+        "Write an ordinary number.",
+    )
+
+
+def _is_endless(text: str) -> bool:
+    try:
+        return not math.isfinite(float(text.strip(" ()[]'\"")))
+    except ValueError:
+        return False
 
 
 def _no_data(values: Values) -> bool:
@@ -200,8 +216,10 @@ RULES: tuple[Rule, ...] = (
         "use_8bit_adam and optimizer_type {optimizer_type} contradict each other.",
         "use_8bit_adam is an old name for optimizer_type AdamW8bit: give only optimizer_type.",
     ),
-    _not_assignment("network_args"),
-    _not_assignment("optimizer_args"),
+    _not_assignment("optimizer_args", "weight_decay=0.01"),
+    _not_assignment("lr_scheduler_args", "num_cycles=2"),
+    _endless("optimizer_args"),
+    _endless("lr_scheduler_args"),
 )
 
 

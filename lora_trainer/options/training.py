@@ -21,6 +21,7 @@ class LoopOptions:
         "How many steps are trained. Not used when max_train_epochs is given.",
         "학습할 스텝 수입니다. max_train_epochs를 적으면 쓰지 않습니다.",
         minimum=1,
+        maximum=1_000_000_000,
         label="Steps",
         label_ko="스텝 수",
         advanced=False,
@@ -30,6 +31,7 @@ class LoopOptions:
         "How many times all images are gone through; takes the place of max_train_steps.",
         "모든 이미지를 몇 번 되풀이할지 정합니다. max_train_steps 대신 씁니다.",
         minimum=1,
+        maximum=1_000_000_000,
     )
     seed: int | None = opt(
         None,

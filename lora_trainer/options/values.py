@@ -12,6 +12,8 @@ from typing import Any
 from .schema import Option
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_LARGEST = {"int": 2**63 - 1, "float": 3.4028235e38}  # of TOML and SQLite; of float32, in which is computed
+_MOST_SHOWN = 80  # characters of a value in a message
 _EXPECTED = {
     "bool": "true or false",
     "int": "a whole number",
@@ -37,6 +39,12 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """`Did you mean network_dim?`, or nothing."""
     near = nearest(name, names)
     return f"Did you mean {near}?" if near else ""
+
+
+def shown(raw: Any) -> str:
+    """`raw` as it stands in a message: quoted when it is a text, and cut when it is long."""
+    text = repr(raw)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 20]}... ({len(text):,} characters)"
 
 
 def convert(option: Option, raw: Any, *, loose: bool) -> Any:
@@ -83,11 +91,11 @@ def resolution_text(raw: Any) -> str:
             raise ValueError
         sizes = [int(part) for part in (parts if not isinstance(raw, float) else [raw])]
     except (TypeError, ValueError):
-        raise BadValue(f"{raw!r} is not a size: write one number (512), or width,height (512,768).") from None
+        raise BadValue(f"{shown(raw)} is not a size: write one number (512), or width,height (512,768).") from None
     if len(sizes) not in (1, 2):
-        raise BadValue(f"{raw!r} has {len(sizes)} numbers: write one number (512), or width,height (512,768).")
+        raise BadValue(f"{shown(raw)} has {len(sizes)} numbers: write one number (512), or width,height (512,768).")
     if min(sizes) < 64 or max(sizes) > 8192:
-        raise BadValue(f"{raw!r} is out of range: width and height have to be between 64 and 8192 pixels.")
+        raise BadValue(f"{shown(raw)} is out of range: width and height have to be between 64 and 8192 pixels.")
     return ",".join(str(size) for size in sizes)
 
 
@@ -99,7 +107,7 @@ def resolution_pair(text: str) -> tuple[int, int]:
 
 def _one(option: Option, raw: Any, loose: bool) -> Any:
     """One value of the option's kind."""
-    refused = BadValue(f"{raw!r} is not {_EXPECTED[option.kind]}.")
+    refused = BadValue(f"{shown(raw)} is not {_EXPECTED[option.kind]}.")
     if option.kind == "str":
         return _text(option, raw, loose)
     if option.kind == "bool":
@@ -111,16 +119,20 @@ def _one(option: Option, raw: Any, loose: bool) -> Any:
     if isinstance(raw, str):
         if not loose:
             advice = " Remove the quotes." if _number_in(raw, option.kind) is not None else ""
-            raise BadValue(f"{raw!r} is a text, but {_EXPECTED[option.kind]} is expected.{advice}")
+            raise BadValue(f"{shown(raw)} is a text, but {_EXPECTED[option.kind]} is expected.{advice}")
         raw = _number_in(raw, option.kind)
     if isinstance(raw, bool) or not isinstance(raw, (int, float)):
         raise refused
-    if not math.isfinite(raw):
+    if raw != raw or raw in (math.inf, -math.inf):
         raise BadValue(f"{raw} is not a finite number.")
+    if abs(raw) > _LARGEST["float" if option.kind == "float" else "int"]:
+        raise BadValue(f"{shown(raw)} is larger than any number that can be computed with here.")
     if option.kind == "int" and isinstance(raw, float):
         if not (loose and raw.is_integer()):
             raise refused
         return int(raw)
+    if option.kind == "int_or_float" and raw > 1 and raw != int(raw):
+        raise refused
     return float(raw) if option.kind == "float" else raw
 
 
@@ -128,13 +140,24 @@ def _text(option: Option, raw: Any, loose: bool) -> str:
     if isinstance(raw, str):
         if option.path and any(ord(character) < 32 for character in raw):
             raise BadValue(
-                f"the path {raw!r} contains a control character: \\t, \\n, \\b, \\f and \\r mean one in double quotes. "
+                f"the path {shown(raw)} contains a control character: \\t, \\n, \\b, \\f and \\r mean one in double quotes. "
                 "Write the path in single quotes: 'C:\\train'."
             )
+        if not option.path and not raw.isascii() and not _is_unicode(raw):
+            raise BadValue(f"{ascii(raw[:_MOST_SHOWN])} holds characters that are no Unicode text.")
         return raw.strip() if option.path else raw
     if loose or (isinstance(raw, (int, float)) and not isinstance(raw, bool)):
         return str(raw)
-    raise BadValue(f"{raw!r} is not a text: put it in quotes.")
+    raise BadValue(f"{shown(raw)} is not a text: put it in quotes.")
+
+
+def _is_unicode(text: str) -> bool:
+    """Not so for halves of surrogate pairs, which no file can hold: undecodable bytes of a command line, or bad JSON."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _number_in(text: str, kind: str) -> int | float | None:
@@ -154,10 +177,11 @@ def _choice(option: Option, value: Any) -> Any:
     spelled = {str(choice).lower(): choice for choice in option.choices}
     if str(value).lower() not in spelled:
         allowed = ", ".join(str(choice) for choice in option.choices)
-        raise BadValue(f"{value!r} is not one of: {allowed}. {did_you_mean(str(value), map(str, spelled.values()))}".rstrip())
+        near = did_you_mean(str(value), map(str, spelled.values()))
+        raise BadValue(f"{shown(value)} is not one of: {allowed}. {near}".rstrip())
     value = spelled[str(value).lower()]
     if option.ready and value not in option.ready:
-        raise BadValue(f"{value!r} does not work yet in this version. These do: {', '.join(option.ready)}.")
+        raise BadValue(f"{shown(value)} does not work yet in this version. These do: {', '.join(option.ready)}.")
     return value
 
 
@@ -166,7 +190,7 @@ def _split(text: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError as error:
-        raise BadValue(f"{text!r} has a quotation mark without its partner.") from error
+        raise BadValue(f"{shown(text)} has a quotation mark without its partner.") from error
 
 
 def _number(value: float) -> str:

@@ -102,7 +102,7 @@ def test_sections_of_a_configuration_file_are_flattened_and_its_ending_may_be_le
         read = files.read(tmp_path / name)
         assert dict(read.values) == {"a": 1, "b": 2, "--network_args": ["c=1", "d=2"]}
         assert read.where("b") == "run.toml, line 3, b"
-    assert train_options(make_valid(tmp_path / "v"), {"--network_args": ["c=1"]}).network.network_args == ("c=1",)
+    assert train_options(make_valid(tmp_path / "v"), {"--network_args": ["conv_dim=1"]}).network.network_args == ("conv_dim=1",)
 
 
 def test_a_configuration_that_the_reference_wrote_with_all_its_defaults_is_accepted(tmp_path):

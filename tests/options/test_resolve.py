@@ -86,9 +86,8 @@ def test_a_result_name_that_is_no_file_name_is_refused(valid, name):
 
 
 def test_a_model_on_the_hub_is_not_looked_for_on_the_disk(valid):
-    for name in ("runwayml/stable-diffusion-v1-5", "gpt2"):
-        train_options({**valid, "pretrained_model_name_or_path": name})
-    for name in ("models/none.safetensors", "/nowhere/model", "C:\\models\\x.ckpt", "./model", "x.safetensors"):
+    train_options({**valid, "pretrained_model_name_or_path": "runwayml/stable-diffusion-v1-5"})
+    for name in ("gpt2", "models/none.safetensors", "/nowhere/model", "C:\\models\\x.ckpt", "./model", "x.safetensors"):
         assert "no model" in problems({**valid, "pretrained_model_name_or_path": name})["pretrained_model_name_or_path"]
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ...options.dataset_config import DatasetSpec, DataSpec, SubsetSpec
 
 _FACTS = FactsCache()
+MAX_SAMPLES = 10_000_000  # of an epoch: its order is held in memory
 
 
 def make_plan(
@@ -39,6 +40,17 @@ def make_plan(
     builder.findings += [Finding("warning", message, str(spec.source or "")) for message in spec.skipped]
     for dataset in spec.datasets:
         builder.add_dataset(dataset)
+    samples = sum(dataset.samples for dataset in builder.datasets)
+    if samples > MAX_SAMPLES:
+        repeats = max(subset.spec.num_repeats for subset in builder.subsets)
+        builder.findings.append(
+            Finding(
+                "error",
+                f"an epoch would show {samples:,} images, at most {MAX_SAMPLES:,} can be. Lower the repeats ({repeats:,}).",
+                str(spec.source or ""),
+                "num_repeats",
+            )
+        )
     if not any(image.repeats for image in builder.images):
         where = str(spec.source or "")
         if any(image.is_reg for image in builder.images):

@@ -39,7 +39,7 @@ def find_caption(image_name: str, caption_extension: str, names: Collection[str]
 def read_caption(path: Path, *, enable_wildcard: bool = False) -> str:
     """Read a caption file: its first line, or with `enable_wildcard` all that are not blank; stripped, joined by newlines.
 
-    A byte order mark is no part of the caption. Raises InputError when the file is empty, not UTF-8, or cannot be read.
+    A byte order mark is no part of the caption. Raises InputError when the file is empty, not UTF-8 text, or cannot be read.
     """
     try:
         data = path.read_bytes()
@@ -61,6 +61,13 @@ def read_caption(path: Path, *, enable_wildcard: bool = False) -> str:
             field="caption_extension",
             advice="Save the file again with the encoding UTF-8 (a text editor offers it under 'Save as').",
         ) from error
+    if "\0" in text:  # valid UTF-8, but nobody writes it
+        raise InputError(
+            "the caption holds NUL characters, as a text in UTF-16 does.",
+            where=str(path),
+            field="caption_extension",
+            advice="Save the file again with the encoding UTF-8 (a text editor offers it under 'Save as').",
+        )
     lines = [line.strip() for line in io.StringIO(text, newline=None)]
     if enable_wildcard:
         return "\n".join(line for line in lines if line)

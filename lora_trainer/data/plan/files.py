@@ -45,16 +45,25 @@ class Listing:
 def list_folder(folder: Path) -> Listing:
     """List a folder, not its sub-folders. Extensions count in lower or in upper case, not mixed (`.Png`), as in kohya-ss.
 
-    Raises OSError.
+    A link that leads nowhere counts as a file, so that it is reported and not passed over. Raises OSError.
     """
     allowed = {spelling for ext in _readable_extensions() for spelling in (ext, ext.upper())}
     look_alike = {*EXTENSIONS, *OPTIONAL_EXTENSIONS, "gif", "tif", "tiff", "heic", "jfif"}
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_file(entry))
     extensions = {name: name.rpartition(".")[2] for name in names if "." in name}
     images = [name for name in names if extensions.get(name) in allowed]
     others = [name for name in names if extensions.get(name, "").lower() in look_alike and extensions[name] not in allowed]
     return Listing(images, others, frozenset(names))
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    if entry.is_symlink():
+        try:
+            entry.stat()
+        except OSError:  # it leads to nothing, or to itself
+            return True
+    return entry.is_file()
 
 
 def _readable_extensions() -> tuple[str, ...]:

@@ -48,13 +48,14 @@ def read_folder(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: 
     looked_at = facts.look_at([str(folder / name) for name in listing.images], verify=verify)
     for name, fact in zip(listing.images, looked_at, strict=True):
         if fact.problem:
-            message = f"the image {fact.problem} {fact.advice}".strip()
+            message = f"the file {fact.problem} {fact.advice}".strip()
             findings.append(Finding("error", message, str(folder / name), "image_dir"))
             continue
         try:
             caption = _caption_of(name, spec, folder, listing)
         except InputError as error:
-            findings.append(Finding("error", f"{error.message} {error.advice}".strip(), error.where, error.field))
+            message = error.message.removeprefix(f"{error.where}: ")
+            findings.append(Finding("error", f"{message} {error.advice}".strip(), error.where, error.field))
             continue
         text = caption if caption is not None else spec.class_tokens or ""
         found.append(FoundImage(str(folder / name), fact.size, text, caption is not None))
