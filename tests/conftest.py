@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,3 +14,20 @@ def tiny_sd1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tiny import make_checkpoint
 
     return make_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny.safetensors")
+
+
+# CI sets this: a run in which no browser test passed (no Chromium, tests not found) has then failed.
+REQUIRE_BROWSER = "LORA_TRAINER_REQUIRE_BROWSER"
+_passed_in_browser: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and report.passed and "browser" in report.keywords:
+        _passed_in_browser.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if os.environ.get(REQUIRE_BROWSER) and not _passed_in_browser and not session.config.option.collectonly:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line(f"\nno browser test passed, and {REQUIRE_BROWSER} is set: install chromium", red=True)

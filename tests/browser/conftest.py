@@ -29,6 +29,7 @@ def pytest_collection_modifyitems(items) -> None:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator:
     if not CHROMIUM:
+        assert not os.environ.get("LORA_TRAINER_REQUIRE_BROWSER"), "no Chromium on this machine"
         pytest.skip("no Chromium on this machine (LORA_TRAINER_CHROMIUM names one)")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
