@@ -38,6 +38,7 @@ class NoiseOptions:
         "Adds noise of several sizes (pyramid noise), with this many sizes. 6 to 10 is usual.",
         "여러 크기의 노이즈(피라미드 노이즈)를 이 개수만큼 더합니다. 보통 6에서 10입니다.",
         minimum=1,
+        maximum=64,
     )
     multires_noise_discount: float = opt(
         0.3,

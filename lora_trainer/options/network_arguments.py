@@ -103,12 +103,7 @@ def number_of(
         number: int | float | None = kind(value)
     except (TypeError, ValueError, OverflowError):
         number = None
-    if (
-        number is None
-        or number != number
-        or abs(number) > 1e9
-        or (kind is int and not isinstance(value, str) and number != value)
-    ):
+    if number is None or not abs(number) < math.inf or (kind is int and not isinstance(value, str) and number != value):
         raise InputError(f"{name} is {value!r}; expected {noun}.", field=field)
     if number < minimum:
         raise InputError(f"{name} is {value}; expected {noun} of at least {minimum:g}.", field=field)

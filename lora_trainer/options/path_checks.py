@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from pathlib import Path
 
 from .. import modelfile
@@ -64,6 +65,10 @@ def _output_problem(option: Option, folder: Path) -> InputError | None:
         return InputError(f"the drive or folder of {folder} does not exist.", field=option.name, advice="Name another folder.")
     if not existing.is_dir():
         return InputError(f"{existing} is a file, but a folder is expected.", field=option.name, advice="Name another folder.")
-    if not os.access(existing, os.W_OK):
-        return InputError(f"nothing may be written into {existing}.", field=option.name, advice="Name another folder.")
+    try:
+        with tempfile.TemporaryFile(dir=existing):  # permissions alone tell little: read-only drives, Windows
+            pass
+    except OSError as error:
+        message = f"nothing can be written into {existing} ({error.strerror or error})."
+        return InputError(message, field=option.name, advice="Name another folder, or free some space.")
     return None
