@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from lora_trainer.log import logger
+
+
+@pytest.fixture(autouse=True)
+def untouched_logger() -> Iterator[None]:
+    """Give every test the logger as it is before log.setup, whose handlers keep a stream that pytest closes."""
+    logger.handlers[:] = []
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
+    yield
+    logger.handlers[:] = []
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,11 @@ import sys
 
 import torch
 
-from lora_trainer.log import logger
 from lora_trainer.models import attention, load
 
 
 def test_xformers_that_is_missing_is_a_warning_and_torch_is_used(tiny_sd1, caplog, monkeypatch):
     monkeypatch.setitem(sys.modules, "xformers", None)
-    monkeypatch.setattr(logger, "propagate", True)
     with caplog.at_level(logging.WARNING):
         model = load(tiny_sd1, dtype=torch.float32, device="cpu", attention="xformers")
     assert "xformers cannot be used" in caplog.text

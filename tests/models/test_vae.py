@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from lora_trainer.errors import TrainingError
-from lora_trainer.log import logger
 from lora_trainer.models import vae as latents
 from tests.tiny import make_parts
 
@@ -74,8 +73,7 @@ def overflowing(vae):
 
 
 @needs_half
-def test_half_precision_that_overflows_goes_on_in_float32_with_a_warning(vae, images, caplog, monkeypatch):
-    monkeypatch.setattr(logger, "propagate", True)
+def test_half_precision_that_overflows_goes_on_in_float32_with_a_warning(vae, images, caplog):
     expected = latents.encode(overflowing(vae), images)
     vae.half()
     with caplog.at_level(logging.WARNING):
