@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "ui": {"options", "runs", "data.plan", "hosts"},
     "sampling": {"options", "models", "networks", "runs"} | FILE_HALF,
     "training": {"options", "models", "networks", "data", "sampling", "runs"} | FILE_HALF | {"data.plan"},
+    "demo": {"models", "sampling"},
     "commands": {"options"},
     "__main__": {"commands"},
 }

@@ -1,0 +1,115 @@
+"""From the click to the first step, less the reading of the weights.
+
+    python benchmarks/start.py                             # a model made for it, 16 images, on whatever device there is
+    python benchmarks/start.py --model v1-5.safetensors --resolution 512
+
+The clock starts before the worker process is spawned, as the page does it, and stops at its first `step` event. The reading of
+the weights is timed apart, in a process that has imported everything already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from lora_trainer.models import load  # noqa: E402
+from lora_trainer.options import config_file  # noqa: E402
+from lora_trainer.options.resolve import train_options  # noqa: E402
+from lora_trainer.runs import folder as run_folder  # noqa: E402
+from lora_trainer.runs.events import read_events  # noqa: E402
+from tests.tiny import make_checkpoint  # noqa: E402
+
+
+def start_once(path: Path, config: str) -> dict[str, float]:
+    """Start a worker on a new run; return the seconds that each phase took, and `all` up to the end of the first step."""
+    run = run_folder.create(path, config=config, dataset="", prompts="", request={})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    clicked = time.time()
+    with run.log.open("wb") as log:
+        words = [sys.executable, "-m", "lora_trainer", "worker", str(run.path)]
+        process = subprocess.run(words, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    events = read_events(run.events)[0]
+    steps = [event for event in events if event["type"] == "step"]
+    if process.returncode or not steps:
+        raise SystemExit(run.log.read_text())
+    seconds: dict[str, float] = {"starting Python": 0.0}
+    last, name = clicked, "starting Python"
+    for event in [event for event in events if event["type"] == "phase"] + steps[:1]:
+        seconds[name] = seconds.get(name, 0.0) + event["time"] - last
+        last, name = event["time"], event.get("name", "")
+    return {**seconds, "all": steps[0]["time"] - clicked}
+
+
+def read_weights(model: str, times: int) -> float:
+    """The median of the seconds that loading the model takes once everything is imported."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    seconds = []
+    for _ in range(times + 1):
+        started = time.perf_counter()
+        load(model, dtype=torch.float32, device=device)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[1:])
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Return the medians over some starts."""
+    model = arguments.model or str(make_checkpoint(folder / "model.safetensors"))
+    images = folder / "data" / "1_sls frog"
+    images.mkdir(parents=True)
+    for i in range(arguments.images):
+        size = (arguments.resolution, arguments.resolution)
+        Image.effect_noise(size, 60 + i).convert("RGB").save(images / f"{i}.png")
+        (images / f"{i}.txt").write_text(f"sls frog {i}", encoding="utf-8")
+    options = train_options(
+        {
+            "pretrained_model_name_or_path": model,
+            "train_data_dir": str(folder / "data"),
+            "output_dir": str(folder / "out"),
+            "output_name": "benchmark",
+            "network_module": "networks.lora",
+            "caption_extension": ".txt",
+            "resolution": str(arguments.resolution),
+            "max_train_steps": 1,
+            "learning_rate": 1e-4,
+            "cache_latents": True,
+            "seed": 1,
+        }
+    )
+    config = config_file.to_toml(options)
+    starts = [start_once(folder / f"run{i}", config) for i in range(arguments.times + 1)][1:]  # the first one warms the disk
+    phases = {name: round(statistics.median(start.get(name, 0.0) for start in starts), 3) for name in starts[0]}
+    weights = read_weights(model, arguments.times)
+    return {
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "seconds_less_weights": round(phases["all"] - weights, 3),
+        "seconds_of_weights": round(weights, 3),
+        "phases": phases,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="a checkpoint; by default a tiny one is made")
+    parser.add_argument("--images", type=int, default=16)
+    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--times", type=int, default=3)
+    with tempfile.TemporaryDirectory() as folder:
+        sys.stdout.write(json.dumps(measure(parser.parse_args(), Path(folder)), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
