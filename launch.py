@@ -52,6 +52,8 @@ def run(command: list[str]) -> int:
     environment = {**os.environ, "PYTHONPATH": path}
     if command[2] == "pytest":
         os.chdir(root)
+        # The tests' models are small: threads that wait for each other cost more than they give, most of all on a busy machine.
+        environment.setdefault("OMP_NUM_THREADS", "1")
     if os.name == "posix":
         os.execve(command[0], command, environment)
     try:
