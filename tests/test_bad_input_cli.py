@@ -188,6 +188,7 @@ CASES: dict[str, tuple[Callable[[Place], dict[str, Any]], list[str]]] = {
     # options
     "rank 0": (lambda place: {"network_dim": "0"}, ["--network_dim: 0 is too small", "1"]),
     "no number": (lambda place: {"network_dim": "abc"}, ["--network_dim: 'abc' is not a whole number"]),
+    "warm-up of constant": (lambda place: {"lr_warmup_steps": "10"}, ["--lr_warmup_steps", "constant_with_warmup"]),
     "nan": (lambda place: {"learning_rate": "nan"}, ["--learning_rate: nan is not a finite number"]),
     "very long number": (lambda place: {"network_dim": "9" * 5000}, ["--network_dim", "(5,002 characters)"]),
     "resolution": (lambda place: {"resolution": "100"}, ["--resolution: 100 cannot be divided by 8", "enable_bucket"]),

@@ -29,7 +29,7 @@ def check(request: Request, host: Host, *, upload: bool = False) -> None:
         raise Refusal(
             403,
             f"This program does not answer to the name {host_name(named)!r}.",
-            advice="Open it as http://127.0.0.1 with its port, or name it with --allow-host.",
+            advice="Open it as http://127.0.0.1 with its port. Standing alone, --allow-host names a further one.",
         )
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise Refusal(403, "Requests from other sites are not served.")

@@ -49,10 +49,10 @@ class NetworkOptions:
     )
     network_dropout: float | None = opt(
         None,
-        "Share of the network's inner values that are set to 0 at each step (0 to 1), so that it does not learn by heart.",
-        "통째로 외우는 것을 막기 위해 매 스텝 0으로 만드는 네트워크 내부 값의 비율입니다 (0에서 1).",
+        "Share of the network's inner values that are set to 0 at each step (0 to 0.99), so that it does not learn by heart.",
+        "통째로 외우는 것을 막기 위해 매 스텝 0으로 만드는 네트워크 내부 값의 비율입니다 (0에서 0.99).",
         minimum=0.0,
-        maximum=1.0,
+        maximum=0.99,
     )
     network_args: tuple[str, ...] | None = opt(
         None,

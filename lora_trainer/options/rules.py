@@ -176,6 +176,12 @@ RULES: tuple[Rule, ...] = (
         "the learning rate of every part that is trained is 0, so that nothing would be learned.",
         "1e-4 is a good start for LoRA.",
     ),
+    Rule(
+        ("lr_warmup_steps", "lr_scheduler"),
+        lambda v: v["lr_scheduler"] == "constant" and not v["lr_scheduler_type"] and bool(v["lr_warmup_steps"]),
+        "lr_scheduler constant has no warm-up, but lr_warmup_steps is {lr_warmup_steps}.",
+        "Use lr_scheduler constant_with_warmup, or lr_warmup_steps 0.",
+    ),
     _exclude(
         "xformers", "mem_eff_attn", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."
     ),

@@ -17,6 +17,7 @@ from ..data.dataset import EpochStream, TrainDataset
 from ..data.plan import DataPlan, StepCounts, make_plan
 from ..data.plan.captions import process_caption
 from ..models import Model, load
+from ..models.attention import checkpoint_gradients
 from ..networks import registry
 from ..networks.arguments import parse_network_args
 from ..networks.network import Network
@@ -111,13 +112,14 @@ def network(options: TrainOptions, model: Model, seed: int, device: torch.device
     chosen = options.network
     builder = registry.get(chosen.network_module)
     arguments: dict[str, Any] = {"neuron_dropout": chosen.network_dropout, **parse_network_args(chosen.network_args)}
+    arguments["seed"] = seed
     if chosen.dim_from_weights and chosen.network_weights:
         built, _ = builder.create_network_from_weights(
             1.0, chosen.network_weights, model.vae, model.text_encoders, model.unet, **arguments
         )
     else:
         built = builder.create_network(
-            1.0, chosen.network_dim, chosen.network_alpha, model.vae, model.text_encoders, model.unet, seed=seed, **arguments
+            1.0, chosen.network_dim, chosen.network_alpha, model.vae, model.text_encoders, model.unet, **arguments
         )
     built.apply_to(
         model.text_encoders,
@@ -132,12 +134,8 @@ def network(options: TrainOptions, model: Model, seed: int, device: torch.device
 
 def save_memory(options: TrainOptions, model: Model) -> None:
     """Compute the forward pass of UNet and text encoders twice instead of keeping it, if the options say so."""
-    if not options.training.gradient_checkpointing:
-        return
-    model.unet.enable_gradient_checkpointing()
-    for encoder in model.text_encoders:
-        encoder.train()  # transformers looks at this; CLIP has no dropout
-        encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if options.training.gradient_checkpointing:
+        checkpoint_gradients(model.unet, model.text_encoders)
 
 
 def schedule(options: TrainOptions) -> schedulers.ScheduleSettings:

@@ -130,6 +130,7 @@ CHANGED = {
     "network_args": ["rank_dropout=0.1", "module_dropout=0.2"],
     "optimizer_args": ["betas=.9,.999", "weight_decay=0.01"],
     "text_encoder_lr": ["5e-5"],
+    "lr_scheduler": "cosine",
     "lr_warmup_steps": "0.1",
     "learning_rate": "0.0003",
     "caption_prefix": 'it\'s a "quoted" 100% \\ $HOME `x` & | > 한글 ',
