@@ -42,6 +42,11 @@ def safe_name(name: str, *, field: str = "") -> str:
     return name
 
 
+def seen_from(path: Path) -> str:
+    """Return " in FOLDER" for a relative `path`, for messages: nobody knows by heart where a program was started. Else ""."""
+    return "" if path.is_absolute() else f" in {Path.cwd()}"
+
+
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to disk, then put it in place of `path`.
 

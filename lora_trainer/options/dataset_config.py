@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors
+from ..paths import seen_from
 from . import located
 from .data_spec import DatasetSpec, DataSpec, SubsetSpec
 from .dataset_folders import folder_spec, parse_folder_name
@@ -116,7 +117,7 @@ class _Reader:
         folder = Path(values["image_dir"]).expanduser()
         if self.check_paths and not folder.is_dir():
             self._error(
-                f"the folder {folder} does not exist.",
+                f"the folder {folder} does not exist{seen_from(folder)}.",
                 "image_dir",
                 (*subset.keys, "image_dir"),
                 advice="Check the path for typing errors; write Windows paths in single quotes.",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors
+from ..paths import seen_from
 from .data_spec import DatasetSpec, DataSpec, SubsetSpec
 from .dataset_keys import KEYS
 from .train import TrainOptions, flat
@@ -64,7 +65,8 @@ def inherited(name: str, values: dict[str, Any]) -> Any:
 def _subsets(folder: Path, field: str, is_reg: bool, values: dict[str, Any], skipped: list[str]) -> list[SubsetSpec]:
     """One subset for each well-named folder in `folder`, sorted by name; the others are told in `skipped`."""
     if not folder.is_dir():
-        raise InputError(f"the folder {folder} does not exist.", field=field, advice="Check the path for typing errors.")
+        missing = f"the folder {folder} does not exist{seen_from(folder)}."
+        raise InputError(missing, field=field, advice="Check the path for typing errors.")
     named = {entry: parse_folder_name(entry.name) for entry in sorted(folder.iterdir()) if entry.is_dir()}
     images = sum(entry.suffix.lower() in IMAGE_SUFFIXES for entry in folder.iterdir() if entry.is_file())
     if not any(named.values()):

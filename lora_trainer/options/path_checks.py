@@ -9,12 +9,13 @@ from pathlib import Path
 
 from .. import modelfile
 from ..errors import InputError
-from ..paths import safe_name
+from ..paths import safe_name, seen_from
 from .schema import Option
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 # Files whose header tells whether they can be what they are given as.
 _ROLES = {"pretrained_model_name_or_path": "model", "vae": "vae", "network_weights": "lora"}
+_TYPING = "Check the path for typing errors."
 _WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
@@ -24,13 +25,17 @@ def path_problem(option: Option, value: str) -> InputError | None:
     match option.path:
         case "file" if not path.is_file():
             kind = "is a folder, but a file is expected" if path.is_dir() else "does not exist"
-            return InputError(f"the file {value} {kind}.", field=option.name, advice="Check the path for typing errors.")
+            return InputError(
+                f"the file {value} {kind}{seen_from(path)}.", field=option.name, advice="Check the path for typing errors."
+            )
         case "folder" if not path.is_dir():
             kind = "is a file, but a folder is expected" if path.exists() else "does not exist"
-            return InputError(f"the folder {value} {kind}.", field=option.name, advice="Check the path for typing errors.")
+            return InputError(
+                f"the folder {value} {kind}{seen_from(path)}.", field=option.name, advice="Check the path for typing errors."
+            )
         case "model" if not path.exists() and looks_local(value):
             return InputError(
-                f"there is no model at {value}.",
+                f"there is no model at {value}{seen_from(path)}.",
                 field=option.name,
                 advice='Check the path; a model on Hugging Face is named like "user/model".',
             )

@@ -229,7 +229,7 @@ def test_a_byte_order_mark_is_no_harm(tmp_path):
 
 def test_a_missing_image_folder_is_told_with_its_line():
     (found,) = toml_problems("[[datasets]]\nresolution = 512\n[[datasets.subsets]]\nimage_dir = 'no/such'\n")
-    assert "set.toml, line 4, image_dir: the folder no/such does not exist." in found.replace("\\", "/")
+    assert "set.toml, line 4, image_dir: the folder no/such does not exist in " in found.replace("\\", "/")
 
 
 def test_changing_images_and_cached_latents_exclude_each_other_in_the_file_too():
