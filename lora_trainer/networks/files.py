@@ -25,7 +25,7 @@ DOWN, UP, ALPHA = "lora_down.weight", "lora_up.weight", "alpha"
 PRECISIONS = {"float": "float32", "fp16": "float16", "bf16": "bfloat16"}  # the values of save_precision
 
 # torch's name -> safetensors' name, in the order in which tensors stand in a file: wide types first.
-_TYPES = {
+TYPES = {
     "int64": "I64", "float64": "F64", "float32": "F32", "int32": "I32", "bfloat16": "BF16", "float16": "F16",
     "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
 }  # fmt: skip
@@ -171,10 +171,11 @@ def save(
     if path.suffix.lower() != ".safetensors":
         write_atomic(path, lambda file: torch.save(converted, file))
         return {}
-    entries, blocks = _layout(converted)
+    entries = layout({name: (tensor.dtype, tensor.shape) for name, tensor in converted.items()})
+    blocks = [bytes_of(converted[name]) for name in entries]
     metadata = dict(metadata or {})
     metadata.update(_hashes(entries, blocks, metadata))
-    write_atomic(path, lambda file: _write(file, _header(entries, metadata), blocks))
+    write_atomic(path, lambda file: _write(file, header(entries, metadata), blocks))
     return metadata
 
 
@@ -195,35 +196,37 @@ def _convert(name: str, tensor: torch.Tensor, dtype: torch.dtype | None, path: P
     return result
 
 
-def _layout(tensors: Mapping[str, torch.Tensor]) -> tuple[dict[str, dict[str, Any]], list[memoryview]]:
-    """Return (header entries, the bytes of the tensors) in file order."""
+def layout(tensors: Mapping[str, tuple[torch.dtype, Iterable[int]]]) -> dict[str, dict[str, Any]]:
+    """Return the header's entries, in file order, of tensors given by (dtype, shape)."""
     import torch
 
-    def place(item: tuple[str, torch.Tensor]) -> tuple[int, str]:
-        return list(_TYPES).index(str(item[1].dtype).removeprefix("torch.")), item[0]
+    def place(item: tuple[str, tuple[torch.dtype, Iterable[int]]]) -> tuple[int, str]:
+        return list(TYPES).index(str(item[1][0]).removeprefix("torch.")), item[0]
 
     entries: dict[str, dict[str, Any]] = {}
-    blocks: list[memoryview] = []
     offset = 0
-    for name, tensor in sorted(tensors.items(), key=place):
-        block = memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
-        entries[name] = {
-            "dtype": _TYPES[str(tensor.dtype).removeprefix("torch.")],
-            "shape": list(tensor.shape),
-            "data_offsets": [offset, offset + block.nbytes],
-        }
-        offset += block.nbytes
-        blocks.append(block)
-    return entries, blocks
+    for name, (dtype, given) in sorted(tensors.items(), key=place):
+        shape = list(given)
+        end = offset + math.prod(shape) * torch.empty(0, dtype=dtype).element_size()
+        entries[name] = {"dtype": TYPES[str(dtype).removeprefix("torch.")], "shape": shape, "data_offsets": [offset, end]}
+        offset = end
+    return entries
 
 
-def _header(entries: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
+def bytes_of(tensor: torch.Tensor) -> memoryview:
+    """The bytes of a contiguous tensor on the CPU, as they stand in a file."""
+    import torch
+
+    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+
+
+def header(entries: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
     """The length and the JSON header of a .safetensors file, filled with spaces to a multiple of 8 bytes."""
-    header: dict[str, Any] = {}
+    table: dict[str, Any] = {}
     if metadata:
-        header["__metadata__"] = {key: str(metadata[key]) for key in sorted(metadata)}
-    header.update(entries)
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":"))
+        table["__metadata__"] = {key: str(metadata[key]) for key in sorted(metadata)}
+    table.update(entries)
+    text = json.dumps(table, ensure_ascii=False, separators=(",", ":"))
     data = text.encode("utf-8", "replace")  # a path may hold bytes that are no text
     data += b" " * (-len(data) % 8)
     return len(data).to_bytes(8, "little") + data
@@ -239,7 +242,7 @@ def _write(file: BinaryIO, header: bytes, blocks: Iterable[memoryview]) -> None:
 def _hashes(entries: Mapping[str, Any], blocks: Iterable[memoryview], metadata: Mapping[str, str]) -> dict[str, str]:
     """The two hashes of a LoRA: over the tensors, and the old one over 64 KiB of the file with its ss_* metadata alone."""
     full, legacy = hashlib.sha256(), hashlib.sha256()
-    position = len(_header(entries, {key: value for key, value in metadata.items() if key.startswith("ss_")}))
+    position = len(header(entries, {key: value for key, value in metadata.items() if key.startswith("ss_")}))
     for block in blocks:
         full.update(block)
         first, last = (min(max(edge - position, 0), block.nbytes) for edge in (_LEGACY_START, _LEGACY_START + _LEGACY_LENGTH))

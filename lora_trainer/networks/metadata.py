@@ -130,7 +130,7 @@ def modelspec(options: TrainOptions, facts: Facts) -> dict[str, str]:
     values = _flat(options)
     moment = datetime.fromtimestamp(int(facts.finished_at))
     spec: dict[str, Any] = {
-        "architecture": f"{_ARCHITECTURES[facts.family, facts.v_parameterization]}/lora",
+        "architecture": f"{ARCHITECTURES[facts.family, facts.v_parameterization]}/lora",
         "date": moment.isoformat(),
         "implementation": "https://github.com/Stability-AI/generative-models" if facts.family == "sdxl" else "diffusers",
         "implementation_version": IMPLEMENTATION,
@@ -162,7 +162,7 @@ def optimizer_text(optimizer_class: type, arguments: Mapping[str, Any]) -> str:
     return f"{name}({given})" if given else name
 
 
-_ARCHITECTURES = {
+ARCHITECTURES = {
     ("sd1", False): "stable-diffusion-v1",
     ("sd1", True): "stable-diffusion-v1",
     ("sd2", False): "stable-diffusion-v2-512",

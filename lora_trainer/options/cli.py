@@ -25,7 +25,7 @@ A yes/no option is switched on by its name alone and off by --no-NAME or --NAME=
 _NEGATIVE = re.compile(r"-[0-9.][0-9.e+-]*", re.IGNORECASE)
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """argparse whose complaints are InputErrors."""
 
     def error(self, message: str) -> NoReturn:
@@ -34,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{what}.", field=where[2:], where=where, advice=f"See {self.prog} --help.")
 
 
-class _HelpFormatter(argparse.HelpFormatter):
+class HelpFormatter(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=34, width=118)
 
@@ -79,11 +79,11 @@ def parse(argv: Sequence[str]) -> TrainOptions | None:
 
 def parser() -> argparse.ArgumentParser:
     """An argument parser with every option, grouped as they are declared."""
-    made = _Parser(
+    made = Parser(
         prog="python -m lora_trainer train_network",
         usage="python -m lora_trainer train_network --pretrained_model_name_or_path MODEL --train_data_dir FOLDER ...",
         description=_DESCRIPTION,
-        formatter_class=_HelpFormatter,
+        formatter_class=HelpFormatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
@@ -91,11 +91,11 @@ def parser() -> argparse.ArgumentParser:
     for option in OPTIONS:
         if option.group not in groups:
             groups[option.group] = made.add_argument_group(option.group.en)
-        _add(groups[option.group], option)
+        add_option(groups[option.group], option)
     return made
 
 
-def _add(group: Any, option: Option) -> None:
+def add_option(group: Any, option: Option) -> None:
     names = [f"--{name}" for name in (option.name, *option.aliases)]
     settings: dict[str, Any] = {"dest": option.name, "help": _help(option), "metavar": _metavar(option)}
     if option.kind == "bool":

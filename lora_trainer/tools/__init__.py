@@ -1,0 +1,1 @@
+"""Tools for LoRA files: merge, re-rank, extract, split, check, convert, and pictures for them. Nothing here trains."""

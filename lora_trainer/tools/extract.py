@@ -1,0 +1,178 @@
+"""`extract_lora_from_models`: the difference of two checkpoints as a LoRA.
+
+python -m lora_trainer extract_lora_from_models --model_org base.safetensors --model_tuned tuned.safetensors --dim 16 \
+    --save_to difference.safetensors
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .. import log, modelfile
+from ..errors import InputError, LoraFileError
+from ..log import logger
+from ..models.weights import Weights, open_weights
+from ..networks import files
+from ..networks.metadata import base_model_version
+from ..options.tool_cli import parse
+from ..options.tools import ExtractLora
+from . import lowrank
+from .layers import Place, own_names
+from .lorafile import FAMILY_TITLES, Factors, device_of, output_path, tensors_of
+from .provenance import modelspec, needed
+from .stream import Progress
+
+
+def main(argv: Sequence[str]) -> int:
+    """Extract as the arguments say; returns 0. Raises InputError(s) and other LoraTrainerErrors."""
+    log.setup()
+    path = run(parse(ExtractLora, "extract_lora_from_models", argv))
+    logger.info("written: %s", path)
+    return 0
+
+
+def run(options: ExtractLora, progress: Progress | None = None) -> Path:
+    """Extract as `options` say; returns the file written."""
+    assert options.save_to and options.model_org and options.model_tuned
+    path = output_path(options.save_to, [options.model_org, options.model_tuned], overwrite=options.overwrite)
+    device = device_of(options.device)
+    with open_weights(Path(options.model_org)) as original, open_weights(Path(options.model_tuned)) as tuned:
+        family = _family(original, tuned, options)
+        modules = extracted(
+            original,
+            tuned,
+            rank=options.dim,
+            conv_rank=options.conv_dim,
+            min_diff=options.min_diff,
+            clamp_quantile=options.clamp_quantile,
+            device=device,
+            progress=progress,
+        )
+    arguments = (
+        {} if options.conv_dim is None else {"conv_dim": str(options.conv_dim), "conv_alpha": str(float(options.conv_dim))}
+    )
+    version = base_model_version(family, options.v_parameterization)
+    metadata = needed(version=version, dim=options.dim, alpha=float(options.dim), arguments=arguments)
+    if not options.no_metadata:
+        metadata |= modelspec(path, version)
+    files.save(path, tensors_of(modules), metadata, options.save_precision or "float")
+    return path
+
+
+def extracted(
+    original: Weights,
+    tuned: Weights,
+    *,
+    rank: int,
+    conv_rank: int | None = None,
+    min_diff: float = 0.01,
+    clamp_quantile: float = 1.0,
+    device: torch.device | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Factors]:
+    """The LoRA nearest to tuned - original: `rank` on what plain LoRA trains; with `conv_rank`, on the resnets too.
+
+    alpha = rank. Text encoders none of whose weights differs by more than `min_diff` are left out, and so are layers that do
+    not differ at all. Ranks are at most the layer's channels. Raises LoraFileError when nothing differs, or a difference holds
+    NaN.
+    """
+    names = {name: place for name, place in own_names(original.shapes).items() if place.lierla or conv_rank is not None}
+    unet = [name for name in names if name.startswith("lora_unet_")]
+    text = [name for name in names if not name.startswith("lora_unet_")]
+    if not any(float(_difference(original, tuned, names[name]).abs().max()) > min_diff for name in text):
+        text = []
+    result: dict[str, Factors] = {}
+    wanted = sorted([*text, *unet])
+    for number, name in enumerate(wanted, 1):
+        difference = _difference(original, tuned, names[name])
+        if not torch.isfinite(difference).all():
+            raise LoraFileError(
+                f"the models' difference in {names[name].key} holds NaN or infinity.", advice="Use another copy of the models."
+            )
+        if difference.any():
+            conv = difference.ndim == 4 and difference[0, 0].numel() > 1
+            layer_rank = (conv_rank or rank) if conv else rank
+            result[name] = _factors(difference.to(device or "cpu"), layer_rank, clamp_quantile, name)
+        if progress:
+            progress(number, len(wanted))
+    if not result:
+        raise LoraFileError("the two models are equal in every layer that a LoRA can change.", advice="Check the two paths.")
+    return result
+
+
+def _difference(original: Weights, tuned: Weights, place: Place) -> Tensor:
+    """tuned - original in the module's rows, float32, in the original's shape."""
+    before = original.tensor(place.key)
+    rows = place.rows(tuple(before.shape))
+    return tuned.tensor(place.key)[rows].float().reshape(before[rows].shape) - before[rows].float()
+
+
+def _factors(difference: Tensor, rank: int, clamp_quantile: float, name: str) -> Factors:
+    matrix = difference.flatten(1)
+    rank = min(rank, *difference.shape[:2])
+    down, up = lowrank.of_matrix(matrix, rank, name=name).factors(rank)
+    if clamp_quantile < 1.0:
+        down, up = clamped(down, up, clamp_quantile)
+    shape = difference.shape
+    spread = (1,) * (difference.ndim - 2)
+    return Factors(
+        down.reshape(rank, *shape[1:]).contiguous().cpu(), up.reshape(shape[0], rank, *spread).contiguous().cpu(), float(rank)
+    )
+
+
+def clamped(down: Tensor, up: Tensor, quantile: float) -> tuple[Tensor, Tensor]:
+    """Cut the values of both factors to plus/minus the `quantile` of their sizes.
+
+    Taken where kohya-ss takes it, with the singular values all in `up`; but of the sizes, so that it does not depend on which
+    of the two signs a singular vector happened to get.
+    """
+    size = down.norm(dim=1).clamp(min=1e-30)
+    down, up = down / size[:, None], up * size
+    every = torch.cat([up.flatten(), down.flatten()]).abs()
+    limit = every.sort().values[max(0, min(len(every) - 1, round(quantile * len(every)) - 1))]
+    return down.clamp(-limit, limit), up.clamp(-limit, limit)
+
+
+def _family(original: Weights, tuned: Weights, options: ExtractLora) -> str:
+    """The family of both models; raises InputError when it is not the same, or not what the options say."""
+    kinds = []
+    for field, weights in (("model_org", original), ("model_tuned", tuned)):
+        kind, _ = modelfile.classify(weights.shapes)
+        if kind not in FAMILY_TITLES:
+            raise InputError(
+                f"{weights.path} is {modelfile.TITLES[kind]}, not a checkpoint of Stable Diffusion.",
+                field=field,
+                where=f"--{field}",
+                advice="Choose the full checkpoint (.safetensors or .ckpt).",
+            )
+        kinds.append(kind)
+    if kinds[0] != kinds[1]:
+        raise InputError(
+            f"the original is {modelfile.TITLES[kinds[0]]}, the tuned model {modelfile.TITLES[kinds[1]]}.",
+            field="model_tuned",
+            where="--model_tuned",
+            advice="Give two models of which one was made from the other.",
+        )
+    for flag, family in (("v2", "sd2"), ("sdxl", "sdxl")):
+        if getattr(options, flag) and kinds[0] != family:
+            raise InputError(
+                f"the models are {FAMILY_TITLES[kinds[0]]}, but --{flag} was given.",
+                field=flag,
+                where=f"--{flag}",
+                advice=f"Leave --{flag} out.",
+            )
+    for name, place in own_names(original.shapes).items():
+        shapes = [weights.shapes.get(place.key) for weights in (original, tuned)]
+        if shapes[1] is None or (shapes[0] or ())[:2] != shapes[1][:2]:
+            raise InputError(
+                f"the layer {name} has the shape {list(shapes[0] or ())} in the original and "
+                f"{list(shapes[1]) if shapes[1] else 'is missing'} in the tuned model.",
+                field="model_tuned",
+                where="--model_tuned",
+                advice="Give two models of which one was made from the other.",
+            )
+    return kinds[0]

@@ -1,0 +1,169 @@
+"""Singular value decompositions of low-rank products, and of large matrices that are nearly low-rank. Pure maths.
+
+A sum of LoRAs on one layer is U D with U = [s1 up1, s2 up2, ...] (out x R) and D = [down1; down2; ...] (R x in), R the sum of
+the ranks. `of_product` decomposes it exactly without forming the (out x in) matrix::
+
+    svd = of_product([(down, up, strength), ...])           # QR of both factors, SVD of the R x R core
+    down, up = svd.factors(rank=8)                          # the best approximation of rank 8 (Eckart & Young 1936)
+
+`of_matrix` decomposes a matrix that is given (the difference of two models) by random projection, and checks a bound on what
+that loses; where the bound is not good enough, it takes the exact decomposition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..randomness import seed_of
+
+TOLERANCE = 1e-4  # a randomised result may be this much farther from the matrix than the best one, relatively
+NEGLIGIBLE = 1e-6  # and a loss of this share of the matrix's norm is rounding in float32 anyway
+_POWER_STEPS = 2
+_PROBES, _PROBE_STEPS = 6, 4
+
+
+@dataclass(frozen=True)
+class Svd:
+    """left [out, n] and right [n, in] with orthonormal columns and rows, values [n] falling; the matrix is their product.
+
+    `exact` says whether `values` are all that the matrix has; a randomised decomposition knows the first ones only, and
+    `energy` (the squared Frobenius norm) of the whole matrix.
+    """
+
+    left: Tensor
+    values: Tensor
+    right: Tensor
+    energy: float
+    exact: bool = True
+
+    def factors(self, rank: int) -> tuple[Tensor, Tensor]:
+        """(down [k, in], up [out, k]), k = min(rank, n), whose product up @ down is the best one of this rank.
+
+        Each gets the root of the singular values, so that both have the same size: kindest to half precision.
+        """
+        root = self.values[:rank].sqrt()
+        return root[:, None] * self.right[:rank], self.left[:, :rank] * root
+
+    def rank_for_energy(self, share: float) -> int:
+        """The smallest rank (at least 1) that keeps `share` (0..1] of the energy, the sum of the squared values."""
+        if share >= 1.0:
+            return max(1, int((self.values > 0).sum()))
+        kept = self.values.double().square().cumsum(0)
+        return max(1, min(int((kept < share * self.energy).sum()) + 1, len(kept)))
+
+
+def of_product(parts: Sequence[tuple[Tensor, Tensor, float]]) -> Svd:
+    """Decompose the sum of strength * (up @ down) over (down [r, in...], up [out, r...], strength), exactly; float32.
+
+    Costs O((out + in) R^2 + R^3) for R = sum of the ranks. Kernels are flattened. Computed in float64: at these sizes that
+    costs little, and the result is then as exact as float32 can hold it.
+    """
+    downs = torch.cat([down.flatten(1).double() for down, _, _ in parts])
+    ups = torch.cat([up.flatten(1).double() * strength for _, up, strength in parts], dim=1)
+    left, upper = torch.linalg.qr(ups)
+    right, lower = torch.linalg.qr(downs.T)
+    u, values, vh = torch.linalg.svd(upper @ lower.T, full_matrices=False)
+    energy = float(values.square().sum())
+    return Svd((left @ u).float(), values.float(), (vh @ right.T).float(), energy)
+
+
+def of_matrix(matrix: Tensor, rank: int, *, name: str = "") -> Svd:
+    """Decompose `matrix` [out, in], at least its first `rank` values; float32.
+
+    By random projection (Halko, Martinsson & Tropp 2011, arXiv 0909.4061) where that pays and `_loss_bound` shows that the
+    approximation of `rank` is within TOLERANCE of the best one; else exactly. The draw depends on `name` alone.
+    """
+    matrix = matrix.float()
+    width = rank + max(rank, 16)
+    if width * 3 < min(matrix.shape):
+        double = matrix.double()
+        found = _randomized(double, width, seed_of(0, f"svd/{name}"))
+        if _close_enough(double, found, rank):
+            return Svd(found.left.float(), found.values.float(), found.right.float(), found.energy, exact=False)
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    return Svd(left, values, right, _energy(matrix))
+
+
+def _energy(matrix: Tensor) -> float:
+    return float(torch.linalg.vector_norm(matrix, dtype=torch.float64)) ** 2
+
+
+def _randomized(matrix: Tensor, width: int, seed: int) -> Svd:
+    """The decomposition of `matrix` (float64) within a random subspace of `width` that power steps have sharpened.
+
+    The first steps are in float32, which is faster and exact enough to find the subspace; the last one brings float64.
+    """
+    generator = torch.Generator("cpu").manual_seed(seed)
+    single = matrix.float()
+    basis = torch.linalg.qr(single @ torch.randn(matrix.shape[1], width, generator=generator).to(matrix.device)).Q
+    for _ in range(_POWER_STEPS):
+        basis = torch.linalg.qr(single.T @ basis).Q
+        basis = torch.linalg.qr(single @ basis).Q
+    basis = torch.linalg.qr(matrix @ torch.linalg.qr(matrix.T @ basis.double()).Q).Q
+    u, values, right = torch.linalg.svd(basis.T @ matrix, full_matrices=False)
+    return Svd(basis @ u, values, right, _energy(matrix), exact=False)
+
+
+def _close_enough(matrix: Tensor, found: Svd, rank: int) -> bool:
+    """Whether cutting `found` to `rank` is provably about as near to `matrix` as anything of this rank can be."""
+    down, up = found.factors(rank)
+    reached = _energy(matrix - up @ down)
+    excess = _loss_bound(matrix, found, rank)
+    if excess <= found.energy * NEGLIGIBLE**2:
+        return True
+    return excess < reached and math.sqrt(reached / (reached - excess)) <= 1.0 + TOLERANCE
+
+
+def _loss_bound(matrix: Tensor, found: Svd, rank: int) -> float:
+    """An upper bound on how much more energy the best approximation of `rank` keeps than `found` does.
+
+    With Q = found.left, E = A - Q Q^T A and R = (I - Q Q^T) A A^T Q, the matrix A A^T has the blocks [[H, R^T], [R, E E^T]]
+    in a basis that begins with Q, H = diag(values^2). For t = the last kept value squared and g = t - ||E||^2 > 0, Young's
+    inequality for the blocks beside the diagonal gives A A^T - t <= diag(H - t + R^T R / g, 0), and so
+
+        (kept by the best) <= rank * t + trace of the positive part of (H - t + R^T R / g).
+
+    ||E|| is bounded from above with a failure probability of 10^-_PROBES (Halko et al., lemma 4.1, on powers of E).
+    Infinite when g is not positive: the spectrum is too flat to tell.
+    """
+    left, values, right = found.left, found.values, found.right
+    outside = _remainder_norm(matrix, found)
+    last = float(values[rank - 1]) ** 2
+    gap = last - outside**2
+    if gap <= 0:
+        return math.inf
+    across = matrix @ right.T - left * values  # E v_i; R has the columns value_i * E v_i
+    residual = across * values
+    inner = torch.diag(values.square()) + residual.T @ residual / gap
+    best = rank * last + float((torch.linalg.eigvalsh(inner) - last).clamp(min=0).sum())
+    return max(0.0, best - float(values[:rank].square().sum()))
+
+
+def _remainder_norm(matrix: Tensor, found: Svd) -> float:
+    """An upper bound on the spectral norm of E = A - Q Q^T A, by probes sent through E (E^T E)^s."""
+    generator = torch.Generator("cpu").manual_seed(seed_of(0, "svd/probes"))
+    probes = torch.randn(matrix.shape[1], _PROBES, generator=generator, dtype=torch.float64).to(matrix.device)
+
+    def away(columns: Tensor) -> Tensor:
+        return columns - found.left @ (found.left.T @ columns)
+
+    result = away(matrix @ probes)
+    scale = 1.0
+    for _ in range(_PROBE_STEPS):
+        largest = float(result.norm(dim=0).max())
+        if largest == 0.0:
+            return 0.0
+        scale, result = scale * largest, result / largest
+        result = away(matrix @ (matrix.T @ away(result)))
+    norm = 10.0 * math.sqrt(2.0 / math.pi) * float(result.norm(dim=0).max())
+    return _root(norm, scale)
+
+
+def _root(norm: float, scale: float) -> float:
+    power = 2 * _PROBE_STEPS + 1
+    return 0.0 if norm == 0.0 else math.exp((math.log(norm) + math.log(scale)) / power)

@@ -1,0 +1,72 @@
+"""Writing a checkpoint tensor by tensor, so that a merge needs the memory of one tensor and not of two models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from ..errors import SaveError
+from ..networks import files
+from ..paths import write_atomic
+
+Progress = Callable[[int, int], None]
+"""Called with (tensors written, all tensors)."""
+
+
+def write_checkpoint(
+    path: Path,
+    tensors: Mapping[str, tuple[torch.dtype, Sequence[int]]],
+    make: Callable[[str], Tensor],
+    metadata: Mapping[str, str],
+    progress: Progress | None = None,
+) -> None:
+    """Write a model file atomically. `tensors` says what it will hold, (dtype, shape) by name; `make(name)` gives each when
+    its turn comes.
+
+    A .safetensors file is written as the tensors come; a .ckpt by torch.save, which wants all of them at once (one copy of the
+    output in memory, no metadata). Raises SaveError when the disk is full and lets pass what `make` raises; what was at `path`
+    before then stays.
+    """
+    if path.suffix.lower() == ".safetensors":
+        entries = files.layout(tensors)
+        write_atomic(path, lambda file: _write(file, entries, make, metadata, progress))
+        return
+    state = {}
+    for number, name in enumerate(tensors, 1):
+        state[name] = make(name).clone()
+        if progress:
+            progress(number, len(tensors))
+    write_atomic(path, lambda file: torch.save({"state_dict": state}, file))
+
+
+def _write(
+    file: BinaryIO,
+    entries: Mapping[str, Mapping[str, object]],
+    make: Callable[[str], Tensor],
+    metadata: Mapping[str, str],
+    progress: Progress | None,
+) -> None:
+    file.write(files.header(entries, metadata))
+    for number, name in enumerate(entries, 1):
+        tensor = make(name).contiguous()
+        assert list(tensor.shape) == entries[name]["shape"], name
+        file.write(files.bytes_of(tensor))
+        if progress:
+            progress(number, len(entries))
+
+
+def converted(name: str, tensor: Tensor, dtype: torch.dtype, path: Path) -> Tensor:
+    """`tensor` in `dtype` when it is floating. Raises SaveError when a finite value becomes infinite."""
+    if not tensor.is_floating_point() or tensor.dtype == dtype:
+        return tensor
+    result = tensor.to(dtype)
+    if dtype == torch.float16 and not torch.isfinite(result).all() and torch.isfinite(tensor).all():
+        raise SaveError(
+            f"{path} was not written: {name} has values up to {tensor.abs().max().item():.3g}, too large for {dtype}.",
+            advice="Save with --save_precision float or bf16.",
+        )
+    return result
