@@ -12,12 +12,14 @@
 
     let shown = null; // {id, answer}: stays when the view is left and opened again
 
-    LT.tryPrompt = function (prompt) {
-        LT.remember("generate", { ...START, ...LT.recall("generate", {}), prompt });
+    // Fills the view with a prompt and what else goes with it (base model, size), and shows it.
+    LT.tryPrompt = function (prompt, others = {}) {
+        LT.remember("generate", { ...START, ...LT.recall("generate", {}), ...others, prompt });
         LT.shell.go("generate");
     };
 
     LT.generateView = function () {
+        const isNew = !LT.recall("generate");
         const request = { ...START, ...LT.recall("generate", {}) };
         const inputs = {};
         const keep = (name, value) => { request[name] = value; LT.remember("generate", request); };
@@ -41,7 +43,7 @@
             return labeled(name, label, beside.length ? h("div", { class: "lt-beside" }, inputs[name], beside) : inputs[name]);
         }
         function choice(name, label, options) {
-            inputs[name] = h("select", { class: "lt-input", id: `lt-g-${name}`, onchange: () => keep(name, inputs[name].value) }, options.map(([value, text]) => h("option", { value }, text)));
+            inputs[name] = h("select", { class: "lt-input", id: `lt-g-${name}`, onchange: () => { const before = request[name]; keep(name, inputs[name].value); if (name === "checkpoint") fitSize(before); } }, options.map(([value, text]) => h("option", { value }, text)));
             inputs[name].value = request[name];
             if (inputs[name].selectedIndex < 0) inputs[name].selectedIndex = 0;
             request[name] = inputs[name].value;
@@ -63,6 +65,13 @@
         const results = h("div", { class: "lt-results" });
         const models = (LT.form.checkpoints || []).map((one) => [one.path, one.title]);
         if (!request.checkpoint) request.checkpoint = (LT.form.checkpoints || []).find((one) => one.is_current)?.path || models[0]?.[0] || "";
+        // A model whose pictures have a size of their own brings it along.
+        const sideOf = (path) => (LT.form.checkpoints || []).find((one) => one.path === path)?.side || 0;
+        function fitSize(before) {
+            const side = sideOf(request.checkpoint) || (sideOf(before) && START.width);
+            if (side) for (const name of ["width", "height"]) put(name, side);
+        }
+        if (isNew && sideOf(request.checkpoint)) request.width = request.height = sideOf(request.checkpoint);
 
         const view = h("form", { class: "lt-generate", novalidate: true, onsubmit: (event) => { event.preventDefault(); start(); } });
         LT.fill(view,

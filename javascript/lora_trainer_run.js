@@ -170,7 +170,7 @@
         return h("section", { class: "lt-card lt-use" }, h("h2", {}, LT.t("use_it")),
             h("div", { class: "lt-prompt-line" }, h("code", {}, run.lora.prompt), LT.copyButton(run.lora.prompt)),
             h("div", { class: "lt-row" },
-                LT.shell.canGenerate() && h("button", { type: "button", class: "lt-btn lt-btn-primary", onclick: () => LT.tryPrompt(run.lora.prompt) }, LT.t("try_it")),
+                LT.shell.canGenerate() && h("button", { type: "button", class: "lt-btn lt-btn-primary", onclick: () => LT.tryPrompt(run.lora.prompt, run.lora.generate) }, LT.t("try_it")),
                 final && h("a", { class: "lt-btn", href: LT.url(final.url), download: final.name }, LT.icon("download"), `${LT.t("download")} ${final.name} (${LT.bytes(final.bytes)})`)));
     }
 

@@ -34,6 +34,7 @@
         });
         const basic = values.sections[0].controls.map((control) => control.name).filter((name) => ![F.images, F.identifier, F.kind, F.name].includes(name));
         const main = h("div", { class: "lt-main" },
+            LT.trialPanel(),
             card("1", LT.t("step_images"), LT.t("step_images_hint"), upload.element),
             card("2", LT.t("step_words"), LT.t("step_words_hint"), h("div", { class: "lt-grid" }, make(F.identifier, { plain: true }), make(F.kind, { plain: true }))),
             card("3", LT.t("step_name"), LT.t("step_name_hint"), make(F.name, { plain: true }), example),
@@ -56,6 +57,14 @@
             if (first) values.set(F.model, first.path);
         }
 
+        // A model whose pictures have a size of their own is trained at it, unless the person chose another.
+        function fitSize() {
+            const sides = (LT.form.checkpoints || []).map((one) => one.side).filter(Boolean).map(String);
+            const side = (LT.form.checkpoints || []).find((one) => one.path === values.get(F.model))?.side;
+            if (side && !values.isChanged("resolution")) values.set("resolution", String(side));
+            else if (!side && values.isChanged("resolution") && sides.includes(values.get("resolution"))) values.reset("resolution");
+        }
+
         // "20_sls frog" says repeats, identifier and class (the folder form of kohya-ss).
         function readFolderName(folder) {
             const parts = /^(\d+)_(\S+)(?:\s+(.+))?$/.exec(folder);
@@ -71,6 +80,7 @@
             return [values.get(F.identifier), values.get(F.kind)].filter(Boolean).join("_").replace(/[^\p{L}\p{N}_-]+/gu, "_").slice(0, 60);
         }
         function follow(name) {
+            if (["", F.model].includes(name)) fitSize();
             if (name === F.name && document.activeElement === document.getElementById(`lt-${F.name}`)) given = values.get(F.name) ? null : "";
             if (![F.identifier, F.kind].includes(name) || given === null || (values.get(F.name) || "") !== given) return;
             given = suggestion();
@@ -96,6 +106,7 @@
             if (name === F.images && !upload.isPath()) upload.element.querySelector(".lt-drop button").focus({ preventScroll: true });
             else setTimeout(() => field.focus());
         }
+        fitSize();
         show("");
         return element;
     };

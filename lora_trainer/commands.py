@@ -34,6 +34,11 @@ _ALL_SECTIONS = ("model", "network", "dataset", "optimizer", "training", "sampli
 COMMANDS: tuple[Command, ...] = (
     Command("train_network", "train a LoRA", _ALL_SECTIONS, "lora_trainer.training.command:main"),
     Command("generate", "draw pictures, with LoRA files if wanted", (), "lora_trainer.sampling.command:main"),
+    Command("try", "teach the demo model something new in two minutes", (), "lora_trainer.demo.trial_command:main"),
+    Command("merge_lora", "merge LoRAs into a checkpoint, or with each other", (), "lora_trainer.tools.merge:main"),
+    Command("svd_merge_lora", "merge LoRAs of any ranks into one of a new rank", (), "lora_trainer.tools.svd_merge:main"),
+    Command("resize_lora", "change a LoRA's rank", (), "lora_trainer.tools.resize:main"),
+    Command("extract_lora_from_models", "the difference of two models as a LoRA", (), "lora_trainer.tools.extract:main"),
     Command("ui", "open the page in the browser", (), "lora_trainer.hosts.standalone_app:main"),
     Command("worker", "train a queued run (started by the page)", (), "lora_trainer.training.worker:main"),
     Command("generate_server", "draw pictures for the page (started by it)", (), "lora_trainer.sampling.server:main"),

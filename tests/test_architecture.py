@@ -23,6 +23,9 @@ CODE = [
 FLOOR_0 = {"errors", "paths", "log", "randomness", "modelfile", "__init__"}
 FILE_HALF = {"networks.files", "networks.metadata"}  # the half of networks that the host may use
 
+# the half of the demo model's room that the host may use
+DEMO_HALF = {"demo.files", "demo.recipe", "demo.trial", "demo.trial_sheet", "demo.world"}
+
 # room -> rooms it may import besides itself and floor 0. Longer names win.
 ALLOWED: dict[str, set[str]] = {
     "installing": set(),
@@ -34,16 +37,22 @@ ALLOWED: dict[str, set[str]] = {
     "networks.metadata": {"options"},
     "networks": {"options"},
     "models": {"options"},
-    "hosts": {"options", "runs", "api", "ui", "data.plan", "installing"} | FILE_HALF,
-    "api": {"options", "runs", "data.plan", "hosts", "ui", "installing"} | FILE_HALF,
+    "hosts": {"options", "runs", "api", "ui", "data.plan", "installing", "demo.files"} | FILE_HALF,
+    "api": {"options", "runs", "data.plan", "hosts", "ui", "installing"} | FILE_HALF | DEMO_HALF,
     "ui": {"options", "runs", "data.plan", "hosts"},
     "sampling": {"options", "models", "networks", "runs"} | FILE_HALF,
     "training": {"options", "models", "networks", "data", "sampling", "runs"} | FILE_HALF | {"data.plan"},
-    "demo": {"models", "sampling"},
+    "demo": {"models", "sampling", "training", "options", "runs"},
+    "demo.files": set(),
+    "demo.world": set(),
+    "demo.trial": {"demo.world"},
+    "demo.trial_sheet": set(),
+    "demo.recipe": {"demo.trial", "demo.world", "options"},
+    "tools": {"options", "models", "networks"} | FILE_HALF,
     "commands": {"options"},
     "__main__": {"commands"},
 }
-HOST_SIDE = ("options", "runs", "data.plan", "hosts", "api", "ui", "installing", "networks.files", "networks.metadata")
+HOST_SIDE = {"options", "runs", "data.plan", "hosts", "api", "ui", "installing"} | FILE_HALF | DEMO_HALF
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "xformers"}
 
 
@@ -144,6 +153,8 @@ LIGHT = [
         "networks.files",
         "hosts.standalone",
         "api.routes",
+        "api.trial",
+        "demo.recipe",
         "ui.page",
         "commands",
     )

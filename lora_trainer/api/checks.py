@@ -90,8 +90,11 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
     return checked
 
 
-def submit(service: Service, body: Mapping[str, Any]) -> Run:
-    """Queue a run. Raises InputErrors with every error that `check` finds, StoreError when another host has the store."""
+def submit(service: Service, body: Mapping[str, Any], *, generate: Mapping[str, Any] | None = None) -> Run:
+    """Queue a run. Raises InputErrors with every error that `check` finds, StoreError when another host has the store.
+
+    `generate` is what the Generate page is to be filled with for its LoRA, besides base model and size.
+    """
     service.store.must_write()
     with service.submitting:  # two at once must not choose the same free name
         run_id = _new_id(str(drafts.read(body).name))
@@ -102,7 +105,7 @@ def submit(service: Service, body: Mapping[str, Any]) -> Run:
             raise InputErrors(
                 InputError(one["message"], field=one["field"], where=one["where"], advice=one["advice"]) for one in wrong
             )
-        files, request = checked.files, _request(service, checked, body)
+        files, request = checked.files, _request(service, checked, body, generate or {})
 
         def make(target: Path) -> object:
             return run_folder.create(
@@ -112,9 +115,9 @@ def submit(service: Service, body: Mapping[str, Any]) -> Run:
         return service.supervisor.submit(run_id, checked.saved_as, make)
 
 
-def _request(service: Service, checked: Checked, body: Mapping[str, Any]) -> dict[str, Any]:
+def _request(service: Service, checked: Checked, body: Mapping[str, Any], generate: Mapping[str, Any]) -> dict[str, Any]:
     assert checked.files is not None
-    base = Path(str(checked.files.options.model.pretrained_model_name_or_path)).name
+    base = Path(str(checked.files.options.model.pretrained_model_name_or_path))
     return {
         "name": checked.saved_as,
         "created": time.time(),
@@ -123,12 +126,19 @@ def _request(service: Service, checked: Checked, body: Mapping[str, Any]) -> dic
         "activation": checked.draft.words,
         "sd_version": "SD1",
         "preferred_weight": 0.8,
-        "description": f"Trained on {base} with LoRA Trainer.",
+        "description": f"Trained on {base.name} with LoRA Trainer.",
         "command": checked.files.command_line,
         "when_host_ends": "continue" if service.host.worker_outlives_host() else "stop",
         "values": dict(body.get("values") or {}) or None,
+        "generate": {"checkpoint": str(base), **_drawn_size(checked.files), **generate},
         "body": dict(body),
     }
+
+
+def _drawn_size(files: RunFiles) -> dict[str, int]:
+    """The size of the training, as pictures can have it."""
+    width, height = (side // 8 * 8 for side in files.data.datasets[0].resolution)
+    return {"width": width, "height": height}
 
 
 def _new_id(name: str) -> str:

@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from ..errors import InputError
 from ..runs.store import Run
 from ..ui.assets import files
-from . import answers, checks, images, security, uploads, views
+from . import answers, checks, images, security, trial, uploads, views
 from .answers import answer, flag_of, json_body, text_of
 from .service import Service
 from .state import form_view, state_view
@@ -91,6 +91,18 @@ async def _start(service: Service, request: Request) -> Response:
     return answer({"id": run.id, "name": run.name}, 201)
 
 
+async def _trial(service: Service, request: Request) -> Response:
+    run = await service.run(trial.start, service, await json_body(request))
+    return answer({"id": run.id, "name": run.name}, 201)
+
+
+async def _trial_picture(service: Service, request: Request) -> Response:
+    if not trial.can_try(service):
+        raise answers.missing("trial here")
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache"}
+    return Response(await service.run(trial.picture), media_type="image/png", headers=headers)
+
+
 async def _list(service: Service, request: Request) -> Response:
     def look() -> dict[str, Any]:
         queue = [run.id for run in service.store.queue()]
@@ -143,10 +155,11 @@ async def _again(service: Service, request: Request) -> Response:
     await json_body(request)
 
     def do() -> Run:
-        asked = service.supervisor.folder(_known(service, request).id).request().get("body")
+        before = service.supervisor.folder(_known(service, request).id).request()
+        asked = before.get("body")
         if not isinstance(asked, dict):
             raise InputError("what was asked for this run is not known any more.", advice="Start it from the form.")
-        return checks.submit(service, asked)
+        return checks.submit(service, asked, generate=before.get("generate"))
 
     run = await service.run(do)
     return answer({"id": run.id, "name": run.name}, 201)
@@ -314,6 +327,8 @@ _TABLE: list[tuple[str, str, Handler]] = [
     ("GET", "form", _form),
     ("POST", "check", _check),
     ("POST", "runs", _start),
+    ("POST", "trial", _trial),
+    ("GET", "trial/picture", _trial_picture),
     ("GET", "runs", _list),
     ("GET", "runs/{id}", _run),
     ("POST", "runs/{id}/stop", _stop),

@@ -9,7 +9,7 @@ from .. import __version__
 from ..errors import StoreError
 from ..hosts.base import Checkpoint
 from ..ui.form import specification
-from . import views
+from . import trial, views
 from .service import Service
 
 _SHOWN_RUNS = 20
@@ -27,6 +27,7 @@ def state_view(service: Service) -> dict[str, Any]:
         "read_only": "",
         "active": None,
         "runs": [],
+        "trial": False,
         "generating": service.generation.active(),
     }
     try:
@@ -37,6 +38,7 @@ def state_view(service: Service) -> dict[str, Any]:
             state["read_only"] = f"Another program runs the queue ({other}); here it can only be watched."
         state["active"] = active.id if active else None
         state["runs"] = [views.run_view(supervisor, run, queue) for run in store.runs(limit=_SHOWN_RUNS)]
+        state["trial"] = not state["runs"] and not other and trial.can_try(service)
     except StoreError as error:
         problems.append(_problem(error.message, error.advice))
     return {**state, "problems": problems, "ready": not problems}
@@ -55,7 +57,7 @@ def form_view(service: Service) -> dict[str, Any]:
 
 
 def _choice(one: Checkpoint) -> dict[str, Any]:
-    return {"title": one.title, "path": str(one.path), "is_current": one.is_current}
+    return {"title": one.title, "path": str(one.path), "is_current": one.is_current, "side": one.side}
 
 
 def _problem(message: str, advice: str) -> dict[str, str]:

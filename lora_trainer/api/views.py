@@ -91,8 +91,10 @@ def _last_sign(supervisor: Supervisor, run: Run, progress: Progress) -> float | 
 def _lora_of(supervisor: Supervisor, run: Run) -> dict[str, Any] | None:
     if not run.result:
         return None
-    activation = str(supervisor.folder(run.id).request().get("activation") or "")
-    return lora_view(Path(run.result), activation)
+    request = supervisor.folder(run.id).request()
+    view = lora_view(Path(run.result), str(request.get("activation") or ""))
+    generate = request.get("generate") or {}
+    return {**view, "prompt": str(generate.get("prompt") or view["prompt"]), "generate": generate}
 
 
 def lora_view(path: Path, activation: str) -> dict[str, Any]:

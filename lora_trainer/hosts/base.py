@@ -14,11 +14,13 @@ from ..runs.worker import WorkerHost
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A base model that can be chosen. `title` is what the host calls it; `is_current` marks the one it generates with."""
+    """A base model that can be chosen. `title` is what the host calls it; `is_current` marks the one it generates with;
+    `side` is how many pixels wide and high its pictures are, where that is known, else 0."""
 
     title: str
     path: Path
     is_current: bool = False
+    side: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,12 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..demo import files
 from ..errors import InputError
 from ..paths import ROOT_DIR
 from .base import Access, Checkpoint, HostPaths, HostProblem
 
 MODEL_SUFFIXES = {".safetensors", ".ckpt"}
 WORKER_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "toml")
+DEMO_TITLE = "Demo model (shapes, 64x64)"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -58,7 +60,10 @@ class StandaloneHost:
                 raise InputError(f"the folder {folder} cannot be made: {error.strerror}.", field="data_dir") from error
 
     def checkpoints(self) -> list[Checkpoint]:
-        return _models(self.paths().checkpoint_dirs)
+        """The models of the folders and, last, the demo base model: what is chosen when there is no other."""
+        demo = files.model()
+        shipped = [Checkpoint(title=DEMO_TITLE, path=demo, side=files.SIDE)] if demo else []
+        return [*_models(self.paths().checkpoint_dirs), *shipped]
 
     def vaes(self) -> list[Checkpoint]:
         folder = self.paths().vae_dir
