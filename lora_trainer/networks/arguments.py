@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ..options.network_arguments import FIELD, LoRAArguments, number_of, parse_network_args, share_of
+from ..options.network_arguments import FIELD, DyLoRAArguments, LoRAArguments, number_of, parse_network_args, share_of
 
-__all__ = ["FIELD", "LoRAArguments", "number_of", "parse_network_args", "share_of"]
+__all__ = ["FIELD", "DyLoRAArguments", "LoRAArguments", "number_of", "parse_network_args", "share_of"]

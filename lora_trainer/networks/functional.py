@@ -8,6 +8,7 @@ weight by strength * (up @ down), strength = multiplier * alpha / r (Hu et al. 2
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -51,3 +52,21 @@ def layer_shapes(weight_shape: tuple[int, ...], rank: int) -> tuple[tuple[int, .
     """Return the shapes of (down, up) for a layer's weight [out, in(, kh, kw)]."""
     out, *rest = weight_shape
     return (rank, *rest), (out, rank) + (1,) * (len(weight_shape) - 2)
+
+
+def first_ranks(tensors: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+    """Return the first `count` ranks of every module of kohya-named `tensors` at unchanged strength (alpha / rank stays).
+
+    With DyLoRA (Valipour et al. 2022, arXiv 2210.07558) these are themselves a trained LoRA; see `dylora`.
+    """
+    cut = dict(tensors)
+    for key, down in tensors.items():
+        name, dot, suffix = key.partition(".lora_down.")
+        if not dot or down.shape[0] <= count:
+            continue
+        rank = down.shape[0]
+        cut[key] = down[:count]
+        cut[f"{name}.lora_up.{suffix}"] = tensors[f"{name}.lora_up.{suffix}"][:, :count]
+        if f"{name}.alpha" in tensors:  # without it alpha is the rank, before and after
+            cut[f"{name}.alpha"] = tensors[f"{name}.alpha"] * (count / rank)
+    return cut

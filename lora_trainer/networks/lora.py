@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import LoraFileError
+from ..options.block_arguments import Shape
 from . import functional
-from .arguments import LoRAArguments, number_of, share_of
-from .files import group_keys, load
+from .arguments import LoRAArguments
+from .building import Dropouts, build, build_from_weights, dropouts_of, linear_shape
 from .network import Network
-from .targets import Target, find_lierla_names, find_targets
-
-
-@dataclass(frozen=True)
-class Dropouts:
-    """Shares (0 <= p < 1, 0 = off) of what is left out while training: inner values, whole ranks, whole modules."""
-
-    neuron: float = 0.0
-    rank: float = 0.0
-    module: float = 0.0
+from .targets import Target
 
 
 class LoRAModule(nn.Module):
@@ -69,29 +59,50 @@ class LoRAModule(nn.Module):
         """(down, up), detached copies in float32."""
         return self.lora_down.weight.detach().float().clone(), self.lora_up.weight.detach().float().clone()
 
+    @torch.no_grad()
+    def set_factors(self, down: Tensor, up: Tensor) -> None:
+        """Take over weights of the module's shapes."""
+        self.lora_down.weight.copy_(down)
+        self.lora_up.weight.copy_(up)
+
+    @torch.no_grad()
+    def shrink(self, root: Tensor) -> None:
+        """Multiply both factors by `root` (a scalar)."""
+        for parameter in self.parameters():
+            parameter.mul_(root)
+
+    def down(self, x: Tensor) -> Tensor:
+        """From the layer's input to the inner values."""
+        return self.lora_down(x)
+
+    def up(self, inner: Tensor) -> Tensor:
+        """From the inner values to the layer's output."""
+        return self.lora_up(inner)
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return y + strength * up(down(x)), in the dtype of `y`; `x` and `y` are input and output of the frozen layer."""
-        dtype = self.lora_down.weight.dtype
+        dtype = next(self.parameters()).dtype
         if x.dtype != dtype and not _autocast(x.device.type):
             x = x.to(dtype)
         if self._drops and self.training:
             return self._forward_with_dropout(x, y)
-        change = self.lora_up(self.lora_down(x))
+        change = self.up(self.down(x))
         return torch.add(y, change.to(y.dtype), alpha=self.strength)
 
     def _forward_with_dropout(self, x: Tensor, y: Tensor) -> Tensor:
         drop, strength = self.dropouts, self.strength
         if drop.module and torch.rand(()).item() < drop.module:
             return y
-        inner = self.lora_down(x)
+        inner = self.down(x)
         if drop.neuron:
             inner = nn.functional.dropout(inner, drop.neuron)
         if drop.rank:
-            mask = torch.rand(inner.shape[0], self.rank, device=inner.device) > drop.rank
-            spread = (-1, self.rank, 1, 1) if self.is_conv else (-1, *(1,) * (inner.ndim - 2), self.rank)
+            rank = inner.shape[1 if self.is_conv else -1]
+            mask = torch.rand(inner.shape[0], rank, device=inner.device) > drop.rank
+            spread = (-1, rank, 1, 1) if self.is_conv else (-1, *(1,) * (inner.ndim - 2), rank)
             inner = inner * mask.view(spread)
             strength /= 1.0 - drop.rank
-        return y + (self.lora_up(inner) * strength).to(y.dtype)
+        return y + (self.up(inner) * strength).to(y.dtype)
 
 
 def _autocast(device_type: str) -> bool:
@@ -116,22 +127,17 @@ def create_network(
     """Return a new network: rank `network_dim` (4 when None) on Linear and 1x1 convolutions, alpha 1 when None, rank when 0.
 
     network_args (text or numbers): `conv_dim`, `conv_alpha` (3x3 convolutions and resnets too; alpha 1 when left out),
-    `rank_dropout`, `module_dropout`. The weights depend on `seed` and the modules' names alone. `vae` is not used.
-    Raises InputError(s) for arguments that are unknown or out of their range.
+    `rank_dropout`, `module_dropout`, and what is given per block (`options.block_arguments`). The weights depend on `seed` and
+    the modules' names alone. `vae` is not used. Raises InputError(s) for arguments that are unknown or out of their range.
     """
     arguments = LoRAArguments.of(network_args)
-    rank = number_of("network_dim", 4 if network_dim is None else network_dim, int, field="network_dim", minimum=1)
-    alpha = number_of("network_alpha", 1.0 if network_alpha is None else network_alpha, float, field="network_alpha")
-    dropouts = _dropouts(neuron_dropout, arguments)
-    lierla = find_lierla_names(text_encoders, unet)
-    pairs = []
-    for target in find_targets(text_encoders, unet):
-        if arguments.conv_dim is None and target.name not in lierla:
-            continue
-        conv = target.is_conv3x3
-        shape = {"rank": arguments.conv_dim if conv else rank, "alpha": arguments.conv_alpha if conv else alpha}
-        pairs.append((target, LoRAModule(target.name, target.layer, seed=seed, dropouts=dropouts, **shape)))
-    return Network(pairs, multiplier)
+    dropouts = dropouts_of(neuron_dropout, arguments)
+
+    def make(target: Target, shape: Shape) -> LoRAModule:
+        return LoRAModule(target.name, target.layer, rank=shape.rank, alpha=shape.alpha, seed=seed, dropouts=dropouts)
+
+    linear = linear_shape(network_dim, network_alpha)
+    return build(multiplier, text_encoders, unet, linear, arguments, make)
 
 
 def create_network_from_weights(
@@ -144,6 +150,7 @@ def create_network_from_weights(
     for_inference: bool = False,
     *,
     neuron_dropout: float | None = None,
+    seed: int = 0,
     **network_args: str,
 ) -> tuple[Network, dict[str, Tensor]]:
     """Return (network, weights): a network of just the modules, ranks and alphas that a file has, not yet loaded.
@@ -153,40 +160,14 @@ def create_network_from_weights(
         network.load_state_dict(weights)
 
     `weights_sd` are tensors that were read already (then `file` may be None). A missing alpha means alpha = rank.
-    `for_inference` makes a network that asks for no gradients. Raises LoraFileError when the file is no LoRA, or does not
-    fit the model, and InputError for network_args (`rank_dropout`, `module_dropout`) that are wrong.
+    `for_inference` makes a network that asks for no gradients. Of the network_args, dropouts and the blocks' learning-rate
+    weights count; ranks and alphas are the file's. Raises LoraFileError when the file is no LoRA, or does not fit the model,
+    and InputError for network_args that are wrong. `seed` is for networks that draw (see networks.dylora).
     """
-    dropouts = _dropouts(neuron_dropout, LoRAArguments.of(network_args))
-    if weights_sd is None:
-        assert file is not None, "either file or weights_sd"
-        weights_sd, _ = load(Path(file))
-    where = str(file) if file is not None else "the LoRA"
-    targets = {target.name: target for target in find_targets(text_encoder, unet)}
-    grouped = group_keys(weights_sd, where)
-    strange = [name for name in grouped if name not in targets]
-    if strange:
-        raise _unfit(where, strange, targets)
-    pairs: list[tuple[Target, LoRAModule]] = []
-    for name, target in targets.items():
-        if name in grouped:
-            rank = grouped[name]["lora_down.weight"].shape[0]
-            alpha = float(grouped[name]["alpha"]) if "alpha" in grouped[name] else float(rank)
-            pairs.append((target, LoRAModule(name, target.layer, rank=rank, alpha=alpha, dropouts=dropouts)))
-    network = Network(pairs, multiplier)
-    if for_inference:
-        network.requires_grad_(False).eval()
-    return network, dict(weights_sd)
+    arguments = LoRAArguments.of(network_args)
+    dropouts = dropouts_of(neuron_dropout, arguments)
 
+    def make(target: Target, shape: Shape) -> LoRAModule:
+        return LoRAModule(target.name, target.layer, rank=shape.rank, alpha=shape.alpha, dropouts=dropouts)
 
-def _unfit(where: str, strange: list[str], targets: Mapping[str, Target]) -> LoraFileError:
-    sdxl_file = any("_input_blocks_" in name or name.startswith("lora_te2_") for name in strange)
-    kind = " It was made for SDXL." if sdxl_file and not any("_input_blocks_" in name for name in targets) else ""
-    return LoraFileError(
-        f"{where}: {len(strange)} of its modules fit no layer of this model, for example {strange[0]}.{kind}",
-        advice="Use a base model of the family that the LoRA was made for.",
-    )
-
-
-def _dropouts(neuron: float | None, arguments: LoRAArguments) -> Dropouts:
-    share = share_of("network_dropout", neuron, field="network_dropout")
-    return Dropouts(neuron=share, rank=arguments.rank_dropout, module=arguments.module_dropout)
+    return build_from_weights(multiplier, file, text_encoder, unet, weights_sd, arguments, make, for_inference=for_inference)

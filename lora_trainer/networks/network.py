@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import InputError, LoraFileError
 from ..log import logger
 from . import applied, functional
+from .blocks import block_of
 from .files import group_keys, load
 from .targets import Part, Target, find_targets
 
@@ -43,21 +44,37 @@ class Network(nn.Module):
     replaced and not in the network's parameters.
     """
 
-    def __init__(self, pairs: Iterable[tuple[Target, LoRAModule]], multiplier: float = 1.0) -> None:
+    def __init__(
+        self,
+        pairs: Iterable[tuple[Target, LoRAModule]],
+        multiplier: float = 1.0,
+        *,
+        block_weights: Sequence[float] | None = None,
+        left_out: Iterable[str] = (),
+    ) -> None:
+        """`block_weights` are the factors on the UNet's learning rate per block (None: the same everywhere); `left_out` names
+        layers that could have a module and deliberately have none."""
         super().__init__()
         self._targets: dict[str, Target] = {}
-        self._left_out: set[str] = set()
+        self._left_out: set[str] = set(left_out)
+        self._block_weights = block_weights
         self._layers: dict[str, nn.Module] = {}  # the layers it is applied to or merged into
         for target, module in pairs:
             assert target.name not in self._targets, target.name
             self._targets[target.name] = target
             self.add_module(target.name, module)
         if not self._targets:
-            raise InputError(
-                "the model has no layer that a LoRA could be put on.",
-                advice="Use a Stable Diffusion UNet or CLIP text encoder.",
-            )
+            raise self._nothing()
         self.set_multiplier(multiplier)
+
+    def _nothing(self) -> InputError:
+        if self._left_out:
+            advice = "Give one block at least a rank and a weight above 0, or train the text encoder too."
+            return InputError("every block has rank or weight 0, so no module is left.", field="network_args", advice=advice)
+        return InputError(
+            "the model has no layer that a LoRA could be put on.",
+            advice="Use a Stable Diffusion UNet or CLIP text encoder.",
+        )
 
     # ---- parts -------------------------------------------------------------------------------------------------------
     def adapters(self, part: Part | None = None, index: int | None = None) -> list[LoRAModule]:
@@ -168,31 +185,27 @@ class Network(nn.Module):
         """Return the optimiser's groups: `{"params": [...], "lr": ..., "name": "text_encoder" | "unet"}`.
 
         A rate of None means `default_lr`; several text encoders take one rate each (the last one given counts for the rest),
-        and are named text_encoder1, text_encoder2. A part with rate 0 is left out and its weights ask for no gradients.
-        Raises InputError when nothing is left to train.
+        and are named text_encoder1, text_encoder2. With weights per block the UNet has a group for each block, its rate
+        multiplied by the block's weight, named unet_block0, ... A group with rate 0 is left out and its weights ask for no
+        gradients. Raises InputError when nothing is left to train.
         """
-        rates = [text_encoder_lr] if not isinstance(text_encoder_lr, Sequence) else list(text_encoder_lr) or [None]
         encoders = sorted({target.index for target in self._targets.values() if target.part == "text_encoder"})
-        parts = []
-        for index in encoders:
-            name = f"text_encoder{index + 1}" if len(encoders) > 1 else "text_encoder"
-            parts.append((name, self.adapters("text_encoder", index), rates[min(index, len(rates) - 1)]))
-        parts.append(("unet", self.adapters("unet"), unet_lr))
-        groups = []
-        for name, adapters, rate in parts:
-            rate = default_lr if rate is None else rate
-            params = [parameter for adapter in adapters for parameter in adapter.parameters()]
-            for parameter in params:
-                parameter.requires_grad_(rate != 0)
-            if params and rate != 0:
-                groups.append({"params": params, "lr": rate, "name": name})
-        if not groups:
-            raise InputError(
-                "there is nothing to train: every learning rate is 0.",
-                field="learning_rate",
-                advice="Give a learning rate above 0, for example 1e-4.",
-            )
-        return groups
+        texts = [self.adapters("text_encoder", index) for index in encoders]
+        return rate_groups(texts, self._blocks(), text_encoder_lr, unet_lr, default_lr)
+
+    def _blocks(self) -> list[tuple[str, list[LoRAModule], float]]:
+        """(name, modules, weight) of the UNet's blocks; of the UNet as a whole when no block has a weight of its own."""
+        if self._block_weights is None:
+            return [("unet", self.adapters("unet"), 1.0)]
+        members: dict[int, list[LoRAModule]] = {}
+        for name, target in self._targets.items():
+            block = block_of(name)
+            if target.part == "unet" and block is not None:
+                members.setdefault(block, []).append(self._modules[name])
+        return [(f"unet_block{block}", members[block], self._block_weights[block]) for block in sorted(members)]
+
+    def start_step(self, step: int) -> None:
+        """Called before each optimizer step, from 1; for networks whose steps differ."""
 
     @torch.no_grad()
     def apply_max_norm(self, max_norm: float) -> tuple[int, float, float]:
@@ -202,14 +215,10 @@ class Network(nn.Module):
         Returns (modules shrunk, mean length, greatest length) after it. The multiplier plays no part.
         """
         adapters = self.adapters()
-        pairs = [(adapter.lora_down.weight, adapter.lora_up.weight) for adapter in adapters]
-        norms = torch.stack(
-            [functional.delta_norm(*pair, adapter.scale) for pair, adapter in zip(pairs, adapters, strict=True)]
-        )
+        norms = torch.stack([functional.delta_norm(*adapter.factors(), adapter.scale) for adapter in adapters])
         ratios = (max_norm / norms.clamp(min=1e-30)).clamp(max=1.0)
-        for pair, root in zip(pairs, ratios.sqrt(), strict=True):
-            for weight in pair:
-                weight.mul_(root)
+        for adapter, root in zip(adapters, ratios.sqrt(), strict=True):
+            adapter.shrink(root)
         after = norms * ratios
         shrunk, mean, greatest = torch.stack([(ratios < 1).sum(), after.mean(), after.max()]).tolist()  # one wait for the GPU
         return int(shrunk), mean, greatest
@@ -236,7 +245,7 @@ class Network(nn.Module):
         report = self._load(tensors, str(file))
         if report.left_out:
             logger.warning(
-                "%s: %d modules of a part that is not trained are left out, and will not be in the result.",
+                "%s: %d modules of parts or blocks that are not trained are left out, and will not be in the result.",
                 file, len(report.left_out),
             )  # fmt: skip
         if report.fresh:
@@ -256,7 +265,8 @@ class Network(nn.Module):
             if rank != module.rank:
                 problems.append(f"{name} has rank {rank}, the network has rank {module.rank}")
                 continue
-            pairs = [(half, tensors[f"{half}.weight"], getattr(module, half).weight) for half in ("lora_down", "lora_up")]
+            halves = zip(("lora_down", "lora_up"), module.factors(), strict=True)
+            pairs = [(half, tensors[f"{half}.weight"], wanted) for half, wanted in halves]
             fitting[name] = [_fit(found, wanted) for _, found, wanted in pairs]
             problems += [
                 f"{name}.{half}.weight has shape {tuple(found.shape)}, the model needs {tuple(wanted.shape)}"
@@ -267,8 +277,7 @@ class Network(nn.Module):
             raise _unfit(where, problems)
         for name, (down, up) in fitting.items():
             module = self._modules[name]
-            module.lora_down.weight.copy_(down)
-            module.lora_up.weight.copy_(up)
+            module.set_factors(down, up)
             module.alpha.fill_(float(grouped[name].get("alpha", module.rank)))
             module.refresh()
         return LoadReport(
@@ -276,6 +285,40 @@ class Network(nn.Module):
             fresh=tuple(name for name in self._targets if name not in fitting),
             left_out=tuple(name for name in grouped if name in self._left_out),
         )
+
+
+def rate_groups(
+    texts: Sequence[Sequence[nn.Module]],
+    unet: Sequence[tuple[str, Sequence[nn.Module], float]],
+    text_encoder_lr: float | Sequence[float] | None,
+    unet_lr: float | None,
+    default_lr: float | None,
+) -> list[dict[str, Any]]:
+    """The optimiser's groups from the modules of each text encoder, and (name, modules, weight) of the UNet's blocks.
+
+    See `Network.parameter_groups`.
+    """
+    rates = [text_encoder_lr] if not isinstance(text_encoder_lr, Sequence) else list(text_encoder_lr) or [None]
+    names = ["text_encoder"] if len(texts) == 1 else [f"text_encoder{number}" for number in range(1, len(texts) + 1)]
+    parts = [
+        (name, modules, rates[min(index, len(rates) - 1)], 1.0)
+        for index, (name, modules) in enumerate(zip(names, texts, strict=True))
+    ]
+    groups = []
+    for name, modules, rate, weight in [*parts, *((name, modules, unet_lr, weight) for name, modules, weight in unet)]:
+        rate = (default_lr if rate is None else rate) * weight
+        params = [parameter for module in modules for parameter in module.parameters()]
+        for parameter in params:
+            parameter.requires_grad_(rate != 0)
+        if params and rate != 0:
+            groups.append({"params": params, "lr": rate, "name": name})
+    if not groups:
+        raise InputError(
+            "there is nothing to train: every learning rate is 0.",
+            field="learning_rate",
+            advice="Give a learning rate above 0, for example 1e-4.",
+        )
+    return groups
 
 
 def _fit(tensor: Tensor, wanted: Tensor) -> Tensor | None:

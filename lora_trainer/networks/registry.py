@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -12,7 +12,12 @@ from ..errors import InputError, NotInstalledError
 
 NETWORKS = {
     "networks.lora": "lora_trainer.networks.lora",
+    "networks.dylora": "lora_trainer.networks.dylora",
+    "lycoris.kohya": "lora_trainer.networks.lycoris",  # a third party's, through our adapter
 }
+_LYCORIS_KEYS = re.compile(
+    r"\.(hada_|lokr_|oft_|dora_scale|lora_mid|on_input$|a1\.|diff(_b)?$|w_norm|b_norm)|^lora_unet_(conv_in|conv_out|time_)"
+)
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -26,7 +31,7 @@ class Builder(NamedTuple):
 def get(network_module: str | None, *, allow_import: bool = False) -> Builder:
     """Return the builder for the option `network_module`; its name inside our package is accepted, too.
 
-    `allow_import` also imports other installed modules (such as lycoris.kohya). It may be set only for a name that the local
+    `allow_import` also imports other installed modules. It may be set only for a name that the local
     user typed on the command line, never for one that came over the network: importing runs code.
     Raises InputError for names that do not exist, NotInstalledError for a module that cannot be imported.
     """
@@ -47,6 +52,11 @@ def get(network_module: str | None, *, allow_import: bool = False) -> Builder:
     raise InputError(
         f"there is no network module {network_module!r}.", field="network_module", advice=f"Choose one of: {known}."
     )
+
+
+def for_weights(names: Iterable[str]) -> Builder:
+    """Return the builder for a file whose tensors have these names: LyCORIS' for its kinds of network, else networks.lora."""
+    return get("lycoris.kohya" if any(_LYCORIS_KEYS.search(name) for name in names) else "networks.lora")
 
 
 def _builder(module: ModuleType, name: str) -> Builder:

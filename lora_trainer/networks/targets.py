@@ -50,7 +50,7 @@ def find_targets(text_encoders: nn.Module | Sequence[nn.Module] | None, unet: nn
             for path, layer, _ in _layers(encoder, TEXT_BLOCKS)
         ]
     if unet is not None:
-        rename = _sdxl_path if is_sdxl(unet) else str
+        rename = sdxl_path if is_sdxl(unet) else str
         found += [
             Target("lora_unet_" + rename(path).replace(".", "_"), layer, "unet")
             for path, layer, _ in _layers(unet, UNET_BLOCKS | UNET_CONV_BLOCKS)
@@ -107,7 +107,7 @@ _SDXL_RESNET = {
 }
 
 
-def _sdxl_path(path: str) -> str:
+def sdxl_path(path: str) -> str:
     """Turn diffusers' path of an SDXL layer into that of the original code (two resnets a level down, three up)."""
     if match := re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.(.+)", path):
         side, level, kind, number, rest = match.groups()

@@ -16,10 +16,16 @@ class NetworkOptions:
 
     network_module: str | None = opt(
         None,
-        "The kind of network: networks.lora for LoRA.",
-        "네트워크의 종류입니다. LoRA는 networks.lora입니다.",
-        choices=("networks.lora", "networks.dylora"),
-        ready=("networks.lora",),
+        (
+            "The kind of network: networks.lora for LoRA, networks.dylora for one file that holds a LoRA of every rank, "
+            "lycoris.kohya for LoHa, LoKr and others of the package lycoris-lora, which has to be installed."
+        ),
+        (
+            "네트워크의 종류입니다. LoRA는 networks.lora, 여러 랭크의 LoRA를 한 파일에 담는 DyLoRA는 networks.dylora, "
+            "LoHa와 LoKr 등은 lycoris.kohya입니다 (lycoris-lora 패키지를 설치해야 합니다)."
+        ),
+        choices=("networks.lora", "networks.dylora", "lycoris.kohya"),
+        ready=("networks.lora", "networks.dylora", "lycoris.kohya"),
         form=False,
     )
     network_dim: int = opt(
@@ -56,8 +62,14 @@ class NetworkOptions:
     )
     network_args: tuple[str, ...] | None = opt(
         None,
-        "Further settings of the network, each written as name=value.",
-        "네트워크의 추가 설정입니다. 각각 이름=값 형식으로 적습니다.",
+        (
+            "Further settings of the network, each written as name=value: conv_dim, conv_alpha, rank_dropout, module_dropout, "
+            "unit (DyLoRA), and ranks and learning rates per block (docs/networks.md)."
+        ),
+        (
+            "네트워크의 추가 설정입니다. 각각 이름=값 형식으로 적습니다: conv_dim, conv_alpha, rank_dropout, module_dropout, "
+            "unit (DyLoRA), 블록별 랭크와 학습률 (docs/networks.md)."
+        ),
     )
     network_weights: str | None = opt(
         None,

@@ -5,27 +5,31 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError, InputErrors
+from .block_arguments import BLOCK_ARGUMENTS, FIELD, SHAPES, BlockArguments, read_blocks
+from .lycoris_arguments import lycoris_arguments
 
-FIELD = "network_args"
 MAX_RANK = 2048  # as of network_dim
-BLOCK_ARGUMENTS = (
-    "down_lr_weight", "mid_lr_weight", "up_lr_weight", "block_lr_zero_threshold",
-    "block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas",
-)  # fmt: skip
+LORA, DYLORA, LYCORIS = "networks.lora", "networks.dylora", "lycoris.kohya"
+
+_Reader = Callable[[str, object], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoRAArguments:
-    """The network_args of networks.lora: the rank and alpha of 3x3 convolutions (None: they get no LoRA), and dropouts."""
+    """The network_args of networks.lora: rank and alpha of 3x3 convolutions (None: they get no LoRA), dropouts, blocks.
+
+    A `conv_dim` of 0 trains the linear layers and 1x1 convolutions of the resnets too, but no 3x3 convolution.
+    """
 
     conv_dim: int | None = None
     conv_alpha: float = 1.0
     rank_dropout: float = 0.0
     module_dropout: float = 0.0
+    blocks: BlockArguments = field(default_factory=BlockArguments)
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> LoRAArguments:
@@ -33,28 +37,66 @@ class LoRAArguments:
 
         Raises InputErrors with everything that is wrong: unknown names, no numbers, numbers out of their range.
         """
-        readers: dict[str, Callable[[str, object], int | float]] = {
-            "conv_dim": lambda name, value: number_of(name, value, int, minimum=1, maximum=MAX_RANK),
-            "conv_alpha": lambda name, value: number_of(name, value, float),
-            "rank_dropout": share_of,
-            "module_dropout": share_of,
-        }
         errors: list[InputError] = []
-        values: dict[str, Any] = {}
-        for name, value in given.items():
-            try:
-                if name not in readers:
-                    raise _unknown(name, list(readers))
-                if value is not None:
-                    values[name] = readers[name](name, value)
-            except InputError as error:
-                errors.append(error)
-        if "conv_alpha" in values and given.get("conv_dim") is None:
+        values = _read(given, _LORA_READERS, BLOCK_ARGUMENTS, errors)
+        if "conv_alpha" in values and given.get("conv_dim") is None and given.get("conv_block_dims") is None:
             advice = "Add conv_dim=4, or leave both out."
             errors.append(InputError("conv_alpha is given without conv_dim.", field=FIELD, advice=advice))
+        blocks = read_blocks(given, errors)
         if errors:
             raise InputErrors(errors)
-        return cls(**values)
+        return cls(**values, blocks=blocks)
+
+    @property
+    def with_conv(self) -> bool:
+        """Whether resnets and the layers that change the size are trained (C3Lier)."""
+        return self.conv_dim is not None or self.blocks.conv_dims is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DyLoRAArguments:
+    """The network_args of networks.dylora: those of networks.lora, and `unit`, the ranks that are trained together."""
+
+    lora: LoRAArguments = field(default_factory=LoRAArguments)
+    unit: int = 1
+
+    @classmethod
+    def of(cls, given: Mapping[str, object], network_dim: int | None) -> DyLoRAArguments:
+        """Check names and values, and that all ranks are `network_dim` and a multiple of `unit`.
+
+        `network_dim` is None where the ranks come from a file. Raises InputErrors with everything that is wrong.
+        """
+        errors: list[InputError] = []
+        unit = 1
+        try:
+            if given.get("unit") is not None:
+                unit = int(number_of("unit", given["unit"], int, minimum=1, maximum=MAX_RANK))
+            if network_dim is not None and network_dim % unit:
+                whole = [str(n) for n in range(1, network_dim + 1) if network_dim % n == 0]
+                raise InputError(
+                    f"unit is {unit}, which does not divide network_dim {network_dim}.",
+                    field=FIELD,
+                    advice=f"Choose one of {', '.join(whole)}.",
+                )
+        except InputError as error:
+            errors.append(error)
+        for name in SHAPES:
+            if given.get(name) is not None:
+                advice = "Leave it out, or use networks.lora."
+                errors.append(InputError(f"{name}: all modules of a DyLoRA have one rank.", field=FIELD, advice=advice))
+        rest = {name: value for name, value in given.items() if name != "unit" and name not in SHAPES}
+        try:
+            lora = LoRAArguments.of(rest)
+        except InputErrors as wrong:
+            raise InputErrors([*errors, *wrong.errors]) from None
+        if network_dim is not None and lora.conv_dim not in (None, network_dim):
+            advice = f"Write conv_dim={network_dim}."
+            errors.append(
+                InputError(f"conv_dim is {lora.conv_dim}; expected network_dim, {network_dim}.", field=FIELD, advice=advice)
+            )
+        if errors:
+            raise InputErrors(errors)
+        return cls(lora=lora, unit=unit)
 
 
 def parse_network_args(texts: Iterable[str] | None) -> dict[str, str]:
@@ -80,9 +122,23 @@ def parse_network_args(texts: Iterable[str] | None) -> dict[str, str]:
     return parsed
 
 
+def _read(
+    given: Mapping[str, object], readers: Mapping[str, _Reader], others: Iterable[str], errors: list[InputError]
+) -> dict[str, Any]:
+    """The values of `readers`' names; names that are neither theirs nor of `others`, and bad values, are added to `errors`."""
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        try:
+            if name in readers and value is not None:
+                values[name] = readers[name](name, value)
+            elif name not in readers and name not in others:
+                raise _unknown(name, [*readers, *others])
+        except InputError as error:
+            errors.append(error)
+    return values
+
+
 def _unknown(name: str, known: list[str]) -> InputError:
-    if name in BLOCK_ARGUMENTS:
-        return InputError(f"{name} has no effect yet.", field=FIELD, advice="Leave it out.")
     near = difflib.get_close_matches(name, known, n=1)
     advice = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
     return InputError(f"the network does not know the argument {name!r}.", field=FIELD, advice=advice)
@@ -122,10 +178,27 @@ def share_of(name: str, value: object, *, field: str = FIELD) -> float:
     return share
 
 
-def network_args_problems(texts: Iterable[str] | None) -> list[InputError]:
-    """Everything that is wrong with the network_args of networks.lora."""
+_LORA_READERS: dict[str, _Reader] = {
+    "conv_dim": lambda name, value: number_of(name, value, int, maximum=MAX_RANK),
+    "conv_alpha": lambda name, value: number_of(name, value, float),
+    "rank_dropout": share_of,
+    "module_dropout": share_of,
+}
+
+
+def network_args_problems(module: str, texts: Iterable[str] | None, network_dim: int | None) -> list[InputError]:
+    """Everything that is wrong with the network_args of one of our networks, or of LyCORIS.
+
+    `network_dim` is None when the rank comes from a file.
+    """
     try:
-        LoRAArguments.of(parse_network_args(texts))
+        given = parse_network_args(texts)
+        if module == LORA:
+            LoRAArguments.of(given)
+        elif module == DYLORA:
+            DyLoRAArguments.of(given, network_dim)
+        elif module == LYCORIS:
+            lycoris_arguments(given)
     except InputErrors as wrong:
         return wrong.errors
     return []

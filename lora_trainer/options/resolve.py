@@ -133,8 +133,9 @@ class _Resolver:
             self._add(path_problem(option, value), place)
         elif option.name == "output_name" and value:
             self._add(name_problem(value), place)
-        elif option.name == "network_args" and self.values["network_module"] == "networks.lora":
-            for error in network_args_problems(value):
+        elif option.name == "network_args" and self.values["network_module"]:
+            rank = None if self.values["dim_from_weights"] else self.values["network_dim"]
+            for error in network_args_problems(self.values["network_module"], value, rank):
                 self._add(error, place)
 
     def _report_rule(self, rule: Rule) -> None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from ..errors import InputError, LoraFileError
 from ..log import logger
 from ..networks import files, registry
+from ..networks.functional import first_ranks
 from .lora_tags import LoraTag
 
 if TYPE_CHECKING:
-    from torch import Tensor
 
     from ..models import Model
 
@@ -104,7 +104,7 @@ def applied(model: Model, uses: Iterable[LoraUse]) -> Iterator[None]:
             tensors, _ = files.load(use.path)
             if use.dyn is not None:
                 tensors = first_ranks(tensors, use.dyn)
-            build = registry.get("networks.lora").create_network_from_weights
+            build = registry.for_weights(tensors).create_network_from_weights
             network, weights = build(
                 1.0, use.path, None, model.text_encoders, model.unet, weights_sd=tensors, for_inference=True
             )
@@ -114,24 +114,6 @@ def applied(model: Model, uses: Iterable[LoraUse]) -> Iterator[None]:
             stack.callback(network.restore)
             network.apply_to(model.text_encoders, model.unet)
         yield
-
-
-def first_ranks(tensors: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
-    """Return the first `count` ranks of every module of kohya-named `tensors` at unchanged strength (alpha / rank stays).
-
-    With DyLoRA (Valipour et al. 2022) these are themselves a trained LoRA.
-    """
-    cut = dict(tensors)
-    for key, down in tensors.items():
-        name, dot, suffix = key.partition(".lora_down.")
-        if not dot or down.shape[0] <= count:
-            continue
-        rank = down.shape[0]
-        cut[key] = down[:count]
-        cut[f"{name}.lora_up.{suffix}"] = tensors[f"{name}.lora_up.{suffix}"][:, :count]
-        if f"{name}.alpha" in tensors:  # without it alpha is the rank, before and after
-            cut[f"{name}.alpha"] = tensors[f"{name}.alpha"] * (count / rank)
-    return cut
 
 
 def short_hash(path: Path) -> str:

@@ -53,10 +53,13 @@ class Processes:
         return int(self.add_up([number if self.is_main else 0])[0])
 
     def add_up_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Replace each gradient by the sum over all processes; a missing gradient counts as zero."""
+        """Replace each gradient by the sum over all processes; a missing gradient counts as zero.
+
+        Parameters that ask for no gradients in this step (the same in every process) get none.
+        """
         if self.world_size == 1:
             return
-        parameters = list(parameters)
+        parameters = [parameter for parameter in parameters if parameter.requires_grad]
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)

@@ -76,6 +76,7 @@ class Loop:
         """Train on `group`; return the loss, the mean over its samples."""
         samples = sum(len(planned.images) for planned in group)
         number = self.step + 1
+        self.updater.network.start_step(number)
         total: torch.Tensor | None = None
         for planned in group:
             offset = planned.first - group[0].first
@@ -102,7 +103,7 @@ class Loop:
                 "epoch": epoch,
                 "loss": loss,
                 "loss_average": average,
-                "lr": rates["unet"] if "unet" in rates else next(iter(rates.values())),
+                "lr": next((rate for name, rate in rates.items() if name.startswith("unet")), next(iter(rates.values()))),
                 "rates": rates,
                 "seconds_per_step": seconds,
                 "samples_per_second": self._speed.samples_per_second,

@@ -18,7 +18,7 @@ def test_lora_is_found_under_the_documents_name_and_ours(name):
     assert builder.create_network_from_weights is create_network_from_weights
 
 
-@pytest.mark.parametrize("name", ["networks.nothing", "os", "lycoris.kohya", "", None, "networks", "networks/lora.py"])
+@pytest.mark.parametrize("name", ["networks.nothing", "os", "lycoris.wrapper", "", None, "networks", "networks/lora.py"])
 def test_other_names_are_refused_with_those_that_exist(name):
     with pytest.raises(InputError) as caught:
         registry.get(name)

@@ -33,9 +33,9 @@ def test_state_dict_of_sd15_equals_the_reference(sd15, name):
 @pytest.mark.parametrize(
     "name", ["modules_sdxl_lora_dim4_alpha1.json", "modules_sdxl_lora_dim4_alpha1_conv_dim4_conv_alpha1.json"]
 )
-def test_names_and_shapes_of_sdxl_equal_the_reference(name):
+def test_names_and_shapes_of_sdxl_equal_the_reference(name, sdxl):
     recorded = golden(name)
-    texts, unet = _sdxl()
+    texts, unet = sdxl
     wanted = None if recorded["network_args"] else find_lierla_names(texts, unet)
     found = {
         target.name: list(target.layer.weight.shape)
@@ -47,32 +47,6 @@ def test_names_and_shapes_of_sdxl_equal_the_reference(name):
     ups = {key.partition(".")[0]: shape[0] for key, shape in recorded["state_dict"] if key.endswith("lora_up.weight")}
     assert {name: shape[1:] for name, shape in found.items()} == downs
     assert {name: shape[0] for name, shape in found.items()} == ups
-
-
-def _sdxl():
-    from diffusers import UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    with torch.device("meta"):
-        unet = UNet2DConditionModel(
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            block_out_channels=(320, 640, 1280),
-            transformer_layers_per_block=(1, 2, 10),
-            attention_head_dim=(5, 10, 20),
-            cross_attention_dim=2048,
-            use_linear_projection=True,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=256,
-            projection_class_embeddings_input_dim=2816,
-        )
-        first = CLIPTextModel(
-            CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
-        )
-        second = CLIPTextModelWithProjection(
-            CLIPTextConfig(hidden_size=1280, intermediate_size=5120, num_hidden_layers=32, num_attention_heads=20)
-        )
-    return [first, second], unet
 
 
 def test_module_set_is_the_same_on_a_smaller_model(sd15, parts):

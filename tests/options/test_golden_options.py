@@ -21,7 +21,11 @@ DIFFERENCES = {
         "the reference turns nothing into 4 later on; the help and the metadata say 4 at once",
     ),
     ("optimizer_type", "default"): ("", "AdamW", "the reference turns an empty text into AdamW later on"),
-    ("network_module", "choices"): (None, ("networks.lora", "networks.dylora"), "any Python module would be imported and run"),
+    ("network_module", "choices"): (
+        None,
+        ("networks.lora", "networks.dylora", "lycoris.kohya"),
+        "any Python module would be imported and run",
+    ),
     ("optimizer_type", "choices"): (
         None,
         OPTIONS_BY_NAME["optimizer_type"].choices,

@@ -173,8 +173,8 @@ BAD_INPUTS = {
     "output_dir left out": "output_dir",
     "reg folder does not exist": "reg_data_dir",
     "max_token_length 100": "max_token_length",
-    "dylora unit does not divide the rank": "network_module",
-    "dylora conv_dim other than the rank": "network_module",
+    "dylora unit does not divide the rank": "network_args",
+    "dylora conv_dim other than the rank": "network_args",
     "vae file missing": "vae",
     "full_fp16 without fp16": "full_fp16",
 }

@@ -71,7 +71,7 @@ def test_texts_from_the_command_line_and_values_from_the_form(name, raw, value):
         ("save_precision", "fp61", "Did you mean fp16?"),
         ("max_token_length", "100", "75, 150, 225"),
         ("network_module", "networks.nothing", "networks.lora"),
-        ("network_module", "networks.dylora", "does not work yet"),
+        ("network_module", "networks.dyloha", "networks.dylora"),
         ("optimizer_type", "Nothing", "is not one of"),
         ("optimizer_type", "lion", "does not work yet"),
         ("resolution", "abc", "not a size"),

@@ -1,0 +1,190 @@
+"""DyLoRA: one training gives a LoRA of every rank (Valipour et al. 2022, arXiv 2210.07558).
+
+The ranks are cut into blocks of `unit`. Each step draws one block; the forward pass uses the ranks up to its end, and only the
+block's own ranks are trained (the paper's frozen variant), so that what lower ranks have learned stays. The file is a plain
+LoRA of the full rank, and its first ranks, at every multiple of `unit`, are a trained LoRA.
+
+A prefix is used with the full network's scale, alpha / network_dim, whatever its length. So a block changes the layer by the
+same amount in every prefix that holds it, which freezing takes for granted; the training's forward pass is that of the file,
+at the full rank and, with <lora:name:te:unet:dyn>, at every other. A prefix in a file of its own has alpha * rank / network_dim
+as its alpha. (The paper writes alpha / b for the rank b: then frozen ranks would grow weaker with every block behind them.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import LoraFileError
+from ..options.block_arguments import Shape
+from ..randomness import rng
+from .arguments import DyLoRAArguments
+from .building import Dropouts, build, build_from_weights, dropouts_of, linear_shape
+from .lora import LoRAModule
+from .network import Network
+from .targets import Target
+
+
+class DyLoRAModule(LoRAModule):
+    """A LoRA module whose ranks are parameters in blocks of `unit`, so that an optimizer leaves alone what was not drawn.
+
+    In training only the ranks up to `active`'s end are used and only those of block `active` are trained; all are used in
+    evaluation, and when `active` is None. State dict and factors are those of a LoRAModule.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        layer: nn.Module,
+        *,
+        rank: int,
+        alpha: float,
+        unit: int,
+        seed: int = 0,
+        dropouts: Dropouts | None = None,
+    ) -> None:
+        super().__init__(name, layer, rank=rank, alpha=alpha, seed=seed, dropouts=dropouts)
+        assert rank % unit == 0, (rank, unit)
+        down, up = self.lora_down, self.lora_up
+        del self.lora_down, self.lora_up
+        self._geometry = {"stride": down.stride, "padding": down.padding, "dilation": down.dilation} if self.is_conv else {}
+        self.downs = nn.ParameterList(nn.Parameter(part.clone()) for part in down.weight.detach().split(unit))
+        self.ups = nn.ParameterList(nn.Parameter(part.clone()) for part in up.weight.detach().split(unit, dim=1))
+        self.active: int | None = None
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """(down, up) of all ranks, detached copies in float32."""
+        return torch.cat([*self.downs]).detach().float(), torch.cat([*self.ups], dim=1).detach().float()
+
+    @torch.no_grad()
+    def set_factors(self, down: Tensor, up: Tensor) -> None:
+        """Take over weights of the full rank."""
+        for blocks, whole, dim in ((self.downs, down, 0), (self.ups, up, 1)):
+            for parameter, part in zip(blocks, whole.split(blocks[0].shape[dim], dim=dim), strict=True):
+                parameter.copy_(part)
+
+    def down(self, x: Tensor) -> Tensor:
+        """From the layer's input to the inner values of the ranks in use."""
+        weight = torch.cat(self._in_use(self.downs))
+        return F.conv2d(x, weight, **self._geometry) if self.is_conv else F.linear(x, weight)
+
+    def up(self, inner: Tensor) -> Tensor:
+        """From the inner values of the ranks in use to the layer's output."""
+        weight = torch.cat(self._in_use(self.ups), dim=1)
+        return F.conv2d(inner, weight) if self.is_conv else F.linear(inner, weight)
+
+    def _in_use(self, blocks: nn.ParameterList) -> list[Tensor]:
+        if self.active is None or not self.training:
+            return [*blocks]
+        return [*(block.detach() for block in blocks[: self.active]), blocks[self.active]]
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """kohya's names: the blocks side by side."""
+        down, up = torch.cat([*self.downs]), torch.cat([*self.ups], dim=1)
+        destination[f"{prefix}alpha"] = self.alpha if keep_vars else self.alpha.detach()
+        destination[f"{prefix}lora_down.weight"] = down if keep_vars else down.detach()
+        destination[f"{prefix}lora_up.weight"] = up if keep_vars else up.detach()
+
+    def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
+        """As of any module, but without entries for the lists of blocks."""
+        destination = {} if destination is None else destination
+        self._save_to_state_dict(destination, prefix, keep_vars)
+        return destination
+
+
+class DyLoRANetwork(Network):
+    """A network of DyLoRA modules that all use the same ranks in a step: what is trained is what is cut out later."""
+
+    seed = 0
+    _trained: list[DyLoRAModule] | None = None
+
+    def parameter_groups(self, *rates: Any, **named: Any) -> list[dict[str, Any]]:
+        """See Network. The parts that get a rate of 0 here are never drawn."""
+        groups = super().parameter_groups(*rates, **named)
+        self._trained = [adapter for adapter in self.adapters() if any(p.requires_grad for p in adapter.parameters())]
+        return groups
+
+    def start_step(self, step: int) -> None:
+        """Draw the block that optimizer step `step` trains: uniform, as in the paper, and the same in every process.
+
+        Only that block's parameters ask for gradients, so no optimizer moves the others by momentum or weight decay.
+        """
+        adapters = self.adapters()
+        drawn = rng(self.seed, "dylora", step).randrange(max(len(adapter.downs) for adapter in adapters))
+        for adapter in adapters:
+            adapter.active = min(drawn, len(adapter.downs) - 1)  # a file may hold modules of other ranks
+        for adapter in adapters if self._trained is None else self._trained:
+            for blocks in (adapter.downs, adapter.ups):
+                for number, parameter in enumerate(blocks):
+                    parameter.requires_grad_(number == adapter.active)
+
+
+def create_network(
+    multiplier: float,
+    network_dim: int | None,
+    network_alpha: float | None,
+    vae: object,
+    text_encoders: nn.Module | Sequence[nn.Module] | None,
+    unet: nn.Module | None,
+    *,
+    neuron_dropout: float | None = None,
+    seed: int = 0,
+    **network_args: str,
+) -> Network:
+    """Return a new network; as `networks.lora.create_network`, with the argument `unit` (1 when left out).
+
+    `unit` divides `network_dim`, and `conv_dim` is `network_dim` or left out; ranks per block are refused. Raises
+    InputError(s).
+    """
+    linear = linear_shape(network_dim, network_alpha)
+    arguments = DyLoRAArguments.of(network_args, linear.rank)
+    dropouts = dropouts_of(neuron_dropout, arguments.lora)
+
+    def make(target: Target, shape: Shape) -> DyLoRAModule:
+        settings = {"rank": shape.rank, "alpha": shape.alpha, "unit": arguments.unit, "seed": seed, "dropouts": dropouts}
+        return DyLoRAModule(target.name, target.layer, **settings)
+
+    network = build(multiplier, text_encoders, unet, linear, arguments.lora, make, DyLoRANetwork)
+    network.seed = seed
+    return network
+
+
+def create_network_from_weights(
+    multiplier: float,
+    file: str | Path | None,
+    vae: object,
+    text_encoder: nn.Module | Sequence[nn.Module] | None,
+    unet: nn.Module | None,
+    weights_sd: Mapping[str, Tensor] | None = None,
+    for_inference: bool = False,
+    *,
+    neuron_dropout: float | None = None,
+    seed: int = 0,
+    **network_args: str,
+) -> tuple[Network, dict[str, Tensor]]:
+    """Return (network, weights): a network of the modules of a file, not yet loaded; see `networks.lora`.
+
+    Raises LoraFileError when a module's rank is no multiple of `unit`, too.
+    """
+    arguments = DyLoRAArguments.of(network_args, None)
+    dropouts = dropouts_of(neuron_dropout, arguments.lora)
+
+    def make(target: Target, shape: Shape) -> DyLoRAModule:
+        if shape.rank % arguments.unit:
+            raise LoraFileError(
+                f"{file or 'the LoRA'}: {target.name} has rank {shape.rank}, which unit {arguments.unit} does not divide.",
+                advice="Give the unit that the file was trained with, or unit=1.",
+            )
+        settings = {"rank": shape.rank, "alpha": shape.alpha, "unit": arguments.unit, "dropouts": dropouts}
+        return DyLoRAModule(target.name, target.layer, **settings)
+
+    network, weights = build_from_weights(
+        multiplier, file, text_encoder, unet, weights_sd, arguments.lora, make, DyLoRANetwork, for_inference
+    )
+    network.seed = seed
+    return network, weights
