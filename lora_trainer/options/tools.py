@@ -363,3 +363,4 @@ class ResizeImages:
         "Copy files of the same name (captions) beside each result.",
         "이름이 같은 파일(캡션 등)을 결과마다 함께 복사합니다.",
     )
+    overwrite: bool = opt(False, "Replace files that are there already.", "이미 있는 파일을 덮어씁니다.")

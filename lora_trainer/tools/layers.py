@@ -6,6 +6,7 @@ SDXL's second one are OpenCLIP's, which keeps query, key and value in one matrix
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ class Place:
         """The module's rows of a tensor of this shape."""
         height = shape[0] // self.share[1]
         return slice(self.share[0] * height, (self.share[0] + 1) * height)
+
+    def fits(self, shape: tuple[int, ...], layer: tuple[int, ...]) -> bool:
+        """Whether a module for a `layer` of this shape belongs here, the tensor's being `shape` (1x1 kernels count as none)."""
+        rows = shape[0] // self.share[1]
+        return layer[:2] == (rows, shape[1]) and math.prod(layer) == rows * math.prod(shape[1:])
 
 
 def places(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Place]:
@@ -113,6 +119,16 @@ def _diffusers_name(side: str, number: int, part: int, rest: str, period: int) -
     if rest in _RESNET:
         return f"{where}_resnets_{part // 2 if side == 'middle' else index}_{_RESNET[rest]}"
     return f"{where}_attentions_{0 if side == 'middle' else index}_{rest}"
+
+
+def diffusers_path(name: str) -> str:
+    """The part of a module's name behind lora_unet_, in diffusers' words (`down_blocks_1_...`) where it is in SDXL's own."""
+    match = re.fullmatch(r"(input|output)_blocks_(\d+)_(\d+)_(.+)", name) or re.fullmatch(r"(middle)_block_(\d+)_(.+)", name)
+    if match is None:
+        return name
+    if match[1] == "middle":
+        return _diffusers_name("middle", 0, int(match[2]), match[3], 3)
+    return _diffusers_name(match[1], int(match[2]), int(match[3]), match[4], 3)
 
 
 def _text_places(key: str) -> dict[str, Place]:

@@ -14,18 +14,17 @@ import torch
 from torch import Tensor
 
 from .. import log, modelfile
-from ..errors import InputError, LoraFileError
+from ..errors import InputError, LoraFileError, SaveError
 from ..log import logger
 from ..models.weights import Weights, open_weights
 from ..networks import files
-from ..networks.functional import delta
 from ..options.tool_cli import parse
 from ..options.tools import MergeLora
 from ..randomness import seed_of
 from .layers import Place, places
 from .lorafile import FAMILY_TITLES, Factors, Lora, common_family, output_path, read_all, tensors_of
 from .provenance import modelspec, needed, shape_of, version_of
-from .stream import Progress, converted, write_checkpoint
+from .stream import Progress, converted, largest, write_checkpoint
 
 Change = tuple[Place, Factors, float]
 """A place in the checkpoint, what changes it, and the ratio."""
@@ -99,7 +98,13 @@ def into_checkpoint(
     def make(name: str) -> Tensor:
         tensor = weights.tensor(name)
         if name in changes:
-            tensor = converted(name, merged_weight(tensor, changes[name]), precision, path)
+            tensor = merged_weight(tensor, changes[name])
+            if not math.isfinite(largest(tensor)):
+                raise SaveError(
+                    f"{path} was not written: {name} holds NaN or infinity after the merge.",
+                    advice=f"Use another copy of {weights.path}, and smaller ratios.",
+                )
+            tensor = converted(name, tensor, precision, path)
         return converted(name, tensor, save_dtype, path)
 
     def dtype_of(name: str) -> torch.dtype:
@@ -119,7 +124,7 @@ def changes_by_tensor(
     for lora, ratio in zip(loras, ratios, strict=True):
         for name, factors in lora.modules.items():
             place = known.get(name)
-            if place is None or not _fits(shapes[place.key], place, factors):
+            if place is None or not place.fits(shapes[place.key], factors.layer_shape):
                 found = f", whose layer has the shape {list(shapes[place.key])}" if place else ""
                 raise LoraFileError(
                     f"{lora.path}: the module {name} ({list(factors.layer_shape)}) fits no layer of this checkpoint{found}.",
@@ -129,18 +134,12 @@ def changes_by_tensor(
     return changes
 
 
-def _fits(shape: tuple[int, ...], place: Place, factors: Factors) -> bool:
-    rows = shape[0] // place.share[1]
-    layer = factors.layer_shape
-    return layer[:2] == (rows, shape[1]) and math.prod(layer) == rows * math.prod(shape[1:])
-
-
 def merged_weight(weight: Tensor, changes: Sequence[Change]) -> Tensor:
     """`weight` + the sum of ratio * alpha / rank * (up @ down), float32."""
-    result = weight.to(torch.float32, copy=True)
+    result = weight.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     for place, factors, ratio in changes:
-        part = result[place.rows(tuple(weight.shape))]
-        part += delta(factors.down, factors.up, ratio * factors.strength).view_as(part)
+        part = result[place.rows(tuple(weight.shape))].flatten(1)  # a view: rows lie together
+        part.addmm_(factors.up.flatten(1).float(), factors.down.flatten(1).float(), alpha=ratio * factors.strength)
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -60,13 +61,21 @@ def _write(
 
 
 def converted(name: str, tensor: Tensor, dtype: torch.dtype, path: Path) -> Tensor:
-    """`tensor` in `dtype` when it is floating. Raises SaveError when a finite value becomes infinite."""
+    """`tensor` in `dtype` when it is floating. Raises SaveError when its values are too large for `dtype`."""
     if not tensor.is_floating_point() or tensor.dtype == dtype:
         return tensor
-    result = tensor.to(dtype)
-    if dtype == torch.float16 and not torch.isfinite(result).all() and torch.isfinite(tensor).all():
+    most = largest(tensor)
+    if math.isfinite(most) and most > torch.finfo(dtype).max:
         raise SaveError(
-            f"{path} was not written: {name} has values up to {tensor.abs().max().item():.3g}, too large for {dtype}.",
+            f"{path} was not written: {name} has values up to {most:.3g}, too large for {str(dtype).removeprefix('torch.')}.",
             advice="Save with --save_precision float or bf16.",
         )
-    return result
+    return tensor.to(dtype)
+
+
+def largest(tensor: Tensor) -> float:
+    """The largest size of a value; NaN when there is a NaN, 0 when the tensor is empty."""
+    if not tensor.numel():
+        return 0.0
+    low, high = torch.aminmax(tensor)
+    return float(torch.maximum(-low, high))

@@ -149,3 +149,33 @@ def test_extract(case, tmp_path):
         close(deltas(target), results(case), 1e-5)
     assert rank_alpha(target) == given["rank_alpha"]
     same_metadata(target, given)
+
+
+@pytest.mark.parametrize("case", ["dy0", "dy1", "dy2", "dy3"])
+def test_split_a_dylora(case, tmp_path):
+    """Ranks, names and metadata as recorded; alpha shrinks with the rank here, which the reference leaves as it was."""
+    given = CASES[case]
+    words = ["extract_lora_from_dylora", "--model", source(given["lora"]), "--unit", str(given["unit"])]
+    assert run([*words, "--save_to", str(tmp_path / given["save_to"])]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(item["file"] for item in given["files"])
+    whole = load_file(source(given["lora"]))
+    for item in given["files"]:
+        path = tmp_path / item["file"]
+        assert sorted({rank for rank, _ in rank_alpha(path).values()}) == sorted(set(item["ranks"]))
+        for name, (rank, alpha) in rank_alpha(path).items():
+            full = whole[f"{name}.lora_down.weight"].shape[0]
+            assert alpha / rank == pytest.approx(float(whole[f"{name}.alpha"]) / full)
+        found = {key: value for key, value in metadata(path).items() if not key.startswith(NOT_COMPARED)}
+        expected = {key: value for key, value in item["metadata"].items() if not key.startswith(NOT_COMPARED)}
+        share = int(expected["ss_network_dim"]) / 8
+        assert found == {**expected, "ss_network_alpha": str(float(expected["ss_network_alpha"]) * share)}
+    if given["files"]:
+        factors = {key: tensor for key, tensor in results(case).items() if not key.endswith("alpha")}
+        found = load_file(tmp_path / given["files"][0]["file"])
+        close({key: found[key] for key in factors}, factors, 0.0)
+
+
+def test_a_file_without_metadata_is_split_too(tmp_path):
+    words = ["extract_lora_from_dylora", "--model", source("nometa"), "--unit", "2", "--save_to", str(tmp_path / "out.safetensors")]
+    assert run(words) == 0
+    assert metadata(tmp_path / "out-0002.safetensors")["ss_network_dim"] == "2"
