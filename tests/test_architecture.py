@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "demo.trial": {"demo.world"},
     "demo.trial_sheet": set(),
     "demo.recipe": {"demo.trial", "demo.world", "options"},
-    "tools": {"options", "models", "networks"} | FILE_HALF,
+    "tools": {"options", "models", "networks", "data", "data.plan"} | FILE_HALF,
     "commands": {"options"},
     "__main__": {"commands"},
 }

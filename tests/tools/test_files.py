@@ -1,0 +1,298 @@
+"""Checking, converting and describing files, and smaller copies of images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from lora_trainer.commands import run
+from lora_trainer.networks import files
+from lora_trainer.tools import convert, images, layers
+
+from .conftest import GOLDEN, close, deltas, metadata, source
+
+TRAINED = str(GOLDEN / "lora_sd15_sd_scripts.safetensors")
+
+
+def golden_names(name: str) -> dict[str, list[int]]:
+    return dict(json.loads((GOLDEN / name).read_text(encoding="utf-8"))["state_dict"])
+
+
+# ---- check_lora ------------------------------------------------------------------------------------------------------
+def test_a_sound_file_is_described(capsys, tmp_path):
+    assert run(["check_lora", TRAINED, "--picture", str(tmp_path / "norms.png")]) == 0
+    shown = capsys.readouterr().out
+    assert "LoRA-LierLa for Stable Diffusion 1: 264 modules, 72 of the text encoder" in shown and "rank 2; alpha 1" in shown
+    blocks = [line.split()[0] for line in shown.splitlines() if line.startswith("    ")]
+    assert blocks == ["TE", "01", "02", "04", "05", "07", "08", "12", *(f"{n:02d}" for n in range(16, 25))]
+    picture = Image.open(tmp_path / "norms.png")
+    assert picture.format == "PNG" and picture.width > 17 * 20
+
+
+def test_the_norms_are_those_of_the_whole_effect(capsys):
+    assert run(["check_lora", source("c")]) == 0
+    shown = {
+        line.split()[0]: float(line.split()[1]) for line in capsys.readouterr().out.splitlines() if line.startswith("    ")
+    }
+    whole = deltas(source("c"))
+    text = sum(float(delta.square().sum()) for name, delta in whole.items() if name.startswith("lora_te"))
+    assert shown["TE"] == pytest.approx(text**0.5, rel=1e-3)
+
+
+def test_everything_that_is_wrong_is_listed(tmp_path, capsys):
+    tensors = load_file(source("a"))
+    names = sorted({name.partition(".")[0] for name in tensors})
+    del tensors[f"{names[0]}.lora_up.weight"]
+    del tensors[f"{names[1]}.alpha"]
+    tensors[f"{names[2]}.lora_down.weight"][0, 0] = torch.nan
+    tensors[f"{names[3]}.lora_up.weight"] = torch.ones(16, 5)
+    tensors[f"{names[4]}.alpha"] = torch.ones(2)
+    tensors["strange.weight"] = torch.ones(1)
+    tensors[f"{names[5]}.lora_up.weight"].zero_()
+    path = tmp_path / "bad.safetensors"
+    save_file(tensors, path)
+    assert run(["check_lora", str(path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    problems = "\n".join(line for line in lines if "PROBLEM" in line)
+    notes = "\n".join(line for line in lines if "note" in line)
+    assert "5 problems" in lines[-1]
+    assert f"{names[0]} has no lora_up" in problems and f"{names[2]}.lora_down.weight holds 1 values" in problems
+    assert (
+        f"{names[3]} has lora_down [4, 16] and lora_up [16, 5]" in problems
+        and f"{names[4]} has an alpha of shape [2]" in problems
+    )
+    assert "strange.weight" in problems
+    assert "1 of 13 modules have no alpha" in notes and names[5] in notes and "no metadata" in notes
+
+
+def test_a_module_that_fits_no_layer_of_a_checkpoint_is_named(base, capsys):
+    assert run(["check_lora", source("a"), "--sd_model", str(base)]) == 0
+    capsys.readouterr()
+    assert run(["check_lora", TRAINED, "--sd_model", str(base)]) == 1
+    shown = capsys.readouterr().out
+    assert "is no layer of base.safetensors" in shown and "is for a layer of shape" in shown
+
+
+def test_a_file_that_was_changed_after_its_hash_is_noted(tmp_path, capsys):
+    files.save(tmp_path / "a.safetensors", load_file(source("a")), {})
+    save_file(load_file(source("b")), tmp_path / "b.safetensors", metadata(tmp_path / "a.safetensors"))
+    assert run(["check_lora", str(tmp_path / "b.safetensors")]) == 0
+    assert "sshs_model_hash is not the hash" in capsys.readouterr().out
+
+
+# ---- convert_lora ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("to", ["peft", "diffusers"])
+@pytest.mark.parametrize("name", ["a", "c", "trained"])
+def test_there_and_back_is_the_same_lora(to, name, tmp_path):
+    path = TRAINED if name == "trained" else source(name)
+    there, back = tmp_path / "there.safetensors", tmp_path / "back.safetensors"
+    assert run(["convert_lora", path, "--to", to, "--save_to", str(there), "--save_precision", "float"]) == 0
+    assert not any(key.startswith("lora_") or key.endswith("alpha") for key in load_file(there))
+    assert run(["convert_lora", str(there), "--save_to", str(back)]) == 0
+    close(deltas(back), deltas(path), 1e-6)
+    assert load_file(back).keys() == load_file(path).keys()
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+def test_every_module_has_its_path(family):
+    """Each name goes to the path of a layer of the real UNet and back."""
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**(SDXL if family == "sdxl" else {"cross_attention_dim": 768, "attention_head_dim": 8}))
+    known = {name for name, _ in unet.named_modules()}
+    names = {key.partition(".")[0] for key in golden_names(f"modules_{family}_lora_dim4_alpha1_conv_dim4_conv_alpha1.json")}
+    for name in names:
+        path = convert.dotted(name)
+        assert convert.kohya_name(path, sdxl=family == "sdxl") == name
+        if path.startswith("unet."):
+            assert path.removeprefix("unet.") in known, path
+
+
+SDXL = {
+    "sample_size": 128, "block_out_channels": (320, 640, 1280), "cross_attention_dim": 2048, "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816, "use_linear_projection": True,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"), "transformer_layers_per_block": (1, 2, 10),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), "attention_head_dim": (5, 10, 20),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("unet.mid_block.attentions.0.proj_in.lora_A.weight", "lora_unet_mid_block_attentions_0_proj_in"),
+        ("base_model.model.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.default.weight",
+         "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"),
+        ("unet.mid_block.attentions.0.transformer_blocks.0.attn2.processor.to_out_lora.down.weight",
+         "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_out_0"),
+        ("unet.up_blocks.1.resnets.2.conv1.lora.down.weight", "lora_unet_up_blocks_1_resnets_2_conv1"),
+        ("text_encoder.text_model.encoder.layers.3.self_attn.q_proj.lora_linear_layer.down.weight",
+         "lora_te_text_model_encoder_layers_3_self_attn_q_proj"),
+    ],
+)  # fmt: skip
+def test_the_spellings_of_peft_and_diffusers(key, name):
+    other = key.replace("lora_A", "lora_B").replace("down.weight", "up.weight")
+    found = convert.from_peft({key: torch.ones(2, 5), other: torch.ones(7, 2)}, "x")
+    assert list(found) == [name] and found[name].alpha == 2.0 and found[name].layer_shape == (7, 5)
+
+
+def test_keys_of_other_models_are_refused(tmp_path, capsys):
+    for key in ("transformer.blocks.0.attn.lora_A.weight", "unet.conv_in.bias"):
+        save_file({key: torch.ones(2, 2), "unet.mid_block.x.lora_A.weight": torch.ones(2, 2)}, tmp_path / "x.safetensors")
+        assert run(["convert_lora", str(tmp_path / "x.safetensors"), "--save_to", str(tmp_path / "y.safetensors")]) in (1, 2)
+        assert key.partition(".")[0] in capsys.readouterr().err
+
+
+# ---- metadata --------------------------------------------------------------------------------------------------------
+def test_metadata_is_shown_and_edited(tmp_path, capsys):
+    path, target = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    files.save(path, load_file(source("a")), {"ss_dataset_dirs": "{}", "ss_datasets": '[{"n": 1}]', "ss_network_dim": "4"})
+    assert run(["show_metadata", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ss_datasets"] == [{"n": 1}]
+    words = [
+        "edit_metadata",
+        str(path),
+        "--set",
+        "ss_training_comment=a=b c",
+        "--remove",
+        "ss_dataset*",
+        "--save_to",
+        str(target),
+    ]
+    assert run(words) == 0
+    assert run(["show_metadata", str(target), "--key", "ss_training_comment"]) == 0
+    assert capsys.readouterr().out == "ss_training_comment: a=b c\n"
+    expected = files.save(tmp_path / "c.safetensors", load_file(path), {"ss_network_dim": "4", "ss_training_comment": "a=b c"})
+    assert metadata(target) == expected and target.read_bytes() == (tmp_path / "c.safetensors").read_bytes()
+
+
+def test_the_old_hash_of_a_large_file_is_brought_up_to_date(tmp_path):
+    tensors = {"lora_unet_x.lora_down.weight": torch.randn(300_000, generator=torch.manual_seed(0))}
+    files.save(tmp_path / "a.safetensors", tensors, {"ss_a": "1"})
+    words = ["edit_metadata", str(tmp_path / "a.safetensors"), "--set", "ss_a=22", "--save_to", str(tmp_path / "b.safetensors")]
+    assert run(words) == 0
+    assert metadata(tmp_path / "b.safetensors") == files.save(tmp_path / "c.safetensors", tensors, {"ss_a": "22"})
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--set", "novalue"], "is not key=value"),
+        (["--remove", "ss_network_dm"], "Did you mean ss_network_dim?"),
+        (["--save_precision", "fp16"], "not touched"),
+    ],
+)
+def test_wrong_edits(words, expected, tmp_path, capsys):
+    assert run(["edit_metadata", source("a"), *words, "--save_to", str(tmp_path / "b.safetensors")]) == 2
+    assert expected in capsys.readouterr().err and not (tmp_path / "b.safetensors").exists()
+
+
+# ---- images ----------------------------------------------------------------------------------------------------------
+CASES = json.loads((GOLDEN / "captioning_tools.json").read_text(encoding="utf-8"))["resize_images"]
+
+
+def make_images(folder: Path, sizes: dict[str, list[int]]) -> Path:
+    folder.mkdir()
+    for name, (width, height) in sizes.items():
+        ramp = np.linspace(0, 255, width)[None, :, None] * np.ones((height, 1, 3))
+        Image.fromarray(ramp.astype(np.uint8)).save(folder / name)
+    (folder / "i0.txt").write_text("a frog", encoding="utf-8")
+    (folder / "note.md").write_text("note", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_the_recorded_files_are_made_without_distortion(number, tmp_path):
+    """Names, copies and the sizes of square images as recorded; the reference distorts the others."""
+    case = CASES[number]
+    folder = make_images(tmp_path / "in", case["sizes"])
+    assert run(["resize_images_to_resolution", *case["argv"], str(folder), str(tmp_path / "out")]) == 0
+    written = {path.name: path for path in (tmp_path / "out").iterdir()}
+    assert sorted(written) == sorted(case["output"])
+    divisor = int(case["argv"][-1]) if "--divisible_by" in case["argv"] else 1
+    for name, path in written.items():
+        if case["output"][name] == "copied":
+            continue
+        width, height = Image.open(path).size
+        before = case["sizes"][f"{name.partition('+')[0]}.png"]
+        wanted = [int(side) for side in name.partition("+")[2].rpartition(".")[0].split("x")]
+        assert width * height <= max(wanted[0] * wanted[1], 0) or before[0] * before[1] <= wanted[0] * wanted[1]
+        assert width % divisor == height % divisor == 0
+        if before[0] == before[1]:
+            assert [width, height] == case["output"][name]
+        if divisor == 1:
+            assert width / height == pytest.approx(before[0] / before[1], rel=0.02)
+
+
+def test_the_documents_command_line(tmp_path):
+    folder = make_images(tmp_path / "in", {"i0.png": [600, 600]})
+    words = ["--max_resolution", "512x512,384x384,256x256", "--save_as_png", "--copy_associated_files"]
+    assert run(["resize_images_to_resolution", *words, str(folder), str(tmp_path / "out")]) == 0
+    sizes = ("512x512", "384x384", "256x256")
+    expected = [f"i0+{size}.{ending}" for size in sizes for ending in ("png", "txt")] + ["i0.txt", "note.md"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(expected)
+
+
+def test_nothing_is_enlarged_and_edges_are_cut_evenly():
+    ramp = np.broadcast_to(np.arange(100, dtype=np.uint8)[None, :, None], (50, 100, 3))
+    assert images.shrunk(ramp, (512, 512)).shape == (50, 100, 3)
+    cut = images.shrunk(ramp, (512, 512), 64)
+    assert cut.shape == (50, 64, 3) and cut[0, 0, 0] == 18
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--max_resolution", "512"], "'512' is no size"),
+        (["--max_resolution", "512x512,512x512"], "twice"),
+        (["--divisible_by", "0"], "too small"),
+        (["--interpolation", "lanczos"], "Did you mean lanczos4?"),
+    ],
+)
+def test_wrong_settings(words, expected, tmp_path, capsys):
+    folder = make_images(tmp_path / "in", {"i0.png": [64, 64]})
+    assert run(["resize_images_to_resolution", str(folder), str(tmp_path / "out"), *words]) == 2
+    assert expected in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_images_that_would_get_one_name_and_files_that_are_there(tmp_path, capsys):
+    folder = make_images(tmp_path / "in", {"i0.png": [64, 64], "i0.jpg": [64, 64]})
+    assert run(["resize_images_to_resolution", str(folder), str(tmp_path / "out")]) == 2
+    assert "i0.jpg and i0.png" in capsys.readouterr().err
+    (folder / "i0.jpg").unlink()
+    assert run(["resize_images_to_resolution", str(folder), str(folder)]) == 2
+    assert "one folder" in capsys.readouterr().err
+    assert run(["resize_images_to_resolution", str(folder), str(tmp_path / "out")]) == 0
+    assert run(["resize_images_to_resolution", str(folder), str(tmp_path / "out")]) == 2
+    assert "exist already" in capsys.readouterr().err
+
+
+def test_the_families_of_golden_names_are_told_apart():
+    from lora_trainer.tools.lorafile import family_of
+
+    for name, family in (("modules_sd15_lora_dim4_alpha1.json", "sd1"), ("modules_sdxl_lora_dim4_alpha1.json", "sdxl")):
+        keys = golden_names(name)
+        modules = {key.partition(".")[0] for key in keys}
+        shapes = {m: (keys[f"{m}.lora_up.weight"][0], *keys[f"{m}.lora_down.weight"][1:]) for m in modules}
+        assert family_of(shapes, {}) == family
+    assert family_of({"lora_unet_x_attn2_to_k": (320, 1024)}, {}) == "sd2" and family_of({}, {}) is None
+
+
+def test_the_layers_of_a_checkpoint_are_those_that_kohya_names():
+    from diffusers import UNet2DConditionModel
+
+    from lora_trainer.models import convert as model_convert
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
+    found = layers.own_names({n: tuple(t.shape) for n, t in model_convert.checkpoint_tensors(unet, None, None).items()})
+    for file, plain in (("modules_sd15_lora_dim4_alpha1.json", True),
+                        ("modules_sd15_lora_dim4_alpha1_conv_dim4_conv_alpha1.json", False)):  # fmt: skip
+        expected = {key.partition(".")[0] for key in golden_names(file) if key.startswith("lora_unet")}
+        assert {name for name, place in found.items() if place.lierla or not plain} == expected
