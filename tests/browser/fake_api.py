@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from lora_trainer.api.trial import picture
 from lora_trainer.ui.form import specification
 
 from .frogs import frog, png
@@ -40,6 +41,7 @@ class FakeApi:
         self.loras: list[dict[str, Any]] = []
         self.posted: list[tuple[str, Any]] = []
         self.generated: dict[str, Any] | None = None
+        self.trial = False
         self.is_gone = False
         self.slow_start = 0  # so many requests are answered with 404, as gradio does before the routes are there
 
@@ -56,12 +58,14 @@ class FakeApi:
             "images/thumb": self.thumb,
             "uploads/{id}": self.images,
             "loras": self.list_loras,
+            "trial/picture": self.trial_picture,
             "generate/{id}": self.generation,
             "generate/{id}/file/{name}": self.picture,
         }
         posts = {
             "check": self.check,
             "runs": self.start,
+            "trial": self.start_trial,
             "runs/{id}/{action}": self.act,
             "uploads": self.upload,
             "uploads/{id}/delete": self.remove,
@@ -101,6 +105,7 @@ class FakeApi:
             "lora_dir": "/loras",
             "active": active,
             "runs": list(self.runs.values()),
+            "trial": self.trial,
             "generating": None,
             "time": time.time(),
         }
@@ -385,6 +390,14 @@ class FakeApi:
         values = (await request.json())["values"]
         self.add_run("r1", name=values["output_name"])
         return JSONResponse({"id": "r1", "name": values["output_name"]}, 201)
+
+    async def start_trial(self, request: Request) -> Any:
+        self.trial = False
+        self.add_run("r1", name="sks_heart")
+        return JSONResponse({"id": "r1", "name": "sks_heart"}, 201)
+
+    async def trial_picture(self, request: Request) -> Any:
+        return Response(picture(), media_type="image/png")
 
     async def act(self, request: Request) -> Any:
         run = self.runs[request.path_params["id"]]

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from .conftest import CHROMIUM, FLAGS, served
 from .fake_api import FakeApi
@@ -66,7 +66,19 @@ def main() -> None:
             page.mouse.move(2, 2)
             keep(page, f"generate{suffix}.png")
             context.close()
+        trial_page(browser, address, api)
         browser.close()
+
+
+def trial_page(browser: Browser, address: str, api: FakeApi) -> None:
+    """The first page of all, which offers the trial."""
+    api.__init__()
+    api.trial = True
+    page = browser.new_context(viewport={"width": 1280, "height": 620}, locale="en-US").new_page()
+    page.goto(f"{address}?__theme=light")
+    page.wait_for_selector(".lt-trial img")
+    page.wait_for_timeout(800)
+    keep(page, "trial-page.png")
 
 
 if __name__ == "__main__":

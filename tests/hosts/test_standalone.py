@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from lora_trainer.commands import run
+from lora_trainer.demo import files
 from lora_trainer.errors import HostError, InputError
 from lora_trainer.hosts import standalone_app
 from lora_trainer.hosts.base import Host
@@ -31,7 +32,8 @@ def test_both_hosts_are_hosts(tmp_path):
     assert isinstance(FakeHost(tmp_path), Host)
 
 
-def test_checkpoints_are_found_in_folders_and_subfolders(tmp_path):
+def test_checkpoints_are_found_in_folders_and_subfolders(tmp_path, monkeypatch):
+    monkeypatch.setenv(files.VARIABLE, str(tmp_path / "none"))
     models = tmp_path / "data" / "models"
     for name in (
         "b.safetensors",
@@ -51,6 +53,18 @@ def test_checkpoints_are_found_in_folders_and_subfolders(tmp_path):
     host = StandaloneHost(data_dir=tmp_path / "data", checkpoint_dir=extra)
     assert [one.title for one in host.checkpoints()] == ["Anime/a.CKPT", "b.safetensors", "c.safetensors", "diffusers"]
     assert StandaloneHost(data_dir=tmp_path / "nothing").checkpoints() == []
+
+
+def test_the_demo_model_comes_last_and_is_the_only_one_at_first(tmp_path, monkeypatch):
+    demo = tmp_path / "demo.safetensors"
+    demo.write_bytes(b"x")
+    monkeypatch.setenv(files.VARIABLE, str(demo))
+    host = StandaloneHost(data_dir=tmp_path / "data")
+    assert [(one.path, one.side) for one in host.checkpoints()] == [(demo, 64)]
+    (tmp_path / "data" / "models").mkdir(parents=True)
+    (tmp_path / "data" / "models" / "zebra.safetensors").write_bytes(b"x")
+    assert [one.path.name for one in host.checkpoints()] == ["zebra.safetensors", "demo.safetensors"]
+    assert not any(one.is_current for one in host.checkpoints())
 
 
 def test_the_login_compares_name_and_password():

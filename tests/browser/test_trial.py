@@ -1,0 +1,125 @@
+""" "Try it now": the panel by itself, and with nothing faked, from the button to the picture of the new subject."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lora_trainer.demo import files
+
+from .conftest import free_port
+
+expect = pytest.importorskip("playwright.sync_api").expect
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = 8
+
+
+def test_the_panel_is_there_only_where_the_trial_is_offered(open_page, address, api):
+    page = open_page(address)
+    expect(page.locator(".lt-drop")).to_be_visible()
+    expect(page.locator(".lt-trial")).to_have_count(0)
+    api.trial = True
+    page.reload()
+    expect(page.get_by_role("region", name="See it learn first")).to_be_visible()
+    expect(page.locator(".lt-trial")).to_contain_text(re.compile("two minutes.*nothing to download"))
+
+
+def test_one_press_starts_the_run_and_a_refusal_is_said(open_page, address, api):
+    api.trial = True
+    page = open_page(address)
+    page.route("**/api/trial", lambda route: route.fulfill(status=409, json={"error": {"message": "No demo model."}}))
+    button = page.get_by_role("button", name="Try it now")
+    button.click()
+    expect(page.locator(".lt-toast-error")).to_have_text("No demo model.")
+    expect(button).to_be_enabled()
+    page.unroute("**/api/trial")
+    button.click()
+    expect(page).to_have_url(re.compile("#lora-run="))
+    page.click("#lt-tab-train")
+    expect(page.locator(".lt-trial")).to_have_count(0)
+
+
+def test_the_demo_model_brings_its_size(open_page, address, api):
+    api.checkpoints.append({"title": "Demo model", "path": "/demo.safetensors", "is_current": False, "side": 64})
+    page = open_page(address)
+    size, model = page.locator("#lt-resolution"), page.locator("#lt-pretrained_model_name_or_path")
+    expect(size).to_have_value("512")
+    model.select_option(label="Demo model")
+    expect(size).to_have_value("64")
+    model.select_option(index=1)
+    expect(size).to_have_value("512")
+    size.fill("768")
+    model.select_option(label="Demo model")
+    expect(size).to_have_value("768")
+    page.click("#lt-tab-generate")
+    page.select_option("#lt-g-checkpoint", label="Demo model")
+    expect(page.locator("#lt-g-width")).to_have_value("64")
+    page.select_option("#lt-g-checkpoint", index=0)
+    expect(page.locator("#lt-g-height")).to_have_value("512")
+
+
+@pytest.fixture
+def program(tmp_path):
+    """`python -m lora_trainer ui` with an empty data folder, as it is at the first start; gives its address."""
+    if files.model() is None:
+        pytest.skip("the demo base model is not here")
+    port = free_port()
+    arguments = ["ui", "--no-browser", "--port", str(port), "--data-dir", str(tmp_path / "data")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    with (tmp_path / "program.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lora_trainer", *arguments], env=environment, cwd=tmp_path, stdout=log, stderr=log
+        )
+    address = f"http://127.0.0.1:{port}/"
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            urllib.request.urlopen(address + "lora-trainer/api/state", timeout=2).close()
+            break
+        except OSError:
+            assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "program.log").read_text()
+            time.sleep(0.2)
+    yield address
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.mark.timeout(400)
+def test_from_the_button_to_the_picture(program, open_page):
+    pytest.importorskip("torch")
+    page = open_page(program)
+    page.route("**/api/trial", lambda route: route.continue_(post_data=json.dumps({"steps": STEPS})))
+    page.get_by_role("button", name="Try it now").click()
+    expect(page).to_have_url(re.compile("#lora-run="))
+    expect(page.locator(".lt-run-title h1")).to_have_text("sks_heart")
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("finished", timeout=300_000)
+    expect(page.locator(".lt-run-under")).to_contain_text(f"{STEPS} / {STEPS}")
+    expect(page.locator(".lt-sample-row h3")).to_have_text([f"Step {step}" for step in (8, 6, 4, 2, 0)])
+    expect(page.locator(".lt-prompt-line code")).to_have_text(
+        re.compile(r"^a large \w+ sks heart on .* <lora:sks_heart:0\.8>$")
+    )
+    page.click("text=Try it in Generate")
+    expect(page.locator("#lt-g-prompt")).to_have_value(re.compile("<lora:sks_heart:0.8>$"))
+    expect(page.locator("#lt-g-checkpoint option:checked")).to_have_text(re.compile("Demo model"))
+    for field, value in (("width", "64"), ("height", "64"), ("cfg_scale", "3")):
+        expect(page.locator(f"#lt-g-{field}")).to_have_value(value)
+    page.fill("#lt-g-steps", "6")
+    page.click(".lt-btn-train")
+    picture = page.locator(".lt-results img")
+    expect(picture).to_have_count(1, timeout=120_000)
+    data = page.request.get(page.url.split("#")[0] + picture.get_attribute("src").removeprefix("./")).body()
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.size == (64, 64) and len(set(image.convert("L").tobytes())) > 10
+    page.click("#lt-tab-train")
+    expect(page.locator(".lt-drop")).to_be_visible()
+    expect(page.locator(".lt-trial")).to_have_count(0)
