@@ -1,4 +1,4 @@
-"""`python -m lora_trainer.demo draw | vae | text-and-unet | export | judge | score`, see docs/demo-model.md."""
+"""`python -m lora_trainer.demo draw | vae | text-and-unet | export | webui | judge | score`, see docs/demo-model.md."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import LoraTrainerError
+from ..paths import write_atomic
 from .state import say
 
 
@@ -54,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     export = command("export", _export, "write the checkpoint", out="folder of the training's state")
     export.add_argument("--file", type=Path, required=True, help="the .safetensors to write")
 
+    webui = command("webui", _webui, "put a checkpoint where the Web UI loads it", out="the Web UI's models/Stable-diffusion")
+    webui.add_argument("--model", type=Path, help="the checkpoint; by default the one that ships")
+
     command("judge", _judge, "train the judge", out="the .safetensors to write")
 
     score = command("score", _score, "draw held-out captions and let the judge read them", out="folder for the report")
@@ -95,6 +99,16 @@ def _export(given: argparse.Namespace) -> None:
 
     path = export(given.out, given.file)
     say(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+
+
+def _webui(given: argparse.Namespace) -> None:
+    from . import files, webui_files
+
+    source = given.model or files.needed()
+    path = given.out / source.name
+    data = source.read_bytes()
+    write_atomic(path, lambda file: file.write(data))
+    say(f"{path}, and beside it {webui_files.write(path).name} and the folder {path.with_suffix('.clip').name}")
 
 
 def _judge(given: argparse.Namespace) -> None:
