@@ -21,8 +21,8 @@ from torch import Tensor
 
 from ..randomness import seed_of
 
-TOLERANCE = 1e-4  # a randomised result may be this much farther from the matrix than the best one, relatively
-NEGLIGIBLE = 1e-6  # and a loss of this share of the matrix's norm is rounding in float32 anyway
+TOLERANCE = 1e-3  # a randomised result may be this much farther from the matrix than the best one, relatively
+NEGLIGIBLE = 1e-4  # or lose this share of the norm (its square, of the energy): less than saving in half precision does
 _POWER_STEPS = 2
 _INDEPENDENT = 1e-3  # the least part of a column of length 1 that the columns before it may leave
 _FAR_APART = 0.3
@@ -82,9 +82,10 @@ def _orthogonalized(columns: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]
     while the columns are clearly independent; else (one file merged with itself, more ranks than rows) by that.
     """
     double = columns.double()
-    size = double.norm(dim=0)
-    if columns.shape[1] <= columns.shape[0] and bool((size > 0).all()):
-        factor, failed = torch.linalg.cholesky_ex((double.T @ double) / (size[:, None] * size))
+    products = double.T @ double
+    size = products.diagonal().sqrt()
+    if columns.shape[1] <= columns.shape[0] and float(size.min()) > 0:
+        factor, failed = torch.linalg.cholesky_ex(products / (size[:, None] * size))
         least = 0.0 if failed else float(factor.diagonal().min())
         if least > _INDEPENDENT:
             upper = factor.T * size
@@ -146,25 +147,24 @@ def _loss_bound(matrix: Tensor, found: Svd, rank: int) -> float:
     """An upper bound on how much more energy the best approximation of `rank` keeps than `found` does.
 
     With Q the left vectors, E = A - Q Q^T A and R = (I - Q Q^T) A A^T Q, the matrix A A^T has the blocks [[H, R^T], [R, E E^T]]
-    in a basis that begins with Q, H = diag(values^2). For t = the last kept value squared and g = t - ||E||^2 > 0, Young's
-    inequality for the blocks beside the diagonal gives A A^T - t <= diag(H - t + R^T R / g, 0), and so
+    in a basis that begins with Q, H = diag(values^2). For any t with g = t - ||E||^2 > 0, Young's inequality for the blocks
+    beside the diagonal gives A A^T - t <= diag(H - t + R^T R / g, 0), and so
 
         (kept by the best) <= rank * t + trace of the positive part of (H - t + R^T R / g).
 
-    ||E|| is bounded from above with a failure probability of 10^-_PROBES (Halko et al., lemma 4.1, on powers of E).
-    Infinite when g is not positive: the spectrum is too flat to tell.
+    The least of a few t is taken. ||E|| is bounded from above with a failure probability of 10^-_PROBES (Halko et al., lemma
+    4.1, on powers of E).
     """
     width = len(found.values)
     left, values, right = found.left(width), found.values, found.right(width)
-    outside = _remainder_norm(matrix, found)
-    last = float(values[rank - 1]) ** 2
-    gap = last - outside**2
-    if gap <= 0:
-        return math.inf
-    across = matrix @ right.T - left * values  # E v_i; R has the columns value_i * E v_i
-    residual = across * values
-    inner = torch.diag(values.square()) + residual.T @ residual / gap
-    best = rank * last + float((torch.linalg.eigvalsh(inner) - last).clamp(min=0).sum())
+    residual = (matrix @ right.T - left * values) * values  # R in the basis of the right vectors: value_i * E v_i
+    inner, products = torch.diag(values.square()), residual.T @ residual
+    outside = _remainder_norm(matrix, found) ** 2
+    best = math.inf
+    for level in (float(values[rank - 1]) ** 2, *(outside * factor for factor in (1.01, 1.1, 1.5))):
+        if level > outside:
+            positive = (torch.linalg.eigvalsh(inner + products / (level - outside)) - level).clamp(min=0)
+            best = min(best, rank * level + float(positive.sum()))
     return max(0.0, best - float(values[:rank].square().sum()))
 
 

@@ -62,7 +62,7 @@ def test_a_randomised_decomposition_is_as_good_as_it_claims(power, rank):
     down, up = svd.factors(rank)
     least = values[rank:].square().sum().sqrt()
     apart = (matrix.double() - up.double() @ down.double()).norm()
-    assert apart <= least * (1 + lowrank.TOLERANCE) + 1e-6 * values.norm()
+    assert apart <= least * (1 + lowrank.TOLERANCE) + lowrank.NEGLIGIBLE * values.norm()
 
 
 def test_the_bound_is_never_below_the_loss():
