@@ -18,7 +18,7 @@ def _models(help: str, ko: str) -> Any:
 
 
 def _device() -> Any:
-    return opt("cpu", "Where to compute: cpu, cuda, cuda:1, mps.", "계산할 장치입니다: cpu, cuda, cuda:1, mps.")
+    return opt("cpu", "Where to compute: cpu, cuda, cuda:1.", "계산할 장치입니다: cpu, cuda, cuda:1.")
 
 
 def _ratios() -> Any:

@@ -192,8 +192,8 @@ def device_of(name: str) -> torch.device:
     """The torch device called `name`; raises InputError when there is none."""
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.empty(1, device=device, dtype=torch.float64)  # which Apple's cards have not
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"the device {name!r} cannot be used here: {reason}", field="device", where="--device", advice="Use --device cpu."

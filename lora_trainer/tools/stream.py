@@ -64,8 +64,8 @@ def converted(name: str, tensor: Tensor, dtype: torch.dtype, path: Path) -> Tens
     """`tensor` in `dtype` when it is floating. Raises SaveError when its values are too large for `dtype`."""
     if not tensor.is_floating_point() or tensor.dtype == dtype:
         return tensor
-    most = largest(tensor)
-    if math.isfinite(most) and most > torch.finfo(dtype).max:
+    limit = torch.finfo(dtype).max
+    if limit < torch.finfo(tensor.dtype).max and math.isfinite(most := largest(tensor)) and most > limit:
         raise SaveError(
             f"{path} was not written: {name} has values up to {most:.3g}, too large for {str(dtype).removeprefix('torch.')}.",
             advice="Save with --save_precision float or bf16.",
@@ -77,5 +77,5 @@ def largest(tensor: Tensor) -> float:
     """The largest size of a value; NaN when there is a NaN, 0 when the tensor is empty."""
     if not tensor.numel():
         return 0.0
-    low, high = torch.aminmax(tensor)
+    low, high = torch.aminmax(tensor.float())
     return float(torch.maximum(-low, high))
