@@ -133,7 +133,8 @@ def group_keys(keys: Mapping[str, Any], where: str = "the LoRA") -> dict[str, di
 def _refuse_key(where: str, key: str, keys: Iterable[str]) -> None:
     for mark, kind in _OTHER_KINDS.items():
         if mark in key:
-            raise LoraFileError(f"{where} is {kind} ({key}), which is not supported yet.", advice="Use a plain LoRA file.")
+            advice = "Use a plain LoRA file, or train on with network_module=lycoris.kohya."
+            raise LoraFileError(f"{where} is {kind} ({key}), not a plain LoRA.", advice=advice)
     if re.search(r"lora_[AB]\.|\.lora\.(down|up)|_lora\.(down|up)|to_[qkv]_lora", key):
         raise LoraFileError(
             f"{where} has the key names of diffusers or PEFT ({key}), which are not supported yet.",

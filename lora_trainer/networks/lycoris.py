@@ -7,17 +7,19 @@ their learning rates, the checks of a file, and taking them off again.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, LoraFileError, NotInstalledError
+from ..errors import InputError, InputErrors, LoraFileError, NotInstalledError
+from ..options.block_arguments import Shape
 from ..options.lycoris_arguments import lycoris_arguments
 from ..randomness import seed_of
-from .files import load
+from .files import load, read_metadata
 from .network import LoadReport, rate_groups
 from .targets import TEXT_BLOCKS, UNET_BLOCKS, UNET_CONV_BLOCKS, Part, as_list
 
@@ -55,6 +57,12 @@ class LycorisNetwork(nn.Module):
         if index is not None:
             found = [module for module in found if _encoder(module.lora_name) == index]
         return found + ([] if part == "text_encoder" else list(theirs.unet_loras))
+
+    @property
+    def shape(self) -> Shape:
+        """Rank and alpha of the first module, for the metadata."""
+        first = self.adapters()[0]
+        return Shape(int(first.lora_dim), float(first.alpha))
 
     def set_multiplier(self, text_encoder: float, unet: float | None = None) -> None:
         """Set the factors on the effect of the two parts; one number sets both."""
@@ -198,24 +206,65 @@ def create_network_from_weights(
 ) -> tuple[LycorisNetwork, dict[str, Tensor]]:
     """Return (network, weights): a network of just the modules that a file has; see `networks.lora`.
 
-    Raises LoraFileError when a module fits no layer of the model, and NotInstalledError without the package.
+    What the file's metadata say about its network counts; LyCORIS guesses from the shapes where they say nothing. Raises
+    LoraFileError when a module fits no layer of the model, and NotInstalledError without the package.
     """
     package = _package()
     if weights_sd is None:
         assert file is not None, "either file or weights_sd"
         weights_sd, _ = load(Path(file))
     weights = dict(weights_sd)
-    encoders = as_list(text_encoder)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        theirs, _ = package.create_network_from_weights(1.0, None, vae, _one_or_list(encoders), unet, weights)
-    made = {module.lora_name for module in [*theirs.text_encoder_loras, *theirs.unet_loras]}
-    strange = sorted({key.partition(".")[0] for key in weights} - made)
-    if strange:
-        raise _unfit(str(file or "the file"), strange)
+    theirs = _as_trained(file, text_encoder, unet, set(_names(weights))) or _rebuilt(package, file, text_encoder, unet, weights)
     network = LycorisNetwork(theirs, multiplier)
     if for_inference:
         network.requires_grad_(False).eval()
     return network, weights
+
+
+def _as_trained(file: str | Path | None, text_encoder: Any, unet: Any, names: set[str]) -> Any:
+    """LyCORIS' network as the file's metadata describe it, with the modules that are in the file; None when they do not."""
+    if file is None or Path(file).suffix.lower() != ".safetensors" or not Path(file).is_file():
+        return None
+    metadata = read_metadata(file)
+    try:
+        arguments = json.loads(metadata["ss_network_args"])
+        rank, alpha = int(metadata["ss_network_dim"]), float(metadata["ss_network_alpha"])
+        network = create_network(1.0, rank, alpha, None, text_encoder, unet, **arguments)
+    except (KeyError, ValueError, TypeError, InputError, InputErrors):
+        return None
+    if not names <= set(network._modules):
+        return None
+    theirs = network._theirs[0]
+    theirs.text_encoder_loras = [module for module in theirs.text_encoder_loras if module.lora_name in names]
+    theirs.unet_loras = [module for module in theirs.unet_loras if module.lora_name in names]
+    return theirs
+
+
+def _rebuilt(package: Any, file: object, text_encoder: Any, unet: Any, weights: dict[str, Tensor]) -> Any:
+    """LyCORIS' network as it guesses it from the shapes."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            encoders = _one_or_list(as_list(text_encoder))
+            theirs, _ = package.create_network_from_weights(1.0, None, None, encoders, unet, weights)
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise LoraFileError(
+            f"{file or 'the file'}: LyCORIS cannot work out its network from the shapes: {error}",
+            advice="Use a file with the metadata of its training.",
+        ) from error
+    strange = sorted(set(_names(weights)) - {module.lora_name for module in [*theirs.text_encoder_loras, *theirs.unet_loras]})
+    if strange:
+        raise _unfit(str(file or "the file"), strange)
+    return theirs
+
+
+def _names(weights: Iterable[str]) -> list[str]:
+    """The modules that tensors of these names belong to."""
+    return [key.partition(".")[0] for key in weights]
+
+
+def check_installed() -> None:
+    """Raise NotInstalledError when the package is missing: asked before a base model is loaded."""
+    _package()
 
 
 def _package() -> Any:

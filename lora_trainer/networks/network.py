@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, LoraFileError
 from ..log import logger
+from ..options.block_arguments import Shape
 from . import applied, functional
 from .blocks import block_of
 from .files import group_keys, load
@@ -84,6 +85,12 @@ class Network(nn.Module):
             for name, target in self._targets.items()
             if (part is None or target.part == part) and (index is None or target.index == index)
         ]
+
+    @property
+    def shape(self) -> Shape:
+        """Rank and alpha of the first module, for the metadata."""
+        first = self.adapters()[0]
+        return Shape(first.rank, float(first.alpha))
 
     def drop_part(self, part: Part) -> None:
         """Take the modules of `part` out of the network for good: they are not trained and not saved."""

@@ -33,14 +33,16 @@ def get(network_module: str | None, *, allow_import: bool = False) -> Builder:
 
     `allow_import` also imports other installed modules. It may be set only for a name that the local
     user typed on the command line, never for one that came over the network: importing runs code.
-    Raises InputError for names that do not exist, NotInstalledError for a module that cannot be imported.
+    Raises InputError for names that do not exist, NotInstalledError for a module that cannot be imported or lacks its package.
     """
     known = ", ".join(NETWORKS)
     if not network_module:
         raise InputError("no network module is given.", field="network_module", advice=f"Choose one of: {known}.")
     short = network_module.removeprefix("lora_trainer.")
     if short in NETWORKS:
-        return _builder(importlib.import_module(NETWORKS[short]), network_module)
+        module = importlib.import_module(NETWORKS[short])
+        getattr(module, "check_installed", lambda: None)()
+        return _builder(module, network_module)
     if allow_import and _DOTTED_NAME.fullmatch(network_module) and not short.startswith("networks."):
         try:
             return _builder(importlib.import_module(network_module), network_module)

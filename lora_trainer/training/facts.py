@@ -34,15 +34,14 @@ def file_metadata(
     base = _later(options.model.pretrained_model_name_or_path)
     vae = _later(options.model.vae)
     chosen = options.network
-    first = network.adapters()[0]
     facts = Facts(
         stem="",
         step=0,
         epoch=0,
         max_train_steps=counts.total_steps,
         num_epochs=counts.epochs,
-        network_dim=first.rank if chosen.dim_from_weights else chosen.network_dim,
-        network_alpha=float(first.alpha) if chosen.dim_from_weights else chosen.network_alpha,
+        network_dim=network.shape.rank if chosen.dim_from_weights else chosen.network_dim,
+        network_alpha=network.shape.alpha if chosen.dim_from_weights else chosen.network_alpha,
         optimizer=optimizer,
         started_at=started,
         finished_at=started,

@@ -28,7 +28,12 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
-def test_two_processes_train_as_one_with_twice_the_batch(options_for, tiny_sd1, pictures, tmp_path):
+@pytest.mark.parametrize(
+    "kind",
+    [{"network_module": "networks.lora"}, {"network_module": "networks.dylora", "network_dim": 4, "network_args": "unit=2"}],
+    ids=["LoRA", "DyLoRA"],  # DyLoRA: all processes draw the same ranks, and what is not drawn rests in all of them
+)
+def test_two_processes_train_as_one_with_twice_the_batch(options_for, tiny_sd1, pictures, tmp_path, kind):
     """3 samples of the same size in batches of 2: in the second batch one of the processes has no sample."""
     data = tmp_path / "three"
     shutil.copytree(pictures, data)
@@ -42,6 +47,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(options_for, tiny_sd1, 
         "max_train_steps": 5,
         "learning_rate": 0.1,
         "optimizer_args": "eps=1.0",
+        **kind,
     }
     reporter = Recorder()
     train(options_for(output_name="one", train_batch_size=2, **shared), reporter=reporter)
@@ -50,7 +56,6 @@ def test_two_processes_train_as_one_with_twice_the_batch(options_for, tiny_sd1, 
         "pretrained_model_name_or_path": tiny_sd1,
         "output_dir": tmp_path / "out",
         "output_name": "two",
-        "network_module": "networks.lora",
         "caption_extension": ".txt",
         "max_data_loader_n_workers": 0,
         "seed": 5,
