@@ -24,7 +24,6 @@ _NUMBERS: dict[str, tuple[Callable[[str], int | float], float, float]] = {  # ki
     "factor": (int, -1, 4096),
     "block_size": (int, 1, 4096),
     "constraint": (float, 0, 1e6),
-    "loraplus_lr_ratio": (float, 0, 1e6),
 }  # fmt: skip
 
 
