@@ -24,7 +24,7 @@ from . import lowrank
 from .layers import Place, own_names
 from .lorafile import FAMILY_TITLES, Factors, device_of, output_path, tensors_of
 from .provenance import modelspec, needed
-from .stream import Progress
+from .stream import Progress, largest
 
 
 def main(argv: Sequence[str]) -> int:
@@ -83,7 +83,7 @@ def extracted(
     names = {name: place for name, place in own_names(original.shapes).items() if place.lierla or conv_rank is not None}
     unet = [name for name in names if name.startswith("lora_unet_")]
     text = [name for name in names if not name.startswith("lora_unet_")]
-    if not any(float(_difference(original, tuned, names[name]).abs().max()) > min_diff for name in text):
+    if all(largest(_difference(original, tuned, names[name])) <= min_diff for name in text):  # NaN counts as different
         text = []
     result: dict[str, Factors] = {}
     wanted = sorted([*text, *unet])

@@ -187,6 +187,9 @@ def test_extraction_needs_two_models_of_one_kind_that_differ(tmp_path, capsys):
     said([*words, source("a")], capsys, "not a checkpoint")
     said([*words, base, "--sdxl"], capsys, "--sdxl was given")
     tensors = load_file(base)
+    tensors[next(name for name in tensors if "self_attn.q" in name)][0, 0] = torch.nan
+    save_file(tensors, tmp_path / "nan.safetensors")
+    said([*words, tmp_path / "nan.safetensors"], capsys, "self_attn.q_proj.weight holds NaN")
     del tensors[next(name for name in tensors if "attn2.to_k" in name)]
     save_file(tensors, tmp_path / "less.safetensors")
     said([*words, tmp_path / "less.safetensors"], capsys, "is missing in the tuned model")

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from lora_trainer.commands import run
+from lora_trainer.networks.files import tensor_hash
 
 from .conftest import ALGEBRA, CASES, checkpoint_name, close, deltas, metadata, rank_alpha, results, source, toy_checkpoint
 
@@ -68,6 +69,7 @@ def test_merge_lora_with_lora(case, tmp_path):
     elif min(given["ratios"]) > 0:
         close(load_file(target), results(case), 1e-3 if given["dtypes"] == ["torch.float16"] else 1e-6)
         assert {str(tensor.dtype) for tensor in load_file(target).values()} == set(given["dtypes"])
+        assert metadata(target)["sshs_model_hash"] == tensor_hash(target)
         same_metadata(target, {**given, "metadata": {**given["metadata"], **_merged_from(given)}})
     assert rank_alpha(target).keys() == given["rank_alpha"].keys()
 
