@@ -1,0 +1,67 @@
+"""The outcome tests' scores as tables, and docs/outcomes.md with their pictures.
+
+    python benchmarks/outcomes.py                  # print the tables
+    python benchmarks/outcomes.py --write          # and write docs/outcomes.md and docs/images/outcomes/
+    python benchmarks/outcomes.py -k "subject"     # some of the tests, in pytest's words
+
+It runs the tests of tests/outcome themselves: what they score is what is shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest  # noqa: E402
+
+from tests.outcome.board import Board  # noqa: E402
+from tests.outcome.conftest import BOARD  # noqa: E402
+
+HEAD = """# What a training teaches, measured
+
+Every section is a test of `tests/outcome`: small LoRAs, trained on the demo base model with the ordinary training, drawn with
+the ordinary samplers at a strength of 1 where nothing else is said, and read by a small classifier. A percentage is the share
+of pictures in which it reads what the column says (where that is a part of the caption, like the colour: the caption's word).
+The tests fail when the feature is switched off: the rows beside it show how that would look.
+
+This page is written by `python benchmarks/outcomes.py --write`.
+"""
+
+
+class Keeper:
+    """A pytest plugin that takes the board out of the session."""
+
+    def __init__(self) -> None:
+        self.board = Board()
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Keep what the tests found."""
+        self.board = session.config.stash.get(BOARD, self.board)
+
+
+def main() -> int:
+    """Run the tests; return pytest's exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="write docs/outcomes.md and its pictures")
+    parser.add_argument("-k", default="", metavar="WORDS", help="only the tests whose names fit, as in pytest")
+    given = parser.parse_args()
+    if given.write and given.k:
+        parser.error("--write needs all tests: leave out -k")
+    keeper = Keeper()
+    tests = [str(path) for path in sorted((ROOT / "tests" / "outcome").glob("test_*.py")) if path.name != "test_outcome.py"]
+    code = pytest.main([*tests, "-k", given.k, "--timeout=1800", f"--rootdir={ROOT}"], plugins=[keeper])
+    for outcome in keeper.board.outcomes:
+        sys.stdout.write(f"\n{outcome.title}\n{outcome.table()}\n")
+    if given.write and not code:
+        keeper.board.page(HEAD, ROOT / "docs" / "images" / "outcomes", ROOT / "docs" / "outcomes.md")
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

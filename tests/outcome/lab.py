@@ -1,0 +1,154 @@
+"""Train small LoRAs on the demo base model with the ordinary training, draw with them, and let the judge read the pictures.
+
+    path = lab.train(trial.subject_pictures(30), learning_rate=1e-3)
+    seen = lab.draw(["a large red sks heart on a white background"], LoraUse(path, te=0.8, unet=0.8))
+    assert seen.share("shape", "heart") >= 0.8
+
+What is asked for twice in a session, a training or pictures, is made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lora_trainer.demo import judge, score, trial, world
+from lora_trainer.models import load
+from lora_trainer.options.resolve import train_options
+from lora_trainer.sampling.loras import LoraUse, applied
+from lora_trainer.training.train import train
+from tests.training.conftest import Recorder
+
+SETTINGS: dict[str, Any] = {
+    **trial.TEACHES,
+    "network_dim": 32,
+    "network_alpha": 32.0,
+    "network_module": "networks.lora",
+    "resolution": str(world.SIDE),
+    "max_train_steps": 70,
+    "cache_latents": True,
+    "vae_batch_size": 8,
+    "max_data_loader_n_workers": 0,
+    "seed": 1,
+}
+WORDS = f"{trial.IDENTIFIER} heart"
+STYLE, NONSENSE = "zwx", "vrk"  # words that the base model has never read
+NEW_WORDS = {trial.IDENTIFIER, STYLE}
+
+SUBJECT = trial.subject_pictures(24)
+REGULARISATION = trial.base_pictures(32, seed=1)
+PAIRS = [(colour, background) for background in world.BACKGROUNDS for colour in world.COLOURS]
+HEARTS = [f"a large {colour} {WORDS} on a {background} background" for colour, background in PAIRS][:24]
+OTHERS = score.held_out_captions(30)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Pictures [B,3,H,W] in -1..1, what they should show (a caption each), and what the judge thinks of them.
+
+    `likely`: for each question of the judge the probabilities [B, words].
+    """
+
+    pictures: torch.Tensor
+    captions: Sequence[str]
+    likely: dict[str, torch.Tensor]
+
+    def share(self, part: str, word: str | None = None) -> float:
+        """Return the share of pictures whose `part` ("shape", "colour", ...) is `word`, or what the caption says."""
+        read = self.likely[part].argmax(1)
+        return float((read == self._wanted(part, word)).float().mean())
+
+    def belief(self, part: str, word: str | None = None) -> float:
+        """Return the same as the judge's mean probability, which moves in smaller steps."""
+        return float(self.likely[part].gather(1, self._wanted(part, word)[:, None]).mean())
+
+    def _wanted(self, part: str, word: str | None) -> torch.Tensor:
+        words = judge.WORDS[part]
+        return torch.tensor([words.index(word or world.parse(bare(caption))[part]) for caption in self.captions])
+
+
+def bare(caption: str) -> str:
+    """Return the caption without the words that the demo world does not have."""
+    return " ".join(word for word in caption.split() if word not in NEW_WORDS)
+
+
+@dataclass
+class Lab:
+    """The base model, the judge, and a folder for what is trained."""
+
+    model_file: Path
+    judge_file: Path
+    folder: Path
+    how: score.Sampling = field(default_factory=lambda: score.Sampling(steps=10, cfg=3.0, batch=20))
+
+    def __post_init__(self) -> None:
+        self.model = load(self.model_file, dtype=torch.float32, device="cpu")
+        self.model.vae.to(memory_format=torch.channels_last)  # faster on some CPUs
+        self.judge = judge.load(self.judge_file)
+        self._drawn: dict[Any, torch.Tensor] = {}
+
+    def subject(self, **options: Any) -> Path:
+        """Return the LoRA of the new subject, trained with captions, without regularisation images."""
+        return self.train(SUBJECT, **options)
+
+    def train(
+        self,
+        pictures: Iterable[trial.Pair],
+        regularisation: Iterable[trial.Pair] = (),
+        *,
+        captions: bool = True,
+        again: int = 0,
+        **options: Any,
+    ) -> Path:
+        """Return the LoRA file of a training on `pictures`; `options` are the command line's, changed from SETTINGS.
+
+        Without `captions` every picture has the folder's name, WORDS, as its caption. `again` makes the same training anew.
+        """
+        data, reg = list(pictures), list(regularisation)
+        given = SETTINGS | options
+        shown = [(caption, picture.shape, sha256(picture.tobytes()).hexdigest()) for picture, caption in data + reg]
+        root = self.folder / sha256(repr((sorted(given.items()), captions, again, shown)).encode()).hexdigest()[:16]
+        path = root / "lora.safetensors"
+        if path.is_file():
+            return path
+        trial.write(data, root / "train" / f"1_{WORDS}")
+        given |= {
+            "pretrained_model_name_or_path": str(self.model_file),
+            "train_data_dir": str(root / "train"),
+            "output_dir": str(root),
+            "output_name": "lora",
+            "caption_extension": ".txt" if captions else ".none",
+        }
+        if reg:
+            trial.write(reg, root / "reg" / "1_shape")
+            given["reg_data_dir"] = str(root / "reg")
+        train(train_options({name: value for name, value in given.items() if value is not None}), reporter=Recorder())
+        return path
+
+    def draw(
+        self,
+        captions: Sequence[str],
+        *loras: LoraUse | Path,
+        size: tuple[int, int] = (world.SIDE, world.SIDE),
+        corner: tuple[int, int] = (0, 0),
+        seed: int = 0,
+    ) -> Seen:
+        """Return one picture for each of `captions`; of size (width, height), read in the 64x64 pixels at corner (x, y)."""
+        uses = [one if isinstance(one, LoraUse) else LoraUse(one) for one in loras]
+        key = (tuple(captions), tuple(uses), size, seed)
+        if key not in self._drawn:
+            with applied(self.model, uses):
+                self._drawn[key] = score.pictures(self.model, captions, replace(self.how, seed=seed), *size)
+        x, y = corner
+        return self.look(self._drawn[key], captions, self._drawn[key][:, :, y : y + world.SIDE, x : x + world.SIDE])
+
+    @torch.no_grad()
+    def look(self, drawn: torch.Tensor, captions: Sequence[str], part: torch.Tensor | None = None) -> Seen:
+        """Return what the judge reads in `drawn`, or in that `part` [B,3,64,64] of it."""
+        logits = self.judge(drawn if part is None else part)
+        return Seen(drawn, captions, {question: one.softmax(1) for question, one in logits.items()})
