@@ -30,7 +30,7 @@ from .stream import Progress, largest
 def main(argv: Sequence[str]) -> int:
     """Extract as the arguments say; returns 0. Raises InputError(s) and other LoraTrainerErrors."""
     log.setup()
-    path = run(parse(ExtractLora, "extract_lora_from_models", argv))
+    path = run(parse(ExtractLora, "extract_lora_from_models", argv), log.progress_lines())
     logger.info("written: %s", path)
     return 0
 

@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     """Merge as the arguments say; returns 0. Raises InputError(s) and other LoraTrainerErrors."""
     log.setup()
     options = parse(MergeLora, "merge_lora", argv)
-    path = run(options)
+    path = run(options, log.progress_lines())
     logger.info("written: %s", path)
     return 0
 

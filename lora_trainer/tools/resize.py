@@ -31,7 +31,7 @@ Choice = Callable[[Tensor, int], int]
 def main(argv: Sequence[str]) -> int:
     """Resize as the arguments say; returns 0. Raises InputError(s) and other LoraTrainerErrors."""
     log.setup()
-    path = run(parse(ResizeLora, "resize_lora", argv))
+    path = run(parse(ResizeLora, "resize_lora", argv), log.progress_lines())
     logger.info("written: %s", path)
     return 0
 

@@ -22,7 +22,7 @@ from .stream import Progress
 def main(argv: Sequence[str]) -> int:
     """Split as the arguments say; returns 0. Raises InputError(s) and other LoraTrainerErrors."""
     log.setup()
-    for path in run(parse(SplitDylora, "extract_lora_from_dylora", argv)):
+    for path in run(parse(SplitDylora, "extract_lora_from_dylora", argv), log.progress_lines()):
         logger.info("written: %s", path)
     return 0
 

@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 def main(argv: Sequence[str]) -> int:
     """Merge as the arguments say; returns 0. Raises InputError(s) and other LoraTrainerErrors."""
     log.setup()
-    path = run(parse(SvdMergeLora, "svd_merge_lora", argv))
+    path = run(parse(SvdMergeLora, "svd_merge_lora", argv), log.progress_lines())
     logger.info("written: %s", path)
     return 0
 
