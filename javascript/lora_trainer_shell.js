@@ -4,7 +4,7 @@
     const LT = (window.loraTrainer = window.loraTrainer || {});
     const h = (...values) => LT.h(...values); // the core may be loaded after this file
 
-    // #lora-run=ID, #lora-runs, #lora-generate; anything else is the train view
+    // #lora-run=ID, #lora-runs, #lora-generate, #lora-tools; anything else is the train view
     function place() {
         const hash = decodeURIComponent(location.hash.slice(1));
         if (hash.startsWith("lora-run=")) return { view: "runs", run: hash.slice("lora-run=".length) };
@@ -21,7 +21,7 @@
 
     LT.shell = {
         state: { problems: [], runs: [], active: null },
-        views: () => (LT.shell.canGenerate() ? ["train", "runs", "generate"] : ["train", "runs"]),
+        views: () => (LT.shell.canGenerate() ? ["train", "runs", "generate", "tools"] : ["train", "runs", "tools"]),
         canGenerate: () => LT.shell.state.can_generate ?? LT.shell.state.host === "standalone",
         activeRun: () => (LT.shell.state.runs || []).find((run) => run.active) || null,
 
@@ -88,7 +88,7 @@
                 LT.set(tab, "tabindex", isIt ? "0" : "-1");
             }
             LT.set(LT.shell.panel, "aria-labelledby", `lt-tab-${view}`);
-            const draw = run ? () => LT.runView(run) : { train: LT.trainView, runs: LT.runsView, generate: LT.generateView }[view];
+            const draw = run ? () => LT.runView(run) : { train: LT.trainView, runs: LT.runsView, generate: LT.generateView, tools: LT.toolsView }[view];
             LT.fill(LT.shell.panel, draw());
         },
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 
 logger = logging.getLogger("lora_trainer")
 
@@ -20,3 +22,16 @@ def setup(level: str = "INFO", file: str | None = None, *, simple: bool = False)
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
+
+
+def progress_lines(every: float = 1.0) -> Callable[[int, int], None]:
+    """A function for (done, total) that logs `12 / 264`, at most once in `every` seconds and not before that."""
+    last = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every:
+            last = time.monotonic()
+            logger.info("%d / %d", done, total)
+
+    return tell

@@ -20,8 +20,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from ..errors import InputError
 from ..runs.store import Run
 from ..ui.assets import files
-from . import answers, checks, images, security, trial, uploads, views
-from .answers import answer, flag_of, json_body, text_of
+from . import answers, checks, images, security, tools, trial, uploads, views
+from .answers import answer, file_answer, flag_of, json_body, text_of
 from .service import Service
 from .state import form_view, state_view
 
@@ -185,11 +185,11 @@ async def _delete(service: Service, request: Request) -> Response:
 
 
 async def _run_file(service: Service, request: Request) -> Response:
-    return _file(await service.run(_find_run_file, service, request))
+    return file_answer(await service.run(_find_run_file, service, request))
 
 
 async def _run_thumb(service: Service, request: Request) -> Response:
-    return _file(await service.run(lambda: service.thumbnails.of(_find_run_file(service, request))))
+    return file_answer(await service.run(lambda: service.thumbnails.of(_find_run_file(service, request))))
 
 
 def _find_run_file(service: Service, request: Request) -> Path:
@@ -257,7 +257,7 @@ async def _images_thumb(service: Service, request: Request) -> Response:
         folder = images.image_folder(request.query_params.get("folder", ""))
         return service.thumbnails.of(images.image_in(folder, request.query_params.get("name", "")))
 
-    return _file(await service.run(look))
+    return file_answer(await service.run(look))
 
 
 # -- pictures and LoRA files ------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ async def _generated_file(service: Service, request: Request) -> Response:
     path = await service.run(service.generation.file, request.path_params["id"], name)
     if path is None:
         raise answers.missing(f"picture {name!r}")
-    return _file(path)
+    return file_answer(path)
 
 
 async def _loras(service: Service, request: Request) -> Response:
@@ -310,16 +310,7 @@ async def _lora_preview(service: Service, request: Request) -> Response:
                 return service.thumbnails.of(preview)
         raise answers.missing(f"picture of the LoRA {name!r}")
 
-    return _file(await service.run(look))
-
-
-def _file(path: Path) -> Response:
-    """A file as what it is; anything but a picture or text as a download. Nothing is ever run by the browser."""
-    kinds = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".txt": "text/plain", ".toml": "text/plain"}
-    kind = kinds.get(path.suffix.lower())
-    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache"}
-    name = None if kind else path.name
-    return FileResponse(path, media_type=kind or "application/octet-stream", filename=name, headers=headers)
+    return file_answer(await service.run(look))
 
 
 _TABLE: list[tuple[str, str, Handler]] = [
@@ -351,4 +342,5 @@ _TABLE: list[tuple[str, str, Handler]] = [
     ("POST", "generate/{id}/stop", _generate_stop),
     ("GET", "loras", _loras),
     ("GET", "loras/preview", _lora_preview),
+    *tools.TABLE,
 ]

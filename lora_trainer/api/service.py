@@ -20,6 +20,7 @@ from ..log import logger
 from ..runs.generation import Generation
 from ..runs.store import Store
 from ..runs.supervisor import Supervisor
+from ..runs.tool_jobs import ToolJobs
 from .images import Thumbnails
 from .uploads import Uploads
 
@@ -38,6 +39,7 @@ class Service:
         self.thumbnails = Thumbnails(self.paths.user_dir / "cache" / "thumbs")
         self.facts = FactsCache()
         self.generation = Generation(host, self.paths.generated, busy=self._busy)
+        self.tools = ToolJobs(host, self.paths.tools)
         self.submitting = threading.Lock()
         self.trouble: StoreError | None = None
         self._supervisor: Supervisor | None = None

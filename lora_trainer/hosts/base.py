@@ -48,6 +48,10 @@ class HostPaths:
     def generated(self) -> Path:
         return self.user_dir / "generated"
 
+    @property
+    def tools(self) -> Path:
+        return self.user_dir / "tools"
+
 
 @dataclass(frozen=True, kw_only=True)
 class HostProblem:

@@ -51,6 +51,9 @@ class FakeHost:
     def lora_changed(self, path: Path) -> None:
         self.calls.append(("lora_changed", path))
 
+    def checkpoints_changed(self) -> None:
+        self.calls.append(("checkpoints_changed",))
+
     def paths(self) -> HostPaths:
         return HostPaths(
             user_dir=self.folder / "user",

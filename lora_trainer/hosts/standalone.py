@@ -98,6 +98,9 @@ class StandaloneHost:
     def lora_changed(self, path: Path) -> None:
         """Generations read LoRA files anew each time."""
 
+    def checkpoints_changed(self) -> None:
+        """The folders are looked through each time."""
+
     def worker_outlives_host(self) -> bool:
         return True
 

@@ -40,6 +40,10 @@ class WorkerHost(Protocol):
         """The LoRA file `path` was written, overwritten or deleted: forget what is cached of it. May wait for a generation."""
         ...
 
+    def checkpoints_changed(self) -> None:
+        """A checkpoint was written into the first of the checkpoint folders: list them anew."""
+        ...
+
 
 # Children of ours, so that they are reaped and their exit codes are known while this host lives.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -111,10 +115,19 @@ def is_alive(worker: WorkerProcess) -> bool:
     return worker.is_alive()
 
 
-def how_it_ended(worker: WorkerProcess | None) -> str:
-    """ " (killed by signal 9)" or " (exit code 3)"; "" when it was another host's child, so that nobody knows."""
+def exit_code(worker: WorkerProcess | None) -> int | None:
+    """The exit code of an ended worker, negative for a signal; None when it was another host's child, so that nobody knows."""
     child = _children.get(worker.pid) if worker else None
-    code = child.poll() if child else None
+    return child.poll() if child else None
+
+
+def how_it_ended(worker: WorkerProcess | None) -> str:
+    """See `ending`."""
+    return ending(exit_code(worker))
+
+
+def ending(code: int | None) -> str:
+    """ " (killed by signal 9)" or " (exit code 3)"; "" when nobody knows."""
     if code is None:
         return ""
     return f" (killed by signal {-code})" if code < 0 else f" (exit code {code})"

@@ -123,6 +123,12 @@ class WebuiHost:
                 advice="Generate once without it, or restart the Web UI; the file itself is whole.",
             ) from error
 
+    def checkpoints_changed(self) -> None:
+        """Let the host list its checkpoints; its drop-down shows them after its own refresh button, or a reload."""
+        from modules import sd_models
+
+        sd_models.list_models()
+
     def _refusal(self) -> str:
         return (
             f"LoRA Trainer is training {self.describe_training()} on this card. Generating works again when it has finished; "

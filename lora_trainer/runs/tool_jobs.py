@@ -1,0 +1,211 @@
+"""The LoRA tools behind the page: each a process of its own, `python -m lora_trainer TOOL ...`, one at a time.
+
+A job's folder: `job.json` (what was asked), `log.txt` (its output), `worker.json` (its process), `stop` (it was asked to end),
+`outcome.json` (how it ended, written by the host that saw it), and the picture of a check.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import HostError, InputError
+from ..log import logger
+from ..paths import write_text_atomic
+from . import process, worker
+from .folder import RunFolder
+
+_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+_KEPT = 50  # jobs; older ones are deleted
+_SOFT_SECONDS = 10.0
+_SHOWN_LINES = 120
+_PROGRESS = re.compile(r"^\S+ INFO +(\d+) / (\d+)$")
+_ERROR = re.compile(r"^(?:Error|\d+ errors):\n", re.MULTILINE)
+RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
+
+
+class ToolJobs:
+    """Runs tools below `folder`. Thread-safe."""
+
+    def __init__(self, host: worker.WorkerHost, folder: Path) -> None:
+        self.folder = folder
+        self._host = host
+        self._lock = threading.Lock()
+        self._watched: dict[str, threading.Thread] = {}
+
+    def start(
+        self, command: str, words: Callable[[Path], Sequence[str]], *, tool: str, writes: str, target: Path | None
+    ) -> str:
+        """Start `command` with `words(folder of the job)`; returns the job's id.
+
+        writes: "lora", "checkpoint" or "" (see options.tool_page); target: the file it is asked to write. Raises HostError
+        while another tool runs.
+        """
+        with self._lock:
+            if self.active():
+                raise HostError("Another tool is at work.", advice="Wait until it has ended, or cancel it.")
+            self._forget_old()
+            job_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+            path = self.folder / job_id
+            line = [command, *words(path)]
+            job = {"tool": tool, "writes": writes, "target": str(target or ""), "words": line, "started": time.time()}
+            job["before"] = {one.name: one.stat().st_mtime_ns for one in _candidates(target)}
+            write_text_atomic(path / "job.json", json.dumps(job, ensure_ascii=False, indent=1) + "\n")
+            folder = RunFolder(path)
+            folder.note_worker(
+                worker.spawn(worker.command(self._host, *line), log=folder.log, env=worker.environment(self._host))
+            )
+            self._watch(job_id)
+            return job_id
+
+    def status(self, job_id: str) -> dict[str, Any]:
+        """{id, tool, writes, words, state, message, done, total, log, files: [path]}. Raises InputError for an unknown id."""
+        path = self._path(job_id)
+        job, outcome = _read(path / "job.json"), _read(path / "outcome.json")
+        if not outcome and job_id not in self._watched:
+            with self._lock:
+                self._watch(job_id)  # an earlier host started it
+        log = RunFolder(path).log_tail(_SHOWN_LINES)
+        done, total = progress_in(log)
+        lines = [line for line in log.splitlines() if not _PROGRESS.match(line)]
+        shown = {key: job.get(key, "") for key in ("tool", "writes", "words")}
+        counts = {"done": total if outcome.get("state") == FINISHED else done, "total": total}
+        state = {"state": outcome.get("state", RUNNING), "message": outcome.get("message", ""), **counts}
+        return {"id": job_id, **shown, **state, "log": "\n".join(lines), "files": _results(path, job) if outcome else []}
+
+    def stop(self, job_id: str) -> dict[str, Any]:
+        """End a job's process; what it had half written goes. Nothing when it has ended."""
+        path = self._path(job_id)
+        found = RunFolder(path).worker()
+        if not _read(path / "outcome.json") and found is not None:
+            (path / "stop").touch()
+            process.end_group(found.pid, found.group, found.mark, hard=False)
+        return self.status(job_id)
+
+    def file(self, job_id: str, name: str) -> Path | None:
+        """A result of an ended job by its plain name, or None."""
+        return next((path for path in self.status(job_id)["files"] if path.name == name), None)
+
+    def active(self) -> str | None:
+        """The id of the job at work, or None."""
+        for path in sorted(self.folder.glob("*/"), reverse=True):
+            if _ID.fullmatch(path.name) and (path / "job.json").is_file() and not (path / "outcome.json").is_file():
+                found = RunFolder(path).worker()
+                if found is not None and worker.is_alive(found):
+                    return path.name
+        return None
+
+    def wait(self, job_id: str, seconds: float) -> None:
+        """Wait until the job's end has been seen to, at most so long."""
+        watcher = self._watched.get(job_id)
+        if watcher is not None:
+            watcher.join(seconds)
+
+    def _watch(self, job_id: str) -> None:
+        if job_id not in self._watched:
+            thread = threading.Thread(target=self._see_to, args=(job_id,), name=f"lora-trainer tool {job_id}", daemon=True)
+            self._watched[job_id] = thread
+            thread.start()
+
+    def _see_to(self, job_id: str) -> None:
+        """Wait for the process; tell the host of its results, then write how it ended."""
+        path = self.folder / job_id
+        found = RunFolder(path).worker()
+        asked: float | None = None
+        while found is not None and worker.is_alive(found):
+            if asked is None and (path / "stop").exists():
+                asked = time.monotonic()
+            elif asked is not None and time.monotonic() - asked > _SOFT_SECONDS:
+                process.end_group(found.pid, found.group, found.mark, hard=True)
+            time.sleep(0.1)
+        job = _read(path / "job.json")
+        results = _results(path, job)
+        outcome = _outcome(path, job, worker.exit_code(found) if found else None, results)
+        if outcome["state"] != FINISHED:
+            _remove_halves(job)
+        try:
+            if job.get("writes") == "checkpoint" and results:
+                self._host.checkpoints_changed()
+            elif job.get("writes") == "lora":
+                for result in results:
+                    self._host.lora_changed(result)
+        except Exception:  # whatever a host's own code raises
+            logger.exception("the host could not be told of new files; it will see them after a refresh")
+        write_text_atomic(path / "outcome.json", json.dumps(outcome, ensure_ascii=False) + "\n")
+        logger.info("%s: %s", job.get("tool"), outcome["state"])
+
+    def _path(self, job_id: str) -> Path:
+        path = self.folder / job_id
+        if not _ID.fullmatch(job_id) or not (path / "job.json").is_file():
+            raise InputError(f"there is no job {job_id!r}.", field="id")
+        return path
+
+    def _forget_old(self) -> None:
+        for path in sorted(one for one in self.folder.glob("*/") if _ID.fullmatch(one.name))[: -_KEPT + 1]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def progress_in(log: str) -> tuple[int, int]:
+    """(done, total) of the last line of progress in a tool's output; (0, 0) before the first."""
+    found = [match for line in log.splitlines() if (match := _PROGRESS.match(line))]
+    return (int(found[-1][1]), int(found[-1][2])) if found else (0, 0)
+
+
+def _outcome(path: Path, job: dict[str, Any], code: int | None, results: Sequence[Path]) -> dict[str, str]:
+    """How a job ended. Of a child of another host the exit code is not known; then its result tells."""
+    log = RunFolder(path).log_tail(_SHOWN_LINES)
+    heading = list(_ERROR.finditer(log))
+    if heading:
+        lines = [line.strip() for line in log[heading[-1].end() :].splitlines()]
+        return {"state": FAILED, "message": "\n".join(lines)}
+    is_told_by_result = code is None or (code == 1 and not job.get("writes"))  # a check exits with 1 when it finds something
+    if code == 0 or (is_told_by_result and results):
+        return {"state": FINISHED, "message": ""}
+    if (path / "stop").exists():
+        return {"state": STOPPED, "message": ""}
+    tail = "\n".join(log.splitlines()[-6:])
+    return {"state": FAILED, "message": f"The tool ended unexpectedly{worker.ending(code)}. Its last lines:\n{tail}"}
+
+
+def _candidates(target: Path | None) -> list[Path]:
+    """The files that a tool may write when it is asked for `target`: it, or those of a split DyLoRA."""
+    if target is None:
+        return []
+    split = target.parent.glob(f"{glob.escape(target.stem)}-[0-9][0-9][0-9][0-9]{target.suffix}")
+    return [path for path in (target, *sorted(split)) if path.is_file()]
+
+
+def _results(path: Path, job: dict[str, Any]) -> list[Path]:
+    """What the job has written: the files that are new or changed since it began, and the pictures in its folder."""
+    before = job.get("before") or {}
+    target = Path(job["target"]) if job.get("target") else None
+    written = [one for one in _candidates(target) if one.stat().st_mtime_ns != before.get(one.name)]
+    return [*written, *sorted(path.glob("*.png"))]
+
+
+def _remove_halves(job: dict[str, Any]) -> None:
+    """Temporary files (paths.write_atomic) that an ended process left beside its target."""
+    if not job.get("target"):
+        return
+    target = Path(job["target"])
+    stem, name = glob.escape(target.stem), glob.escape(target.name[:100])
+    for pattern in (f"{name}.*.tmp", f"{stem}-[0-9][0-9][0-9][0-9]{target.suffix}.*.tmp"):
+        for path in target.parent.glob(pattern):
+            if path.stat().st_mtime >= float(job["started"]):
+                path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,243 @@
+"""The Tools page's routes: what can be chosen, what is refused, and a tool from the request to the file."""
+
+import json
+import math
+import random
+import struct
+import sys
+import time
+from array import array
+from importlib.util import find_spec
+
+import pytest
+
+from lora_trainer.options import tool_cli
+from lora_trainer.options.tool_page import TOOLS, arguments, page_tools
+from lora_trainer.runs.tool_jobs import progress_in
+
+from .conftest import API, get, post
+from .test_runs import posix
+
+LAYER = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+
+
+def make_lora(path, rank=8, seed=0):
+    """A LoRA of one layer, 320 x 320, written byte by byte: importing torch takes longer than all of these tests."""
+    draw = random.Random(seed)
+    shapes = {"lora_down.weight": [rank, 320], "lora_up.weight": [320, rank], "alpha": []}
+    header, data = {}, b""
+    for part, shape in shapes.items():
+        values = array("f", [draw.gauss(0, 0.1) for _ in range(math.prod(shape))] if shape else [float(rank)])
+        offsets = [len(data), len(data) + 4 * len(values)]
+        header[f"{LAYER}.{part}"] = {"dtype": "F32", "shape": shape, "data_offsets": offsets}
+        data += values.tobytes()
+    text = json.dumps(header).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path
+
+
+def shape_of(path, part):
+    data = path.read_bytes()
+    return json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])[f"{LAYER}.{part}"]["shape"]
+
+
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="the tools need torch")
+
+
+@pytest.fixture
+def loras(host):
+    """Two small LoRAs, of rank 8 and 4, one of them in a sub-folder; the tools run in this interpreter."""
+    host.python = sys.executable
+    folder = host.paths().lora_dir
+    return make_lora(folder / "frog.safetensors"), make_lora(folder / "styles" / "ink.safetensors", rank=4, seed=1)
+
+
+def run(client, service, tool, values, output="small", **more):
+    answer = post(client, "tools", {"tool": tool, "values": values, "output": output, **more})
+    assert answer.status_code == 201, answer.text
+    service.tools.wait(answer.json()["id"], 60)
+    return get(client, f"tools/{answer.json()['id']}").json()
+
+
+def problems(client, body):
+    answer = post(client, "tools", body)
+    assert answer.status_code == 422, answer.text
+    return {one["field"]: one["message"] for one in answer.json()["problems"]}
+
+
+def test_the_table_names_options_that_there_are_in_both_languages():
+    english, korean = page_tools("en"), page_tools("ko")
+    assert json.loads(json.dumps(english)) == english
+    for tool, other, declared in zip(english, korean, TOOLS, strict=True):
+        assert set(declared.required) <= set(declared.fields)
+        assert tool["title"] and other["title"] and tool["help"] != other["help"]
+        for one, two in zip(tool["fields"], other["fields"], strict=True):
+            assert one["help"] and two["help"] != one["help"] and (one["name"], one["kind"]) == (two["name"], two["kind"])
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_each_command_line_is_one_that_the_tool_takes(tool, tmp_path):
+    files = {kind: {"a": tmp_path / "a.safetensors", "b": tmp_path / "b.safetensors"} for kind in ("lora", "checkpoint")}
+    for path in files["lora"].values():
+        path.touch()
+    given = {"model": "a", "sd_model": "a", "model_org": "a", "model_tuned": "b", "unit": "4", "to": "peft", "concat": True}
+    given |= {"models": [{"name": "b", "ratio": "-0.00001"}, {"name": "a", "ratio": 2}], "save_precision": "bf16", "dim": 7}
+    given |= {"new_rank": "16", "new_conv_rank": "", "kept_energy": "0.5", "dynamic_method": "sv_fro", "dynamic_param": "0.9"}
+    words = arguments(tool, {name: given.get(name) for name in tool.fields}, files)
+    words += ["--save_to", str(tmp_path / "c.safetensors")] if tool.writes else []
+    options = tool_cli.parse(tool.declared, tool.command, words)
+    for name in tool.fields:
+        if name == "models":
+            assert options.models == (str(files["lora"]["b"]), str(files["lora"]["a"])) and options.ratios == (-1e-5, 2.0)
+        elif given.get(name) in ("a", "b"):
+            assert getattr(options, name) == str(files["lora"][given[name]])
+        else:
+            assert str(getattr(options, name)) == str(given.get(name) or None), name
+
+
+def test_the_page_is_told_what_can_be_chosen(client, loras):
+    view = get(client, "tools").json()
+    assert view["loras"] == ["frog.safetensors", "styles/ink.safetensors"]
+    assert view["checkpoints"] == ["base"] and view["active"] is None
+    assert [one["name"] for one in view["spec"]["ko"]] == [tool.name for tool in TOOLS]
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "", "CON", "a:b", "a\\b", "\0", " a", None, 3, ["a"]])
+def test_a_result_has_a_plain_name(client, service, loras, name):
+    body = {"tool": "resize_lora", "values": {"model": "frog.safetensors"}, "output": name}
+    assert set(problems(client, body)) == {"output"}
+    assert not list(service.paths.tools.glob("*"))
+
+
+@pytest.mark.parametrize(
+    "name", ["../models/base.safetensors", "/etc/passwd", "frog", "gone.safetensors", "base", 3, ["frog.safetensors"], {}]
+)
+def test_only_listed_files_are_read(client, tmp_path, loras, name):
+    refused = problems(client, {"tool": "resize_lora", "values": {"model": name}, "output": "x"})["model"]
+    assert refused.startswith(("There is no file", "Nothing is chosen"))
+    whole = str(tmp_path / "models" / "base.safetensors")
+    body = {"tool": "check_lora", "values": {"model": "frog.safetensors", "sd_model": whole}}
+    assert "sd_model" in problems(client, body)
+
+
+def test_everything_that_is_wrong_is_told_at_once_and_nothing_starts(client, service, loras):
+    values = {"models": [{"name": "frog.safetensors", "ratio": "much"}], "new_rank": 0, "kept_energy": "1.5", "nwe_rank": 4}
+    found = problems(client, {"tool": "svd_merge_lora", "values": values, "output": "a/b"})
+    assert set(found) == {"models", "new_rank", "kept_energy", "nwe_rank", "output"}
+    for models in ("frog", [3], [{}], [{"name": "frog.safetensors"}], [{"name": "frog.safetensors", "ratio": 1}] * 33):
+        assert "models" in problems(client, {"tool": "svd_merge_lora", "values": {"models": models}, "output": "x"})
+    assert not list(service.paths.tools.glob("*"))
+    for body in (
+        {},
+        {"tool": "rm"},
+        {"tool": "resize_lora"},
+        {"tool": ["x"], "values": {}},
+        {"tool": "check_lora", "values": 3},
+    ):
+        assert post(client, "tools", body).status_code == 400
+
+
+def test_an_existing_file_stays_unless_overwriting_is_asked(client, host, loras):
+    taken = make_lora(host.paths().lora_dir / "taken.safetensors")
+    before = taken.read_bytes()
+    body = {"tool": "resize_lora", "values": {"model": "frog.safetensors"}, "output": "taken"}
+    assert "already" in problems(client, body)["output"]
+    assert post(client, "tools", {**body, "overwrite": "yes"}).status_code == 400
+    assert taken.read_bytes() == before
+
+
+def test_missing_packages_are_told(client, host, loras):
+    from lora_trainer.hosts.base import HostProblem
+
+    host.missing = [HostProblem(message="torch is missing.")]
+    answer = post(client, "tools", {"tool": "check_lora", "values": {"model": "frog.safetensors"}})
+    assert answer.status_code == 409 and answer.json()["error"]["message"] == "torch is missing."
+
+
+@needs_torch
+@pytest.mark.timeout(120)
+def test_from_the_request_to_the_file(client, service, host, loras):
+    done = run(client, service, "resize_lora", {"model": "frog.safetensors", "new_rank": "2"})
+    path = host.paths().lora_dir / "small.safetensors"
+    assert done["state"] == "finished", done
+    assert done["command"].startswith("python -m lora_trainer resize_lora --model ") and str(path) in done["command"]
+    assert [one["name"] for one in done["files"]] == ["small.safetensors"]
+    assert done["files"][0]["prompt"] == "<lora:small:0.8>"
+    assert client.get(API + done["files"][0]["url"]).content == path.read_bytes()
+    assert get(client, f"tools/{done['id']}/file/job.json").status_code == 404
+    assert host.calls == [("lora_changed", path)]
+    assert get(client, "tools").json()["active"] is None
+    assert shape_of(path, "lora_down.weight") == [2, 320]
+
+
+@needs_torch
+@pytest.mark.timeout(120)
+def test_the_tools_own_message_is_told_and_a_check_brings_its_picture(client, service, host, loras):
+    models = [{"name": "frog.safetensors", "ratio": "1"}, {"name": "styles/ink.safetensors", "ratio": "0.5"}]
+    failed = run(client, service, "merge_lora", {"models": models})
+    assert failed["state"] == "failed" and "rank" in failed["message"] and failed["files"] == []
+    assert host.calls == [] and not (host.paths().lora_dir / "small.safetensors").exists()
+    checked = run(client, service, "check_lora", {"model": "styles/ink.safetensors"})
+    assert checked["state"] == "finished" and "rank" in checked["log"], checked
+    (picture,) = checked["files"]
+    assert client.get(API + picture["url"]).headers["content-type"] == "image/png"
+
+
+@posix
+@pytest.mark.timeout(60)
+def test_a_tool_can_be_cancelled_leaves_no_halves_and_one_runs_at_a_time(client, service, host, loras, tmp_path):
+    slow = tmp_path / "slow.py"
+    slow.write_text(
+        "import pathlib, sys, time\n"
+        "target = pathlib.Path(sys.argv[sys.argv.index('--save_to') + 1])\n"
+        "target.with_name(target.name + '.abc.tmp').write_bytes(b'half')\n"
+        "print('12:00:00 INFO    3 / 9', file=sys.stderr, flush=True)\n"
+        "time.sleep(50)\n"
+    )
+    shell = tmp_path / "python"
+    shell.write_text(f'#!/bin/sh\nshift 2\nexec "{sys.executable}" "{slow}" "$@"\n')
+    shell.chmod(0o755)
+    host.python = str(shell)
+    body = {"tool": "resize_lora", "values": {"model": "frog.safetensors"}, "output": "small"}
+    job = post(client, "tools", body).json()["id"]
+    deadline = time.monotonic() + 20
+    while get(client, f"tools/{job}").json()["total"] != 9:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert get(client, f"tools/{job}").json()["done"] == 3
+    assert get(client, "tools").json()["active"] == job
+    assert post(client, "tools", body).status_code == 409
+    post(client, f"tools/{job}/stop")
+    service.tools.wait(job, 20)
+    ended = get(client, f"tools/{job}").json()
+    assert (ended["state"], ended["files"]) == ("stopped", [])
+    assert not list(host.paths().lora_dir.glob("*.tmp")) and host.calls == []
+
+
+def test_another_host_tells_the_end_of_a_job_from_its_result(client, service, host, loras):
+    """As after a restart of the host: the process is nobody's child, and has ended."""
+    folder = service.paths.tools / "20260101-000000-abcdef"
+    folder.mkdir(parents=True)
+    job = {"tool": "resize_lora", "writes": "lora", "target": str(loras[0]), "words": ["resize_lora"], "started": 0.0}
+    (folder / "worker.json").write_text(json.dumps({"pid": 2**22 + 5, "group": 2**22 + 5, "mark": "ended"}))
+    for name, before, state in (("written", {}, "finished"), ("not", {"frog.safetensors": None}, "failed")):
+        before = before and {"frog.safetensors": loras[0].stat().st_mtime_ns}
+        other = folder.with_name(folder.name[:-1] + name[0].replace("w", "1").replace("n", "2"))
+        other.mkdir()
+        (other / "worker.json").write_bytes((folder / "worker.json").read_bytes())
+        (other / "job.json").write_text(json.dumps({**job, "before": before}))
+        assert get(client, f"tools/{other.name}").status_code == 200
+        service.tools.wait(other.name, 10)
+        assert get(client, f"tools/{other.name}").json()["state"] == state
+
+
+@pytest.mark.parametrize("job", ["x", "..", "20260101-000000-abcdef", "%2e%2e"])
+def test_unknown_jobs(client, job):
+    for path in (f"tools/{job}", f"tools/{job}/file/job.json"):
+        assert get(client, path).status_code in {400, 404}
+
+
+def test_progress_is_read_from_its_lines_alone():
+    assert progress_in("12:00:00 INFO    3 / 9\nfoo 4 / 9\n12:00:01 INFO    5 / 9\nwritten") == (5, 9)
+    assert progress_in("a / b") == (0, 0)

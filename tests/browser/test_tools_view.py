@@ -1,0 +1,98 @@
+"""The Tools page in front of the real routes and the real tools: only gradio is left out."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
+from lora_trainer.api import routes
+from lora_trainer.api.service import Service
+from lora_trainer.hosts.standalone import StandaloneHost
+from lora_trainer.ui import assets, page
+
+from ..api.test_tools import make_lora, shape_of
+from .conftest import served
+
+expect = pytest.importorskip("playwright.sync_api").expect
+
+
+@pytest.fixture
+def host(tmp_path):
+    host = StandaloneHost(data_dir=tmp_path / "data")
+    host.make_folders()
+    make_lora(host.paths().lora_dir / "frog.safetensors")
+    make_lora(host.paths().lora_dir / "styles" / "ink.safetensors", rank=4, seed=1)
+    return host
+
+
+@pytest.fixture
+def program(host):
+    """The page over a service of its own; gives its address."""
+    body = f'<body><div id="{page.ROOT_ID}"><div class="lt-mount"></div></div></body>'
+    text = f"<!doctype html><html><head><title>LoRA Trainer</title>{assets.head()}</head>{body}</html>"
+    app = Starlette(routes=[Route("/", lambda request: HTMLResponse(text))])
+    service = Service(host)
+    routes.mount(app, service)
+    with served(app) as address:
+        yield address
+    service.close()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(find_spec("torch") is None, reason="the tools need torch")
+def test_resizing_a_lora_from_the_choice_to_the_list(program, host, open_page):
+    page = open_page(program + "#lora-tools")
+    page.select_option("#lt-tool", label="Change the rank")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("#lt-tool-model-wrong")).to_have_text(re.compile("Nothing is chosen"))
+    expect(page.locator("#lt-tool-output-wrong")).to_be_visible()
+    page.select_option("#lt-tool-model", "frog.safetensors")
+    page.fill("#lt-tool-new_rank", "2")
+    page.fill("#lt-tool-output", "../small")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("#lt-tool-output-wrong")).to_have_text(re.compile("cannot have"))
+    expect(page.locator("#lt-tool-model-wrong")).to_be_hidden()
+    page.fill("#lt-tool-output", "small")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    expect(page.locator(".lt-tools .lt-badge")).to_have_text("finished", timeout=60_000)
+    expect(page.locator(".lt-tool-file")).to_contain_text("small.safetensors")
+    expect(page.locator("#lt-tool-model option")).to_have_text(
+        ["Choose a LoRA", "frog.safetensors", "styles/ink.safetensors", "small.safetensors"]
+    )
+    assert shape_of(host.paths().lora_dir / "small.safetensors", "lora_down.weight") == [2, 320]
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("#lt-tool-output-wrong")).to_have_text(re.compile("already"))
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == "small.safetensors"
+    page.get_by_role("button", name="Try it in Generate").click()
+    expect(page.locator("#lt-g-prompt")).to_have_value("<lora:small:0.8>")
+    page.click("#lt-tab-tools")
+    expect(page.locator(".lt-tools .lt-badge")).to_have_text("finished")
+    expect(page.locator("#lt-tool-new_rank")).to_have_value("2")
+
+
+def test_every_tool_is_drawn_and_the_rows_of_a_merge_come_and_go(program, open_page):
+    page = open_page(program + "#lora-tools", width=390, language="ko-KR")
+    for name in page.locator("#lt-tool option").evaluate_all("all => all.map((one) => one.value)"):
+        page.select_option("#lt-tool", name)
+        assert page.locator(".lt-tool-fields .lt-field").count() >= 2
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    page.select_option("#lt-tool", "svd_merge_lora")
+    rows = page.locator(".lt-ratio")
+    expect(rows).to_have_count(2)
+    expect(rows.nth(0).get_by_role("button")).to_be_disabled()
+    page.get_by_role("button", name="LoRA 추가").click()
+    expect(rows).to_have_count(3)
+    rows.nth(1).locator("select").select_option("styles/ink.safetensors")
+    rows.nth(1).locator("input").fill("-0.5")
+    rows.nth(0).get_by_role("button").click()
+    expect(rows).to_have_count(2)
+    expect(rows.nth(0).locator("select")).to_have_value("styles/ink.safetensors")
+    expect(rows.nth(0).locator("input")).to_have_value("-0.5")
