@@ -7,6 +7,7 @@ them, and benchmarks/outcomes.py prints the scores and puts the pictures into do
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def board(request: pytest.FixtureRequest) -> Callable[..., Scores]:
     kept = request.config.stash.setdefault(BOARD, Board())
 
     def add(rows: dict[str, Seen], **measures: Measure) -> Scores:
-        return kept.add(request.node.name, inspect.getdoc(request.function) or request.node.name, rows, measures)
+        scores = kept.add(request.node.name, inspect.getdoc(request.function) or request.node.name, rows, measures)
+        sys.stdout.write(kept.outcomes[-1].table() + "\n")  # pytest shows it where a test fails, or with -s
+        return scores
 
     return add

@@ -134,16 +134,18 @@ def red_hearts(count: int) -> list[trial.Pair]:
 def test_captions(lab, board):
     """Captions keep the colour free.
 
-    All training pictures are red. Where the captions say so, "a blue sks heart" is blue; where they are the identifier and the
-    class alone, red has become part of the subject.
+    All training pictures are red. Where the captions say so, "a blue sks heart" is blue, and without a word the colour is
+    anyone's; where they are the identifier and the class alone, red has become a part of the subject.
     """
-    asked = [caption for caption in HEARTS if " red " not in caption]
-    steps = {"max_train_steps": 50}
-    rows = {
-        "captions": lab.draw(asked, lab.train(red_hearts(20), **steps)),
-        "identifier and class": lab.draw(asked, lab.train(red_hearts(20), captions=False, **steps)),
+    said = [f"a {colour} {WORDS}" for colour in world.COLOURS if colour != "red"] * 3
+    unsaid = [f"a large {WORDS} on a black background", f"a {WORDS}"] * 6
+    few = {"max_train_steps": 50}
+    paths = {
+        "captions": lab.train(red_hearts(20), **few),
+        "identifier and class": lab.train(red_hearts(20), captions=False, **few),
     }
-    scores = board(rows, colour=reads("colour"), red=reads("colour", "red"), heart=HEART)
-    assert scores["captions"]["colour"] >= 0.75
-    assert scores["identifier and class"]["colour"] <= 0.4
-    assert all(values["heart"] >= 0.6 for values in scores.values())
+    scores = board({name: lab.draw(said, path) for name, path in paths.items()}, colour=reads("colour"), heart=HEART)
+    assert scores["captions"]["colour"] >= 0.8 and scores["captions"]["heart"] >= 0.25
+    assert scores["identifier and class"]["colour"] <= scores["captions"]["colour"] - 0.2
+    red = {name: lab.draw(unsaid, path).share("colour", "red") for name, path in paths.items()}
+    assert red["captions"] <= 0.4 and red["identifier and class"] >= 0.65, red
