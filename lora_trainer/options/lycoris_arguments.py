@@ -9,8 +9,8 @@ from typing import Any
 from ..errors import InputError, InputErrors
 from .block_arguments import FIELD
 
-ALGORITHMS = ("lora", "locon", "loha", "lokr", "dylora", "full", "diag-oft", "boft", "glora", "ia3")
-PRESETS = ("full", "full-lin", "attn-mlp", "attn-only", "unet-only", "unet-transformer-only", "unet-convblock-only", "ia3")
+ALGORITHMS = ("lora", "locon", "loha", "lokr", "diag-oft", "boft")  # those of which training and loading were tried
+PRESETS = ("full", "attn-mlp", "attn-only", "unet-transformer-only", "unet-convblock-only")
 _SWITCHES = (
     "bypass_mode", "decompose_both", "disable_conv_cp", "dora_wd", "full_matrix", "rescaled", "rs_lora", "train_norm",
     "unbalanced_factorization", "use_conv_cp", "use_cp", "use_scalar", "use_tucker", "wd_on_output",

@@ -13,7 +13,7 @@ from lora_trainer.networks.arguments import LoRAArguments
 from lora_trainer.networks.blocks import block_of
 from lora_trainer.networks.files import save
 from lora_trainer.networks.lora import create_network, create_network_from_weights
-from lora_trainer.options.block_arguments import PRESETS, SD, SDXL, preset_curve
+from lora_trainer.options.block_arguments import PRESETS, SD, SDXL, WITHOUT_LAYERS, WITHOUT_LINEAR, preset_curve
 
 from .conftest import golden, outputs, randomize
 
@@ -45,6 +45,14 @@ def test_block_numbers_equal_the_reference(family):
     assert {name: block_of(name) for name in recorded["block_index"]} == recorded["block_index"]
     assert recorded["blocks"] == sum(SDXL if family == "sdxl" else SD)
     assert block_of("lora_te_text_model_encoder_layers_0_mlp_fc1") is None
+
+
+@pytest.mark.parametrize(
+    ("conv", "empty"), [("", {*WITHOUT_LAYERS, *WITHOUT_LINEAR}), ("_conv_dim4_conv_alpha1", {*WITHOUT_LAYERS})]
+)
+def test_the_blocks_without_layers_are_those_that_the_recorded_networks_lack(conv, empty):
+    recorded = golden(f"modules_sd15_lora_dim4_alpha1{conv}.json")["state_dict"]
+    assert {block_of(name) for name, _ in recorded} - {None} == set(range(sum(SD))) - empty
 
 
 @pytest.mark.parametrize("record", RECORDED["networks"], ids=lambda record: f"{record['family']} {record['network_args']}")

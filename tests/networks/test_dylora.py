@@ -9,9 +9,10 @@ from torch import nn
 
 from lora_trainer.errors import InputError, InputErrors, LoraFileError
 from lora_trainer.networks import applied, lora
-from lora_trainer.networks.dylora import DyLoRAModule, create_network, create_network_from_weights
+from lora_trainer.networks.dylora import DyLoRAModule, DyLoRANetwork, create_network, create_network_from_weights
 from lora_trainer.networks.files import group_keys, load, save
 from lora_trainer.networks.functional import first_ranks
+from lora_trainer.networks.targets import Target
 
 from .conftest import GOLDEN, golden, outputs
 
@@ -158,6 +159,34 @@ def test_only_the_drawn_blocks_change_whatever_the_optimizer(parts):
         assert changed <= drawn
         if tensor.ndim and "lora_up" in key:
             assert changed == drawn, key
+
+
+def test_every_prefix_comes_near_the_best_of_its_rank():
+    """A layer learns a matrix with a falling spectrum; the best approximation of each rank is its truncated SVD."""
+    generator = torch.Generator().manual_seed(0)
+    left, _ = torch.linalg.qr(torch.randn(24, 24, generator=generator))
+    right, _ = torch.linalg.qr(torch.randn(24, 24, generator=generator))
+    singular = 0.7 ** torch.arange(24.0)
+    wanted = left @ torch.diag(singular) @ right
+    layer = nn.Linear(24, 24, bias=False)
+    nn.init.zeros_(layer.weight).requires_grad_(False)
+    module = DyLoRAModule("lora_unet_x", layer, rank=8, alpha=8.0, unit=2)
+    network = DyLoRANetwork([(Target("lora_unet_x", layer, "unet"), module)])
+    optimizer = torch.optim.AdamW(network.parameter_groups(None, None, 1e-2), weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, 3000)
+    network.train()
+    for step in range(1, 3001):
+        network.start_step(step)
+        change = module.up(module.down(torch.eye(24))).T
+        (change - wanted).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        schedule.step()
+    down, up = module.factors()
+    errors = [(up[:, :rank] @ down[:rank] - wanted).norm().item() for rank in (2, 4, 6, 8)]
+    best = [singular[rank:].norm().item() for rank in (2, 4, 6, 8)]
+    assert errors == sorted(errors, reverse=True)
+    assert all(error < 1.05 * least for error, least in zip(errors, best, strict=True)), (errors, best)
 
 
 def test_a_part_with_rate_0_is_not_woken_by_the_draw(parts):
