@@ -28,7 +28,8 @@
         fields.set(F.images, upload.field);
         const example = h("p", { class: "lt-example", "aria-live": "polite" });
         const advanced = LT.advanced((control) => {
-            const field = LT.controls(control, { inline: true });
+            const made = LT.controls(control, { inline: true });
+            const field = control.blocks ? LT.networkEditor(made) : made;
             fields.set(control.name, field);
             return field;
         });
@@ -81,6 +82,7 @@
         }
         function follow(name) {
             if (["", F.model].includes(name)) fitSize();
+            LT.networkFollow(name);
             if (name === F.name && document.activeElement === document.getElementById(`lt-${F.name}`)) given = values.get(F.name) ? null : "";
             if (![F.identifier, F.kind].includes(name) || given === null || (values.get(F.name) || "") !== given) return;
             given = suggestion();
@@ -88,8 +90,7 @@
         }
 
         function show(name) {
-            if (name) fields.get(name)?.show();
-            else for (const field of fields.values()) field.show();
+            for (const field of fields.values()) if (!name || field.name === name || field.follows?.includes(name)) field.show();
             const words = [values.get(F.identifier), values.get(F.kind)].filter(Boolean).join(" ");
             LT.fill(example, LT.t("prompt_will_be"), " ", h("code", {}, `${words ? words + " " : ""}<lora:${values.get(F.name) || "…"}:0.8>`));
             for (const radio of element.querySelectorAll(".lt-preset input")) radio.checked = radio.value === values.preset;

@@ -31,6 +31,9 @@ class Layout(NamedTuple):
 
 SD = Layout(0, 12, 1, 12, 0)
 SDXL = Layout(1, 9, 3, 9, 1)
+# Blocks of SD1 and SD2: those that no network changes, and those that hold 3x3 convolutions and resnets alone (C3Lier).
+WITHOUT_LAYERS = (0,)
+WITHOUT_LINEAR = (3, 6, 9, 10, 11, 13, 14, 15)
 _COUNTS = {sum(SD): "SD1 and SD2", sum(SDXL): "SDXL"}
 
 # From 0 at the stretch's first block to 1 at its last one, as a function of the share of the way.

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .block_arguments import FIELD, PRESETS, SD, WITHOUT_LAYERS, WITHOUT_LINEAR, preset_curve
 from .schema import Option, Title
 from .simple import SIMPLE, SIMPLE_BY_NAME
 from .train import OPTIONS, OPTIONS_BY_NAME
+
+_NEVER_EMPTY = ("pretrained_model_name_or_path", "image_dir", "output_name", "network_module")
 
 # The main path, in the order in which it is gone through.
 BASIC = (
@@ -25,6 +28,9 @@ BASIC = (
 )
 _BASIC_TITLE = Title("Basics", "기본")
 _CHOICE_LABELS = {
+    "networks.lora": Title("LoRA (LierLa, C3Lier)", "LoRA (LierLa, C3Lier)"),
+    "networks.dylora": Title("DyLoRA", "DyLoRA"),
+    "lycoris.kohya": Title("LyCORIS (LoHa, LoKr, …)", "LyCORIS (LoHa, LoKr 등)"),
     "words": Title("identifier and class only", "식별자와 클래스만"),
     "txt": Title(".txt files", ".txt 파일"),
     "caption": Title(".caption files", ".caption 파일"),
@@ -38,7 +44,8 @@ def form_spec(language: str = "en", *, start: Mapping[str, Any] | None = None) -
     A section is {id, title, advanced, controls}; the first, "basic", is the main path. A control is {name, label, kind, help,
     choices, minimum, maximum, above, step, default, value, advanced, optional}: kind is toggle, integer, number, choice, text,
     lines, list, file, folder or model; choices are {value, label}; `default` is the option's own default and `value` what the
-    form starts with (`start`, else the default). Options that have no effect yet, or belong on the command line, are left out.
+    form starts with (`start`, else the default); network_args has `blocks`, too (see block_panel). Options that have no effect
+    yet, or belong on the command line, are left out.
     """
     start = start or {}
     everything = {option.name: option for option in (*SIMPLE, *OPTIONS) if option.form and option.supported}
@@ -74,8 +81,17 @@ def control(option: Option, language: str, start: Mapping[str, Any]) -> dict[str
         "default": default,
         "value": start.get(option.name, default),
         "advanced": option.name not in BASIC,
-        "optional": option.default is None and option.name not in ("pretrained_model_name_or_path", "image_dir", "output_name"),
+        "optional": option.default is None and option.name not in _NEVER_EMPTY,
+        **({"blocks": block_panel()} if option.name == FIELD else {}),
     }
+
+
+def block_panel() -> dict[str, Any]:
+    """What the page's panel of blocks is drawn from: {down, mid, up: how many blocks; presets: {name: {down, up: weights}};
+    without_layers, without_linear: numbers of the blocks that no network changes, and that only C3Lier changes}."""
+    presets = {name: {"down": preset_curve(name, SD.down), "up": preset_curve(name, SD.up)} for name in PRESETS}
+    numbers = {"without_layers": list(WITHOUT_LAYERS), "without_linear": list(WITHOUT_LINEAR)}
+    return {"down": SD.down, "mid": SD.mid, "up": SD.up, "presets": presets, **numbers}
 
 
 def control_names() -> set[str]:

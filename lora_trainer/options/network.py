@@ -26,7 +26,8 @@ class NetworkOptions:
         ),
         choices=("networks.lora", "networks.dylora", "lycoris.kohya"),
         ready=("networks.lora", "networks.dylora", "lycoris.kohya"),
-        form=False,
+        label="Kind of network",
+        label_ko="네트워크 종류",
     )
     network_dim: int = opt(
         4,

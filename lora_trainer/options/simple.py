@@ -135,7 +135,7 @@ def to_files(
     errors: list[InputError] = []
     simple = read_simple(simple_values, errors)
     given = dict(option_values)
-    given.setdefault("network_module", "networks.lora")
+    given["network_module"] = given.get("network_module") or "networks.lora"
     given["dataset_config"] = str(folder / "dataset.toml")
     given, prompts = filled_in(given, activation_words(simple), simple.prompts)
     if prompts:

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lora_trainer.api.trial import picture
+from lora_trainer.options.network_arguments import network_args_problems
 from lora_trainer.ui.form import specification
 
 from .frogs import frog, png
@@ -205,6 +206,10 @@ class FakeApi:
             )
         if str(values.get("resolution", "512")) not in ("512", "768", "64"):
             wrong("resolution", f"the resolution {values['resolution']} is not divisible by 64.", "Try 512.")
+        for error in network_args_problems(
+            values.get("network_module", "networks.lora"), values.get("network_args"), values.get("network_dim", 16)
+        ):
+            wrong(error.field, error.message, error.advice)
         missing = [name for name in self.files if self.caption_of(name) is None]
         if missing and not problems:
             wrong(

@@ -1,0 +1,159 @@
+"""The editor above network_args: what it writes into the field and sends, and what it reads from the field."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lora_trainer.options.block_arguments import PRESETS, preset_curve
+
+expect = pytest.importorskip("playwright.sync_api").expect
+ARGS = "#lt-network_args"
+
+
+def opened(open_page, address, **how):
+    """The page with the network's section and the panel of blocks open."""
+    page = open_page(address, **how)
+    page.click(".lt-advanced > summary")
+    page.click("[data-section=lora_network] > summary")
+    expect(page.locator(".lt-blocks")).not_to_have_attribute("open", re.compile(".*"))
+    page.click(".lt-blocks > summary")
+    return page
+
+
+def checked(page, act) -> dict:
+    """The values of the next request of /check after `act`."""
+    with page.expect_request(lambda request: request.url.endswith("/api/check")) as caught:
+        act()
+    return caught.value.post_data_json["values"]
+
+
+def sliders(page) -> dict[str, float]:
+    """Name -> value, in the order of the keyboard."""
+    return page.evaluate(
+        "Object.fromEntries([...document.querySelectorAll('.lt-block')].map("
+        "(one) => [one.querySelector('label').textContent, Number(one.querySelector('input').value)]))"
+    )
+
+
+def test_a_preset_fills_the_sliders_and_a_slider_turns_it_into_numbers(open_page, address):
+    page = opened(open_page, address)
+    sent = checked(page, lambda: page.click("[data-preset=sine]"))
+    assert sent["network_args"] == ["down_lr_weight=sine", "up_lr_weight=sine"]
+    page.select_option("#lt-net-side", "up")
+    page.fill("#lt-net-offset", ".25")
+    sent = checked(page, lambda: page.click("[data-preset=cosine]"))
+    assert sent["network_args"] == ["down_lr_weight=sine", "up_lr_weight=cosine+0.25"]
+    shown = list(sliders(page).values())
+    curves = [*preset_curve("sine", 12), 1.0, *preset_curve("cosine", 12, 0.25)]
+    assert shown == pytest.approx(curves, abs=0.026), "each slider shows its weight to half a step"
+    page.focus("#lt-block-mid")
+    sent = checked(page, lambda: page.keyboard.press("ArrowLeft"))
+    assert sent["network_args"][-1] == "mid_lr_weight=0.95"
+    page.focus("#lt-block-in03")
+    sent = checked(page, lambda: page.keyboard.press("Home"))
+    (down,) = [text for text in sent["network_args"] if text.startswith("down")]
+    numbers = [float(number) for number in down.removeprefix("down_lr_weight=").split(",")]
+    expected = preset_curve("sine", 12)
+    expected[3] = 0.0
+    assert numbers == pytest.approx(expected, abs=5e-5), "only the slider that was moved changes its number"
+    assert page.input_value(ARGS).splitlines() == sent["network_args"], "what is sent stands in the field"
+    page.click("text=Reset blocks")
+    expect(page.locator(ARGS)).to_have_value("")
+    assert set(sliders(page).values()) == {1.0}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_picture_and_the_sliders_have_the_curve_of_the_trainer(open_page, address, preset):
+    page = opened(open_page, address)
+    page.fill(ARGS, f"down_lr_weight={preset}+.5")
+    curve = preset_curve(preset, 12, 0.5)
+    assert list(sliders(page).values())[:12] == pytest.approx(curve, abs=0.026)
+    heights = page.evaluate("[...document.querySelectorAll('.lt-curve circle')].map((one) => one.cy.baseVal.value)")
+    assert len(heights) == 25
+    top, one, zero = max(1.0, *curve), heights[12], page.evaluate("document.querySelector('.lt-curve-grid').y1.baseVal.value")
+    assert [(zero - y) / (zero - one) for y in heights[:12]] == pytest.approx(curve, abs=0.01 * top)
+
+
+def test_what_is_typed_into_the_field_moves_the_sliders(open_page, address):
+    page = opened(open_page, address)
+    numbers = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.5,3"
+    page.fill(ARGS, f"rank_dropout=0.1\nup_lr_weight = {numbers}\nmid_lr_weight=0.5\nblock_lr_zero_threshold=0.1")
+    shown = sliders(page)
+    assert list(shown) == [*(f"IN{i:02}" for i in range(12)), "MID", *(f"OUT{i:02}" for i in range(12))]
+    assert [shown[f"OUT{i:02}"] for i in range(12)] == [*(float(n) for n in numbers.split(",")[:-1]), 2]
+    assert shown["MID"] == 0.5 and shown["IN05"] == 1
+    expect(page.locator(".lt-block output").last).to_have_text("3")  # beyond the slider's end
+    expect(page.locator(".lt-block-off label")).to_have_text(["OUT00", "OUT01"])  # up to the threshold
+    expect(page.locator(".lt-curve-off")).to_have_count(2)
+    expect(page.locator(".lt-blocks > summary")).to_contain_text("13 changed")
+    low, high = (page.locator(f"#lt-block-out{i}").bounding_box()["y"] for i in ("00", "11"))
+    assert low > high and page.locator("#lt-block-mid").bounding_box()["y"] > low, "down the left side, up the right one"
+    page.focus("#lt-block-out05")
+    page.keyboard.press("ArrowRight")
+    args = page.input_value(ARGS).splitlines()
+    assert args[0] == "rank_dropout=0.1" and args[1].endswith(",0.4,0.55,0.6,0.7,0.8,0.9,1.5,3"), "the rest stays as it was"
+
+
+def test_convolutions_and_the_unit_of_dylora(open_page, address):
+    page = opened(open_page, address)
+    expect(page.locator(".lt-block-empty label")).to_have_text(
+        ["IN00", "IN03", "IN06", "IN09", "IN10", "IN11", "OUT00", "OUT01", "OUT02"]
+    )
+    page.fill(ARGS, "rank_dropout=0.1")
+    page.check("#lt-net-conv")
+    page.fill("#lt-net-conv_alpha", "2")
+    sent = checked(page, lambda: page.fill("#lt-net-conv_dim", "8"))
+    assert sent["network_args"] == ["rank_dropout=0.1", "conv_dim=8", "conv_alpha=2"]
+    expect(page.locator(".lt-block-empty label")).to_have_text(["IN00"])
+    page.select_option("#lt-network_module", "networks.dylora")
+    assert page.locator("#lt-net-unit option").all_text_contents() == ["1", "2", "4", "8", "16"]
+    sent = checked(page, lambda: page.select_option("#lt-net-unit", "4"))
+    assert sent["network_module"] == "networks.dylora"
+    assert sent["network_args"] == ["rank_dropout=0.1", "conv_dim=16", "conv_alpha=2", "unit=4"]  # one rank for all
+    sent = checked(page, lambda: page.fill("#lt-network_dim", "12"))
+    assert sent["network_dim"] == 12 and "conv_dim=12" in sent["network_args"]
+    page.fill("#lt-network_dim", "10")
+    expect(page.locator("#lt-network_args-wrong")).to_contain_text("unit is 4, which does not divide network_dim 10.")
+    sent = checked(page, lambda: page.select_option("#lt-network_module", "networks.lora"))
+    assert sent["network_args"] == ["rank_dropout=0.1", "conv_dim=10", "conv_alpha=2"]
+    expect(page.locator("#lt-network_args-wrong")).to_be_hidden()
+    page.uncheck("#lt-net-conv")
+    expect(page.locator(ARGS)).to_have_value("rank_dropout=0.1")
+    page.select_option("#lt-network_module", "lycoris.kohya")
+    expect(page.locator(".lt-network-panel")).to_be_hidden()  # its settings are others
+
+
+def test_what_cannot_be_read_is_said_and_never_changed(open_page, address):
+    page = opened(open_page, address)
+    page.fill(ARGS, "down_lr_weight=sinus\nup_lr_weight=linear\nconv_dum=4")
+    expect(page.locator(".lt-blocks .lt-wrong")).to_have_text("down_lr_weight cannot be read; see below.")
+    wrong = page.locator("#lt-network_args-wrong")
+    expect(wrong).to_contain_text("down_lr_weight is 'sinus'")
+    expect(wrong).to_contain_text("Did you mean conv_dim?")
+    page.select_option("#lt-net-side", "up")
+    page.click("[data-preset=zeros]")
+    expect(page.locator(ARGS)).to_have_value("down_lr_weight=sinus\nup_lr_weight=zeros\nconv_dum=4")
+
+
+def test_search_a_reload_and_a_change_elsewhere_leave_the_editor_alive(open_page, address):
+    page = opened(open_page, address)
+    page.fill("#lt-search", "learning_rate")
+    page.fill("#lt-learning_rate", "3e-4")  # announced while the editor is not on the page
+    page.fill("#lt-search", "unit dylora")
+    page.click("[data-preset=linear]")
+    assert sliders(page)["IN11"] == 1.0 and sliders(page)["IN00"] == 0.0
+    page.reload()
+    page.locator(".lt-section > summary", has_text="LoRA network").click()
+    page.click(".lt-blocks > summary")
+    assert sliders(page)["OUT00"] == 0.0
+
+
+def test_the_panel_fits_a_phone_in_korean(open_page, address):
+    page = opened(open_page, address, width=390, height=844, language="ko-KR")
+    expect(page.locator(".lt-blocks > summary")).to_contain_text("블록")
+    page.click("[data-preset=sine]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    widths = page.evaluate("[...document.querySelectorAll('.lt-slider')].map((one) => one.getBoundingClientRect().width)")
+    assert min(widths) >= 90, "wide enough for a thumb"
