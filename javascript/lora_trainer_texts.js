@@ -237,6 +237,7 @@
         tool_output_checkpoint: ["It goes into the folder of the checkpoints as a .safetensors file.", "체크포인트 폴더에 .safetensors 파일로 저장됩니다."],
         tool_overwrite: ["Overwrite a file of this name", "같은 이름의 파일 덮어쓰기"],
         tool_result_here: ["The result appears here.", "결과가 여기에 표시됩니다."],
+        tool_default: ["default", "기본값"],
         choose_lora: ["Choose a LoRA", "LoRA를 선택하세요"],
         ratio: ["Ratio", "비율"],
         norms: ["Norm of the effect of each block", "블록별 효과의 노름"],

@@ -50,7 +50,7 @@
                 LT.set(made.element, "aria-invalid", text ? "true" : null);
             };
             const label = isToggle || made.element.id ? h("label", { for: id }, field.label) : h("strong", { id: `${id}-label` }, field.label);
-            const head = h("div", { class: "lt-field-head" }, isToggle && made.element, label, !field.required && !isToggle && field.value === null && h("small", { class: "lt-subdued" }, LT.t("optional")));
+            const head = h("div", { class: "lt-field-head" }, isToggle && made.element, label, field.help && field.kind && h("code", { class: "lt-name" }, field.name), !field.required && !isToggle && field.value === null && h("small", { class: "lt-subdued" }, LT.t("optional")));
             return h("div", { class: `lt-field${isToggle ? " lt-field-toggle" : ""}`, "data-name": field.name }, head, !isToggle && (made.around || made.element), field.help && h("p", { class: "lt-help", id: `${id}-help` }, field.help), place);
         }
 
@@ -60,7 +60,7 @@
             if (field.kind === "loras") return ratios(field, values, put);
             if (field.kind === "toggle") return { element: h("input", { type: "checkbox", role: "switch", id, class: "lt-switch", checked: Boolean(values[field.name]), onchange: (event) => put(event.target.checked) }) };
             if (field.kind === "number") return { element: h("input", { type: "text", inputmode: "decimal", autocomplete: "off", id, class: "lt-input", value: values[field.name] ?? "", oninput: (event) => put(event.target.value) }) };
-            if (field.kind === "choice") return { element: select(id, field.choices, values[field.name], put, field.value === null ? LT.t("none_chosen") : "") };
+            if (field.kind === "choice") return { element: select(id, field.choices, values[field.name], put, field.value === null ? LT.t("tool_default") : "") };
             const names = field.kind === "lora" ? page.loras : page.checkpoints;
             return { element: select(id, names, values[field.name], put, chooseOne(field.kind, !field.required)) };
         }

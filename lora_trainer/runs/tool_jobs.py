@@ -75,7 +75,8 @@ class ToolJobs:
                 self._watch(job_id)  # an earlier host started it
         log = RunFolder(path).log_tail(_SHOWN_LINES)
         done, total = progress_in(log)
-        lines = [line for line in log.splitlines() if not _PROGRESS.match(line)]
+        told = _ERROR.split(log)[0] if outcome else log  # the error itself is the message
+        lines = [line for line in told.splitlines() if not _PROGRESS.match(line)]
         shown = {key: job.get(key, "") for key in ("tool", "writes", "words")}
         counts = {"done": total if outcome.get("state") == FINISHED else done, "total": total}
         state = {"state": outcome.get("state", RUNNING), "message": outcome.get("message", ""), **counts}

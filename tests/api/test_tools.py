@@ -177,6 +177,7 @@ def test_the_tools_own_message_is_told_and_a_check_brings_its_picture(client, se
     models = [{"name": "frog.safetensors", "ratio": "1"}, {"name": "styles/ink.safetensors", "ratio": "0.5"}]
     failed = run(client, service, "merge_lora", {"models": models})
     assert failed["state"] == "failed" and "rank" in failed["message"] and failed["files"] == []
+    assert failed["message"] not in failed["log"]
     assert host.calls == [] and not (host.paths().lora_dir / "small.safetensors").exists()
     checked = run(client, service, "check_lora", {"model": "styles/ink.safetensors"})
     assert checked["state"] == "finished" and "rank" in checked["log"], checked
@@ -184,21 +185,60 @@ def test_the_tools_own_message_is_told_and_a_check_brings_its_picture(client, se
     assert client.get(API + picture["url"]).headers["content-type"] == "image/png"
 
 
+@pytest.fixture
+def pretend(host, loras, tmp_path):
+    """A function that puts some code in place of every tool; `target` is the path that it is to write."""
+
+    def put(code):
+        start = "import pathlib, sys, time\ntarget = pathlib.Path(sys.argv[sys.argv.index('--save_to') + 1])\n"
+        (tmp_path / "tool.py").write_text(start + code)
+        shell = tmp_path / "python"
+        shell.write_text(f'#!/bin/sh\nshift 2\nexec "{sys.executable}" "{tmp_path / "tool.py"}" "$@"\n')
+        shell.chmod(0o755)
+        host.python = str(shell)
+
+    return put
+
+
+@posix
+def test_a_checkpoint_goes_to_the_checkpoints(client, service, host, pretend):
+    pretend("target.write_bytes(b'x')")
+    values = {"sd_model": "base", "models": [{"name": "frog.safetensors", "ratio": 1}], "save_precision": "fp16"}
+    done = run(client, service, "merge_into_checkpoint", values, output="base-frog")
+    assert (host.folder / "models" / "base-frog.safetensors").read_bytes() == b"x"
+    assert [(one["name"], one["prompt"]) for one in done["files"]] == [("base-frog.safetensors", "")]
+    assert host.calls == [("checkpoints_changed",)]
+    assert set(get(client, "tools").json()["checkpoints"]) == {"base", "base-frog"}
+
+
+@posix
+def test_of_a_split_the_new_files_are_the_result(client, service, host, pretend):
+    folder = host.paths().lora_dir
+    make_lora(folder / "small-0004.safetensors"), make_lora(folder / "small-0016.safetensors")
+    pretend("[target.with_name(f'{target.stem}-{rank:04d}.safetensors').write_bytes(b'x') for rank in (4, 8)]")
+    done = run(client, service, "extract_lora_from_dylora", {"model": "frog.safetensors", "unit": 4}, overwrite=True)
+    new = ["small-0004.safetensors", "small-0008.safetensors"]
+    assert [one["name"] for one in done["files"]] == new
+    assert host.calls == [("lora_changed", folder / name) for name in new]
+
+
+@posix
+def test_a_tool_that_breaks_is_told_with_its_last_lines(client, service, host, pretend):
+    pretend("print('reading'); raise MemoryError('too large')")
+    failed = run(client, service, "resize_lora", {"model": "frog.safetensors"})
+    assert failed["state"] == "failed"
+    assert "(exit code 1)" in failed["message"] and failed["message"].endswith("MemoryError: too large")
+    assert "reading" in failed["log"]
+
+
 @posix
 @pytest.mark.timeout(60)
-def test_a_tool_can_be_cancelled_leaves_no_halves_and_one_runs_at_a_time(client, service, host, loras, tmp_path):
-    slow = tmp_path / "slow.py"
-    slow.write_text(
-        "import pathlib, sys, time\n"
-        "target = pathlib.Path(sys.argv[sys.argv.index('--save_to') + 1])\n"
+def test_a_tool_can_be_cancelled_leaves_no_halves_and_one_runs_at_a_time(client, service, host, pretend):
+    pretend(
         "target.with_name(target.name + '.abc.tmp').write_bytes(b'half')\n"
         "print('12:00:00 INFO    3 / 9', file=sys.stderr, flush=True)\n"
         "time.sleep(50)\n"
     )
-    shell = tmp_path / "python"
-    shell.write_text(f'#!/bin/sh\nshift 2\nexec "{sys.executable}" "{slow}" "$@"\n')
-    shell.chmod(0o755)
-    host.python = str(shell)
     body = {"tool": "resize_lora", "values": {"model": "frog.safetensors"}, "output": "small"}
     job = post(client, "tools", body).json()["id"]
     deadline = time.monotonic() + 20

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from lora_trainer.hosts.webui import hotload
+from lora_trainer.hosts.webui.host import WebuiHost
 
 from . import webui_stub
 
@@ -89,3 +90,10 @@ def test_a_host_without_its_lora_extension_is_left_alone(webui, tmp_path, monkey
     monkeypatch.delitem(sys.modules, "networks")
     hotload.forget(tmp_path / "frog.safetensors")
     assert webui.lock.taken == 0
+
+
+def test_a_new_checkpoint_is_listed(webui, monkeypatch):
+    listed = []
+    monkeypatch.setattr(webui.sd_models, "list_models", lambda: listed.append(True), raising=False)
+    WebuiHost().checkpoints_changed()
+    assert listed == [True]
