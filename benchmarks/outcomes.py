@@ -55,7 +55,7 @@ def main() -> int:
         parser.error("--write needs all tests: leave out -k")
     keeper = Keeper()
     tests = [str(path) for path in sorted((ROOT / "tests" / "outcome").glob("test_*.py")) if path.name != "test_outcome.py"]
-    code = pytest.main([*tests, "-k", given.k, "--timeout=1800", f"--rootdir={ROOT}"], plugins=[keeper])
+    code = pytest.main([*tests, "-k", given.k, f"--rootdir={ROOT}"], plugins=[keeper])
     for outcome in keeper.board.outcomes:
         sys.stdout.write(f"\n{outcome.title}\n{outcome.table()}\n")
     if given.write and not code:

@@ -12,7 +12,7 @@ from tests.outcome.board import reads
 from tests.outcome.conftest import JUDGE
 from tests.outcome.lab import HEARTS, OTHERS, REGULARISATION, STYLE, SUBJECT, WORDS, Seen
 
-pytestmark = pytest.mark.outcome
+pytestmark = [pytest.mark.outcome, pytest.mark.timeout(900)]
 HEART = reads("shape", "heart")
 FRAME, FRAME_WIDTH = (255, 140, 0), 6  # colour and pixels; the base world has no orange
 

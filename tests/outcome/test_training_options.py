@@ -13,7 +13,7 @@ from lora_trainer.sampling.loras import LoraUse
 from tests.outcome.board import reads
 from tests.outcome.lab import HEARTS, NONSENSE, SUBJECT, WORDS, Seen
 
-pytestmark = pytest.mark.outcome
+pytestmark = [pytest.mark.outcome, pytest.mark.timeout(900)]
 HEART = reads("shape", "heart")
 WIDE, TALL = (128, 64), (64, 128)
 
