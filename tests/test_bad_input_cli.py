@@ -209,7 +209,10 @@ CASES: dict[str, tuple[Callable[[Place], dict[str, Any]], list[str]]] = {
     "section given twice": (config("[a]\nseed = 1\n[a]\nvae = 'x'\n"), ["run.toml, line 3", "a is given twice"]),
     "key given twice": (config("seed = 1\nseed = 2\n"), ["run.toml, line 2", "is given twice", "Delete one"]),
     "data: unknown key": (data_file(f"{SUBSET}num_repeat = 2\n"), ["set.toml, line 6", "Did you mean num_repeats?"]),
-    "data: missing folder": (data_file(SUBSET.replace("FOLDER", "nope")), ["set.toml, line 4, image_dir", "nope does not exist in /"]),
+    "data: missing folder": (
+        data_file(SUBSET.replace("FOLDER", "nope")),
+        ["set.toml, line 4, image_dir", "nope does not exist in /"],
+    ),
     "data: one bad value": (data_file(SUBSET.replace("64", "nan")), ["Error:", "line 2, resolution: nan is not a resolution"]),
     "data: one bracket": (data_file("[datasets]\nresolution = 64\n"), ["line 1", "[[datasets]] with two brackets"]),
     "data: yaml": (data_file("a: 1", "set.yaml"), ["neither a .toml nor a .json"]),
