@@ -22,11 +22,18 @@ def opened(open_page, address, **how):
     return page
 
 
-def checked(page, act) -> dict:
-    """The values of the next request of /check after `act`."""
-    with page.expect_request(lambda request: request.url.endswith("/api/check")) as caught:
-        act()
-    return caught.value.post_data_json["values"]
+def sent(page, api) -> dict:
+    """The values of the request of /check that has what the fields show now. It comes a moment after the last change."""
+    names = ("network_module", "network_dim", "network_args")
+    shown = {name: page.input_value(f"#lt-{name}") for name in names}
+    values: dict = {}
+    for _ in range(200):
+        values = [body["values"] for path, body in api.posted if path == "check"][-1]
+        texts = {**values, "network_args": "\n".join(values.get("network_args") or [])}
+        if {name: str(texts[name]) for name in names} == shown:
+            return values
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{shown} was not sent; the last was {values}")
 
 
 def sliders(page) -> dict[str, float]:
@@ -37,28 +44,27 @@ def sliders(page) -> dict[str, float]:
     )
 
 
-def test_a_preset_fills_the_sliders_and_a_slider_turns_it_into_numbers(open_page, address):
+def test_a_preset_fills_the_sliders_and_a_slider_turns_it_into_numbers(open_page, address, api):
     page = opened(open_page, address)
-    sent = checked(page, lambda: page.click("[data-preset=sine]"))
-    assert sent["network_args"] == ["down_lr_weight=sine", "up_lr_weight=sine"]
+    page.click("[data-preset=sine]")
+    assert sent(page, api)["network_args"] == ["down_lr_weight=sine", "up_lr_weight=sine"]
     page.select_option("#lt-net-side", "up")
     page.fill("#lt-net-offset", ".25")
-    sent = checked(page, lambda: page.click("[data-preset=cosine]"))
-    assert sent["network_args"] == ["down_lr_weight=sine", "up_lr_weight=cosine+0.25"]
+    page.click("[data-preset=cosine]")
+    assert sent(page, api)["network_args"] == ["down_lr_weight=sine", "up_lr_weight=cosine+0.25"]
     shown = list(sliders(page).values())
     curves = [*preset_curve("sine", 12), 1.0, *preset_curve("cosine", 12, 0.25)]
     assert shown == pytest.approx(curves, abs=0.026), "each slider shows its weight to half a step"
     page.focus("#lt-block-mid")
-    sent = checked(page, lambda: page.keyboard.press("ArrowLeft"))
-    assert sent["network_args"][-1] == "mid_lr_weight=0.95"
+    page.keyboard.press("ArrowLeft")
+    assert sent(page, api)["network_args"][-1] == "mid_lr_weight=0.95"
     page.focus("#lt-block-in03")
-    sent = checked(page, lambda: page.keyboard.press("Home"))
-    (down,) = [text for text in sent["network_args"] if text.startswith("down")]
+    page.keyboard.press("Home")
+    (down,) = [text for text in sent(page, api)["network_args"] if text.startswith("down")]
     numbers = [float(number) for number in down.removeprefix("down_lr_weight=").split(",")]
     expected = preset_curve("sine", 12)
     expected[3] = 0.0
     assert numbers == pytest.approx(expected, abs=5e-5), "only the slider that was moved changes its number"
-    assert page.input_value(ARGS).splitlines() == sent["network_args"], "what is sent stands in the field"
     page.click("text=Reset blocks")
     expect(page.locator(ARGS)).to_have_value("")
     assert set(sliders(page).values()) == {1.0}
@@ -96,7 +102,7 @@ def test_what_is_typed_into_the_field_moves_the_sliders(open_page, address):
     assert args[0] == "rank_dropout=0.1" and args[1].endswith(",0.4,0.55,0.6,0.7,0.8,0.9,1.5,3"), "the rest stays as it was"
 
 
-def test_convolutions_and_the_unit_of_dylora(open_page, address):
+def test_convolutions_and_the_unit_of_dylora(open_page, address, api):
     page = opened(open_page, address)
     expect(page.locator(".lt-block-empty label")).to_have_text(
         ["IN00", "IN03", "IN06", "IN09", "IN10", "IN11", "OUT00", "OUT01", "OUT02"]
@@ -104,20 +110,22 @@ def test_convolutions_and_the_unit_of_dylora(open_page, address):
     page.fill(ARGS, "rank_dropout=0.1")
     page.check("#lt-net-conv")
     page.fill("#lt-net-conv_alpha", "2")
-    sent = checked(page, lambda: page.fill("#lt-net-conv_dim", "8"))
-    assert sent["network_args"] == ["rank_dropout=0.1", "conv_dim=8", "conv_alpha=2"]
+    page.fill("#lt-net-conv_dim", "8")
+    assert sent(page, api)["network_args"] == ["rank_dropout=0.1", "conv_dim=8", "conv_alpha=2"]
     expect(page.locator(".lt-block-empty label")).to_have_text(["IN00"])
     page.select_option("#lt-network_module", "networks.dylora")
     assert page.locator("#lt-net-unit option").all_text_contents() == ["1", "2", "4", "8", "16"]
-    sent = checked(page, lambda: page.select_option("#lt-net-unit", "4"))
-    assert sent["network_module"] == "networks.dylora"
-    assert sent["network_args"] == ["rank_dropout=0.1", "conv_dim=16", "conv_alpha=2", "unit=4"]  # one rank for all
-    sent = checked(page, lambda: page.fill("#lt-network_dim", "12"))
-    assert sent["network_dim"] == 12 and "conv_dim=12" in sent["network_args"]
+    page.select_option("#lt-net-unit", "4")
+    values = sent(page, api)
+    assert values["network_module"] == "networks.dylora"
+    assert values["network_args"] == ["rank_dropout=0.1", "conv_dim=16", "conv_alpha=2", "unit=4"]  # one rank for all
+    page.fill("#lt-network_dim", "12")
+    values = sent(page, api)
+    assert values["network_dim"] == 12 and "conv_dim=12" in values["network_args"]
     page.fill("#lt-network_dim", "10")
     expect(page.locator("#lt-network_args-wrong")).to_contain_text("unit is 4, which does not divide network_dim 10.")
-    sent = checked(page, lambda: page.select_option("#lt-network_module", "networks.lora"))
-    assert sent["network_args"] == ["rank_dropout=0.1", "conv_dim=10", "conv_alpha=2"]
+    page.select_option("#lt-network_module", "networks.lora")
+    assert sent(page, api)["network_args"] == ["rank_dropout=0.1", "conv_dim=10", "conv_alpha=2"]
     expect(page.locator("#lt-network_args-wrong")).to_be_hidden()
     page.uncheck("#lt-net-conv")
     expect(page.locator(ARGS)).to_have_value("rank_dropout=0.1")
