@@ -1,1 +1,1 @@
-"""The demo base model: a small world of pictures, and how the model that ships was trained on it. Not on the product's path."""
+"""The demo base model: a small world of pictures, how the model that ships was trained on it, and the two-minute trial."""
