@@ -1,4 +1,4 @@
-"""Buckets, precisions, going on from a LoRA, seeds, rates and ranks: each shows its effect in pictures."""
+"""Precisions, going on from a LoRA, seeds, rates and ranks: each shows its effect in pictures."""
 
 from __future__ import annotations
 
@@ -7,58 +7,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from lora_trainer.demo import trial, world
+from lora_trainer.demo import world
 from lora_trainer.randomness import rng
 from lora_trainer.sampling.loras import LoraUse
 from tests.outcome.board import reads
-from tests.outcome.lab import HEARTS, NONSENSE, SUBJECT, WORDS, Seen
+from tests.outcome.lab import HEARTS, NONSENSE, SUBJECT, WORDS
 
 pytestmark = [pytest.mark.outcome, pytest.mark.timeout(900)]
 HEART = reads("shape", "heart")
-WIDE, TALL = (128, 64), (64, 128)
-
-
-def aside(count: int, size: tuple[int, int]) -> list[trial.Pair]:
-    """Wide pictures with the new subject on the left, or tall ones with it at the top."""
-    x, y = (-(side - world.SIDE) / 2 for side in size)
-    pictures = []
-    for index in range(count):
-        scene = world.subject(rng(0, "aside", index, *size))
-        scene = world.replace(scene, centre=(scene.centre[0] + x, scene.centre[1] + y))
-        pictures.append((world.draw(scene, *size), scene.caption(name=WORDS)))
-    return pictures
-
-
-def test_buckets(lab, board):
-    """Resolution buckets keep wide and tall pictures whole.
-
-    The subject stands at the left of wide pictures and at the top of tall ones, and is drawn there. Without buckets all
-    training pictures are cut to squares, and with them the subject.
-    """
-    shown = aside(12, WIDE) + aside(12, TALL)
-    sizes = {"resolution": "96", "min_bucket_reso": 32, "max_bucket_reso": 128, "bucket_reso_steps": 32}
-    few = {"max_train_steps": 40}
-    with_buckets = lab.train(shown, enable_bucket=True, **sizes, **few)
-    without = lab.train(shown, **few)
-    rows = {
-        f"{name}, {shape}": lab.draw(HEARTS[:12], path, size=size)
-        for name, path in (("buckets", with_buckets), ("squares", without))
-        for shape, size in (("wide", WIDE), ("tall", TALL))
-    }
-    scores = board(rows, heart=HEART, place=in_place)
-    for shape in ("wide", "tall"):
-        assert scores[f"buckets, {shape}"]["heart"] >= 0.5 and scores[f"buckets, {shape}"]["place"] >= 0.7
-        assert scores[f"squares, {shape}"]["place"] <= 0.3
-
-
-def in_place(seen: Seen) -> float:
-    """The share of pictures whose object has its middle in the first 40 % of the longer side."""
-    height, width = seen.pictures.shape[2:]
-    ground = seen.pictures[:, :, -8:, -8:].mean((2, 3), keepdim=True)  # the corner where there is nothing
-    object_ = ((seen.pictures - ground).abs().amax(1) > 0.4).float()
-    along = object_.sum(1 if width > height else 2)  # [B, longer side]
-    middle = (along * torch.arange(along.shape[1])).sum(1) / along.sum(1).clamp(min=1)
-    return float((middle < 0.4 * along.shape[1]).float().mean())
 
 
 def kind(path) -> set[torch.dtype]:
