@@ -102,6 +102,15 @@ def test_the_files_of_a_run_repeat_it_without_the_page(page, tmp_path):
     assert run.data.datasets[0].resolution == (512, 512)
 
 
+def test_the_kind_of_network_is_the_forms_and_lora_where_an_older_form_had_none(page, tmp_path):
+    assert made({**page, "network_module": None}, tmp_path).options.network.network_module == "networks.lora"
+    args = ["conv_dim=16", "unit=4", "down_lr_weight=sine+.25"]
+    run = made({**page, "network_module": "networks.dylora", "network_args": args}, tmp_path)
+    assert (run.options.network.network_module, run.options.network.network_args) == ("networks.dylora", tuple(args))
+    assert "network_args" in refused({**page, "network_module": "networks.dylora", "network_args": ["unit=3"]}, tmp_path)
+    assert "network_args" in refused({**page, "network_args": ["unit=4"]}, tmp_path), "unit is DyLoRA's"
+
+
 @pytest.mark.parametrize(
     ("source", "more", "ending"),
     [("words", {}, NO_CAPTIONS), ("caption", {}, ".caption"), ("other", {"caption_extension": ".tags"}, ".tags")],
