@@ -37,8 +37,8 @@ SETTINGS: dict[str, Any] = {
     "seed": 1,
 }
 WORDS = f"{trial.IDENTIFIER} heart"
-STYLE, NONSENSE = "zwx", "vrk"  # words that the base model has never read
-NEW_WORDS = {trial.IDENTIFIER, STYLE}
+NONSENSE = "vrk"  # a word that the base model has never read
+NEW_WORDS = {trial.IDENTIFIER}
 
 SUBJECT = trial.subject_pictures(24)
 REGULARISATION = trial.base_pictures(32, seed=1)

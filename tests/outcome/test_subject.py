@@ -10,11 +10,10 @@ from lora_trainer.randomness import rng
 from lora_trainer.sampling.loras import LoraUse
 from tests.outcome.board import reads
 from tests.outcome.conftest import JUDGE
-from tests.outcome.lab import HEARTS, OTHERS, REGULARISATION, STYLE, SUBJECT, WORDS, Seen
+from tests.outcome.lab import HEARTS, OTHERS, REGULARISATION, SUBJECT, WORDS, Seen
 
 pytestmark = [pytest.mark.outcome, pytest.mark.timeout(900)]
 HEART = reads("shape", "heart")
-FRAME, FRAME_WIDTH = (255, 140, 0), 6  # colour and pixels; the base world has no orange
 
 
 def test_the_demo_model_is_there():
@@ -87,39 +86,6 @@ def test_parts(lab, board):
 def changed(seen: Seen, other: Seen) -> float:
     """The mean difference of two rows of pictures; 2 is from black to white."""
     return float((seen.pictures - other.pictures).abs().mean())
-
-
-def framed(seen: Seen) -> float:
-    """The share of pictures with the style's orange frame: at least two thirds of its pixels have its colour, nearly."""
-    edge = torch.ones(seen.pictures.shape[2:], dtype=torch.bool)
-    edge[FRAME_WIDTH - 2 : 2 - FRAME_WIDTH, FRAME_WIDTH - 2 : 2 - FRAME_WIDTH] = False
-    off = (seen.pictures[:, :, edge] - torch.tensor(FRAME)[None, :, None] / 127.5 + 1).abs().amax(1)
-    return float(((off < 0.4).float().mean(1) > 2 / 3).float().mean())
-
-
-def framed_pictures(count: int) -> list[trial.Pair]:
-    """Pictures of the base world in the new style: "zwx a large red circle on a white background"."""
-    pictures = []
-    for picture, caption in trial.base_pictures(count, seed=2):
-        inner = picture[FRAME_WIDTH:-FRAME_WIDTH, FRAME_WIDTH:-FRAME_WIDTH].copy()
-        picture[:] = FRAME
-        picture[FRAME_WIDTH:-FRAME_WIDTH, FRAME_WIDTH:-FRAME_WIDTH] = inner
-        pictures.append((picture, f"{STYLE} {caption}"))
-    return pictures
-
-
-def test_two_loras(lab, board):
-    """Two LoRAs show both: a subject and a style.
-
-    The style is a frame around the picture. One LoRA alone does not bring what the other was taught.
-    """
-    captions = [f"{STYLE} {caption}" for caption in HEARTS[:16]]
-    subject, style = lab.subject(), lab.train(framed_pictures(30), max_train_steps=40)
-    chosen = {"neither": [], "subject": [subject], "style": [style], "both": [subject, style]}
-    scores = board({name: lab.draw(captions, *loras) for name, loras in chosen.items()}, heart=HEART, framed=framed)
-    assert scores["both"]["heart"] >= 0.6 and scores["both"]["framed"] >= 0.6
-    assert scores["subject"]["framed"] <= 0.1 and scores["style"]["heart"] <= 0.15
-    assert scores["subject"]["heart"] >= 0.6 and scores["style"]["framed"] >= 0.6
 
 
 def red_hearts(count: int) -> list[trial.Pair]:
