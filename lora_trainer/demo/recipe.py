@@ -27,6 +27,7 @@ DRAWN: dict[str, Any] = {"width": world.SIDE, "height": world.SIDE, "steps": 20,
 SETTINGS: dict[str, Any] = {
     **starting_values(cuda=False),
     **trial.TEACHES,
+    "network_alpha": 20.0,  # 0.8, the strength that everybody tries first, is to show the whole subject
     "learning_rate": 3e-3,  # lower than there, and more steps: the pictures come out cleaner
     "resolution": str(world.SIDE),
     "vae_batch_size": 8,
