@@ -16,7 +16,6 @@ from ..networks.functional import first_ranks
 from .lora_tags import LoraTag
 
 if TYPE_CHECKING:
-
     from ..models import Model
 
 SUFFIXES = (".safetensors", ".ckpt", ".pt")
