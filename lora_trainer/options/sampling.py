@@ -66,5 +66,4 @@ class SamplingOptions:
             "k_dpm_2",
             "k_dpm_2_a",
         ),
-        ready=("ddim", "euler", "euler_a", "heun", "dpmsolver++", "k_euler", "k_euler_a"),
     )

@@ -48,7 +48,7 @@ def test_a_prompt_file_goes_before_the_options(tmp_path, tiny_sd1):
         (["--prompt", "a", "--network_mul", "1"], InputError, "1 multipliers for 0 network files"),
         (["--prompt", "a", "--lora_dir", "no-such-folder"], InputErrors, "no-such-folder does not exist"),
         (["--prompt", "a", "--width", "65"], InputErrors, "width is 65"),
-        (["--prompt", "a", "--sampler", "plms"], InputError, "not known"),
+        (["--prompt", "a", "--sampler", "plsm"], InputError, "not known"),
         (["--prompt", "a", "--network_module", "networks.nonsense"], InputError, "networks.nonsense"),
         (["--prompt", "a", "--fp16"], InputError, "fp16 cannot be computed on the CPU"),
         (["--prompt", "a", "--device", "toaster"], InputError, "'toaster' cannot be used"),
@@ -63,7 +63,7 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(argv, error, message, 
 
 def test_a_prompt_file_value_that_does_not_fit_names_its_line(tmp_path):
     prompts = tmp_path / "p.txt"
-    prompts.write_text("fine\na --w 65 --ss euler\nb --ss plms\n", encoding="utf-8")
+    prompts.write_text("fine\na --w 65 --ss euler\nb --ss plsm\n", encoding="utf-8")
     with pytest.raises(InputErrors) as caught:
         command.main([*SMALL, "--from_file", str(prompts), "--ckpt", "x"])
-    assert "p.txt:2: width is 65" in str(caught.value) and "p.txt:3: the sampler 'plms'" in str(caught.value)
+    assert "p.txt:2: width is 65" in str(caught.value) and "p.txt:3: the sampler 'plsm'" in str(caught.value)

@@ -143,7 +143,7 @@ def test_no_global_random_state_is_used_or_changed(loaded):
         ({"prompt": "<lora:none:1>"}, "no such LoRA"),
         ({"prompt": "<lora:a:x>"}, "not a number"),
         ({"negative_prompt": "<lora:a:1>"}, "negative prompt"),
-        ({"sampler": "pndm"}, "not available yet"),
+        ({"sampler": "plsm"}, "not known"),
     ],
 )
 def test_bad_requests_are_refused_before_anything_is_drawn(loaded, folder, values, message, monkeypatch):

@@ -5,9 +5,13 @@ import torch
 from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     HeunDiscreteScheduler,
+    KDPM2AncestralDiscreteScheduler,
+    KDPM2DiscreteScheduler,
+    PNDMScheduler,
 )
 
 from lora_trainer.errors import InputError
@@ -31,8 +35,8 @@ def start(seed=0):
     return torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def ours(function, x, sigmas, noise=None):
-    return function(fake_denoise, x, sigmas, noise=noise, on_step=lambda step: None)
+def ours(function, x, sigmas, denoise=fake_denoise, noise=None):
+    return function(denoise, x, sigmas, noise=noise, on_step=lambda step: None)
 
 
 def theirs(scheduler, x, **arguments):
@@ -42,11 +46,17 @@ def theirs(scheduler, x, **arguments):
     return x
 
 
-def test_ddim_equals_the_published_scheduler():
-    scheduler = DDIMScheduler(**SD, clip_sample=False, steps_offset=1)
+@pytest.mark.parametrize(
+    ("name", "scheduler"),
+    [
+        ("ddim", DDIMScheduler(**SD, clip_sample=False, steps_offset=1)),
+        ("pndm", PNDMScheduler(**SD, skip_prk_steps=True, set_alpha_to_one=True, steps_offset=1)),
+    ],
+)
+def test_samplers_in_timesteps_equal_the_published_schedulers(name, scheduler):
     scheduler.set_timesteps(20)
     sigmas = schedules.leading(20)
-    sampler = samplers.find("ddim")
+    sampler = samplers.find(name)
     mine = ours(sampler.function, start() * sampler.start_scale(sigmas[0]), sigmas)
     assert torch.allclose(mine, theirs(scheduler, start()), rtol=1e-4, atol=1e-5)
 
@@ -56,15 +66,17 @@ def test_ddim_equals_the_published_scheduler():
     [
         ("euler", EulerDiscreteScheduler(**SD, use_karras_sigmas=True), 1e-4),
         ("heun", HeunDiscreteScheduler(**SD, use_karras_sigmas=True), 1e-4),
+        ("dpm_2", KDPM2DiscreteScheduler(**SD, use_karras_sigmas=True), 1e-4),
         ("dpm++_2m", DPMSolverMultistepScheduler(**SD, use_karras_sigmas=True, final_sigmas_type="zero"), 1e-2),
+        ("dpmsingle", DPMSolverSinglestepScheduler(**SD, use_karras_sigmas=True, final_sigmas_type="zero"), 1e-2),
     ],
 )
 def test_deterministic_samplers_equal_the_published_schedulers_on_the_same_sigmas(name, scheduler, tolerance):
-    """The multistep scheduler rounds its Karras timesteps to whole numbers, hence its tolerance."""
+    """The last two schedulers round their Karras timesteps to whole numbers, hence the tolerance."""
     scheduler.set_timesteps(15)
     sigmas = schedules.karras(15)
     x = start() * sigmas[0]
-    scale = math.sqrt(sigmas[0] ** 2 + 1) if name == "dpm++_2m" else 1.0  # that scheduler keeps x scaled down
+    scale = math.sqrt(sigmas[0] ** 2 + 1) if name in ("dpm++_2m", "dpmsingle") else 1.0  # they keep x scaled down
     mine = ours(samplers.find(name).function, x, sigmas)
     assert torch.allclose(mine, theirs(scheduler, x / scale), rtol=tolerance, atol=tolerance)
 
@@ -85,7 +97,42 @@ def test_euler_a_equals_the_published_scheduler_with_the_same_draws():
     assert torch.allclose(mine, theirs(scheduler, x, generator=torch.Generator().manual_seed(5)), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("euler", 1), ("heun", 2), ("dpm++_2m", 2)])
+def test_dpm2_a_equals_the_published_scheduler_with_the_same_draws():
+    """The scheduler's noise is that of its own generator, drawn once a step but the last."""
+    scheduler = KDPM2AncestralDiscreteScheduler(**SD, use_karras_sigmas=True)
+    scheduler.set_timesteps(10)
+    draws, sigmas = torch.Generator().manual_seed(5), schedules.karras(10)
+    x = start() * sigmas[0]
+    sampler = samplers.find("dpm_2_a").function
+    mine = sampler(
+        fake_denoise,
+        x,
+        sigmas,
+        noise=lambda: torch.randn(SHAPE, generator=draws, dtype=torch.float64),
+        on_step=lambda step: None,
+    )
+    assert torch.allclose(mine, theirs(scheduler, x, generator=torch.Generator().manual_seed(5)), rtol=1e-3, atol=1e-3)
+
+
+def test_lms_is_exact_where_the_slope_is_a_cubic_in_sigma():
+    """From the fourth level on, when four slopes are known; the steps before are of orders 1 to 3."""
+    sigmas = [2.0, 1.7, 1.5, 1.0, 0.6, 0.5, 0.0]
+    seen = []
+
+    def denoise(x, sigma):
+        seen.append(x.item())
+        return x - sigma * (1 - 3 * sigma + 2 * sigma**3)
+
+    seen.append(ours(samplers.find("lms").function, torch.ones(1, dtype=torch.float64), sigmas, denoise).item())
+    exact = [sigma - 1.5 * sigma**2 + 0.5 * sigma**4 for sigma in sigmas]
+    assert [x - seen[3] for x in seen[4:]] == pytest.approx([value - exact[3] for value in exact[4:]], rel=1e-12)
+    assert abs(seen[3] - seen[0] - (exact[3] - exact[0])) > 0.01  # the start is not exact
+
+
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [("ddim", 1), ("euler", 1), ("heun", 2), ("dpm_2", 2), ("dpm++_2m", 2), ("dpmsolver", 2), ("dpmsingle", 2)],
+)
 def test_order_of_convergence_on_gaussian_data_with_a_known_solution(name, order):
     """Data N(mean, s^2): the ideal denoiser is linear and the ODE's solution is x - mean ~ sqrt(s^2 + sigma^2)."""
     mean, s, first, last = 0.3, 1.5, 14.0, 0.1
@@ -104,12 +151,13 @@ def test_order_of_convergence_on_gaussian_data_with_a_known_solution(name, order
     assert measured == pytest.approx(order, abs=0.25)
 
 
-def test_euler_a_keeps_the_variance_of_gaussian_data():
+@pytest.mark.parametrize("name", ["euler_a", "dpm_2_a"])
+def test_ancestral_samplers_keep_the_variance_of_gaussian_data(name):
     """Stochastic, so the outcome is the distribution: data N(0, 1) must come out with standard deviation 1."""
     generator = torch.Generator().manual_seed(0)
     sigmas = schedules.karras(60)
     x = torch.randn(20_000, generator=generator, dtype=torch.float64) * math.sqrt(1 + sigmas[0] ** 2)
-    got = samplers.euler_ancestral(
+    got = samplers.find(name).function(
         lambda x, sigma: x / (1 + sigma**2),
         x,
         sigmas,
@@ -133,17 +181,15 @@ def test_every_sampler_ends_at_the_clean_picture_and_counts_its_steps(sampler):
 
 @pytest.mark.parametrize(
     ("given", "name"),
-    [("ddim", "ddim"), ("k_euler", "euler"), ("k_euler_a", "euler_a"), ("Euler a", "euler_a"), ("heun", "heun"),
+    [("ddim", "ddim"), ("PLMS", "pndm"), ("k_lms", "lms"), ("k_dpm_2_a", "dpm_2_a"), ("DPM2 a Karras", "dpm_2_a_karras"),
+     ("k_euler", "euler"), ("k_euler_a", "euler_a"), ("Euler a", "euler_a"), ("heun", "heun"),
      ("dpmsolver++", "dpm++_2m"), ("DPM++ 2M Karras", "dpm++_2m_karras"), (" EULER ", "euler")],
 )  # fmt: skip
 def test_names_of_the_reference_and_of_the_web_ui_are_understood(given, name):
     assert samplers.find(given).name == name
 
 
-@pytest.mark.parametrize(
-    ("given", "what"), [("pndm", "not available yet"), ("k_dpm_2_a", "not available yet"), ("eulr", "not known")]
-)
-def test_a_sampler_that_is_not_there_is_refused_with_those_that_are(given, what):
-    with pytest.raises(InputError, match=what) as caught:
-        samplers.find(given)
+def test_a_sampler_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(InputError, match="not known") as caught:
+        samplers.find("eulr")
     assert "euler_a" in str(caught.value) and "ddim" in str(caught.value)
