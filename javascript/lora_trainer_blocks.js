@@ -1,210 +1,337 @@
-// The editor above network_args: 3x3 convolutions, DyLoRA's unit, and how fast each block of the UNet learns.
-//
-// The field is the one truth: all that is shown here is read from its entries, and what is chosen here is written into
-// them. Entries that this file does not know stay as they are. What is wrong with them the host says, at the field.
+// The panel of blocks: for each block of the UNet the weight of its learning rate, its rank and its alpha, one of them at
+// a time, in the shape of the U. It reads and writes entries of network_args (lora_trainer_network.js).
 (function () {
     "use strict";
     const LT = (window.loraTrainer = window.loraTrainer || {});
     const h = (...values) => LT.h(...values);
-    const FIELD = "network_args", MODULE = "network_module", RANK = "network_dim", DYLORA = "networks.dylora";
     const CURVES = { down: "down_lr_weight", mid: "mid_lr_weight", up: "up_lr_weight" };
     const THRESHOLD = "block_lr_zero_threshold";
-    const CONV = ["conv_dim", "conv_alpha", "conv_block_dims", "conv_block_alphas"];
-    const HIGHEST = 2; // of a slider; a number in the field may be larger
-
-    // --- the entries of network_args --------------------------------------------------------------------------------
-    const all = () => LT.trainValues.get(FIELD) || [];
-    const nameOf = (entry) => entry.split("=", 1)[0].trim();
-    const entry = (name) => {
-        const found = all().find((one) => one.includes("=") && nameOf(one) === name);
-        return found === undefined ? null : found.slice(found.indexOf("=") + 1).trim();
+    const WEIGHTS = "weights";
+    // What can be edited. Of the shapes: whose ranks an alpha belongs to, and whether the numbers are whole.
+    const SHAPES = {
+        block_dims: { isWhole: true },
+        block_alphas: { ranks: "block_dims" },
+        conv_block_dims: { isConv: true, isWhole: true },
+        conv_block_alphas: { isConv: true, ranks: "conv_block_dims" },
     };
-    // {name: text, or null to take the entry out}. An entry keeps its place, a new one comes last.
-    function write(changes) {
-        const left = new Map(Object.entries(changes));
-        const entries = all().flatMap((one) => {
-            const name = nameOf(one);
-            if (!(name in changes)) return [one];
-            const text = left.get(name) ?? null; // of an entry that stood there twice, the first remains
-            left.delete(name);
-            return text === null ? [] : [`${name}=${text}`];
-        });
-        for (const [name, text] of left) if (text !== null) entries.push(`${name}=${text}`);
-        LT.trainValues.set(FIELD, entries.length ? entries : null);
+    const MODES = [WEIGHTS, ...Object.keys(SHAPES)];
+    const MOST_WEIGHT = 2; // of a slider; a number in the field may be larger
+    const MOST = { rank: 2048, number: 1e6 };
+    let mode = WEIGHTS, chosenLayout = null; // stay when the form is drawn anew
+
+    const args = () => LT.networkArgs;
+
+    // --- the layout: how many blocks this model has ---------------------------------------------------------------------
+    // The chosen base model's, when the host knows it; else what the person chose; else what the entries were written for.
+    function layoutOf(spec) {
+        const known = spec.families[LT.trainValues.family];
+        if (known) return { name: known, isKnown: true };
+        const counts = Object.keys(SHAPES).map((name) => args().read(name)?.split(",").length);
+        const written = Object.keys(spec.layouts).find((name) => counts.includes(total(spec.layouts[name])));
+        return { name: chosenLayout || written || "sd", isKnown: false };
+    }
+    const total = (layout) => layout.base + layout.down + layout.mid + layout.up + layout.out;
+
+    // Each block: {name, index among all, stretch, place in the stretch}.
+    function blocksOf(layout) {
+        const names = { base: "EMB", down: "IN", mid: "MID", up: "OUT", out: "END" };
+        return Object.keys(names).flatMap((stretch) => Array.from({ length: layout[stretch] }, (_, place) => {
+            const isOne = layout[stretch] === 1;
+            return { stretch, place, name: names[stretch] + (isOne ? "" : String(place).padStart(stretch === "mid" ? 1 : 2, "0")) };
+        })).map((block, index) => ({ ...block, index }));
     }
 
-    const number = (text) => (/^\s*\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(text) ? Number(text) : null);
-    const short = (value, digits = 4) => String(Number(value.toFixed(digits)));
-
-    // The weights of one stretch ("down", "mid", "up") as the trainer reads them; blocks without a number weigh 1.
-    function readCurve(stretch, blocks) {
-        const text = entry(CURVES[stretch]);
-        const ones = new Array(blocks[stretch]).fill(1);
+    // --- reading --------------------------------------------------------------------------------------------------------
+    // The weights of one stretch as the trainer reads them; blocks without a number weigh 1.
+    function readCurve(stretch, layout) {
+        const text = args().read(CURVES[stretch]);
+        const ones = new Array(layout[stretch]).fill(1);
         if (text === null) return { weights: ones };
         if (stretch !== "mid" && !text.includes(",")) {
             const [preset, added] = text.split("+");
-            const offset = added === undefined ? 0 : number(added);
-            if (!Object.hasOwn(blocks.presets, preset) || offset === null) return { weights: ones, isUnread: true };
-            return { weights: blocks.presets[preset][stretch].map((weight) => weight + offset), preset, offset };
+            const offset = added === undefined ? 0 : args().number(added);
+            if (!Object.hasOwn(layout.presets, preset) || offset === null) return { weights: ones, isUnread: true };
+            return { weights: layout.presets[preset][stretch].map((weight) => weight + offset), preset, offset };
         }
-        const given = text.split(",").map((one) => (one.trim() ? number(one) : 0));
+        const given = text.split(",").map((one) => (one.trim() ? args().number(one) : 0));
         if (!text || given.includes(null)) return { weights: ones, isUnread: true };
         return { weights: ones.map((one, index) => given[index] ?? one) };
     }
-    const writeCurve = (stretch, weights) => write({ [CURVES[stretch]]: weights.every((weight) => weight === 1) ? null : weights.map((weight) => short(weight)).join(",") });
 
-    // A DyLoRA has one rank for all, and `unit` is its own: the entries follow the fields they depend on.
-    LT.networkFollow = function (name) {
+    // The number that a block has where none is given for it.
+    function usual(name) {
         const values = LT.trainValues;
-        const isDyLoRA = values.get(MODULE) === DYLORA;
-        if (name === MODULE && !isDyLoRA && entry("unit") !== null) write({ unit: null });
-        const rank = String(values.get(RANK));
-        if (["", MODULE, RANK].includes(name) && isDyLoRA && entry("conv_dim") !== null && entry("conv_dim") !== rank) write({ conv_dim: rank });
-    };
+        if (name === WEIGHTS) return 1;
+        if (!SHAPES[name].isConv) return Number(values.get(SHAPES[name].ranks ? "network_alpha" : "network_dim")) || 0;
+        const text = args().read(SHAPES[name].ranks ? "conv_alpha" : "conv_dim");
+        return (text === null ? null : args().number(text)) ?? (SHAPES[name].ranks ? 1 : 0);
+    }
+    // {numbers, isGiven, problem}: of all blocks. Numbers that cannot be read, or are for another model, are left alone.
+    function readShape(name, layout) {
+        const text = args().read(name), count = total(layout);
+        const numbers = new Array(count).fill(usual(name));
+        if (text === null) return { numbers };
+        const given = text.split(",").map(args().number);
+        if (given.includes(null) || (SHAPES[name].isWhole && !given.every(Number.isInteger))) return { numbers, isGiven: true, problem: LT.t("blocks_unread", { x: name }) };
+        if (given.length !== count) return { numbers, isGiven: true, problem: LT.t("blocks_count", { x: name, found: given.length, count }) };
+        return { numbers: given, isGiven: true };
+    }
+    // Everything at once: {weights, curves, threshold, block_dims: {numbers, ...}, ...}.
+    function readAll(layout) {
+        const curves = Object.fromEntries(Object.keys(CURVES).map((stretch) => [stretch, readCurve(stretch, layout)]));
+        const ones = (count) => new Array(count).fill(1);
+        const weights = [...ones(layout.base), ...Object.keys(CURVES).flatMap((stretch) => curves[stretch].weights), ...ones(layout.out)];
+        const shapes = Object.fromEntries(Object.keys(SHAPES).map((name) => [name, readShape(name, layout)]));
+        return { ...shapes, curves, weights: { numbers: weights, isGiven: Object.values(CURVES).some((name) => args().read(name) !== null) }, threshold: args().number(args().read(THRESHOLD) || "0") ?? 0 };
+    }
 
-    // --- the picture ------------------------------------------------------------------------------------------------
+    // --- writing --------------------------------------------------------------------------------------------------------
+    const writeCurve = (stretch, weights) => args().write({ [CURVES[stretch]]: weights.every((weight) => weight === 1) ? null : weights.map((weight) => args().short(weight)).join(",") });
+    const joined = (numbers) => numbers.map((one) => args().short(one)).join(",");
+    // With alphas go the ranks that they belong to: without any, the trainer refuses them or takes no notice.
+    function writeShape(name, numbers, now) {
+        const changes = { [name]: joined(numbers) };
+        const ranks = SHAPES[name].ranks;
+        const isEnough = ranks && (now[ranks].isGiven || (ranks === "block_dims" && (now.weights.isGiven || now.conv_block_dims.isGiven)));
+        if (ranks && !isEnough) changes[ranks] = joined(now[ranks].numbers);
+        args().write(changes);
+    }
+
+    // --- the picture ------------------------------------------------------------------------------------------------------
     function svg(tag, properties, ...children) {
         const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
         for (const [key, value] of Object.entries(properties)) element.setAttribute(key, value);
         element.append(...children.flat());
         return element;
     }
-    const line = (points) => svg("polyline", { class: "lt-curve-line", points: points.map(([x, y]) => `${short(x, 1)},${short(y, 1)}`).join(" ") });
+    const line = (points) => svg("polyline", { class: "lt-curve-line", points: points.map(([x, y]) => `${args().short(x, 1)},${args().short(y, 1)}`).join(" ") });
     const icon = (weights) => svg("svg", { viewBox: "0 0 34 16", class: "lt-curve-icon", "aria-hidden": "true" }, line(weights.map((weight, index) => [2 + (30 * index) / (weights.length - 1), 14 - 12 * weight])));
 
-    // All weights from the first block down to the last block up; hollow points are blocks that are not trained.
-    function drawCurve(element, blocks, weights, isOff) {
-        const top = Math.min(HIGHEST, Math.max(1, ...weights));
-        const height = (weight) => 86 - (76 * Math.min(weight, top)) / top;
-        const points = weights.map((weight, index) => [10 + 20 * index, height(weight)]);
+    // The numbers from the first block down to the last block up; hollow points are blocks that are not trained. `level` is
+    // the number of a block for which none is given.
+    function drawCurve(element, blocks, numbers, isOff, level, most) {
+        const top = Math.min(most, Math.max(level, ...numbers)) || 1;
+        const height = (value) => 86 - (76 * Math.min(value, top)) / top;
+        const points = numbers.map((value, index) => [10 + 20 * index, height(value)]);
+        const mid = blocks.filter((block) => block.stretch === "mid");
+        LT.set(element, "viewBox", `0 0 ${20 * blocks.length} 96`);
         element.replaceChildren(
-            svg("rect", { class: "lt-curve-mid", x: 20 * blocks.down, y: 2, width: 20 * blocks.mid, height: 92, rx: 4 }),
-            ...[0, 1].map((weight) => svg("line", { class: "lt-curve-grid", x1: 0, x2: 20 * weights.length, y1: height(weight), y2: height(weight) })),
+            svg("rect", { class: "lt-curve-mid", x: 20 * blocks.indexOf(mid[0]), y: 2, width: 20 * mid.length, height: 92, rx: 4 }),
+            ...[0, level].map((value) => svg("line", { class: "lt-curve-grid", x1: 0, x2: 20 * blocks.length, y1: height(value), y2: height(value) })),
             line(points),
-            ...points.map(([x, y], index) => svg("circle", { class: isOff(weights[index]) ? "lt-curve-off" : "lt-curve-point", cx: x, cy: short(y, 1), r: 4 })));
+            ...points.map(([x, y], index) => svg("circle", { class: isOff[index] ? "lt-curve-off" : "lt-curve-point", cx: x, cy: args().short(y, 1), r: 4 })));
     }
 
-    // --- the panel of blocks ----------------------------------------------------------------------------------------
-    function blocksPanel(blocks) {
-        const stretches = Object.keys(CURVES);
-        let side = "both"; // what a preset fills
+    // --- one block: name, slider, number ------------------------------------------------------------------------------------
+    // Down runs from the top, up from the bottom, so that they stand as in the U-Net. `change(index, number)` writes.
+    function blockRow(block, change) {
+        const id = `lt-block-${block.name.toLowerCase()}`;
+        const slider = h("input", { type: "range", class: "lt-slider", id, min: "0", oninput: () => change(block.index, Number(slider.value)) });
+        const box = h("input", { type: "text", class: "lt-block-number", inputmode: "decimal", autocomplete: "off", "aria-label": block.name,
+            oninput: () => type(args().number(box.value)), onblur: () => put(), onkeydown: (event) => step(event) });
+        const element = h("div", { class: `lt-block lt-block-${block.stretch}` }, h("label", { for: id }, block.name), slider, box);
+        let shown = {};
+        function type(number) {
+            const isFine = number !== null && number <= shown.most && (!shown.isWhole || Number.isInteger(number));
+            LT.set(box, "aria-invalid", isFine ? null : "true");
+            if (isFine) change(block.index, number);
+        }
+        function step(event) {
+            const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+            if (!by) return;
+            event.preventDefault();
+            type(Math.min(shown.most, Math.max(0, Number(args().short(shown.value + by * shown.step)))));
+            put();
+        }
+        function put() {
+            box.value = args().short(shown.value, 2);
+            LT.set(box, "aria-invalid", null);
+        }
+        return {
+            element, block,
+            // {value, top of the slider, step, most, isWhole, isOff, isEmpty, isUsual, isLocked}
+            show(now) {
+                shown = now;
+                for (const [key, value] of [["max", now.top], ["step", now.step]]) LT.set(slider, key, value);
+                slider.value = String(now.value);
+                slider.disabled = box.disabled = now.isLocked;
+                slider.style.setProperty("--lt-share", `${(100 * Math.min(now.value, now.top)) / now.top}%`);
+                const about = now.isEmpty ? LT.t("blocks_empty") : now.isOff ? LT.t("blocks_off") : "";
+                LT.set(slider, "aria-valuetext", [args().short(now.value, 3), about].filter(Boolean).join(", "));
+                if (document.activeElement !== box) put();
+                for (const [name, is] of [["off", now.isOff], ["empty", now.isEmpty], ["usual", now.isUsual]]) element.classList.toggle(`lt-block-${name}`, is);
+                element.title = about;
+            },
+        };
+    }
+
+    // --- what fills many blocks at once ---------------------------------------------------------------------------------------
+    const field = (tag, id, more) => h(tag, { class: "lt-input", id, ...(tag === "input" ? { type: "text", inputmode: "decimal", autocomplete: "off" } : {}), ...more });
+    const small = (text, action, more = {}) => h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: action, ...more }, text);
+
+    // Curves for the weights of one side or both, a number that is added, and up to where a weight counts as 0.
+    function curveTools(layout) {
+        let side = "both";
+        const { number, short, write, labelled } = args();
         const sides = () => (side === "both" ? ["down", "up"] : [side]);
-        const rows = stretches.flatMap((stretch) => Array.from({ length: blocks[stretch] }, (_, index) => sliderRow(blocks, stretch, index)));
-        const picture = svg("svg", { viewBox: `0 0 ${20 * rows.length} 96`, class: "lt-curve", role: "img", "aria-label": LT.t("blocks_curve") });
-        const changed = h("span", { class: "lt-chip lt-chip-changed", hidden: true });
-        const unread = h("p", { class: "lt-wrong", role: "status", hidden: true });
-
-        const presets = Object.entries(blocks.presets).map(([name, curves]) =>
-            h("button", { type: "button", class: "lt-btn lt-btn-small", "data-preset": name, "aria-pressed": "false", onclick: () => fill(name) }, icon(curves.down), name));
-        const choice = h("select", { class: "lt-input", id: "lt-net-side", onchange: () => { side = choice.value; show(); } },
-            [["both", "blocks_both"], ["down", "blocks_down"], ["up", "blocks_up"]].map(([value, text]) => h("option", { value }, LT.t(text))));
-        const added = h("input", { class: "lt-input", id: "lt-net-offset", type: "text", inputmode: "decimal", autocomplete: "off", placeholder: "0", oninput: () => shift() });
-        const zero = h("input", { class: "lt-input", id: "lt-net-threshold", type: "text", inputmode: "decimal", autocomplete: "off", placeholder: "0", oninput: () => write({ [THRESHOLD]: zero.value.trim() || null }) });
-        const reset = h("button", { type: "button", class: "lt-btn lt-btn-small lt-push", onclick: () => { added.value = ""; write(Object.fromEntries([...Object.values(CURVES), THRESHOLD].map((name) => [name, null]))); } }, LT.icon("reset"), LT.t("blocks_reset"));
-
+        const presets = Object.entries(layout.presets).map(([name, curves]) => small([icon(curves.down), name], () => fill(name), { "data-preset": name, "aria-pressed": "false" }));
+        const choice = field("select", "lt-net-side", { onchange: () => { side = choice.value; show(readAll(layout)); } });
+        choice.append(...[["both", "blocks_both"], ["down", "blocks_down"], ["up", "blocks_up"]].map(([value, text]) => h("option", { value }, LT.t(text))));
+        const added = field("input", "lt-net-offset", { placeholder: "0", oninput: () => shift() });
+        const zero = field("input", "lt-net-threshold", { placeholder: "0", oninput: () => write({ [THRESHOLD]: zero.value.trim() || null }) });
         const textOf = (preset) => preset + (number(added.value) ? `+${short(number(added.value))}` : "");
         const fill = (preset) => write(Object.fromEntries(sides().map((stretch) => [CURVES[stretch], textOf(preset)])));
         // The number added to the presets that are there already.
         function shift() {
             LT.set(added, "aria-invalid", added.value.trim() && number(added.value) === null ? "true" : null);
-            const now = sides().map((stretch) => [CURVES[stretch], readCurve(stretch, blocks).preset]).filter(([, preset]) => preset);
+            const now = sides().map((stretch) => [CURVES[stretch], readCurve(stretch, layout).preset]).filter(([, preset]) => preset);
             if (now.length) write(Object.fromEntries(now.map(([name, preset]) => [name, textOf(preset)])));
         }
-
-        function show() {
-            const curves = Object.fromEntries(stretches.map((stretch) => [stretch, readCurve(stretch, blocks)]));
-            const weights = stretches.flatMap((stretch) => curves[stretch].weights);
-            const threshold = number(entry(THRESHOLD) || "0") ?? 0;
-            const isOff = (weight) => weight <= threshold;
-            const isConv = CONV.some((name) => entry(name) !== null);
-            rows.forEach((row, index) => row.show(weights[index], isOff(weights[index]), blocks.without_layers.includes(index) || (!isConv && blocks.without_linear.includes(index))));
-            drawCurve(picture, blocks, weights, isOff);
+        function show({ curves }) {
             const filled = new Set(sides().map((stretch) => curves[stretch].preset));
             for (const button of presets) LT.set(button, "aria-pressed", String(filled.size === 1 && filled.has(button.dataset.preset)));
             const offset = sides().map((stretch) => curves[stretch].offset).find((one) => one !== undefined);
             if (document.activeElement !== added && offset !== undefined) added.value = offset ? short(offset) : "";
-            if (document.activeElement !== zero) zero.value = entry(THRESHOLD) || "";
-            const count = weights.filter((weight) => weight !== 1).length;
-            changed.hidden = !count;
-            changed.textContent = LT.t("changed_count", { x: count });
-            const wrong = stretches.filter((stretch) => curves[stretch].isUnread).map((stretch) => CURVES[stretch]);
-            unread.hidden = !wrong.length;
-            unread.textContent = wrong.length ? LT.t("blocks_unread", { x: wrong.join(", ") }) : "";
+            if (document.activeElement !== zero) zero.value = args().read(THRESHOLD) || "";
         }
-        const element = h("details", { class: "lt-fold lt-blocks" },
-            h("summary", {}, h("strong", {}, LT.t("blocks")), h("span", { class: "lt-subdued" }, LT.t("blocks_short")), changed),
-            h("div", { class: "lt-blocks-body" }, h("p", { class: "lt-help" }, LT.t("blocks_hint")),
-                h("figure", {}, picture, h("figcaption", { class: "lt-curve-names", "aria-hidden": "true" }, ["down", "mid", "up"].map((stretch) => h("span", {}, LT.t(`blocks_${stretch}`))))),
-                h("div", { class: "lt-row lt-blocks-presets", role: "group", "aria-label": LT.t("blocks_fill") }, presets, reset),
-                h("div", { class: "lt-network-numbers" }, labelled(LT.t("blocks_side"), choice), labelled(LT.t("blocks_offset"), added), labelled(LT.t("blocks_threshold"), zero)),
-                unread, h("div", { class: "lt-u", role: "group", "aria-label": LT.t("blocks") }, rows.map((row) => row.element)),
-                h("p", { class: "lt-help" }, LT.t("blocks_empty_hint"))));
-        return { element, show };
+        const element = h("div", { class: "lt-blocks-tools" }, h("div", { class: "lt-row lt-blocks-presets", role: "group", "aria-label": LT.t("blocks_fill") }, presets),
+            h("div", { class: "lt-network-numbers" }, labelled(LT.t("blocks_side"), choice), labelled(LT.t("blocks_offset"), added), labelled(LT.t("blocks_threshold"), zero)));
+        return { element, show, clear: () => (added.value = "") };
     }
 
-    // One block: name, slider, number. Down runs from the top, up from the bottom, so that they stand as in the U-Net.
-    function sliderRow(blocks, stretch, index) {
-        const name = { down: "IN", mid: "MID", up: "OUT" }[stretch] + (stretch === "mid" ? "" : String(index).padStart(2, "0"));
-        const id = `lt-block-${name.toLowerCase()}`;
-        const slider = h("input", { type: "range", class: "lt-slider", id, min: "0", max: String(HIGHEST), step: "0.05", oninput: () => {
-            const { weights } = readCurve(stretch, blocks);
-            weights[index] = Number(slider.value);
-            writeCurve(stretch, weights);
-        } });
-        const shown = h("output", { for: id });
-        const element = h("div", { class: `lt-block lt-block-${stretch}` }, h("label", { for: id }, name), slider, shown);
-        if (stretch !== "mid") element.style.gridRow = String(stretch === "down" ? index + 1 : blocks.up - index);
-        return {
-            element,
-            show(weight, isOff, isEmpty) {
-                slider.value = String(weight);
-                slider.style.setProperty("--lt-share", `${(100 * Math.min(weight, HIGHEST)) / HIGHEST}%`);
-                LT.set(slider, "aria-valuetext", short(weight, 3));
-                shown.textContent = short(weight, 2);
-                element.classList.toggle("lt-block-off", isOff);
-                element.classList.toggle("lt-block-empty", isEmpty);
-                element.title = isEmpty ? LT.t("blocks_empty") : isOff ? LT.t("blocks_off") : "";
-            },
-        };
+    // One number for many blocks, and the numbers that suggest themselves.
+    function numberTools(name, layout, blocks) {
+        const { number, labelled } = args();
+        const { ranks, isConv, isWhole } = SHAPES[name];
+        const choice = field("select", "lt-net-where");
+        choice.append(...["all", "down", "mid", "up"].map((value) => h("option", { value }, LT.t(`blocks_${value}`))));
+        const value = field("input", "lt-net-value", { oninput: () => LT.set(value, "aria-invalid", null), onkeydown: (event) => { if (event.key === "Enter") { event.preventDefault(); event.stopPropagation(); fill(); } } });
+        function fill() {
+            const wanted = number(value.value);
+            const isFine = wanted !== null && wanted <= (isWhole ? MOST.rank : MOST.number) && (!isWhole || Number.isInteger(wanted));
+            LT.set(value, "aria-invalid", isFine ? null : "true");
+            if (!isFine) return value.focus();
+            const now = readAll(layout);
+            writeShape(name, now[name].numbers.map((one, index) => (choice.value === "all" || blocks[index].stretch === choice.value ? wanted : one)), now);
+        }
+        const take = (make) => () => { const now = readAll(layout); writeShape(name, make(now), now); };
+        const suggestions = ranks
+            ? [[LT.t("blocks_half_rank"), (now) => now[ranks].numbers.map((one) => one / 2)], [LT.t("blocks_as_rank"), (now) => now[ranks].numbers]]
+            : [[LT.t("blocks_rank_to_all"), (now) => now[name].numbers.map(() => usual(name))], ...(isConv ? [[LT.t("blocks_as_linear"), (now) => now.block_dims.numbers]] : [])];
+        const element = h("div", { class: "lt-network-numbers lt-blocks-fill" }, labelled(LT.t("blocks_set_where"), choice), labelled(LT.t("blocks_to"), value),
+            h("div", { class: "lt-row" }, small(LT.t("blocks_set"), fill), suggestions.map(([text, make]) => small(text, take(make)))));
+        return { element, show: () => (value.placeholder = args().short(usual(name))), clear: () => (value.value = "") };
     }
-    const labelled = (text, input) => h("div", { class: "lt-network-number" }, h("label", { for: input.id }, text), input);
 
-    // --- the editor -------------------------------------------------------------------------------------------------
-    // Puts the editor above the field of network_args; the field stays what it is.
-    LT.networkEditor = function (field) {
-        const values = LT.trainValues;
-        const blocks = blocksPanel(field.control.blocks);
-        const plain = (name, otherwise) => {
-            const input = h("input", { class: "lt-input", id: `lt-net-${name}`, type: "text", inputmode: "decimal", autocomplete: "off", placeholder: otherwise, oninput: () => write({ [name]: input.value.trim() || null }) });
-            return input;
-        };
-        const conv = h("input", { type: "checkbox", role: "switch", class: "lt-switch", id: "lt-net-conv", "aria-describedby": "lt-net-conv-help", onchange: () => {
-            const rank = values.get(MODULE) === DYLORA ? values.get(RANK) : 4;
-            write({ ...Object.fromEntries(CONV.map((name) => [name, null])), ...(conv.checked ? { conv_dim: String(rank) } : {}) });
-        } });
-        const rank = plain("conv_dim"), alpha = plain("conv_alpha", "1");
-        const unit = h("select", { class: "lt-input", id: "lt-net-unit", onchange: () => write({ unit: unit.value === "1" ? null : unit.value }) });
-        const convNumbers = [labelled(LT.t("net_conv_dim"), rank), labelled(LT.t("net_conv_alpha"), alpha)];
-        const unitNumber = labelled(LT.t("net_unit"), unit);
-        const panel = h("div", { class: "lt-network-panel" },
-            h("div", { class: "lt-network-conv" }, conv, h("div", {}, h("label", { for: conv.id }, LT.t("net_conv")), h("p", { class: "lt-help", id: "lt-net-conv-help" }, LT.t("net_conv_hint")))),
-            h("div", { class: "lt-network-numbers" }, convNumbers, unitNumber), blocks.element);
+    // --- the panel ----------------------------------------------------------------------------------------------------------
+    // spec: what form_spec.block_panel gives. Returns {element, show()}.
+    LT.blocksPanel = function (spec) {
+        let drawn = null; // {layout, mode, rows, tools} of what stands there
+        const tops = {}; // of the sliders, by mode: they grow, and do not move under the finger
+        const picture = svg("svg", { class: "lt-curve", role: "img" });
+        const changed = h("span", { class: "lt-chip lt-chip-changed", hidden: true });
+        const said = h("p", { class: "lt-wrong", role: "status", hidden: true });
+        const hint = h("p", { class: "lt-help" }), faint = h("p", { class: "lt-help" });
+        const family = h("div", { class: "lt-blocks-family" });
+        const tools = h("div"), u = h("div", { class: "lt-u", role: "group", "aria-label": LT.t("blocks") });
+        const modes = MODES.map((name) => h("label", { class: "lt-segment" }, h("input", { type: "radio", name: "lt-blocks-mode", value: name, checked: name === mode, onchange: () => { mode = name; show(); } }), h("span", {}, LT.t(`blocks_mode_${name}`), h("i", { class: "lt-segment-dot", hidden: true, title: LT.t("changed") }))));
+        const reset = h("button", { type: "button", class: "lt-btn lt-btn-small lt-push", onclick: () => {
+            drawn.tools.clear();
+            delete tops[mode];
+            const names = mode === WEIGHTS ? [...Object.values(CURVES), THRESHOLD] : mode === "conv_block_dims" ? [mode, "conv_block_alphas"] : [mode];
+            args().write(Object.fromEntries(names.map((name) => [name, null])));
+        } }, LT.icon("reset"), LT.t("blocks_reset"));
+        const body = h("div", { class: "lt-blocks-body" },
+            h("figure", {}, picture, h("figcaption", { class: "lt-curve-names", "aria-hidden": "true" }, ["down", "mid", "up"].map((stretch) => h("span", {}, LT.t(`blocks_${stretch}`))))),
+            tools, u, faint);
+
+        function build(name, layout) {
+            const blocks = blocksOf(layout);
+            const shown = mode === WEIGHTS ? blocks.filter((block) => block.stretch in CURVES) : blocks; // the others have no weight
+            const rows = shown.map((block) => blockRow(block, change));
+            for (const { element, block } of rows) {
+                const above = mode === WEIGHTS ? 0 : layout.base;
+                if (block.stretch === "mid") element.style.gridRow = String(above + layout.down + 1 + block.place);
+                else if (["base", "out"].includes(block.stretch)) element.style.gridRow = "1";
+                else element.style.gridRow = String(above + (block.stretch === "down" ? block.place + 1 : layout.up - block.place));
+            }
+            drawn = { name, layout, mode, blocks, shown, rows, tools: mode === WEIGHTS ? curveTools(layout) : numberTools(mode, layout, blocks) };
+            LT.fill(u, rows.map((row) => row.element));
+            LT.fill(tools, drawn.tools.element);
+        }
+        function change(index, number) {
+            const { layout, blocks } = drawn;
+            if (mode === WEIGHTS) {
+                const { stretch, place } = blocks[index];
+                const { weights } = readCurve(stretch, layout);
+                weights[place] = number;
+                return writeCurve(stretch, weights);
+            }
+            const now = readAll(layout);
+            writeShape(mode, now[mode].numbers.map((one, at) => (at === index ? number : one)), now);
+        }
+
+        function showFamily({ name, isKnown }) {
+            const text = JSON.stringify([name, isKnown]);
+            if (family.dataset.text === text) return;
+            family.dataset.text = text;
+            const title = (one) => LT.t(`blocks_layout_${one}`, { x: total(spec.layouts[one]) });
+            const choice = h("select", { class: "lt-input", "aria-label": LT.t("blocks_layout"), onchange: () => { chosenLayout = choice.value; show(); } }, Object.keys(spec.layouts).map((one) => h("option", { value: one }, title(one))));
+            choice.value = name;
+            LT.fill(family, isKnown ? h("span", { class: "lt-subdued" }, title(name)) : choice);
+        }
 
         function show() {
-            const kind = values.get(MODULE), isDyLoRA = kind === DYLORA;
-            panel.hidden = !["networks.lora", DYLORA].includes(kind);
-            conv.checked = CONV.some((name) => entry(name) !== null);
-            for (const one of convNumbers) one.hidden = !conv.checked;
-            rank.disabled = isDyLoRA;
-            for (const [input, name] of [[rank, "conv_dim"], [alpha, "conv_alpha"]]) if (document.activeElement !== input) input.value = entry(name) || "";
-            unitNumber.hidden = !isDyLoRA;
-            const most = values.get(RANK), now = entry("unit") || "1";
-            const fitting = Array.from({ length: most }, (_, index) => index + 1).filter((size) => most % size === 0).map(String);
-            LT.fill(unit, [...new Set([...fitting, now])].map((value) => h("option", { value }, value)));
-            unit.value = now;
-            blocks.show();
+            const place = layoutOf(spec), layout = spec.layouts[place.name];
+            if (drawn?.name !== place.name || drawn.mode !== mode) build(place.name, layout);
+            showFamily(place);
+            const now = readAll(layout);
+            const isConv = args().isConv(), isWhole = Boolean(SHAPES[mode]?.isWhole);
+            const isStill = now.weights.numbers.map((weight, index) => weight <= now.threshold && drawn.blocks[index].stretch in CURVES);
+            const none = (name) => now[name].numbers.map((rank) => rank === 0);
+            const [flat, flatConv] = [none("block_dims"), none("conv_block_dims")];
+            const isOff = drawn.blocks.map((_, index) => isStill[index] || (mode === WEIGHTS ? flat[index] && (!isConv || flatConv[index]) : (SHAPES[mode].isConv ? flatConv : flat)[index]));
+            const bare = mode === WEIGHTS ? layout.bare[isConv ? "c3lier" : "lierla"] : SHAPES[mode].isConv ? layout.bare.conv : layout.bare[isConv ? "linear" : "lierla"];
+            const { numbers, isGiven, problem } = now[mode];
+            const level = usual(mode);
+            tops[mode] = mode === WEIGHTS ? MOST_WEIGHT : Math.max(tops[mode] || 0, 2 * level, SHAPES[mode].ranks ? Math.max(...now[SHAPES[mode].ranks].numbers) : 8, ...numbers, 2);
+            const step = mode === WEIGHTS ? 0.05 : isWhole || tops[mode] > 32 ? 1 : 0.5;
+            for (const row of drawn.rows) {
+                const { index, stretch } = row.block;
+                const isLocked = Boolean(problem) || Boolean(mode === WEIGHTS && now.curves[stretch].isUnread);
+                row.show({ value: numbers[index], top: tops[mode], step, isWhole, most: mode !== WEIGHTS && isWhole ? MOST.rank : MOST.number, isOff: isOff[index], isEmpty: bare.includes(index), isUsual: !isGiven, isLocked });
+            }
+            const shown = drawn.shown.map((block) => block.index);
+            LT.set(picture, "aria-label", LT.t("blocks_curve", { x: LT.t(`blocks_mode_${mode}`) }));
+            drawCurve(picture, drawn.shown, shown.map((index) => numbers[index]), shown.map((index) => isOff[index]), level, mode === WEIGHTS ? MOST_WEIGHT : Infinity);
+            drawn.tools.show(now);
+            showState(now, drawn.blocks, isConv, problem);
         }
-        show();
-        return { ...field, follows: [MODULE, RANK], element: h("div", { class: "lt-network" }, panel, field.element), show() { field.show(); show(); } };
+
+        // What is changed where, what cannot be edited and why.
+        function showState(now, blocks, isConv, problem) {
+            for (const segment of modes) segment.querySelector(".lt-segment-dot").hidden = !now[segment.firstChild.value].isGiven;
+            const count = blocks.filter((_, index) => MODES.some((name) => now[name].numbers[index] !== usual(name))).length;
+            changed.hidden = !count;
+            changed.textContent = LT.t("changed_count", { x: count });
+            hint.textContent = LT.t(`blocks_hint_${mode}`);
+            const isShape = mode !== WEIGHTS;
+            const stop = isShape && args().isDyLoRA() ? "blocks_no_dylora" : isShape && SHAPES[mode].isConv && !isConv ? "blocks_no_conv" : "";
+            const unread = isShape ? [] : Object.keys(CURVES).filter((stretch) => now.curves[stretch].isUnread).map((stretch) => CURVES[stretch]);
+            const text = stop ? LT.t(stop) : problem || (unread.length ? LT.t("blocks_unread", { x: unread.join(", ") }) : "");
+            said.hidden = !text;
+            said.textContent = text;
+            said.classList.toggle("lt-wrong-mild", Boolean(stop) && !now[mode].isGiven);
+            body.hidden = Boolean(stop);
+            reset.disabled = !now[mode].isGiven && !(mode === WEIGHTS && args().read(THRESHOLD) !== null);
+            faint.textContent = LT.t(isShape ? "blocks_faint_shape" : "blocks_faint");
+        }
+
+        const element = h("details", { class: "lt-fold lt-blocks" },
+            h("summary", {}, h("strong", {}, LT.t("blocks")), h("span", { class: "lt-subdued" }, LT.t("blocks_short")), changed),
+            h("div", { class: "lt-blocks-body" },
+                h("div", { class: "lt-blocks-head" }, h("div", { class: "lt-segments", role: "radiogroup", "aria-label": LT.t("blocks_mode") }, modes), family),
+                h("div", { class: "lt-row lt-blocks-about" }, hint, reset), said, body));
+        return { element, show };
     };
 })();

@@ -208,7 +208,7 @@
     };
 
     // --- start --------------------------------------------------------------------------------------------------
-    const PARTS = ["t", "shell", "trainValues", "controls", "advanced", "trainView", "upload", "planView", "runsView", "runView", "chart", "gallery", "generateView", "toolsView", "trialPanel", "networkEditor"];
+    const PARTS = ["t", "shell", "trainValues", "controls", "advanced", "trainView", "upload", "planView", "runsView", "runView", "chart", "gallery", "generateView", "toolsView", "trialPanel", "networkArgs", "blocksPanel"];
 
     async function start(mount) {
         mount.dataset.started = "yes";

@@ -44,9 +44,17 @@
             }
             if (mine !== question) return;
             isChecking = false;
+            tellFamily(result?.base_model?.family || "");
             show();
         };
         const checkSoon = LT.debounce(350, check);
+
+        // What depends on the kind of base model is drawn for it.
+        function tellFamily(family) {
+            if (family === values.family) return;
+            values.family = family;
+            for (const field of fields.values()) if (field.follows?.includes("family")) field.show();
+        }
 
         function show() {
             const problems = result?.problems || [];

@@ -44,6 +44,7 @@
         preset: "", // id
         upload: "", // id of the upload folder, "" when a folder of this machine is used
         overwrite: false,
+        family: "", // of the base model, as the host found it; "" while it is not known
 
         // Takes the host's description in the page's language, and once the draft of the last visit.
         load(spec) {

@@ -16,6 +16,8 @@ from ..data.plan import DataPlan, count_steps, make_plan
 from ..errors import InputError, InputErrors, LoraFileError
 from ..networks.files import check_lora
 from ..options import flat
+from ..options.block_arguments import FIELD
+from ..options.network_arguments import LORA, block_findings
 from ..options.simple import RunFiles
 from ..runs import folder as run_folder
 from ..runs.result import SUFFIX, free_name
@@ -215,12 +217,24 @@ def _look_at_models(checked: Checked) -> None:
         checked.base_model = {"family": info.kind, "message": info.problem or modelfile.TITLES.get(info.kind, "")}
         if info.problem and not any(one["field"] == name and one["level"] == "error" for one in checked.problems):
             checked.add("error", info.problem, field=name, advice=info.advice, where=given)
+        _look_at_blocks(checked, info.kind)
     weights = str(checked.draft.base.get("network_weights") or "").strip()
     if weights and Path(weights).expanduser().is_file():
         try:
             check_lora(Path(weights).expanduser())
         except LoraFileError as error:
             checked.add("error", error.message, field="network_weights", advice=error.advice)
+
+
+def _look_at_blocks(checked: Checked, kind: str) -> None:
+    """What is given per block against the blocks that a base model of this kind has."""
+    module, args = checked.draft.base.get("network_module") or LORA, checked.draft.base.get(FIELD)
+    if not isinstance(args, (list, tuple)) or not all(isinstance(one, str) for one in args):
+        return
+    errors, notes = block_findings(str(module), args, kind)
+    checked.problems += [problem(error) for error in errors]
+    for note in notes:
+        checked.add("warning", note, field=FIELD)
 
 
 def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:

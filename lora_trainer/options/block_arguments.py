@@ -29,11 +29,21 @@ class Layout(NamedTuple):
     out: int
 
 
+class Bare(NamedTuple):
+    """Numbers of the blocks that hold no layer of a kind: none for LierLa; for C3Lier no linear one, no 3x3 convolution."""
+
+    lierla: tuple[int, ...]
+    linear: tuple[int, ...]
+    conv: tuple[int, ...]
+
+
 SD = Layout(0, 12, 1, 12, 0)
 SDXL = Layout(1, 9, 3, 9, 1)
-# Blocks of SD1 and SD2: those that no network changes, and those that hold 3x3 convolutions and resnets alone (C3Lier).
-WITHOUT_LAYERS = (0,)
-WITHOUT_LINEAR = (3, 6, 9, 10, 11, 13, 14, 15)
+LAYOUTS = {"sd1": SD, "sd2": SD, "sdxl": SDXL}  # by the kinds of modelfile.probe
+BARE = {
+    SD: Bare((0, 3, 6, 9, 10, 11, 13, 14, 15), (0, 3, 6, 9), (0,)),
+    SDXL: Bare((0, 1, 2, 3, 4, 7, 10, 12, 19, 20, 21, 22), (0, 1, 4, 7, 22), (0, 11, 22)),
+}
 _COUNTS = {sum(SD): "SD1 and SD2", sum(SDXL): "SDXL"}
 
 # From 0 at the stretch's first block to 1 at its last one, as a function of the share of the way.
@@ -139,9 +149,8 @@ class BlockArguments:
         reference, block_alphas alone, without any rank or weight per block, has no effect.
         Raises InputError when a list has another number of entries than the UNet has blocks.
         """
-        for name, given in zip(SHAPES, (self.dims, self.alphas, self.conv_dims, self.conv_alphas), strict=True):
-            if given is not None and len(given) != sum(layout):
-                raise _wrong_count(name, len(given), f"{sum(layout)}, one for each block of this model")
+        for error in self.misfits(layout):
+            raise error
         weights, notes = self.weights(layout)
         if weights is None and self.dims is None and self.conv_dims is None:
             return None
@@ -152,6 +161,14 @@ class BlockArguments:
             conv=_shapes(trained, self.conv_dims, self.conv_alphas, conv or Shape(0, 1.0)) if self.conv_dims or conv else None,
             notes=notes,
         )
+
+    def misfits(self, layout: Layout) -> list[InputError]:
+        """The lists that have another number of entries than a UNet of this layout has blocks."""
+        lists = zip(SHAPES, (self.dims, self.alphas, self.conv_dims, self.conv_alphas), strict=True)
+        expected = f"{sum(layout)}, one for each block of this model"
+        return [
+            _wrong_count(name, len(given), expected) for name, given in lists if given is not None and len(given) != sum(layout)
+        ]
 
     @property
     def without_effect(self) -> str:

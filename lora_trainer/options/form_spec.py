@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .block_arguments import FIELD, PRESETS, SD, WITHOUT_LAYERS, WITHOUT_LINEAR, preset_curve
+from .block_arguments import BARE, FIELD, LAYOUTS, PRESETS, SD, SDXL, Layout, preset_curve
 from .schema import Option, Title
 from .simple import SIMPLE, SIMPLE_BY_NAME
 from .train import OPTIONS, OPTIONS_BY_NAME
@@ -87,11 +87,19 @@ def control(option: Option, language: str, start: Mapping[str, Any]) -> dict[str
 
 
 def block_panel() -> dict[str, Any]:
-    """What the page's panel of blocks is drawn from: {down, mid, up: how many blocks; presets: {name: {down, up: weights}};
-    without_layers, without_linear: numbers of the blocks that no network changes, and that only C3Lier changes}."""
-    presets = {name: {"down": preset_curve(name, SD.down), "up": preset_curve(name, SD.up)} for name in PRESETS}
-    numbers = {"without_layers": list(WITHOUT_LAYERS), "without_linear": list(WITHOUT_LINEAR)}
-    return {"down": SD.down, "mid": SD.mid, "up": SD.up, "presets": presets, **numbers}
+    """What the page's panel of blocks is drawn from: {layouts: {"sd", "sdxl": a layout}, families: {kind of base model: name of
+    its layout}}. A layout is {base, down, mid, up, out: how many blocks; presets: {name: {down, up: weights}}; bare: the numbers
+    of the blocks that hold nothing to train (see block_arguments.Bare)}. Of bare, `c3lier` are those without any layer."""
+    names = {SD: "sd", SDXL: "sdxl"}
+    families = {kind: names[layout] for kind, layout in LAYOUTS.items()}
+    return {"layouts": {name: _layout(layout) for layout, name in names.items()}, "families": families}
+
+
+def _layout(layout: Layout) -> dict[str, Any]:
+    curves = {name: {"down": preset_curve(name, layout.down), "up": preset_curve(name, layout.up)} for name in PRESETS}
+    bare = {kind: list(numbers) for kind, numbers in BARE[layout]._asdict().items()}
+    bare["c3lier"] = sorted({*BARE[layout].linear} & {*BARE[layout].conv})
+    return {**layout._asdict(), "presets": curves, "bare": bare}
 
 
 def control_names() -> set[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError, InputErrors
-from .block_arguments import BLOCK_ARGUMENTS, FIELD, SHAPES, BlockArguments, read_blocks
+from .block_arguments import BLOCK_ARGUMENTS, FIELD, LAYOUTS, SHAPES, BlockArguments, read_blocks
 from .lycoris_arguments import lycoris_arguments
 
 MAX_RANK = 2048  # as of network_dim
@@ -202,3 +202,20 @@ def network_args_problems(module: str, texts: Iterable[str] | None, network_dim:
     except InputErrors as wrong:
         return wrong.errors
     return []
+
+
+def block_findings(module: str, texts: Iterable[str] | None, kind: str) -> tuple[list[InputError], list[str]]:
+    """(what is wrong, what has no effect) with the arguments per block for a base model of `kind` (see modelfile.probe).
+
+    Nothing where the kind is not known, or where network_args_problems has something to say already.
+    """
+    layout = LAYOUTS.get(kind)
+    if layout is None or module not in (LORA, DYLORA):
+        return [], []
+    try:
+        given = parse_network_args(texts)
+        blocks = LoRAArguments.of(given).blocks if module == LORA else DyLoRAArguments.of(given, None).lora.blocks
+    except InputErrors:
+        return [], []
+    notes = [*blocks.weights(layout)[1], blocks.without_effect]
+    return blocks.misfits(layout), [note for note in notes if note]

@@ -84,6 +84,19 @@ def test_a_base_model_that_is_cut_short_or_a_lora_is_refused(client, values, tmp
     assert "network_weights" in problems_of(answer)
 
 
+def test_what_is_given_per_block_is_held_against_the_blocks_of_the_base_model(client, values):
+    def found(*args: str) -> list:
+        answer = post(client, "check", {"values": {**values, "network_args": list(args)}}).json()
+        return [(one["level"], one["message"]) for one in answer["problems"] if one["field"] == "network_args"]
+
+    dims = "block_dims=" + ",".join(["4"] * 25)
+    assert found(dims, "mid_lr_weight=0.5") == []
+    ((level, message),) = found("block_dims=" + ",".join(["4"] * 23))  # SDXL's count
+    assert level == "error" and message.startswith("block_dims has 23 numbers; expected 25")
+    assert [level for level, _ in found("up_lr_weight=1,1", dims)] == ["warning"]
+    assert found("block_alphas=" + ",".join(["4"] * 25))[0][0] == "warning"
+
+
 def test_bad_images_are_found_before_anything_starts(client, values, images):
     (images / "cut.png").write_bytes(picture()[:60])
     (images / "text.jpg").write_text("no image")

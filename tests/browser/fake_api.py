@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lora_trainer.api.trial import picture
-from lora_trainer.options.network_arguments import network_args_problems
+from lora_trainer.options.network_arguments import block_findings, network_args_problems
 from lora_trainer.ui.form import specification
 
 from .frogs import frog, png
@@ -43,6 +43,7 @@ class FakeApi:
         self.posted: list[tuple[str, Any]] = []
         self.generated: dict[str, Any] | None = None
         self.trial = False
+        self.family = "sd1"  # of the base model; "" where the host cannot tell
         self.is_gone = False
         self.slow_start = 0  # so many requests are answered with 404, as gradio does before the routes are there
 
@@ -206,10 +207,12 @@ class FakeApi:
             )
         if str(values.get("resolution", "512")) not in ("512", "768", "64"):
             wrong("resolution", f"the resolution {values['resolution']} is not divisible by 64.", "Try 512.")
-        for error in network_args_problems(
-            values.get("network_module", "networks.lora"), values.get("network_args"), values.get("network_dim", 16)
-        ):
+        module, args = values.get("network_module", "networks.lora"), values.get("network_args")
+        errors, notes = block_findings(module, args, self.family)
+        for error in [*network_args_problems(module, args, values.get("network_dim", 16)), *errors]:
             wrong(error.field, error.message, error.advice)
+        for note in notes:
+            wrong("network_args", note, level="warning")
         missing = [name for name in self.files if self.caption_of(name) is None]
         if missing and not problems:
             wrong(
@@ -253,7 +256,7 @@ class FakeApi:
             "ok": not any(problem["level"] == "error" for problem in problems),
             "problems": problems,
             "plan": plan,
-            "base_model": {"family": "sd1", "message": "Stable Diffusion 1"},
+            "base_model": {"family": self.family, "message": self.family} if self.family else None,
             "output": {
                 "name": values.get("output_name", ""),
                 "exists": False,

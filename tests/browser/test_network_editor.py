@@ -65,7 +65,7 @@ def test_a_preset_fills_the_sliders_and_a_slider_turns_it_into_numbers(open_page
     expected = preset_curve("sine", 12)
     expected[3] = 0.0
     assert numbers == pytest.approx(expected, abs=5e-5), "only the slider that was moved changes its number"
-    page.click("text=Reset blocks")
+    page.get_by_role("button", name="Reset", exact=True).click()
     expect(page.locator(ARGS)).to_have_value("")
     assert set(sliders(page).values()) == {1.0}
 
@@ -90,7 +90,7 @@ def test_what_is_typed_into_the_field_moves_the_sliders(open_page, address):
     assert list(shown) == [*(f"IN{i:02}" for i in range(12)), "MID", *(f"OUT{i:02}" for i in range(12))]
     assert [shown[f"OUT{i:02}"] for i in range(12)] == [*(float(n) for n in numbers.split(",")[:-1]), 2]
     assert shown["MID"] == 0.5 and shown["IN05"] == 1
-    expect(page.locator(".lt-block output").last).to_have_text("3")  # beyond the slider's end
+    expect(page.locator(".lt-block-number").last).to_have_value("3")  # beyond the slider's end
     expect(page.locator(".lt-block-off label")).to_have_text(["OUT00", "OUT01"])  # up to the threshold
     expect(page.locator(".lt-curve-off")).to_have_count(2)
     expect(page.locator(".lt-blocks > summary")).to_contain_text("13 changed")
@@ -145,6 +145,94 @@ def test_what_cannot_be_read_is_said_and_never_changed(open_page, address):
     expect(page.locator(ARGS)).to_have_value("down_lr_weight=sinus\nup_lr_weight=zeros\nconv_dum=4")
 
 
+def choose(page, mode: str) -> None:
+    page.locator(".lt-segment", has_text=re.compile(f"^{re.escape(mode)}$")).click()
+
+
+def test_ranks_and_alphas_per_block(open_page, address, api):
+    page = opened(open_page, address)
+    page.fill(ARGS, "rank_dropout=0.1")
+    choose(page, "Rank")
+    assert set(sliders(page).values()) == {16.0}, "the rank of the preset, until a block is changed"
+    page.focus("#lt-block-in04")
+    page.keyboard.press("ArrowRight")
+    page.locator(".lt-block-mid .lt-block-number").fill("32")  # beyond the sliders' end so far
+    page.focus("#lt-block-out08")
+    page.keyboard.press("Home")
+    ranks = [16] * 25
+    ranks[4], ranks[12], ranks[21] = 17, 32, 0
+    dims = "block_dims=" + ",".join(map(str, ranks))
+    assert sent(page, api)["network_args"] == ["rank_dropout=0.1", dims]
+    expect(page.locator(".lt-block-off label")).to_have_text(["OUT08"])
+    expect(page.locator(".lt-blocks > summary")).to_contain_text("3 changed")
+    page.locator(".lt-block-mid .lt-block-number").fill("1.5")
+    expect(page.locator(".lt-block-mid .lt-block-number")).to_have_attribute("aria-invalid", "true")  # and not written
+    choose(page, "Alpha")
+    page.click("text=Half of each rank")
+    alphas = "block_alphas=" + ",".join(f"{rank / 2:g}" for rank in ranks)
+    assert sent(page, api)["network_args"] == ["rank_dropout=0.1", dims, alphas]
+    choose(page, "Conv. rank")
+    expect(page.locator(".lt-blocks .lt-wrong")).to_contain_text("First turn on the 3×3 convolutions")
+    page.check("#lt-net-conv")
+    page.click("text=Same as the ranks")
+    assert sent(page, api)["network_args"][-1] == "conv_" + dims
+    page.get_by_role("button", name="Reset", exact=True).click()
+    assert sent(page, api)["network_args"] == ["rank_dropout=0.1", dims, alphas, "conv_dim=4"]
+
+
+def test_an_alpha_brings_the_ranks_it_needs_and_one_number_fills_a_stretch(open_page, address, api):
+    page = opened(open_page, address)
+    page.check("#lt-net-conv")
+    choose(page, "Conv. alpha")
+    page.select_option("#lt-net-where", "up")
+    page.fill("#lt-net-value", "2.5")
+    page.keyboard.press("Enter")
+    alphas = ["1"] * 13 + ["2.5"] * 12
+    args = ["conv_dim=4", "conv_block_alphas=" + ",".join(alphas), "conv_block_dims=" + ",".join(["4"] * 25)]
+    assert sent(page, api)["network_args"] == args
+    choose(page, "Alpha")
+    page.click("text=Same as each rank")
+    assert sent(page, api)["network_args"] == [*args, "block_alphas=" + ",".join(["16"] * 25)]  # the ranks above count, too
+    expect(page.locator("#lt-network_args-wrong")).to_be_hidden()
+    page.select_option("#lt-network_module", "networks.dylora")
+    expect(page.locator(".lt-blocks .lt-wrong")).to_contain_text("A DyLoRA has one rank")
+    expect(page.locator("#lt-network_args-wrong")).to_contain_text("block_alphas: all modules of a DyLoRA have one rank")
+
+
+def test_the_blocks_are_those_of_the_chosen_base_model(open_page, address, api):
+    api.family = "sdxl"
+    page = opened(open_page, address)
+    expect(page.locator(".lt-blocks-family")).to_have_text("SDXL, 23 blocks")
+    assert list(sliders(page)) == [*(f"IN{i:02}" for i in range(9)), "MID0", "MID1", "MID2", *(f"OUT{i:02}" for i in range(9))]
+    page.click("[data-preset=linear]")
+    shown = list(sliders(page).values())
+    assert shown == pytest.approx([*preset_curve("linear", 9), 1, 1, 1, *preset_curve("linear", 9)], abs=0.026)
+    expect(page.locator(".lt-block-empty label").first).to_have_text("IN00")
+    page.focus("#lt-block-mid1")
+    page.keyboard.press("Home")
+    assert "mid_lr_weight=1,0,1" in sent(page, api)["network_args"]
+    choose(page, "Rank")
+    assert len(sliders(page)) == 23 and list(sliders(page))[0] == "EMB" and list(sliders(page))[-1] == "END"
+    page.fill(ARGS, "block_dims=" + ",".join(["4"] * 25))
+    expect(page.locator(".lt-blocks .lt-wrong")).to_have_text(re.compile("25 numbers, this model has 23 blocks"))
+    expect(page.locator("#lt-block-in00")).to_be_disabled()
+    expect(page.locator("#lt-network_args-wrong")).to_contain_text("expected 23, one for each block of this model")
+
+
+def test_without_a_known_base_model_the_person_chooses_the_blocks(open_page, address, api):
+    api.family = ""
+    page = opened(open_page, address)
+    choice = page.locator(".lt-blocks-family select")
+    expect(choice).to_have_value("sd")
+    choose(page, "Rank")
+    page.fill(ARGS, "block_dims=" + ",".join(["4"] * 23))
+    expect(choice).to_have_value("sdxl")  # what the numbers were written for
+    assert len(sliders(page)) == 23
+    choice.select_option("sd")
+    assert len(sliders(page)) == 25
+    expect(page.locator(".lt-blocks .lt-wrong")).to_have_text(re.compile("23 numbers, this model has 25 blocks"))
+
+
 def test_search_a_reload_and_a_change_elsewhere_leave_the_editor_alive(open_page, address):
     page = opened(open_page, address)
     page.fill("#lt-search", "learning_rate")
@@ -162,6 +250,9 @@ def test_the_panel_fits_a_phone_in_korean(open_page, address):
     page = opened(open_page, address, width=390, height=844, language="ko-KR")
     expect(page.locator(".lt-blocks > summary")).to_contain_text("블록")
     page.click("[data-preset=sine]")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for mode in page.locator(".lt-segment").all():
+        mode.click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator(".lt-segment").first.click()
     widths = page.evaluate("[...document.querySelectorAll('.lt-slider')].map((one) => one.getBoundingClientRect().width)")
     assert min(widths) >= 90, "wide enough for a thumb"

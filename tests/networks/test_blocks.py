@@ -13,7 +13,7 @@ from lora_trainer.networks.arguments import LoRAArguments
 from lora_trainer.networks.blocks import block_of
 from lora_trainer.networks.files import save
 from lora_trainer.networks.lora import create_network, create_network_from_weights
-from lora_trainer.options.block_arguments import PRESETS, SD, SDXL, WITHOUT_LAYERS, WITHOUT_LINEAR, preset_curve
+from lora_trainer.options.block_arguments import BARE, PRESETS, SD, SDXL, preset_curve
 
 from .conftest import golden, outputs, randomize
 
@@ -47,12 +47,15 @@ def test_block_numbers_equal_the_reference(family):
     assert block_of("lora_te_text_model_encoder_layers_0_mlp_fc1") is None
 
 
-@pytest.mark.parametrize(
-    ("conv", "empty"), [("", {*WITHOUT_LAYERS, *WITHOUT_LINEAR}), ("_conv_dim4_conv_alpha1", {*WITHOUT_LAYERS})]
-)
-def test_the_blocks_without_layers_are_those_that_the_recorded_networks_lack(conv, empty):
-    recorded = golden(f"modules_sd15_lora_dim4_alpha1{conv}.json")["state_dict"]
-    assert {block_of(name) for name, _ in recorded} - {None} == set(range(sum(SD))) - empty
+@pytest.mark.parametrize(("family", "layout"), [("sd15", SD), ("sdxl", SDXL)])
+def test_the_bare_blocks_are_those_that_the_recorded_networks_lack(family, layout):
+    def blocks_with(conv: str, is_conv3x3: bool) -> set:
+        recorded = golden(f"modules_{family}_lora_dim4_alpha1{conv}.json")["state_dict"]
+        downs = [(name, shape) for name, shape in recorded if "lora_down" in name]
+        return {block_of(name) for name, shape in downs if (shape[2:] == [3, 3]) == is_conv3x3}
+
+    found = [blocks_with("", False), *(blocks_with("_conv_dim4_conv_alpha1", conv) for conv in (False, True))]
+    assert [set(range(sum(layout))) - blocks for blocks in found] == [set(numbers) for numbers in BARE[layout]]
 
 
 @pytest.mark.parametrize("record", RECORDED["networks"], ids=lambda record: f"{record['family']} {record['network_args']}")
