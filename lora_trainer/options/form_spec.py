@@ -88,8 +88,8 @@ def control(option: Option, language: str, start: Mapping[str, Any]) -> dict[str
 
 def block_panel() -> dict[str, Any]:
     """What the page's panel of blocks is drawn from: {layouts: {"sd", "sdxl": a layout}, families: {kind of base model: name of
-    its layout}}. A layout is {base, down, mid, up, out: how many blocks; presets: {name: {down, up: weights}}; bare: the numbers
-    of the blocks that hold nothing to train (see block_arguments.Bare)}. Of bare, `c3lier` are those without any layer."""
+    its layout}}. A layout is {base, down, mid, up, out: how many blocks; presets: {name: {down, up: weights}}; bare: numbers of
+    the blocks that hold nothing to train (see block_arguments.Bare), `c3lier` those without any layer}."""
     names = {SD: "sd", SDXL: "sdxl"}
     families = {kind: names[layout] for kind, layout in LAYOUTS.items()}
     return {"layouts": {name: _layout(layout) for layout, name in names.items()}, "families": families}
