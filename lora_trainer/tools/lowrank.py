@@ -6,8 +6,8 @@ the ranks. `of_product` decomposes it exactly without forming the (out x in) mat
     svd = of_product([(down, up, strength), ...])           # QR of both factors, SVD of the R x R core
     down, up = svd.factors(rank=8)                          # the best approximation of rank 8 (Eckart & Young 1936)
 
-`of_matrix` decomposes a matrix that is given (the difference of two models) by random projection, and checks a bound on what
-that loses; where the bound is not good enough, it takes the exact decomposition.
+`of_matrix` decomposes a matrix that is given (the difference of two models) within random Krylov spaces, and checks a bound on
+what that loses; where the bound is not good enough, it takes the exact decomposition.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ from torch import Tensor
 
 from ..randomness import seed_of
 
-TOLERANCE = 0.01  # a randomised result may be this much farther from the matrix than the best one, relatively
+TOLERANCE = 0.01  # an approximation may be this much farther from the matrix than the best one, relatively
 NEGLIGIBLE = 1e-4  # or lose this share of the norm (its square, of the energy): less than saving in half precision does
-_POWER_STEPS = 2
 _INDEPENDENT = 1e-3  # the least part of a column of length 1 that the columns before it may leave
 _FAR_APART = 0.3
-_PROBES, _PROBE_STEPS = 20, 4
+_WIDTHS = (16, 64)  # the narrowest and widest block of vectors that is sent through a matrix together
+_BLOCKS = 4  # of the space, at least
+_LOOKS = (4, 6, 8)  # numbers of blocks of the probes after which the bound is tried
+_ROUNDING = 1e-5  # of the largest eigenvalue: more than float32 takes from any
+_FAILURE = 1e-6  # how likely the bound may be wrong
 
 
 @dataclass(frozen=True)
 class Svd:
     """values [n] falling, `left(k)` [out, k] and `right(k)` [k, in] their first k vectors, orthonormal; float64 or float32.
 
-    `exact` says whether `values` are all that the matrix has; a randomised decomposition knows the first ones only, and
+    `exact` says whether `values` are all that the matrix has; an approximation knows the first ones only, and
     `energy` (the squared Frobenius norm) of the whole matrix.
     """
 
@@ -98,97 +101,165 @@ def _orthogonalized(columns: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]
 def of_matrix(matrix: Tensor, rank: int, *, name: str = "") -> Svd:
     """Decompose `matrix` [out, in], at least its first `rank` values.
 
-    By random projection (Halko, Martinsson & Tropp 2011, arXiv 0909.4061) where that pays and `_loss_bound` shows that the
-    approximation of `rank` is within TOLERANCE of the best one; else exactly. The draw depends on `name` alone.
+    Within random Krylov spaces (Musco & Musco 2015, arXiv 1504.05477) where these are much smaller than the matrix and the
+    bound of `_most_kept` shows that the result of `rank` is within TOLERANCE of the best one. Else by the eigenvectors of the
+    smaller product of the matrix with itself, where the values do not fall so far that rounding could cost as much; else
+    exactly. The draw depends on `name` alone.
     """
     matrix = matrix.float()
-    width = rank + max(rank, 16)
-    if width * 3 < min(matrix.shape):
-        double = matrix.double()
-        found = _randomized(double, width, seed_of(0, f"svd/{name}"))
-        if _close_enough(double, found, rank):
-            return found
-    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-    return Svd(values, lambda k: left[:, :k], lambda k: right[:k], _energy(matrix))
+    energy = float(torch.linalg.vector_norm(matrix, dim=1).double().square().sum())
+    wide = matrix.shape[0] < matrix.shape[1]
+    tall = matrix.T if wide else matrix
+    found = None
+    if 0 < rank * 3 < tall.shape[1] and energy > 0.0:
+        found = _within_spaces(tall, rank, energy, seed_of(0, f"svd/{name}")) or _by_products(tall, rank, energy)
+    if found is None:
+        left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+        return Svd(values, lambda k: left[:, :k], lambda k: right[:k], energy)
+    values, first, second = found
+    rows, columns = (first, second) if wide else (second, first)
+    return Svd(values, lambda k: rows[:k].T, lambda k: columns[:k], energy, exact=False)
 
 
-def _energy(matrix: Tensor) -> float:
-    return float(torch.linalg.vector_norm(matrix, dtype=torch.float64)) ** 2
+class _Krylov:
+    """The space that a block of vectors spans with its images under A^T A, (A^T A)^2, ..., outside of another one.
 
-
-def _randomized(matrix: Tensor, width: int, seed: int) -> Svd:
-    """The decomposition of `matrix` (float64) within a random subspace of `width` that power steps have sharpened.
-
-    The first steps are in float32, which is faster and exact enough to find the subspace; the last one brings float64.
+    Vectors are rows: `basis` [d, n] orthonormal, `images` [d, m] = A times them; float32. At most `blocks` blocks of `width`.
     """
+
+    def __init__(
+        self, matrix: Tensor, width: int, blocks: int, generator: torch.Generator, outside: Tensor | None = None
+    ) -> None:
+        self._matrix, self._width, self._size = matrix, width, 0
+        self._first = 0 if outside is None else len(outside)
+        self._rows = matrix.new_empty(self._first + blocks * width, matrix.shape[1])
+        self._images = matrix.new_empty(blocks * width, matrix.shape[0])
+        if outside is not None:
+            self._rows[: self._first] = outside
+        self._start = torch.randn(width, matrix.shape[1], generator=generator).to(matrix.device)
+
+    @property
+    def basis(self) -> Tensor:
+        return self._rows[self._first : self._first + self._size]
+
+    @property
+    def images(self) -> Tensor:
+        return self._images[: self._size]
+
+    def grow(self, blocks: int) -> None:
+        """Make the space one of `blocks` blocks."""
+        while self._size < blocks * self._width:
+            block = self.residual() if self._size else self._away(self._start)
+            # Away once more after the division, which makes much of the rounding in a small residual.
+            block = torch.linalg.qr(self._away(torch.linalg.qr(block.T).Q.T).T).Q.T
+            place = slice(self._size, self._size + self._width)
+            self._rows[self._first :][place] = block
+            torch.mm(block, self._matrix.T, out=self._images[place])
+            self._size += self._width
+
+    def residual(self) -> Tensor:
+        """What A^T A makes of the last block outside of the space [width, n]; of the blocks before there is nothing."""
+        return self._away(self.images[-self._width :] @ self._matrix)
+
+    def _away(self, rows: Tensor) -> Tensor:
+        known = self._rows[: self._first + self._size]
+        return rows - (rows @ known.T) @ known
+
+    def products(self) -> Tensor:
+        """A^T A within the space [d, d], float64."""
+        return _gram(self.images)
+
+
+def _gram(rows: Tensor) -> Tensor:
+    rows = rows.double()
+    return rows @ rows.T
+
+
+def _within_spaces(matrix: Tensor, rank: int, energy: float, seed: int) -> tuple[Tensor, Tensor, Tensor] | None:
+    """(values [rank] in float64, right and left vectors as rows) of `matrix` [m, n], m >= n; None where that may not do.
+
+    Two spaces from independent draws: the first one is the approximation, the second, in its complement, bounds what the first
+    has missed, and what it finds there is taken in.
+    """
+    width = max(_WIDTHS[0], min(rank, _WIDTHS[1]))
+    blocks = max(_BLOCKS, math.ceil(2.5 * rank / width))
+    if (blocks + _LOOKS[0]) * width * 2 > matrix.shape[1]:
+        return None
     generator = torch.Generator("cpu").manual_seed(seed)
-    single = matrix.float()
-    basis = torch.linalg.qr(single @ torch.randn(matrix.shape[1], width, generator=generator).to(matrix.device)).Q
-    for _ in range(_POWER_STEPS):
-        basis = torch.linalg.qr(single.T @ basis).Q
-        basis = torch.linalg.qr(single @ basis).Q
-    basis = torch.linalg.qr(matrix @ torch.linalg.qr(matrix.T @ basis.double()).Q).Q
-    u, values, right = torch.linalg.svd(basis.T @ matrix, full_matrices=False)
-    left = basis @ u
-    return Svd(values, lambda k: left[:, :k], lambda k: right[:k], _energy(matrix), exact=False)
+    space = _Krylov(matrix, width, blocks, generator)
+    space.grow(blocks)
+    inner, beside = space.products(), _gram(space.residual())
+    probes = _Krylov(matrix, width, _LOOKS[-1], generator, space.basis)
+    for look in _LOOKS:
+        if (blocks + look) * width * 3 > matrix.shape[1] * 2:
+            break
+        probes.grow(look)
+        products, vectors = torch.linalg.eigh(probes.products())
+        values, right, left = _joined(space, probes, vectors[:, -width:], rank)
+        outside = float(products[-1]) * _above_ritz(matrix.shape[1] - len(space.basis), width, look)
+        kept = float(values.square().sum())
+        if _close_enough(_most_kept(inner, beside, outside, rank) - kept, energy - kept, energy):
+            return values, right, left
+    return None
 
 
-def _close_enough(matrix: Tensor, found: Svd, rank: int) -> bool:
-    """Whether cutting `found` to `rank` is provably about as near to `matrix` as anything of this rank can be."""
-    down, up = found.factors(rank)
-    reached = _energy(matrix - up.double() @ down.double())
-    excess = _loss_bound(matrix, found, rank)
-    if excess <= found.energy * NEGLIGIBLE**2:
+def _by_products(matrix: Tensor, rank: int, energy: float) -> tuple[Tensor, Tensor, Tensor] | None:
+    """As `_within_spaces`, by all eigenvectors of A^T A (float32); None where the rounding of that may cost too much."""
+    squares, vectors = torch.linalg.eigh(matrix.T @ matrix)
+    right = vectors.flip(1)[:, :rank].T
+    excess = 2 * rank * _ROUNDING * float(squares[-1])
+    images = right @ matrix.T
+    kept = float(_gram(images).trace())
+    if not _close_enough(excess, energy - kept, energy):
+        return None
+    values = torch.linalg.vector_norm(images, dim=1)
+    return values, right.contiguous(), images / values.clamp(min=1e-30)[:, None]
+
+
+def _joined(space: _Krylov, probes: _Krylov, best: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The first `rank` values and vectors within `space` and the `best` [d, k] directions of `probes` together."""
+    best = best.T.float()
+    basis, images = torch.cat([space.basis, best @ probes.basis]), torch.cat([space.images, best @ probes.images])
+    squares, vectors = torch.linalg.eigh(_gram(images))
+    chosen = vectors.flip(1)[:, :rank].T.float()
+    values = squares.flip(0)[:rank].clamp(min=0.0).sqrt()
+    return values, chosen @ basis, (chosen @ images) / values.clamp(min=1e-30).float()[:, None]
+
+
+def _close_enough(excess: float, missed: float, energy: float) -> bool:
+    """Whether keeping `excess` energy less than one could, of which `missed` is not kept at all, is as good as the best."""
+    if excess <= energy * NEGLIGIBLE**2:
         return True
-    return excess < reached and math.sqrt(reached / (reached - excess)) <= 1.0 + TOLERANCE
+    return excess < missed and math.sqrt(missed / (missed - excess)) <= 1.0 + TOLERANCE
 
 
-def _loss_bound(matrix: Tensor, found: Svd, rank: int) -> float:
-    """An upper bound on how much more energy the best approximation of `rank` keeps than `found` does.
+def _most_kept(inner: Tensor, beside: Tensor, outside: float, rank: int) -> float:
+    """An upper bound on the energy that any matrix of `rank` can keep of A: the sum of the first eigenvalues of A^T A.
 
-    With Q the left vectors, E = A - Q Q^T A and R = (I - Q Q^T) A A^T Q, the matrix A A^T has the blocks [[H, R^T], [R, E E^T]]
-    in a basis that begins with Q, H = diag(values^2). For any t with g = t - ||E||^2 > 0, Young's inequality for the blocks
-    beside the diagonal gives A A^T - t <= diag(H - t + R^T R / g, 0), and so
+    In a basis that begins with the space's, A^T A has the blocks [[H, R^T], [R, E]]: H = `inner`, R^T R = `beside` (for the
+    last block, zero for the others), E <= `outside`. For any t with g = t - outside > 0, Young's inequality for the blocks
+    beside the diagonal gives A^T A - t <= diag(H - t + R^T R / g, 0), and so
 
         (kept by the best) <= rank * t + trace of the positive part of (H - t + R^T R / g).
 
-    The least of a few t is taken. ||E|| is bounded from above with a failure probability of 2^-_PROBES (Halko et al., lemma
-    4.1, on powers of E).
+    The least of a few t is taken.
     """
-    width = len(found.values)
-    left, values, right = found.left(width), found.values, found.right(width)
-    residual = (matrix @ right.T - left * values) * values  # R in the basis of the right vectors: value_i * E v_i
-    inner, products = torch.diag(values.square()), residual.T @ residual
-    outside = _remainder_norm(matrix, found) ** 2
     best = math.inf
-    for level in (float(values[rank - 1]) ** 2, *(outside * factor for factor in (1.01, 1.1, 1.5))):
+    levels = [outside * factor for factor in (1.02, 1.2)]
+    levels.append(max(levels[-1], float(torch.linalg.eigvalsh(inner)[-rank])))
+    for level in levels:
         if level > outside:
-            positive = (torch.linalg.eigvalsh(inner + products / (level - outside)) - level).clamp(min=0)
-            best = min(best, rank * level + float(positive.sum()))
-    return max(0.0, best - float(values[:rank].square().sum()))
+            bent = inner.clone()
+            bent[-len(beside) :, -len(beside) :] += beside / (level - outside)
+            best = min(best, rank * level + float((torch.linalg.eigvalsh(bent) - level).clamp(min=0.0).sum()))
+    return best
 
 
-def _remainder_norm(matrix: Tensor, found: Svd) -> float:
-    """An upper bound on the spectral norm of E = A - Q Q^T A, by probes sent through E (E^T E)^s."""
-    generator = torch.Generator("cpu").manual_seed(seed_of(0, "svd/probes"))
-    probes = torch.randn(matrix.shape[1], _PROBES, generator=generator, dtype=torch.float64).to(matrix.device)
-    basis = found.left(len(found.values))
+def _above_ritz(size: int, width: int, steps: int) -> float:
+    """By how much the largest eigenvalue of a matrix of `size` may exceed the largest in a random Krylov space, as a factor.
 
-    def away(columns: Tensor) -> Tensor:
-        return columns - basis @ (basis.T @ columns)
-
-    result = away(matrix @ probes)
-    scale = 1.0
-    for _ in range(_PROBE_STEPS):
-        largest = float(result.norm(dim=0).max())
-        if largest == 0.0:
-            return 0.0
-        scale, result = scale * largest, result / largest
-        result = away(matrix @ (matrix.T @ away(result)))
-    norm = 2.0 * math.sqrt(2.0 / math.pi) * float(result.norm(dim=0).max())
-    return _root(norm, scale)
-
-
-def _root(norm: float, scale: float) -> float:
-    power = 2 * _PROBE_STEPS + 1
-    return 0.0 if norm == 0.0 else math.exp((math.log(norm) + math.log(scale)) / power)
+    One vector misses more than the share e with probability 1.648 sqrt(size) exp(-sqrt(e) (2 steps - 1)) at most (Kuczynski &
+    Wozniakowski 1992, theorem 4.1); all vectors of a block, which are independent, with its `width`-th power: _FAILURE here.
+    """
+    share = (math.log(1.648 * math.sqrt(size) / _FAILURE ** (1.0 / width)) / (2 * steps - 1)) ** 2
+    return 1.0 / (1.0 - share) if share < 1.0 else math.inf
