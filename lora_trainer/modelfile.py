@@ -28,6 +28,7 @@ TITLES = {
     "sd1": "a Stable Diffusion 1 model",
     "sd2": "a Stable Diffusion 2 model",
     "sdxl": "a Stable Diffusion XL model",
+    "sdxl_refiner": "Stable Diffusion XL's refiner",
     "sd3": "a Stable Diffusion 3 model",
     "flux": "a Flux model",
     "lora": "a LoRA file",
@@ -38,12 +39,17 @@ TITLES = {
     "controlnet": "a ControlNet",
     "unknown": "no model that is known here",
 }
-SUPPORTED = ("sd1",)
+SUPPORTED = ("sd1", "sd2", "sdxl")
 
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # 0x1950a86a20f9469cfc6c, pickled
-FULL_MODEL = "Choose the full checkpoint of a Stable Diffusion 1 model (.safetensors, about 2 to 4 GB)."
-VAE_ADVICE = "Choose a VAE for Stable Diffusion 1, for example vae-ft-mse-840000-ema-pruned.safetensors."
+FULL_MODEL = "Choose the full checkpoint of a Stable Diffusion 1, 2 or XL model (.safetensors, about 2 to 7 GB)."
+VAE_ADVICE = (
+    "Choose a VAE of the model's family, for example vae-ft-mse-840000-ema-pruned.safetensors for Stable Diffusion 1 and 2 or "
+    "sdxl_vae.safetensors for XL."
+)
+_SD2_WIDTH = 1024  # of the text states
+_REFINER_WIDTH = 1280  # the same: the refiner reads the second text encoder alone
 _DOWNLOAD_AGAIN = "Download or copy the file again."
 # What the pickle of a checkpoint calls. Anything else could run code when it is loaded (torch's weights_only, which has the
 # last word, refuses it too); Lightning's callback stands in Stability's own early files and is replaced by an empty class.
@@ -64,7 +70,7 @@ class _Role(NamedTuple):
 
 
 _ROLES = {
-    "vae": _Role(("vae", *SUPPORTED), "which has no VAE for Stable Diffusion 1", VAE_ADVICE),
+    "vae": _Role(("vae", *SUPPORTED), "which has no VAE for Stable Diffusion", VAE_ADVICE),
     "lora": _Role(("lora",), "not a LoRA file", "Choose a LoRA file (kohya's format)."),
 }
 
@@ -155,14 +161,17 @@ def refusal(path: Path | str, kind: str, in_channels: int | None = 4) -> tuple[s
     """Return (problem, advice) for a base model of this kind; two empty texts when it can be trained on."""
     if kind in SUPPORTED and in_channels in (4, None):
         return "", ""
-    if kind in ("sd1", "sd2", "sdxl") and in_channels not in (4, None):
+    if kind in SUPPORTED:
         purpose = {9: "an inpainting model", 8: "an instruct-pix2pix model"}.get(in_channels or 0, "a special model")
         return (
             f"{path} is {purpose}: its UNet takes {in_channels} channels, expected 4. It cannot be trained on.",
             "Choose the ordinary model that it was made from; the LoRA works with both.",
         )
-    if kind in ("sd2", "sdxl", "sd3", "flux"):
-        return f"{path} is {TITLES[kind]}, which is not supported yet.", "Choose a Stable Diffusion 1 model."
+    if kind in ("sd3", "flux"):
+        return f"{path} is {TITLES[kind]}, which is not supported.", "Choose a Stable Diffusion 1, 2 or XL model."
+    if kind == "sdxl_refiner":
+        advice = "Choose the base model, sd_xl_base_1.0 or one made from it."
+        return f"{path} is {TITLES[kind]}, which cannot be trained on.", advice
     if kind == "lora":
         advice = "Choose the base model it was made for; to continue a LoRA, give it as network_weights instead."
         return f"{path} is {TITLES[kind]}, not a base model.", advice
@@ -208,7 +217,9 @@ def classify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, int | None]:
 
 
 def _unet_kind(shapes: Mapping[str, tuple[int, ...]], some: Any) -> str:
-    """Tell SD1, SD2 and SDXL apart: by the text encoder where there is one, else by the UNet."""
+    """Tell SD1, SD2, SDXL and its refiner apart: by the text encoder where there is one, else by the UNet."""
+    if some(r"^conditioner\.embedders\.0\.model\.") and not some(r"^conditioner\.embedders\.1\."):
+        return "sdxl_refiner"
     if some(r"^conditioner\.embedders\.|^model\.diffusion_model\.label_emb\."):
         return "sdxl"
     if some(r"^cond_stage_model\.model\."):
@@ -216,7 +227,7 @@ def _unet_kind(shapes: Mapping[str, tuple[int, ...]], some: Any) -> str:
     if some(r"^cond_stage_model\.transformer\."):
         return "sd1"
     context = shapes.get("model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight", ())
-    return "sd2" if context[1:2] == (1024,) else "sd1"
+    return "sd2" if context[1:2] == (_SD2_WIDTH,) else "sd1"
 
 
 def read_safetensors_header(path: Path | str) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
@@ -349,8 +360,11 @@ def classify_configs(pipeline: str, unet: Mapping[str, Any]) -> tuple[str, int |
     if not unet:
         return "unknown", None
     in_channels = unet.get("in_channels", 4)
+    if unet.get("addition_embed_type") == "text_time" and unet.get("cross_attention_dim") == _REFINER_WIDTH:
+        return "sdxl_refiner", in_channels
     if "XL" in pipeline or unet.get("addition_embed_type") == "text_time":
         return "sdxl", in_channels
     if pipeline.startswith("StableDiffusion") or not pipeline:
-        return ("sd2" if unet.get("use_linear_projection") else "sd1"), in_channels
+        sd2 = unet.get("use_linear_projection") or unet.get("cross_attention_dim") == _SD2_WIDTH
+        return ("sd2" if sd2 else "sd1"), in_channels
     return "unknown", in_channels

@@ -47,6 +47,7 @@ KINDS = {
     },
     "sdxl": {f"{UNET}input_blocks.0.0.weight": (32, 4, 3, 3), "conditioner.embedders.0.transformer.x": (2,)},
     "sdxl without text encoder": {f"{UNET}input_blocks.0.0.weight": (32, 4, 3, 3), f"{UNET}label_emb.0.0.weight": (2,)},
+    "sdxl_refiner": {f"{UNET}input_blocks.0.0.weight": (32, 4, 3, 3), "conditioner.embedders.0.model.ln_final.weight": (2,)},
     "sd3": {f"{UNET}joint_blocks.0.context_block.attn.qkv.weight": (3, 3)},
     "flux": {"double_blocks.0.img_attn.qkv.weight": (3, 3)},
     "lora kohya": {"lora_unet_mid_block_x.lora_down.weight": (4, 32)},
@@ -66,11 +67,11 @@ KINDS = {
 
 
 @pytest.mark.parametrize("case", KINDS)
-def test_kinds_are_told_apart_and_only_sd1_passes(tmp_path, case):
+def test_kinds_are_told_apart_and_only_base_models_of_three_families_pass(tmp_path, case):
     info = probe(write(tmp_path / "m.safetensors", KINDS[case], metadata={"a": "b"}))
     assert info.kind == case.split()[0]
     assert info.metadata == {"a": "b"} and info.shapes == KINDS[case]
-    assert bool(info.problem) == (info.kind != "sd1")
+    assert bool(info.problem) == (info.kind not in ("sd1", "sd2", "sdxl"))
     if info.problem:
         assert str(info.path) in info.problem and info.advice
 
@@ -136,6 +137,14 @@ def folder(path: Path, pipeline: str, unet: dict | None) -> Path:
     [
         ("StableDiffusionPipeline", {"in_channels": 4, "cross_attention_dim": 768}, "sd1", 4),
         ("StableDiffusionPipeline", {"in_channels": 4, "use_linear_projection": True}, "sd2", 4),
+        ("StableDiffusionPipeline", {"in_channels": 4, "cross_attention_dim": 1024}, "sd2", 4),
+        ("StableDiffusionXLInpaintPipeline", {"in_channels": 9}, "sdxl", 9),
+        (
+            "StableDiffusionXLImg2ImgPipeline",
+            {"in_channels": 4, "addition_embed_type": "text_time", "cross_attention_dim": 1280},
+            "sdxl_refiner",
+            4,
+        ),
         ("StableDiffusionInpaintPipeline", {"in_channels": 9}, "sd1", 9),
         ("StableDiffusionXLPipeline", {"in_channels": 4, "addition_embed_type": "text_time"}, "sdxl", 4),
         ("StableDiffusion3Pipeline", None, "sd3", None),
@@ -146,7 +155,7 @@ def folder(path: Path, pipeline: str, unet: dict | None) -> Path:
 def test_diffusers_folders_are_told_apart(tmp_path, pipeline, unet, kind, channels):
     info = probe(folder(tmp_path, pipeline, unet))
     assert (info.kind, info.in_channels) == (kind, channels)
-    assert bool(info.problem) == ((kind, channels) != ("sd1", 4))
+    assert bool(info.problem) == (kind not in ("sd1", "sd2", "sdxl") or channels != 4)
 
 
 def test_a_folder_with_a_damaged_configuration(tmp_path):
@@ -168,7 +177,7 @@ class TestPickles:
     def test_kinds_are_told_apart_by_names(self, tmp_path, case, protocol):
         info = probe(self.zipped(tmp_path / "m.ckpt", {"state_dict": dict.fromkeys(KINDS[case])}, protocol))
         assert info.kind == case.split()[0] and info.in_channels is None
-        assert bool(info.problem) == (case != "sd1")
+        assert bool(info.problem) == (case not in ("sd1", "sd2", "sdxl"))
 
     @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
     @pytest.mark.parametrize("zipped", [True, False])

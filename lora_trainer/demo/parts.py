@@ -155,9 +155,9 @@ def fold_scale(vae: AutoencoderKL, mean: torch.Tensor, std: torch.Tensor) -> Non
     `mean` and `std` [4] are those of the posterior's mean before. The 1x1 convolution after the encoder takes the change, the
     one before the decoder takes it back: pictures stay the same. The posterior's log-variances move along.
     """
-    from ..models.vae import SD1_SCALE
+    from ..models.vae import SD_SCALE
 
-    gain = 1 / (std * SD1_SCALE)
+    gain = 1 / (std * SD_SCALE)
     with torch.no_grad():
         quant, post = vae.quant_conv, vae.post_quant_conv
         post.bias += (post.weight[:, :, 0, 0] * mean).sum(1)

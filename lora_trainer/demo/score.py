@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..models import vae
+from ..models.conditioning import Conditioning
 from ..randomness import rng
 from ..sampling import conditioning, samplers
 from ..sampling.denoiser import Denoiser
@@ -52,8 +53,8 @@ def pictures(
     drawn = []
     for start in range(0, len(captions), how.batch):
         chunk = captions[start : start + how.batch]
-        positive = torch.cat([known[caption] for caption in chunk])
-        denoiser = Denoiser(model, positive, known[""].expand(len(chunk), -1, -1), how.cfg)
+        positive = Conditioning.join([known[caption] for caption in chunk])
+        denoiser = Denoiser(model, positive, known[""].expand(len(chunk)), how.cfg)
         seeds = [rng(how.seed, "picture", start + index).getrandbits(63) for index in range(len(chunk))]
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from ..models import sd1, text
+from ..models import text, text_encoders
 from ..randomness import rng, seed_of
 from ..sampling.schedules import TRAIN_TIMESTEPS, alphas_cumprod
 from . import parts, world
@@ -76,7 +76,7 @@ class Words:
     """The tokens in use, and their rows in the small table that is trained; the other rows of CLIP's table come at export."""
 
     def __init__(self) -> None:
-        self.tokenizer = sd1.tokenizer()
+        self.tokenizer = text_encoders.tokenizer()
         words = [*world.SHAPES, *world.COLOURS, *world.BACKGROUNDS, *world.SIZES, "a", "on", "background"]
         ids = text.tokenize(self.tokenizer, [" ".join(words)])
         self.used: list[int] = sorted(set(ids.flatten().tolist()))

@@ -19,7 +19,10 @@ import torch
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
-TEXT = "cond_stage_model.transformer."
+TEXT = "cond_stage_model.transformer."  # SD1's, in transformers' names
+OPEN_CLIP_TEXT = "cond_stage_model.model."  # SD2's
+SDXL_TEXT = "conditioner.embedders.0.transformer."  # in transformers' names
+SDXL_OPEN_CLIP_TEXT = "conditioner.embedders.1.model."
 
 _RESNET_PARTS = {
     "norm1": "in_layers.0",
@@ -33,10 +36,29 @@ _UNET_TOP = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
     "conv_in": "input_blocks.0.0",
+    "add_embedding.linear_1": "label_emb.0.0",  # of SDXL's sizes and summary
+    "add_embedding.linear_2": "label_emb.0.2",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
 }
 _VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
+_OPEN_CLIP_TOP = {
+    "embeddings.token_embedding.weight": "token_embedding.weight",
+    "embeddings.position_embedding.weight": "positional_embedding",
+    "final_layer_norm.weight": "ln_final.weight",
+    "final_layer_norm.bias": "ln_final.bias",
+}
+_OPEN_CLIP_LAYER = {
+    "layer_norm1": "ln_1.",
+    "layer_norm2": "ln_2.",
+    "self_attn.q_proj": "attn.in_proj_",
+    "self_attn.k_proj": "attn.in_proj_",
+    "self_attn.v_proj": "attn.in_proj_",
+    "self_attn.out_proj": "attn.out_proj.",
+    "mlp.fc1": "mlp.c_fc.",
+    "mlp.fc2": "mlp.c_proj.",
+}
+_PROJECTION = "text_projection.weight"
 # What diffusers called the parts of the VAE's attention before 0.17; some files are still named so.
 OLD_VAE_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
@@ -110,6 +132,42 @@ def text_names(names: Iterable[str]) -> dict[str, str]:
     return {name: name for name in names}
 
 
+def open_clip_names(names: Iterable[str]) -> dict[str, str]:
+    """Return {transformers name: OpenCLIP's name} for all parameters of a CLIPTextModel, with or without projection.
+
+    Query, key and value of a layer have one name: OpenCLIP keeps them in one tensor. See `from_open_clip`.
+    """
+
+    def convert(name: str) -> str:
+        if name == _PROJECTION:
+            return "text_projection"
+        inner = name.removeprefix("text_model.")
+        if inner in _OPEN_CLIP_TOP:
+            return _OPEN_CLIP_TOP[inner]
+        match = re.fullmatch(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)", inner)
+        assert match, f"no rule for the text encoder's {name}"
+        return f"transformer.resblocks.{match[1]}.{_OPEN_CLIP_LAYER[match[2]]}{match[3]}"
+
+    return {name: convert(name) for name in names}
+
+
+def from_open_clip(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Return what of OpenCLIP's `tensor` is meant by the transformers name: a third of the rows, or the transposed."""
+    if name == _PROJECTION:
+        return tensor.T
+    match = re.search(r"self_attn\.([qkv])_proj", name)
+    return tensor.chunk(3)["qkv".index(match[1])] if match else tensor
+
+
+def to_open_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The inverse: a text encoder's state dict in OpenCLIP's names."""
+    parts: dict[str, list[torch.Tensor]] = {}
+    names = open_clip_names(state)
+    for name in sorted(state, key=lambda name: [f"{part}_proj" in name for part in "qkv"], reverse=True):  # q, then k, then v
+        parts.setdefault(names[name], []).append(state[name].T if name == _PROJECTION else state[name])
+    return {name: torch.cat(tensors) for name, tensors in parts.items()}
+
+
 def fit(tensor: torch.Tensor, shape: torch.Size | tuple[int, ...]) -> torch.Tensor:
     """Return `tensor` as `shape` where the two differ only by 1x1 convolution [out, in, 1, 1] against linear [out, in].
 
@@ -140,12 +198,39 @@ def to_ldm(state: Mapping[str, torch.Tensor], names: Mapping[str, str], prefix: 
 
 
 def checkpoint_tensors(
-    unet: torch.nn.Module | None, vae: torch.nn.Module | None, text_encoder: torch.nn.Module | None
+    unet: torch.nn.Module | None,
+    vae: torch.nn.Module | None,
+    text_encoder: torch.nn.Module | None = None,
+    *,
+    family: str = "sd1",
+    text_encoder_2: torch.nn.Module | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Return the tensors of an SD1 single-file checkpoint for the given parts (None leaves a part out)."""
+    """Return the tensors of a single-file checkpoint of `family` for the given parts (None leaves a part out).
+
+    SD2's text encoder gets one more layer, as its files have one that is not used: its last one again.
+    """
     tensors: dict[str, torch.Tensor] = {}
-    for module, rule, prefix in ((unet, unet_names, UNET), (vae, vae_names, VAE), (text_encoder, text_names, TEXT)):
+    for module, rule, prefix in ((unet, unet_names, UNET), (vae, vae_names, VAE)):
         if module is not None:
             state = module.state_dict()
             tensors |= to_ldm(state, rule(state), prefix)
+    if text_encoder is not None:
+        state = text_encoder.state_dict()
+        if family == "sd2":
+            tensors |= _below(OPEN_CLIP_TEXT, _with_unused_layer(to_open_clip(state)))
+        else:
+            tensors |= _below(SDXL_TEXT if family == "sdxl" else TEXT, state)
+    if text_encoder_2 is not None:
+        tensors |= _below(SDXL_OPEN_CLIP_TEXT, to_open_clip(text_encoder_2.state_dict()))
     return tensors
+
+
+def _below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _with_unused_layer(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    stem = "transformer.resblocks."
+    last = max(int(name[len(stem) :].partition(".")[0]) for name in tensors if name.startswith(stem))
+    copy = {name.replace(f"{stem}{last}.", f"{stem}{last + 1}."): tensor.clone() for name, tensor in tensors.items()}
+    return copy | tensors

@@ -5,11 +5,14 @@ FAMILIES in loading.py lists them; the kind that `modelfile.probe` names chooses
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
+
+from . import text
+from .conditioning import Conditioning
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
     from .weights import Target, Weights
 
+EPSILON, V_PREDICTION = "epsilon", "v_prediction"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
@@ -26,27 +31,39 @@ class Family:
 
     `name` is the kind that `modelfile.probe` returns. `load_file(weights, target, with_vae)` and
     `load_folder(folder, target, with_vae)` return Parts.
-    `encode(model, captions, max_token_length=, clip_skip=, weighted=)` returns the conditioning that `predict(unet, noisy
-    latents, timesteps, conditioning)` takes; what is inside is the family's own affair.
+    `read(text_encoders, ids, clip_skip)` takes token ids [B, n, 77], one tensor for each encoder, and returns the layer that
+    the UNet reads of each, [B, n, 77, C], and the summary [B, P] or None.
+    `predict(unet, noisy latents, timesteps, conditioning)` returns the UNet's output.
+    `uses_clip_skip`: whether the layer can be chosen. `latent_scale` gives the VAE's latents a variance of about 1.
+    `size`: side of the pictures that it was made for, in pixels. `zero_empty_negative`: an empty negative prompt stands for
+    zeros when pictures are drawn.
     """
 
     name: str
     title: str
     load_file: Callable[[Weights, Target, bool], Parts]
     load_folder: Callable[[Path, Target, bool], Parts]
-    encode: Callable[..., Any]
-    predict: Callable[[torch.nn.Module, torch.Tensor, torch.Tensor, Any], torch.Tensor]
+    read: Callable[[Sequence[CLIPTextModel], Sequence[torch.Tensor], int], tuple[list[torch.Tensor], torch.Tensor | None]]
+    predict: Callable[[torch.nn.Module, torch.Tensor, torch.Tensor, Conditioning], torch.Tensor]
+    latent_scale: float
+    size: int
+    uses_clip_skip: bool = False
+    zero_empty_negative: bool = False
 
 
 @dataclass(kw_only=True)
 class Parts:
-    """What a family's loaders return. `vae` is None when it was not asked for."""
+    """What a family's loaders return. `vae` is None when it was not asked for.
+
+    `prediction_type` is what the model says of itself, None where nothing tells; `said_by` names what tells.
+    """
 
     unet: UNet2DConditionModel
     vae: AutoencoderKL | None
     text_encoders: list[CLIPTextModel]
     tokenizers: list[CLIPTokenizer]
-    prediction_type: str = "epsilon"
+    prediction_type: str | None = None
+    said_by: str = ""
 
 
 @dataclass(kw_only=True)
@@ -54,6 +71,7 @@ class Model:
     """A loaded base model: frozen, in eval mode, in the compute precision.
 
     `prediction_type` is "epsilon" or "v_prediction". `source` is what was given as path, for messages and metadata.
+    `notes` are warnings about how it was understood.
     """
 
     family: Family
@@ -63,6 +81,7 @@ class Model:
     tokenizers: list[CLIPTokenizer]
     prediction_type: str
     source: str
+    notes: tuple[str, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -74,10 +93,35 @@ class Model:
         """The UNet's precision; the VAE's may be another."""
         return self.unet.dtype
 
-    def encode(self, captions: list[str], *, max_token_length: int = 75, clip_skip: int = 1, weighted: bool = False) -> Any:
-        """Return the conditioning for `captions`; for SD1 the text states [B, positions, C]."""
-        return self.family.encode(self, captions, max_token_length=max_token_length, clip_skip=clip_skip, weighted=weighted)
+    def encode(
+        self, captions: Sequence[str], *, max_token_length: int = 75, clip_skip: int = 1, weighted: bool = False
+    ) -> Conditioning:
+        """Return the conditioning for `captions`, with states [B, max_token_length + 2, C] (see text.py) and no sizes."""
+        if weighted:
+            pairs = [text.tokenize_weighted(tokenizer, captions, max_token_length) for tokenizer in self.tokenizers]
+            chunks = self.encode_chunks([ids for ids, _ in pairs], [weights for _, weights in pairs], clip_skip)
+        else:
+            ids = [text.tokenize(tokenizer, captions, max_token_length) for tokenizer in self.tokenizers]
+            chunks = self.encode_chunks(ids, None, clip_skip)
+        return Conditioning(text.join_chunks(chunks.states), chunks.pooled)
 
-    def predict(self, latents: torch.Tensor, timesteps: torch.Tensor, conditioning: Any) -> torch.Tensor:
+    def encode_chunks(
+        self,
+        ids: Sequence[torch.Tensor],
+        weights: Sequence[torch.Tensor] | None,
+        clip_skip: int = 1,
+        *,
+        restore_mean: bool = False,
+    ) -> Conditioning:
+        """Return states [B, n, 77, C] and the summary for token ids [B, n, 77] of each tokenizer.
+
+        `weights`, of the same shapes, multiply the states (`text.weigh`).
+        """
+        states, pooled = self.family.read(self.text_encoders, ids, clip_skip)
+        if weights is not None:
+            states = [text.weigh(part, own, restore_mean=restore_mean) for part, own in zip(states, weights, strict=True)]
+        return Conditioning(states[0] if len(states) == 1 else torch.cat(states, dim=-1), pooled)
+
+    def predict(self, latents: torch.Tensor, timesteps: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Return the UNet's output [B,4,h,w] for noisy `latents` [B,4,h,w] at `timesteps` [B] (0..999)."""
         return self.family.predict(self.unet, latents, timesteps, conditioning)

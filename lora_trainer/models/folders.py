@@ -70,8 +70,8 @@ def fetch_from_hub(name: str) -> Path:
                 modelfile.refusal(name, info.kind, info.in_channels) if info.kind != "unknown" else (info.problem, info.advice)
             )
             raise BaseModelError(problem.replace(str(folder), name), advice=advice)
-        parts = ("unet", "vae", "text_encoder")
-        small = [f"{part}/config.json" for part in parts] + ["tokenizer/*", "scheduler/*"]
+        parts = ("unet", "vae", "text_encoder", *(("text_encoder_2",) if info.kind == "sdxl" else ()))
+        small = [f"{part}/config.json" for part in parts] + ["tokenizer/*", "tokenizer_2/*", "scheduler/*"]
         for weights in _WEIGHTS[:2], _WEIGHTS[2:4], _WEIGHTS[4:]:
             folder = Path(
                 snapshot_download(name, allow_patterns=small + [f"{part}/{file}" for part in parts for file in weights])

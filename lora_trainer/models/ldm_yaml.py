@@ -16,11 +16,16 @@ from ..errors import BaseModelError
 
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
-    """0 heads mean the family's own number. `prediction_type` is "epsilon" or "v_prediction"."""
+    """0 heads, and heads of 0 channels, mean the family's own number.
+
+    `prediction_type` is "epsilon" or "v_prediction", None when there is no configuration; `path` is its file.
+    """
 
     unet_heads: int = 0
+    unet_head_channels: int = 0
     clip_heads: int = 0
-    prediction_type: str = "epsilon"
+    prediction_type: str | None = None
+    path: Path | None = None
 
 
 def read_overrides(checkpoint: Path) -> Overrides:
@@ -38,20 +43,31 @@ def read_overrides(checkpoint: Path) -> Overrides:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BaseModelError(f"{path} is no YAML: {error}.", advice="Mend it, or remove it for an ordinary model.") from error
     model = _inside(content, "model", "params")
-    unet = _inside(model, "unet_config", "params")
-    heads = unet.get("num_heads", 0)
-    if not isinstance(heads, int) or heads < 0:
-        if unet.get("num_head_channels", -1) != -1:
-            raise BaseModelError(
-                f"{path}: num_head_channels is not that of Stable Diffusion 1, expected num_heads.",
-                advice="Remove the file for an ordinary model.",
-            )
-        heads = 0
+    unet = _inside(model, "unet_config", "params") or _inside(model, "network_config", "params")
     return Overrides(
-        unet_heads=heads,
+        unet_heads=_count(path, unet, "num_heads"),
+        unet_head_channels=_count(path, unet, "num_head_channels"),
         clip_heads=_clip_heads(path, _inside(model, "cond_stage_config", "params").get("version")),
-        prediction_type="v_prediction" if model.get("parameterization") == "v" else "epsilon",
+        prediction_type=_prediction_type(model) if model else None,
+        path=path,
     )
+
+
+def _prediction_type(model: Mapping[str, Any]) -> str:
+    """LDM's configurations say `parameterization: v`, those of SDXL's code name the scaling of the output."""
+    scaling = str(_inside(model, "denoiser_config", "params", "scaling_config").get("target", ""))
+    velocity = model.get("parameterization") == "v" or scaling.rpartition(".")[2].startswith("VScaling")
+    return "v_prediction" if velocity else "epsilon"
+
+
+def _count(path: Path, unet: Mapping[str, Any], key: str) -> int:
+    """A number of heads or channels; 0 for none, which LDM writes as -1."""
+    value = unet.get(key, -1)
+    if not isinstance(value, int) or value == 0:
+        raise BaseModelError(
+            f"{path}: {key} is {value!r}, expected a whole number.", advice="Mend it, or remove the file for an ordinary model."
+        )
+    return max(value, 0)
 
 
 def _inside(content: Any, *keys: str) -> Mapping[str, Any]:

@@ -11,11 +11,14 @@ from ..errors import BaseModelError
 from .attention import set_attention
 from .family import Family, Model
 from .folders import fetch_from_hub, is_hub_id
+from .prediction import decide
 from .sd1 import SD1
+from .sd2 import SD2
+from .sdxl import SDXL
 from .vae_files import load_vae_file
 from .weights import Progress, Target, open_weights
 
-FAMILIES: tuple[Family, ...] = (SD1,)
+FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL)
 
 
 def load(
@@ -26,6 +29,7 @@ def load(
     vae: str | Path | None = None,
     vae_dtype: torch.dtype | None = None,
     attention: str = "torch",
+    prediction_type: str | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """Load a base model, frozen (no gradients) and in eval mode.
@@ -33,7 +37,8 @@ def load(
     `path` is an LDM-named .safetensors or .ckpt, a diffusers folder, or a hub id (`owner/name`; the only form that may need
     the network). `vae` replaces the model's own VAE: a file (LDM's or diffusers' names) or a folder. `dtype` is the compute
     precision; `vae_dtype` (default: the same) may be float32 where a half-precision VAE gives NaN. `attention` is "torch" or
-    "xformers" (with a warning torch's where xformers is missing). Memory: about one copy of the model in `dtype`.
+    "xformers" (with a warning torch's where xformers is missing). `prediction_type` ("epsilon" or "v_prediction") wins over
+    what the model says of itself (prediction.py). Memory: about one copy of the model in `dtype`.
 
     Raises BaseModelError, naming the file, what was found and what to do.
     """
@@ -44,28 +49,36 @@ def load(
     info = modelfile.probe(source)
     if info.problem:
         raise BaseModelError(info.problem, advice=info.advice)
-    family = next(family for family in FAMILIES if family.name == info.kind)
     if source.is_dir():
+        family = _family(info.kind)
         parts = family.load_folder(source, target, vae is None)
     else:
         with open_weights(source) as weights:
             # Of a pickle, the first look saw the names only; now the shapes are known too.
-            problem, advice = modelfile.refusal(source, *modelfile.classify(weights.shapes))
+            kind, channels = modelfile.classify(weights.shapes)
+            problem, advice = modelfile.refusal(source, kind, channels)
             if problem:
                 raise BaseModelError(problem, advice=advice)
+            family = _family(kind)
             parts = family.load_file(weights, target, vae is None)
     autoencoder = parts.vae if vae is None else load_vae_file(Path(vae).expanduser(), target)
     assert autoencoder is not None
     set_attention(parts.unet, autoencoder, attention)
+    decided, notes = decide(parts, prediction_type, str(path))
     return Model(
         family=family,
         unet=parts.unet,
         vae=autoencoder,
         text_encoders=parts.text_encoders,
         tokenizers=parts.tokenizers,
-        prediction_type=parts.prediction_type,
+        prediction_type=decided,
         source=str(path),
+        notes=notes,
     )
+
+
+def _family(kind: str) -> Family:
+    return next(family for family in FAMILIES if family.name == kind)
 
 
 def load_vae(path: str | Path, *, dtype: torch.dtype, device: str | torch.device) -> torch.nn.Module:

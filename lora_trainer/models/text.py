@@ -74,34 +74,17 @@ def _tokenize(
     return ids, weights
 
 
-def encode(text_encoder: CLIPTextModel, input_ids: torch.Tensor, clip_skip: int | None = 1) -> torch.Tensor:
-    """Return the text states [B, n*75+2, C] of token ids [B, n, 77], in the encoder's dtype and on its device.
-
-    `clip_skip` 1 (or None) takes the last layer, 2 the one before; the encoder's final layer norm is applied in either case.
-    Raises InputError when the encoder has not that many layers.
-    """
-    return join_chunks(_states(text_encoder, input_ids, clip_skip))
-
-
-def encode_weighted(
-    text_encoder: CLIPTextModel,
-    input_ids: torch.Tensor,
-    weights: torch.Tensor,
-    clip_skip: int | None = 1,
-    *,
-    restore_mean: bool = False,
-) -> torch.Tensor:
-    """Return the text states [B, n*75+2, C] of weighted tokens: each token's state is multiplied by its weight [B, n, 77].
+def weigh(states: torch.Tensor, weights: torch.Tensor, *, restore_mean: bool = False) -> torch.Tensor:
+    """Multiply each token's state by its weight: states [B, n, 77, C], weights [B, n, 77].
 
     `restore_mean` then scales each chunk back to the mean that it had, as the Web UI does when it draws; training does not.
     """
-    states = _states(text_encoder, input_ids, clip_skip)
     weighted = states * weights.to(states)[..., None]
     if restore_mean:
         before = states.float().mean(dim=(-2, -1), keepdim=True)
         after = weighted.float().mean(dim=(-2, -1), keepdim=True)
         weighted = (weighted.float() * (before / after)).to(states.dtype)
-    return join_chunks(weighted)
+    return weighted
 
 
 def join_chunks(states: torch.Tensor) -> torch.Tensor:
@@ -110,7 +93,12 @@ def join_chunks(states: torch.Tensor) -> torch.Tensor:
     return torch.cat([states[:, 0, :1], tokens, states[:, -1, -1:]], dim=1)
 
 
-def _states(text_encoder: CLIPTextModel, input_ids: torch.Tensor, clip_skip: int | None) -> torch.Tensor:
+def layer(text_encoder: CLIPTextModel, input_ids: torch.Tensor, clip_skip: int | None = 1) -> torch.Tensor:
+    """Return the states [B, n, 77, C] of token ids [B, n, 77], in the encoder's dtype and on its device.
+
+    `clip_skip` 1 (or None) takes the last layer, 2 the one before; the encoder's final layer norm is applied in either case.
+    Raises InputError when the encoder has not that many layers.
+    """
     batch, chunks, _ = input_ids.shape
     flat = input_ids.flatten(0, 1).to(text_encoder.device)
     if clip_skip in (None, 1):

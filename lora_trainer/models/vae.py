@@ -1,4 +1,7 @@
-"""Pictures to scaled latents and back. The scale makes the latents' variance about 1 (Rombach et al., 2022, appendix G)."""
+"""Pictures to scaled latents and back. The scale makes the latents' variance about 1 (Rombach et al., 2022, appendix G).
+
+SDXL has a VAE, and therefore a scale, of its own (`Family.latent_scale`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from ..log import logger
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-SD1_SCALE = 0.18215
+SD_SCALE = 0.18215
+SDXL_SCALE = 0.13025
 FACTOR = 8  # pixels along each side of one latent position
 # exp(logvar) is kept in the range that the VAE was trained with.
 LOGVAR_RANGE = (-30.0, 20.0)
@@ -24,7 +28,7 @@ def encode(
     noise: torch.Tensor | None = None,
     *,
     batch_size: int | None = None,
-    scale: float = SD1_SCALE,
+    scale: float = SD_SCALE,
 ) -> torch.Tensor:
     """Return the scaled latents [B,4,H/8,W/8], float32 on the VAE's device, of `images` [B,3,H,W] in -1..1.
 
@@ -45,7 +49,7 @@ def encode(
     return mean * scale
 
 
-def decode(vae: AutoencoderKL, latents: torch.Tensor, *, batch_size: int | None = 1, scale: float = SD1_SCALE) -> torch.Tensor:
+def decode(vae: AutoencoderKL, latents: torch.Tensor, *, batch_size: int | None = 1, scale: float = SD_SCALE) -> torch.Tensor:
     """Return the pictures [B,3,H,W], float32 in -1..1 on the VAE's device, of scaled `latents` [B,4,H/8,W/8].
 
     At most `batch_size` are decoded at a time. Half precision that overflows is handled as in `encode`.

@@ -6,7 +6,7 @@ import contextlib
 import pickle
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -20,12 +20,13 @@ from .convert import fit
 class Weights:
     """The tensors of an open file: `shapes` by name, and `tensor(name)`, a view of the memory-mapped file in the file's dtype.
 
-    Copy what is to be kept: the view ends with the file.
+    Copy what is to be kept: the view ends with the file. `metadata` is that of a .safetensors file.
     """
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]
     tensor: Callable[[str], torch.Tensor]
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 Progress = Callable[[str, int, int], None]
@@ -49,9 +50,9 @@ def open_weights(path: Path) -> Iterator[Weights]:
         from safetensors import SafetensorError, safe_open
 
         try:
-            shapes, _ = modelfile.read_safetensors_header(path)
+            shapes, metadata = modelfile.read_safetensors_header(path)
             with safe_open(str(path), framework="pt", device="cpu") as file:
-                yield Weights(path=path, shapes=shapes, tensor=file.get_tensor)
+                yield Weights(path=path, shapes=shapes, tensor=file.get_tensor, metadata=metadata)
         except modelfile.DamagedFileError as error:
             raise BaseModelError(f"{path} {error}", advice=error.advice) from error
         except SafetensorError as error:
@@ -106,12 +107,14 @@ def build(
     part: str,
     dtype: torch.dtype,
     target: Target,
+    change: Callable[[str, torch.Tensor], torch.Tensor] = lambda _, tensor: tensor,
 ) -> torch.nn.Module:
     """Return `make()`, an untouched module, filled from `weights`: frozen, in eval mode, in `dtype` on `target.device`.
 
     The module is made without memory and each tensor goes from the mapped file to its place, so that loading needs about one
-    copy of the model. `find(state)` returns {the module's name: the file's name}. Raises BaseModelError when tensors are
-    missing or have another shape than the sizes read from the others say.
+    copy of the model. `find(state)` returns {the module's name: the file's name}; `change(the module's name, tensor)` takes
+    what is meant of a tensor that the file holds in another form. Raises BaseModelError when tensors are missing or have
+    another shape than the sizes read from the others say.
     """
     with torch.device("meta"):
         module = make()
@@ -125,7 +128,7 @@ def build(
         )
     filled: dict[str, torch.Tensor] = {}
     for name, stored in names.items():
-        tensor = fit(weights.tensor(stored), state[name].shape)
+        tensor = fit(change(name, weights.tensor(stored)), state[name].shape)
         if tensor.shape != state[name].shape:
             raise BaseModelError(
                 f"{weights.path}: {stored} has the shape {list(tensor.shape)}, expected {list(state[name].shape)} for {part}.",

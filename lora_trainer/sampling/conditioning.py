@@ -2,7 +2,7 @@
 
 The prompt is parsed for weights, cut into chunks of 75 tokens (preferably after a comma; BREAK ends a chunk), each chunk is
 encoded alone between a start and an end of its own, and the chunks' states are joined whole: 77 positions each. A token's state
-is multiplied by its weight, then the chunk is scaled back to the mean that it had.
+is multiplied by its weight, then the chunk is scaled back to the mean that it had; with two text encoders, in each of them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..models import prompt_weights, text
+from ..models.conditioning import Conditioning
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
@@ -27,11 +28,16 @@ _BREAK = re.compile(r"\s*\bBREAK\b\s*")
 Token = tuple[int, float]  # id, weight
 
 
-def encode(model: Model, prompt: str, clip_skip: int = 1) -> Tensor:
-    """Return the text states [1, n * 77, C] of `prompt`, in the text encoder's dtype and on its device."""
-    ids, weights = tokenize(model.tokenizers[0], prompt)
-    states = text.encode_weighted(model.text_encoders[0], ids[:, None], weights[:, None], clip_skip, restore_mean=True)
-    return states.flatten(0, 1)[None]
+def encode(model: Model, prompt: str, clip_skip: int = 1, *, negative: bool = False) -> Conditioning:
+    """Return the conditioning of `prompt`, with states [1, n * 77, C], in the text encoders' dtype and on their device.
+
+    An empty `negative` prompt is zeros for SDXL, as that model has learned it.
+    """
+    pairs = [tokenize(tokenizer, prompt) for tokenizer in model.tokenizers]
+    ids, weights = [ids[None] for ids, _ in pairs], [weights[None] for _, weights in pairs]
+    chunks = model.encode_chunks(ids, weights, clip_skip, restore_mean=True)
+    whole = Conditioning(chunks.states.flatten(1, 2), chunks.pooled)
+    return whole.zeros() if negative and not prompt and model.family.zero_empty_negative else whole
 
 
 def tokenize(tokenizer: CLIPTokenizer, prompt: str) -> tuple[Tensor, Tensor]:

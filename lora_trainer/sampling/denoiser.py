@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..models.conditioning import Conditioning
 from . import schedules
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ class Denoiser:
     """`denoiser(x, sigma)`: the estimate of the clean latents, guided by `scale` (Ho and Salimans 2022, "Classifier-Free
     Diffusion Guidance"): without + scale * (with - without).
 
-    `positive` and `negative` are text states [1, positions, C]; where their lengths differ, the UNet is called twice.
-    A scale of 1 needs no `negative`, and half of the time.
+    `positive` and `negative` are of one sample or of as many as are drawn; where the lengths of their text states differ,
+    the UNet is called twice. A scale of 1 needs no `negative`, and half of the time.
     """
 
-    def __init__(self, model: Model, positive: Tensor, negative: Tensor, scale: float) -> None:
+    def __init__(self, model: Model, positive: Conditioning, negative: Conditioning, scale: float) -> None:
         self._model = model
         self._positive, self._negative, self._scale = positive, negative, scale
 
@@ -32,9 +33,9 @@ class Denoiser:
         timestep = schedules.timestep_of(sigma)
         if self._scale == 1:
             output = self._predict(scaled, timestep, self._positive)
-        elif self._positive.shape == self._negative.shape:
-            states = torch.cat([self._negative.expand(len(x), -1, -1), self._positive.expand(len(x), -1, -1)])
-            without, with_ = self._predict(torch.cat([scaled, scaled]), timestep, states).chunk(2)
+        elif self._positive.states.shape[1] == self._negative.states.shape[1]:
+            both = Conditioning.join([self._negative.expand(len(x)), self._positive.expand(len(x))])
+            without, with_ = self._predict(torch.cat([scaled, scaled]), timestep, both).chunk(2)
             output = without + self._scale * (with_ - without)
         else:
             without = self._predict(scaled, timestep, self._negative)
@@ -43,8 +44,8 @@ class Denoiser:
             return x / (sigma**2 + 1) - output * (sigma / math.sqrt(sigma**2 + 1))
         return x - sigma * output
 
-    def _predict(self, scaled: Tensor, timestep: float, states: Tensor) -> Tensor:
+    def _predict(self, scaled: Tensor, timestep: float, conditioning: Conditioning) -> Tensor:
         dtype = self._model.dtype
         timesteps = torch.full((len(scaled),), timestep, dtype=torch.float32, device=scaled.device)
-        states = states.expand(len(scaled), -1, -1).to(scaled.device, dtype)
-        return self._model.predict(scaled.to(dtype), timesteps, states).float()
+        conditioning = conditioning.expand(len(scaled)).to(scaled.device, dtype)
+        return self._model.predict(scaled.to(dtype), timesteps, conditioning).float()

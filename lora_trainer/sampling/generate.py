@@ -90,14 +90,16 @@ def draw(
         try:
             with torch.no_grad():
                 positive = conditioning.encode(model, prompt, request.clip_skip)
-                negative = conditioning.encode(model, request.negative_prompt, request.clip_skip)
+                negative = conditioning.encode(model, request.negative_prompt, request.clip_skip, negative=True)
+            positive, negative = (part.drawn_at(request.height, request.width) for part in (positive, negative))
             denoiser = Denoiser(model, positive, negative, request.cfg_scale)
             for batch in range(request.batch_count):
                 first = request.seed + batch * request.batch_size
                 seeds = range(first, first + request.batch_size)
                 size = (request.height // vae.FACTOR, request.width // vae.FACTOR)
                 latents = _sample(sampler, denoiser, request.steps, seeds, size, model.device, watch)
-                for image, seed in zip(to_images(vae.decode(model.vae, latents)), seeds, strict=True):
+                drawn = vae.decode(model.vae, latents, scale=model.family.latent_scale)
+                for image, seed in zip(to_images(drawn), seeds, strict=True):
                     text = infotext(
                         request, seed, label=sampler.label, schedule=sampler.schedule_label, model=model_name, loras=hashes
                     )

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 import torch
 
 from ..models import Model
+from ..models.conditioning import Conditioning
 from .precision import Precision
 
 CHUNK = 16  # captions that are encoded at once beforehand
-MOST_KEPT = 4096  # captions whose states are kept; SD1's take 118 KB each in 16 bits
+MOST_KEPT = 4096  # captions whose states are kept; SD1's take 118 KB each in 16 bits, SDXL's 318
 
 
 @dataclass
 class TextStates:
-    """Text states of captions, [B, n*75+2, C], on the device.
+    """The conditioning of captions (text states [B, n*75+2, C], with SDXL's summary), on the device, in its precision.
 
     `trained` says that the encoder (or the LoRA on it) changes while training: nothing is kept then. Otherwise states are
     kept in main memory, in the compute precision, for the `MOST_KEPT` captions that were used last.
@@ -28,12 +29,12 @@ class TextStates:
     max_token_length: int = 75
     clip_skip: int = 1
     weighted: bool = False
-    _kept: dict[str, torch.Tensor] = field(default_factory=dict)
+    _kept: dict[str, Conditioning] = field(default_factory=dict)
 
-    def __call__(self, captions: Sequence[str]) -> torch.Tensor:
-        """Return the states of a batch of captions."""
+    def __call__(self, captions: Sequence[str]) -> Conditioning:
+        """Return the conditioning of a batch of captions."""
         if self.trained:
-            return self._encode(captions)
+            return self._encode(captions).to(self.precision.device, self.precision.dtype)
         missing = []
         for caption in dict.fromkeys(captions):
             if caption in self._kept:
@@ -41,7 +42,8 @@ class TextStates:
             else:
                 missing.append(caption)
         self._remember(missing)
-        return torch.stack([self._kept[caption] for caption in captions]).to(self.precision.device, non_blocking=True)
+        kept = Conditioning.join([self._kept[caption] for caption in captions])
+        return kept.to(self.precision.device, non_blocking=True)
 
     def prepare(self, captions: Iterable[str], progress: Callable[[int, int], object] | None = None) -> None:
         """Encode every caption of `captions` once, then send the encoder to main memory: it is not needed any more."""
@@ -63,12 +65,12 @@ class TextStates:
         if not captions:
             return
         self.move(self.precision.device)
-        for caption, states in zip(captions, self._encode(captions), strict=True):
+        for caption, found in zip(captions, self._encode(captions).rows(), strict=True):
             if len(self._kept) >= MOST_KEPT:
                 self._kept.pop(next(iter(self._kept)))
-            self._kept[caption] = states.to("cpu", self.precision.dtype).clone()
+            self._kept[caption] = found.to("cpu", self.precision.dtype).clone()
 
-    def _encode(self, captions: Sequence[str]) -> torch.Tensor:
+    def _encode(self, captions: Sequence[str]) -> Conditioning:
         with self.precision.autocast():
             return self.model.encode(
                 list(captions), max_token_length=self.max_token_length, clip_skip=self.clip_skip, weighted=self.weighted

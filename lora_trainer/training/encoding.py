@@ -37,4 +37,5 @@ class Encoder:
         generators = [torch.Generator("cpu").manual_seed(seed_of(self._seed, *key)) for key in keys]
         noise = torch.stack([torch.randn(4, height, width, generator=generator) for generator in generators])
         self._model.vae.to(self._device)
-        return vae.encode(self._model.vae, images.to(self._device), noise.to(self._device))
+        scale = self._model.family.latent_scale
+        return vae.encode(self._model.vae, images.to(self._device), noise.to(self._device), scale=scale)

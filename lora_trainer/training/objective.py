@@ -1,4 +1,4 @@
-"""What is minimised: from latents, text states and drawn noise to one loss per sample."""
+"""What is minimised: from latents, conditioning and drawn noise to one loss per sample."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..models import Model
+from ..models.conditioning import Conditioning
 from ..options import TrainOptions
 from ..sampling.schedules import alphas_cumprod
 from . import loss
@@ -27,15 +28,15 @@ class Objective:
     weights: dict[str, Any]
 
     def losses(
-        self, model: Model, latents: torch.Tensor, states: torch.Tensor, drawn: DrawnNoise, precision: Precision
+        self, model: Model, latents: torch.Tensor, conditioning: Conditioning, drawn: DrawnNoise, precision: Precision
     ) -> torch.Tensor:
         """Return the loss of each sample, [B] float32, with the weight of its timestep.
 
-        `latents` [B, 4, h, w] float32 and the text states [B, n, C] are on the UNet's device.
+        `latents` [B, 4, h, w] float32 and the conditioning are on the UNet's device.
         """
         noisy = add_noise(latents, drawn.added, drawn.timesteps, self.alphas_cumprod)
         with precision.autocast():
-            prediction = model.predict(noisy.to(precision.dtype), drawn.timesteps, states.to(precision.dtype))
+            prediction = model.predict(noisy.to(precision.dtype), drawn.timesteps, conditioning)
         is_v = self.prediction_type == "v_prediction"
         target = velocity(latents, drawn.noise, drawn.timesteps, self.alphas_cumprod) if is_v else drawn.noise
         threshold = None

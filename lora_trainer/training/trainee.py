@@ -41,7 +41,9 @@ class Trainee:
         torch.manual_seed(seed_of(self.seed, "dropout", step, positions[0]))
         latents = self._latents(batch, step, positions)
         drawn = draw_batch(latents, self.noise, seed=self.seed, step=step, positions=positions)
-        losses = self.objective.losses(self.model, latents, self.text(batch["captions"]), drawn, self.precision)
+        text = self.text(batch["captions"])
+        sized = text.with_sizes(batch["original_sizes"], batch["crop_top_lefts"], batch["target_sizes"])
+        losses = self.objective.losses(self.model, latents, sized, drawn, self.precision)
         weights = batch["loss_weights"].to(losses.device, losses.dtype, non_blocking=True)
         return (losses * weights).sum() / samples
 

@@ -58,8 +58,9 @@ def test_a_safetensors_file_gives_the_very_outputs_of_the_modules_it_was_made_fr
     ids = model.tokenizers[0](["a cat", ""], padding="max_length", return_tensors="pt").input_ids
     with torch.no_grad():
         states = text_encoder(ids).last_hidden_state
-        assert torch.equal(model.encode(["a cat", ""]), states)
-        assert torch.equal(model.predict(latents, steps, states), unet(latents, steps, states).sample)
+        conditioning = model.encode(["a cat", ""])
+        assert torch.equal(conditioning.states, states)
+        assert torch.equal(model.predict(latents, steps, conditioning), unet(latents, steps, states).sample)
         assert torch.equal(model.vae.decode(latents).sample, vae.decode(latents).sample)
     assert (model.prediction_type, model.family.name, model.source) == ("epsilon", "sd1", str(tiny_sd1))
 

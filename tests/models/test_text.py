@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lora_trainer.errors import InputError
-from lora_trainer.models import load, sd1, text
+from lora_trainer.models import load, text, text_encoders
 from tests.tiny import make_parts
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -27,16 +27,13 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return sd1.tokenizer()
+    return text_encoders.tokenizer()
 
 
 @pytest.fixture(scope="module")
-def tokenizer_that_pads_with_0(tokenizer):
-    """SD2's: the same but for the padding."""
-    return SimpleNamespace(
-        **{name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "tokenize", "convert_tokens_to_ids")},
-        pad_token_id=0,
-    )
+def tokenizer_that_pads_with_0():
+    """SD2's, and SDXL's second one."""
+    return text_encoders.tokenizer(pad_with_zero=True)
 
 
 def rows(recorded: list[dict]) -> list[list[int]]:
@@ -65,6 +62,13 @@ def test_captions_of_a_batch_do_not_change_each_other(tokenizer):
     together = text.tokenize(tokenizer, captions, 150)
     assert together.shape == (3, 2, 77) and together.dtype == torch.int64
     assert all(torch.equal(together[i], text.tokenize(tokenizer, [caption], 150)[0]) for i, caption in enumerate(captions))
+
+
+def test_padding_with_token_0_leaves_an_exclamation_mark_what_it_is(tokenizer, tokenizer_that_pads_with_0):
+    with_end, with_zero = (text.tokenize(t, ["hello! ! a!b"])[0, 0] for t in (tokenizer, tokenizer_that_pads_with_0))
+    words = int((with_end == 49407).nonzero()[0])
+    assert with_end[: words + 1].tolist() == with_zero[: words + 1].tolist() and 0 not in with_end
+    assert with_zero[words + 1 :].unique().tolist() == [0]
 
 
 def test_tokens_are_counted_without_start_end_and_syntax(tokenizer):
@@ -101,9 +105,17 @@ class FakeEncoder:
         return SimpleNamespace(last_hidden_state=hidden[-1] + 0.25, hidden_states=hidden if output_hidden_states else None)
 
 
+def encode(encoder, ids, clip_skip=1):
+    return text.join_chunks(text.layer(encoder, ids, clip_skip))
+
+
+def encode_weighted(encoder, ids, weights, **how):
+    return text.join_chunks(text.weigh(text.layer(encoder, ids), weights, **how))
+
+
 @pytest.mark.parametrize("case", [case for case in STATES["layout"] if "clip_skip" in case])
 def test_clip_skip_takes_the_layer_before_and_the_final_norm(case):
-    states = text.encode(FakeEncoder(), torch.zeros(1, 1, 77, dtype=torch.long), case["clip_skip"]).flatten()
+    states = encode(FakeEncoder(), torch.zeros(1, 1, 77, dtype=torch.long), case["clip_skip"]).flatten()
     (first, last), *rest = case["runs"]
     assert not rest
     assert states.tolist() == pytest.approx([first + i for i in range(77)], abs=1e-5)
@@ -113,8 +125,8 @@ def test_clip_skip_takes_the_layer_before_and_the_final_norm(case):
 @pytest.mark.parametrize("case", STATES["weighted"], ids=lambda case: case["caption"][:20])
 def test_weights_multiply_the_states_as_the_reference_does(tokenizer, case):
     ids, weights = text.tokenize_weighted(tokenizer, [case["caption"]], case["max_token_length"])
-    plain = text.encode(FakeEncoder(), ids)
-    weighted = text.encode_weighted(FakeEncoder(), ids, weights)
+    plain = encode(FakeEncoder(), ids)
+    weighted = encode_weighted(FakeEncoder(), ids, weights)
     factors = (weighted / plain).flatten().tolist()
     assert len(factors) == len(case["factor_at_each_position"])
     assert all(
@@ -124,8 +136,8 @@ def test_weights_multiply_the_states_as_the_reference_does(tokenizer, case):
 
 def test_the_mean_is_restored_on_request_in_each_chunk_of_its_own(tokenizer):
     ids, weights = text.tokenize_weighted(tokenizer, ["(cat:1.5) " + "dog " * 100, "dog"], 150)
-    plain = text.encode(FakeEncoder(), ids)
-    restored = text.encode_weighted(FakeEncoder(), ids, weights, restore_mean=True)
+    plain = encode(FakeEncoder(), ids)
+    restored = encode_weighted(FakeEncoder(), ids, weights, restore_mean=True)
     assert torch.allclose(restored[1], plain[1])
     assert not torch.allclose(restored[0, :76], plain[0, :76])
     assert torch.allclose(restored[0, 76:], plain[0, 76:])
@@ -133,16 +145,16 @@ def test_the_mean_is_restored_on_request_in_each_chunk_of_its_own(tokenizer):
 
 def test_chunks_are_encoded_as_if_alone_and_clip_skip_0_layers_off_equals_the_last_layer():
     encoder = make_parts()[2]
-    ids = text.tokenize(sd1.tokenizer(), ["a cat " * 60], 150)
+    ids = text.tokenize(text_encoders.tokenizer(), ["a cat " * 60], 150)
     with torch.no_grad():
-        both = text.encode(encoder, ids)
+        both = encode(encoder, ids)
         second = encoder(ids[:, 1]).last_hidden_state
-        skipped = text.encode(encoder, ids, 2)
+        skipped = encode(encoder, ids, 2)
         hidden = encoder(ids[:, 0], output_hidden_states=True).hidden_states[-2]
         assert torch.allclose(both[:, 76:151], second[:, 1:76], atol=1e-6)
         assert torch.allclose(skipped[:, :76], encoder.text_model.final_layer_norm(hidden)[:, :76], atol=1e-6)
         with pytest.raises(InputError, match="clip_skip is 4, but the text encoder has 2 layers"):
-            text.encode(encoder, ids, 4)
+            encode(encoder, ids, 4)
 
 
 def test_a_model_encodes_captions_plain_and_weighted(tiny_sd1):
@@ -150,6 +162,6 @@ def test_a_model_encodes_captions_plain_and_weighted(tiny_sd1):
     with torch.no_grad():
         plain = model.encode(["a (cat:1.5)", "dog"], max_token_length=225)
         weighted = model.encode(["a (cat:1.5)", "dog"], max_token_length=225, weighted=True)
-        assert plain.shape == weighted.shape == (2, 227, 64)
-        assert torch.equal(plain[1], weighted[1])
-        assert torch.allclose(weighted[0, 2], 1.5 * model.encode(["a cat"])[0, 2], atol=1e-5)
+        assert plain.states.shape == weighted.states.shape == (2, 227, 64)
+        assert torch.equal(plain.states[1], weighted.states[1])
+        assert torch.allclose(weighted.states[0, 2], 1.5 * model.encode(["a cat"]).states[0, 2], atol=1e-5)

@@ -54,16 +54,16 @@ def test_break_ends_a_chunk_also_inside_brackets(tokenizer):
 
 def test_chunks_are_encoded_alone_and_joined_whole(loaded):
     with torch.no_grad():
-        both = conditioning.encode(loaded, "a cat BREAK a dog")
-        parts = [conditioning.encode(loaded, text) for text in ("a cat", "a dog")]
+        both = conditioning.encode(loaded, "a cat BREAK a dog").states
+        parts = [conditioning.encode(loaded, text).states for text in ("a cat", "a dog")]
     assert both.shape[1] == 154
     assert torch.allclose(both, torch.cat(parts, dim=1), atol=1e-6)
 
 
 def test_a_weight_multiplies_its_token_and_the_mean_is_restored(loaded):
     with torch.no_grad():
-        plain = conditioning.encode(loaded, "a cat dog")[0]
-        heavy = conditioning.encode(loaded, "a (cat:1.5) dog")[0]
+        plain = conditioning.encode(loaded, "a cat dog").states[0]
+        heavy = conditioning.encode(loaded, "a (cat:1.5) dog").states[0]
     expected = plain.clone()
     expected[2] *= 1.5
     expected *= plain.mean() / expected.mean()
@@ -72,4 +72,5 @@ def test_a_weight_multiplies_its_token_and_the_mean_is_restored(loaded):
 
 def test_clip_skip_takes_an_earlier_layer(loaded):
     with torch.no_grad():
-        assert not torch.allclose(conditioning.encode(loaded, "a cat", 1), conditioning.encode(loaded, "a cat", 2))
+        last, before = (conditioning.encode(loaded, "a cat", layer).states for layer in (1, 2))
+        assert not torch.allclose(last, before)

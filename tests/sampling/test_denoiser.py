@@ -4,11 +4,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from lora_trainer.models.conditioning import Conditioning
 from lora_trainer.sampling import schedules
 from lora_trainer.sampling.denoiser import Denoiser
 
 X0 = torch.linspace(-1, 1, 16).reshape(1, 4, 2, 2)
 EPSILON = torch.linspace(1, -0.5, 16).reshape(1, 4, 2, 2)
+
+
+def text(value, positions=77):
+    return Conditioning(torch.full((1, positions, 8), float(value)))
 
 
 class Oracle:
@@ -21,19 +26,19 @@ class Oracle:
         self.sigma = sigma
         self.calls = []
 
-    def predict(self, latents, timesteps, states):
+    def predict(self, latents, timesteps, conditioning):
         self.calls.append(len(latents))
         assert schedules.sigma_of(float(timesteps[0])) == pytest.approx(self.sigma, rel=1e-4)
         scale = math.sqrt(self.sigma**2 + 1)
         assert torch.allclose(latents, ((X0 + self.sigma * EPSILON) / scale).expand_as(latents), atol=1e-5)
         output = EPSILON if self.prediction_type == "epsilon" else (EPSILON - self.sigma * X0) / scale
-        return output.expand_as(latents) + states.mean(dim=(1, 2))[:, None, None, None]
+        return output.expand_as(latents) + conditioning.states.mean(dim=(1, 2))[:, None, None, None]
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("sigma", [0.1, 1.0, 10.0])
 def test_a_perfect_prediction_gives_the_clean_latents(prediction_type, sigma):
-    silent = torch.zeros(1, 77, 8)
+    silent = text(0)
     denoiser = Denoiser(Oracle(prediction_type, sigma), silent, silent, 7.0)
     assert torch.allclose(denoiser(X0 + sigma * EPSILON, sigma), X0, atol=1e-4)
 
@@ -41,7 +46,7 @@ def test_a_perfect_prediction_gives_the_clean_latents(prediction_type, sigma):
 @pytest.mark.parametrize(("chunks", "calls"), [(1, [2]), (2, [1, 1])])
 def test_guidance_goes_from_the_negative_through_the_positive_prompt_whatever_their_lengths(chunks, calls):
     model = Oracle("epsilon", 1.0)
-    denoiser = Denoiser(model, torch.full((1, 77 * chunks, 8), 0.3), torch.full((1, 77, 8), 0.1), 5.0)
+    denoiser = Denoiser(model, text(0.3, 77 * chunks), text(0.1), 5.0)
     expected = X0 - (0.1 + 5.0 * (0.3 - 0.1))
     assert torch.allclose(denoiser(X0 + EPSILON, 1.0), expected, atol=1e-4)
     assert model.calls == calls
@@ -49,15 +54,16 @@ def test_guidance_goes_from_the_negative_through_the_positive_prompt_whatever_th
 
 def test_a_scale_of_one_asks_for_the_prompt_alone():
     model = Oracle("epsilon", 1.0)
-    got = Denoiser(model, torch.full((1, 77, 8), 0.3), torch.full((1, 77, 8), 0.1), 1.0)(X0 + EPSILON, 1.0)
+    got = Denoiser(model, text(0.3), text(0.1), 1.0)(X0 + EPSILON, 1.0)
     assert torch.allclose(got, X0 - 0.3, atol=1e-4) and model.calls == [1]
 
 
 def test_the_model_gets_its_own_precision_and_the_sampler_float32():
-    def predict(latents, timesteps, states):
-        assert latents.dtype == states.dtype == torch.bfloat16 and timesteps.dtype == torch.float32
+    def predict(latents, timesteps, conditioning):
+        assert latents.dtype == conditioning.states.dtype == conditioning.pooled.dtype == torch.bfloat16
+        assert timesteps.dtype == conditioning.sizes.dtype == torch.float32
         return latents
 
     model = SimpleNamespace(dtype=torch.bfloat16, prediction_type="epsilon", predict=predict)
-    states = torch.zeros(1, 77, 8)
-    assert Denoiser(model, states, states, 2.0)(X0, 1.0).dtype == torch.float32
+    told = Conditioning(torch.zeros(1, 77, 8), torch.zeros(1, 4)).drawn_at(64, 64)
+    assert Denoiser(model, told, told, 2.0)(X0, 1.0).dtype == torch.float32

@@ -161,7 +161,7 @@ def test_a_file_that_is_no_lora_is_refused_and_the_next_picture_is_right(loaded,
 
 def test_a_picture_cannot_leave_its_loras_on_the_model_when_drawing_fails(loaded, folder, monkeypatch):
     base = pixels(loaded)
-    monkeypatch.setattr(room.vae, "decode", lambda *_: (_ for _ in ()).throw(RuntimeError("broken")))
+    monkeypatch.setattr(room.vae, "decode", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("broken")))
     with pytest.raises(RuntimeError, match="broken"):
         pixels(loaded, "a cat<lora:a>", folder)
     monkeypatch.undo()
