@@ -106,10 +106,11 @@
 
     // --- the host -----------------------------------------------------------------------------------------------
     // What a route answers with an error status becomes an ApiError; a host that cannot be reached becomes a Lost.
+    LT.sentence = (text) => (/^(a|an|all|at|every|it|no|one|the|there|this)\b/.test(text || "") ? text[0].toUpperCase() + text.slice(1) : text || "");
     LT.ApiError = class extends Error {
         constructor(status, body) {
             const detail = body.error || body.detail || body;
-            super([detail.message || (typeof detail === "string" ? detail : `HTTP ${status}`), detail.advice].filter(Boolean).join(" "));
+            super([LT.sentence(detail.message) || (typeof detail === "string" ? detail : `HTTP ${status}`), detail.advice].filter(Boolean).join(" "));
             this.status = status;
             this.problems = body.problems || detail.problems || [];
         }
@@ -208,7 +209,7 @@
     };
 
     // --- start --------------------------------------------------------------------------------------------------
-    const PARTS = ["t", "shell", "trainValues", "controls", "advanced", "trainView", "upload", "planView", "runsView", "runView", "chart", "gallery", "generateView", "toolsView", "trialPanel", "networkArgs", "blocksPanel"];
+    const PARTS = ["t", "shell", "trainValues", "controls", "advanced", "trainView", "upload", "planView", "runsView", "runView", "chart", "gallery", "generateView", "toolsView", "toolResult", "trialPanel", "networkArgs", "blocksPanel"];
 
     async function start(mount) {
         mount.dataset.started = "yes";

@@ -14,35 +14,21 @@ from typing import Any
 
 from ..errors import InputError, InputErrors
 from .schema import Option, Title, options_of
+from .tool_page_texts import CHOICES, HELP, LABELS
 from .tools import CheckLora, ConvertLora, ExtractLora, MergeLora, ResizeLora, SplitDylora, SvdMergeLora
 from .values import BadValue, convert, did_you_mean
 
 _KINDS = {"model": "lora", "models": "loras", "sd_model": "checkpoint", "model_org": "checkpoint", "model_tuned": "checkpoint"}
 _MANY = 32  # LoRA files in one merge
-_LABELS = {
-    "models": Title("LoRAs and how strongly each goes in", "LoRA와 각각의 비율"),
-    "model": Title("LoRA", "LoRA"),
-    "sd_model": Title("Checkpoint", "체크포인트"),
-    "model_org": Title("Original checkpoint", "원래 체크포인트"),
-    "model_tuned": Title("Changed checkpoint", "달라진 체크포인트"),
-    "new_rank": Title("New rank", "새 랭크"),
-    "new_conv_rank": Title("New rank of convolutions", "합성곱의 새 랭크"),
-    "kept_energy": Title("Kept energy", "지킬 에너지"),
-    "dynamic_method": Title("Rank by layer", "층마다 랭크 정하기"),
-    "dynamic_param": Title("Number for that", "그 방법의 수"),
-    "dim": Title("Rank", "랭크"),
-    "conv_dim": Title("Rank of convolutions", "합성곱의 랭크"),
-    "unit": Title("Unit", "단위"),
-    "to": Title("Names", "이름 형식"),
-    "concat": Title("Ranks side by side", "랭크를 나란히 붙이기"),
-    "save_precision": Title("Number format", "숫자 형식"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageTool:
-    """One tool of the page: `command` with the options `fields` of `declared`. `writes` is what its result is: "lora",
-    "checkpoint", or "" when it only tells something. `start` holds what a field starts with, where that is not the default."""
+    """One tool of the page: `command` with the options `fields` of `declared`, of which `more` are seldom needed.
+
+    `writes` is what its result is: "lora", "checkpoint", or "" when it only tells something. `start` holds what a field of the
+    page starts with, where that is not the default.
+    """
 
     name: str
     command: str
@@ -51,6 +37,7 @@ class PageTool:
     help: Title
     fields: tuple[str, ...]
     required: tuple[str, ...]
+    more: tuple[str, ...] = ()
     writes: str = "lora"
     start: Mapping[str, Any] = field(default_factory=dict)
 
@@ -69,18 +56,22 @@ TOOLS = (
         help=Title("Several LoRAs become one of the rank you want.", "여러 LoRA를 원하는 랭크의 LoRA 하나로 합칩니다."),
         fields=("models", "new_rank", "new_conv_rank", "kept_energy", "save_precision"),
         required=("models",),
+        more=("new_conv_rank", "kept_energy", "save_precision"),
+        start={"new_rank": 32, "save_precision": "fp16"},
     ),
     PageTool(
         name="merge_lora",
         command="merge_lora",
         declared=MergeLora,
-        title=Title("Merge LoRAs of one rank", "같은 랭크의 LoRA 병합"),
+        title=Title("Join LoRAs exactly", "LoRA 그대로 잇기"),
         help=Title(
-            "Adds the factors, without a decomposition: for files that share a factor, or side by side.",
-            "분해하지 않고 인수를 더합니다. 인수를 공유하는 파일에 쓰거나 랭크를 나란히 붙일 때 씁니다.",
+            "Nothing is lost: the ranks add up (16 + 16 = 32), and so do the sizes.",
+            "잃는 것이 없습니다. 랭크와 파일 크기가 더해집니다 (16 + 16 = 32).",
         ),
         fields=("models", "concat", "save_precision"),
         required=("models",),
+        more=("concat", "save_precision"),
+        start={"concat": True, "save_precision": "fp16"},
     ),
     PageTool(
         name="merge_into_checkpoint",
@@ -90,6 +81,7 @@ TOOLS = (
         help=Title("A new checkpoint with the LoRAs built in.", "LoRA를 합친 새 체크포인트를 만듭니다."),
         fields=("sd_model", "models", "save_precision"),
         required=("sd_model", "models"),
+        more=("save_precision",),
         writes="checkpoint",
         start={"save_precision": "fp16"},
     ),
@@ -101,6 +93,8 @@ TOOLS = (
         help=Title("A smaller file that does nearly the same.", "효과는 거의 같고 크기는 더 작은 파일을 만듭니다."),
         fields=("model", "new_rank", "new_conv_rank", "dynamic_method", "dynamic_param", "save_precision"),
         required=("model",),
+        more=("new_conv_rank", "dynamic_method", "dynamic_param", "save_precision"),
+        start={"new_rank": 16},
     ),
     PageTool(
         name="extract_lora_from_models",
@@ -110,7 +104,8 @@ TOOLS = (
         help=Title("The difference of two checkpoints as a LoRA.", "두 체크포인트의 차이를 LoRA로 만듭니다."),
         fields=("model_org", "model_tuned", "dim", "conv_dim", "save_precision"),
         required=("model_org", "model_tuned"),
-        start={"save_precision": "fp16"},
+        more=("conv_dim", "save_precision"),
+        start={"dim": 32, "save_precision": "fp16"},
     ),
     PageTool(
         name="extract_lora_from_dylora",
@@ -120,6 +115,7 @@ TOOLS = (
         help=Title("The smaller LoRAs inside it, one file a rank.", "안에 든 작은 LoRA들을 랭크마다 파일 하나로 꺼냅니다."),
         fields=("model", "unit", "save_precision"),
         required=("model", "unit"),
+        more=("save_precision",),
     ),
     PageTool(
         name="convert_lora",
@@ -131,6 +127,7 @@ TOOLS = (
         ),
         fields=("model", "to", "save_precision"),
         required=("model",),
+        more=("save_precision",),
     ),
     PageTool(
         name="check_lora",
@@ -147,7 +144,8 @@ TOOLS = (
 
 def page_tools(language: str) -> list[dict[str, Any]]:
     """The tools in `language` ("en" or "ko"), JSON-able: {name, title, help, writes, fields}. A field is {name, label, kind,
-    help, choices, value, required}; kind is lora, loras (with a ratio each), checkpoint, toggle, choice or number."""
+    help, choices: [{value, label}], value, required, more}; kind is lora, loras (with a ratio each), checkpoint, toggle, choice
+    or number; `more` says that it is seldom needed."""
     place = 1 if language == "ko" else 0
     return [
         {
@@ -155,22 +153,26 @@ def page_tools(language: str) -> list[dict[str, Any]]:
             "title": tool.title[place],
             "help": tool.help[place],
             "writes": tool.writes,
-            "fields": [_field(tool, option, language) for option in tool.options()],
+            "fields": [_field(tool, option, place) for option in tool.options()],
         }
         for tool in TOOLS
     ]
 
 
-def _field(tool: PageTool, option: Option, language: str) -> dict[str, Any]:
+def _field(tool: PageTool, option: Option, place: int) -> dict[str, Any]:
     kind = "choice" if option.choices else "toggle" if option.kind == "bool" else "number"
+    said = HELP.get((tool.name, option.name)) or HELP.get(option.name)
     return {
         "name": option.name,
-        "label": _LABELS[option.name][1 if language == "ko" else 0],
+        "label": LABELS[option.name][place],
         "kind": _KINDS.get(option.name, kind),
-        "help": option.help_in(language),
-        "choices": list(option.choices),
+        "help": said[place] if said else option.help_in(("en", "ko")[place]),
+        "choices": [
+            {"value": value, "label": CHOICES[value][place] if value in CHOICES else value} for value in option.choices
+        ],
         "value": tool.start.get(option.name, option.default),
         "required": option.name in tool.required,
+        "more": option.name in tool.more,
     }
 
 

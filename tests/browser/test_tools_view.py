@@ -43,34 +43,49 @@ def program(host):
     service.close()
 
 
+def choose(page, title: str) -> None:
+    page.locator(".lt-tool-choice", has_text=title).click()
+
+
+def run(page) -> None:
+    page.get_by_role("button", name="Run", exact=True).click()
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(find_spec("torch") is None, reason="the tools need torch")
 def test_resizing_a_lora_from_the_choice_to_the_list(program, host, open_page):
     page = open_page(program + "#lora-tools")
-    page.select_option("#lt-tool", label="Change the rank")
-    page.get_by_role("button", name="Run", exact=True).click()
+    choose(page, "Change the rank")
+    run(page)
     expect(page.locator("#lt-tool-model-wrong")).to_have_text(re.compile("Nothing is chosen"))
     expect(page.locator("#lt-tool-output-wrong")).to_be_visible()
+    expect(page.locator(".lt-tools .lt-reasons")).to_have_text("2 things to mend first")
     page.select_option("#lt-tool-model", "frog.safetensors")
     page.fill("#lt-tool-new_rank", "2")
+    expect(page.locator("#lt-tool-output")).to_have_value("frog_rank2")  # a name is suggested
     page.fill("#lt-tool-output", "../small")
-    page.get_by_role("button", name="Run", exact=True).click()
+    run(page)
     expect(page.locator("#lt-tool-output-wrong")).to_have_text(re.compile("cannot have"))
     expect(page.locator("#lt-tool-model-wrong")).to_be_hidden()
     page.fill("#lt-tool-output", "small")
-    page.get_by_role("button", name="Run", exact=True).click()
+    run(page)
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     expect(page.locator(".lt-tools .lt-badge")).to_have_text("finished", timeout=60_000)
     expect(page.locator(".lt-tool-file")).to_contain_text("small.safetensors")
-    expect(page.locator("#lt-tool-model option")).to_have_text(
-        ["Choose a LoRA", "frog.safetensors", "styles/ink.safetensors", "small.safetensors"]
-    )
+    expect(page.locator("#lt-tool-model option")).to_have_text(["Choose a LoRA", "frog", "styles/ink", "small"])
     assert shape_of(host.paths().lora_dir / "small.safetensors", "lora_down.weight") == [2, 320]
-    page.get_by_role("button", name="Run", exact=True).click()
-    expect(page.locator("#lt-tool-output-wrong")).to_have_text(re.compile("already"))
+    expect(page.locator("#lt-tool-overwrite")).to_be_hidden()
+    page.fill("#lt-tool-output", "Small")
+    expect(page.locator("#lt-tool-overwrite")).to_be_visible()
+    page.fill("#lt-tool-output", "small")
+    run(page)
+    expect(page.locator("#lt-tool-output-wrong")).to_have_text(re.compile("^There is a file small.safetensors already"))
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename == "small.safetensors"
+    choose(page, "Check a file")
+    expect(page.locator(".lt-results-empty")).to_be_visible()  # the other tool's result is not this one's
+    choose(page, "Change the rank")
     page.get_by_role("button", name="Try it in Generate").click()
     expect(page.locator("#lt-g-prompt")).to_have_value("<lora:small:0.8>")
     page.click("#lt-tab-tools")
@@ -78,13 +93,29 @@ def test_resizing_a_lora_from_the_choice_to_the_list(program, host, open_page):
     expect(page.locator("#lt-tool-new_rank")).to_have_value("2")
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(find_spec("torch") is None, reason="the tools need torch")
+def test_a_check_shows_its_picture_and_report(program, open_page):
+    page = open_page(program + "#lora-tools", width=390)
+    choose(page, "Check a file")
+    page.select_option("#lt-tool-model", "styles/ink.safetensors")
+    run(page)
+    picture = page.locator(".lt-norms img")
+    expect(picture).to_be_visible(timeout=60_000)
+    page.wait_for_function("document.querySelector('.lt-norms img').naturalWidth > 0")
+    expect(page.locator(".lt-tools .lt-log")).to_contain_text("rank 4")
+    assert picture.bounding_box()["width"] <= 390
+
+
 def test_every_tool_is_drawn_and_the_rows_of_a_merge_come_and_go(program, open_page):
     page = open_page(program + "#lora-tools", width=390, language="ko-KR")
-    for name in page.locator("#lt-tool option").evaluate_all("all => all.map((one) => one.value)"):
-        page.select_option("#lt-tool", name)
+    for tool in page.locator(".lt-tool-choice").all():
+        tool.click()
         assert page.locator(".lt-tool-fields .lt-field").count() >= 2
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-    page.select_option("#lt-tool", "svd_merge_lora")
+        for more in page.locator(".lt-tool-more").all():
+            more.evaluate("fold => fold.open = true")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tool.text_content()
+    page.locator(".lt-tool-choice").first.click()
     rows = page.locator(".lt-ratio")
     expect(rows).to_have_count(2)
     expect(rows.nth(0).get_by_role("button")).to_be_disabled()
@@ -96,3 +127,5 @@ def test_every_tool_is_drawn_and_the_rows_of_a_merge_come_and_go(program, open_p
     expect(rows).to_have_count(2)
     expect(rows.nth(0).locator("select")).to_have_value("styles/ink.safetensors")
     expect(rows.nth(0).locator("input")).to_have_value("-0.5")
+    rows.nth(1).locator("select").select_option("frog.safetensors")
+    expect(page.locator("#lt-tool-output")).to_have_value("ink_frog")
