@@ -127,7 +127,7 @@ def test_stop_leaves_the_samples_that_are_finished(trained, tmp_path):
     ("line", "message"),
     [
         ("a <lora:x:1>", "p.txt:4: a sample prompt cannot load LoRA"),
-        ("a --ss plms", "p.txt:4: the sampler 'plms' is not known"),
+        ("a --ss plsm", "p.txt:4: the sampler 'plsm' is not known"),
         ("a --cn c.png", "p.txt:4: controlnet_image has no effect"),
         ("a --w 9000", "p.txt:4: width is 9000"),
     ],
