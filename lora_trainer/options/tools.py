@@ -135,6 +135,17 @@ class SvdMergeLora(Output):
         above=0.0,
         maximum=1.0,
     )
+    lbws: tuple[str, ...] | None = opt(
+        None,
+        (
+            "Weights per block, one list a model, as the extension LoRA Block Weight has them: [1,0.5,...] with 17 or 26 "
+            "numbers for Stable Diffusion 1 and 2, 12 or 20 for XL."
+        ),
+        (
+            "블록별 가중치입니다. LoRA Block Weight 확장 형식으로 모델마다 목록 하나씩 적습니다: [1,0.5,...]. "
+            "Stable Diffusion 1과 2는 17개 또는 26개, XL은 12개 또는 20개입니다."
+        ),
+    )
     device: str = _device()
     precision: str = opt(
         "float",

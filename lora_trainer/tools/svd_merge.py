@@ -6,7 +6,7 @@ python -m lora_trainer svd_merge_lora --models a.safetensors b.safetensors --rat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from ..networks.functional import initial_down
 from ..options.tool_cli import parse
 from ..options.tools import SvdMergeLora
 from . import lowrank
+from .block_weights import block_weights, weight_of
 from .lorafile import Factors, Lora, common_family, device_of, output_path, read_all, tensors_of
 from .provenance import modelspec, needed, shape_of, version_of
 
@@ -39,9 +40,11 @@ def run(options: SvdMergeLora, progress: Progress | None = None) -> Path:
     loras = read_all(options.models, options.ratios)
     rank = options.new_rank if options.new_rank or options.kept_energy else 4
     conv_rank = options.new_conv_rank or rank
+    weights = block_weights(options.lbws, loras) if options.lbws is not None else None
     merged = svd_merged(
         loras,
         options.ratios,
+        block_weights=weights,
         rank=rank,
         conv_rank=conv_rank,
         kept_energy=options.kept_energy,
@@ -68,21 +71,22 @@ def svd_merged(
     rank: int | None,
     conv_rank: int | None,
     kept_energy: float | None = None,
+    block_weights: Sequence[Mapping[str, float]] | None = None,
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Factors]:
     """The best LoRA of `rank` (`conv_rank` for 3x3 convolutions) for the sum of ratio * effect, module by module; float32.
 
     With `kept_energy`, each module gets the smallest rank that keeps this share of its energy, at most `rank`; None is no
-    limit, and no rank exceeds the layer's channels. alpha = rank, so that the factors are the whole effect. Works on the
-    factors (see `lowrank`): no (out x in) matrix is formed.
-    Raises InputError when the files are of different families.
+    limit, and no rank exceeds the layer's channels. `block_weights` has for each of `loras` weights by block (see
+    `block_weights.weight_of`), by which its ratio is multiplied. alpha = rank, so that the factors are the whole effect.
+    Works on the factors (see `lowrank`): no (out x in) matrix is formed. Raises InputError when the files are of different families.
     """
     common_family(loras)
     parts: dict[str, list[tuple[Factors, float]]] = {}
-    for lora, ratio in zip(loras, ratios, strict=True):
+    for lora, ratio, weights in zip(loras, ratios, block_weights or [{}] * len(loras), strict=True):
         for name, factors in lora.modules.items():
-            parts.setdefault(name, []).append((factors, ratio))
+            parts.setdefault(name, []).append((factors, ratio * weight_of(name, weights)))
     result = {}
     for number, (name, pairs) in enumerate(sorted(parts.items()), 1):
         target = device or torch.device("cpu")

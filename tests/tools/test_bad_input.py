@@ -124,6 +124,22 @@ def test_different_ranks_are_sent_to_svd_merge(tmp_path, capsys):
     said(merging(tmp_path, source("a"), source("c")), capsys, "rank 8", "but 4", "svd_merge_lora")
 
 
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ([[1] * 17], ["2 models, but 1 lists", "one list for each model"]),
+        ([[1] * 17, [1] * 16], ["16 weights per block", "lora_algebra_in_c.safetensors", "17 or 26"]),
+        ([[1] * 20, [1] * 17], ["20 weights per block", "lora_algebra_in_a.safetensors"]),
+        ([["x", *[1] * 16], [1] * 17], ["'x', number 1"]),
+        ([[1] * 17, [*[1] * 16, "nan"]], ["'nan', number 17"]),
+    ],
+)
+def test_weights_per_block(lists, expected, tmp_path, capsys):
+    words = merging(tmp_path, source("a"), source("c"), tool="svd_merge_lora")
+    said([*words, "--lbws", *("[" + ",".join(map(str, one)) + "]" for one in lists)], capsys, *expected, code=[2])
+    assert not (tmp_path / "out.safetensors").exists()
+
+
 def test_a_lora_of_another_family_is_not_merged_into_a_checkpoint(base, tmp_path, capsys):
     words = [*merging(tmp_path, sdxl_lora(tmp_path / "xl.safetensors")), "--sd_model", base]
     said(words, capsys, "Stable Diffusion XL", "Stable Diffusion 1")

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from lora_trainer.commands import run
 from lora_trainer.networks import files
-from lora_trainer.tools import convert, images, layers
+from lora_trainer.tools import block_weights, convert, images, layers
 
 from .conftest import GOLDEN, close, deltas, metadata, source
 
@@ -283,6 +283,33 @@ def test_the_families_of_golden_names_are_told_apart():
         shapes = {m: (keys[f"{m}.lora_up.weight"][0], *keys[f"{m}.lora_down.weight"][1:]) for m in modules}
         assert family_of(shapes, {}) == family
     assert family_of({"lora_unet_x_attn2_to_k": (320, 1024)}, {}) == "sd2" and family_of({}, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("length", "name", "place"),
+    [
+        (17, "lora_te_text_model_encoder_layers_3_mlp_fc1", 0),
+        (17, "lora_unet_down_blocks_0_attentions_0_proj_in", 1),
+        (17, "lora_unet_down_blocks_2_attentions_1_proj_in", 6),
+        (17, "lora_unet_mid_block_attentions_0_proj_in", 7),
+        (17, "lora_unet_up_blocks_1_attentions_0_proj_in", 8),
+        (17, "lora_unet_up_blocks_3_attentions_2_proj_in", 16),
+        (17, "lora_unet_down_blocks_0_downsamplers_0_conv", None),
+        (26, "lora_unet_down_blocks_0_downsamplers_0_conv", 4),
+        (26, "lora_unet_up_blocks_0_upsamplers_0_conv", 16),
+        (12, "lora_te2_text_model_encoder_layers_3_mlp_fc1", 0),
+        (12, "lora_unet_input_blocks_4_1_proj_in", 1),
+        (12, "lora_unet_middle_block_1_proj_in", 5),
+        (12, "lora_unet_output_blocks_5_1_proj_in", 11),
+        (12, "lora_unet_output_blocks_8_0_in_layers_2", None),
+        (20, "lora_unet_input_blocks_8_1_proj_in", 9),
+        (20, "lora_unet_middle_block_2_in_layers_2", 10),
+        (20, "lora_unet_output_blocks_8_0_in_layers_2", 19),
+    ],
+)
+def test_the_number_of_a_block_in_the_extensions_lists(length, name, place):
+    weights = dict(zip(("BASE", *block_weights.FORMS[length]), range(2, length + 2), strict=True))
+    assert block_weights.weight_of(name, weights) == (1.0 if place is None else place + 2)
 
 
 def test_the_layers_of_a_checkpoint_are_those_that_kohya_names():

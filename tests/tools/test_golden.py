@@ -99,7 +99,7 @@ def test_a_lora_merged_alone_has_its_ratio_once(ratio, tmp_path):
     close(deltas(target), {name: ratio * delta for name, delta in deltas(source("a")).items()}, 1e-6)
 
 
-@pytest.mark.parametrize("case", [case for case in ids("svd_merge") if "--lbws" not in CASES[case]["extra_args"]])
+@pytest.mark.parametrize("case", ids("svd_merge"))
 def test_svd_merge(case, tmp_path):
     given, target = CASES[case], tmp_path / f"out_{case}.safetensors"
     words = ["svd_merge_lora", "--save_to", str(target), "--models", *map(source, given["loras"])]
