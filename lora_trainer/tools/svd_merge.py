@@ -80,7 +80,7 @@ def svd_merged(
     With `kept_energy`, each module gets the smallest rank that keeps this share of its energy, at most `rank`; None is no
     limit, and no rank exceeds the layer's channels. `block_weights` has for each of `loras` weights by block (see
     `block_weights.weight_of`), by which its ratio is multiplied. alpha = rank, so that the factors are the whole effect.
-    Works on the factors (see `lowrank`): no (out x in) matrix is formed. Raises InputError when the files are of different families.
+    Works on the factors (see `lowrank`): no (out x in) matrix is formed. Raises InputError for files of different families.
     """
     common_family(loras)
     parts: dict[str, list[tuple[Factors, float]]] = {}
