@@ -15,7 +15,7 @@ from ..options.block_arguments import Shape
 from .arguments import LoRAArguments, number_of, share_of
 from .blocks import block_of, layout_of
 from .files import group_keys, load
-from .network import Network
+from .network import Network, made_for
 from .targets import Target, find_lierla_names, find_targets
 
 if TYPE_CHECKING:
@@ -113,10 +113,9 @@ def build_from_weights(
 
 
 def _unfit(where: str, strange: list[str], targets: Mapping[str, Target]) -> LoraFileError:
-    sdxl_file = any("_input_blocks_" in name or name.startswith("lora_te2_") for name in strange)
-    kind = " It was made for SDXL." if sdxl_file and not any("_input_blocks_" in name for name in targets) else ""
+    family = made_for(strange, targets)
     return LoraFileError(
-        f"{where}: {len(strange)} of its modules fit no layer of this model, for example {strange[0]}.{kind}",
+        f"{where}: {len(strange)} of its modules fit no layer of this model, for example {strange[0]}.{family}",
         advice="Use a base model of the family that the LoRA was made for.",
     )
 

@@ -35,7 +35,7 @@ _FROM_OPTIONS = (
     "lr_scheduler", "lr_warmup_steps", "max_grad_norm", "max_token_length", "max_validation_steps", "min_snr_gamma",
     "mixed_precision", "multires_noise_discount", "multires_noise_iterations", "network_dropout", "network_module",
     "noise_offset", "noise_offset_random_strength", "prior_loss_weight", "resize_interpolation", "scale_weight_norms", "seed",
-    "training_comment", "unet_lr", "v2", "validate_every_n_epochs", "validate_every_n_steps", "validation_seed",
+    "training_comment", "unet_lr", "validate_every_n_epochs", "validate_every_n_steps", "validation_seed",
     "validation_split", "zero_terminal_snr",
 )  # fmt: skip
 # modelspec.* values that are an option metadata_* and stand only when it is given.
@@ -111,6 +111,7 @@ def _training(values: Mapping[str, Any], facts: Facts) -> dict[str, str]:
         "ss_text_encoder_lr": _rates(values["text_encoder_lr"]),
         "ss_training_finished_at": facts.finished_at,
         "ss_training_started_at": facts.started_at,
+        "ss_v2": facts.family == "sd2",  # also where the option was left out: the Web UI goes by it
     }
     if facts.seed is not None:
         result["ss_seed"] = facts.seed

@@ -281,7 +281,7 @@ class Network(nn.Module):
                 if fit is None
             ]
         if problems:
-            raise _unfit(where, problems)
+            raise _unfit(where, problems, made_for(grouped, self._targets))
         for name, (down, up) in fitting.items():
             module = self._modules[name]
             module.set_factors(down, up)
@@ -334,10 +334,20 @@ def _fit(tensor: Tensor, wanted: Tensor) -> Tensor | None:
     return tensor.reshape(wanted.shape) if core[0] == core[1] else None
 
 
-def _unfit(where: str, problems: list[str]) -> LoraFileError:
+def made_for(names: Iterable[str], model: Iterable[str]) -> str:
+    """The sentence which family modules of these names were made for, where it is not the model's; else an empty text."""
+    is_xl, model_is_xl = (
+        any("_input_blocks_" in name or name.startswith(("lora_te1_", "lora_te2_")) for name in some) for some in (names, model)
+    )
+    if is_xl == model_is_xl:
+        return ""
+    return " It was made for SDXL." if is_xl else " It was made for Stable Diffusion 1 or 2."
+
+
+def _unfit(where: str, problems: list[str], family: str) -> LoraFileError:
     more = f" and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
     if all(" has rank " in problem for problem in problems):
         advice = "Set network_dim (and conv_dim) to the file's rank, or use dim_from_weights."
     else:
         advice = "Use a LoRA of the same kind that was made for this base model."
-    return LoraFileError(f"{where} does not fit: {'; '.join(problems[:_LISTED])}{more}.", advice=advice)
+    return LoraFileError(f"{where} does not fit: {'; '.join(problems[:_LISTED])}{more}.{family}", advice=advice)

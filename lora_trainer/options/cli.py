@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from ..errors import InputError
 from . import config_file
+from .family_checks import command_problem
 from .resolve import ALIASES, train_options
 from .schema import Option, Title
 from .train import OPTIONS, OPTIONS_BY_NAME, TrainOptions
@@ -22,6 +23,7 @@ from .train import OPTIONS, OPTIONS_BY_NAME, TrainOptions
 _DESCRIPTION = """Train a LoRA. Options may also stand in a TOML file (--config_file); what is typed here wins.
 A yes/no option is switched on by its name alone and off by --no-NAME or --NAME=false."""
 
+TRAIN = "train_network"
 _NEGATIVE = re.compile(r"-[0-9.][0-9.e+-]*", re.IGNORECASE)
 
 
@@ -39,13 +41,13 @@ class HelpFormatter(argparse.HelpFormatter):
         super().__init__(prog, max_help_position=34, width=118)
 
 
-def given_options(argv: Sequence[str]) -> dict[str, Any]:
+def given_options(argv: Sequence[str], command: str = TRAIN) -> dict[str, Any]:
     """What was typed, by option name: texts, and lists of texts for options with several values.
 
     Names that do not exist are kept, for `resolve` to report with the nearest known one. Raises InputError for words that
     belong to no option and for options without their value. Exits (SystemExit) after --help.
     """
-    namespace, rest = parser().parse_known_args(list(_with_known_spelling(argv)))
+    namespace, rest = parser(command).parse_known_args(list(_with_known_spelling(argv)))
     given: dict[str, Any] = vars(namespace)
     unknown = ""
     for word in rest:
@@ -61,13 +63,15 @@ def given_options(argv: Sequence[str]) -> dict[str, Any]:
     return given
 
 
-def parse(argv: Sequence[str]) -> TrainOptions | None:
-    """The checked options of a `train_network` command line.
+def parse(argv: Sequence[str], command: str = TRAIN) -> TrainOptions | None:
+    """The checked options of a `train_network` command line, or that of `command`, which takes the same.
 
     None when there is nothing to train: --output_config wrote its file. Raises InputError and InputErrors.
     """
-    given = given_options(argv)
+    given = given_options(argv, command)
     options = train_options(given)
+    if problem := command_problem(command, options.model.pretrained_model_name_or_path):
+        raise problem
     if not options.saving.output_config:
         return options
     if options.saving.config_file is None:
@@ -77,11 +81,11 @@ def parse(argv: Sequence[str]) -> TrainOptions | None:
     return None
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(command: str = TRAIN) -> argparse.ArgumentParser:
     """An argument parser with every option, grouped as they are declared."""
     made = Parser(
-        prog="python -m lora_trainer train_network",
-        usage="python -m lora_trainer train_network --pretrained_model_name_or_path MODEL --train_data_dir FOLDER ...",
+        prog=f"python -m lora_trainer {command}",
+        usage=f"python -m lora_trainer {command} --pretrained_model_name_or_path MODEL --train_data_dir FOLDER ...",
         description=_DESCRIPTION,
         formatter_class=HelpFormatter,
         argument_default=argparse.SUPPRESS,

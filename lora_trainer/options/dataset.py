@@ -73,11 +73,11 @@ class ImageOptions:
         None,
         (
             "Training size in pixels: one number for a square (512), or width,height (512,768). Stable Diffusion 1 was "
-            "made for 512."
+            "made for 512, 2 for 512 or 768, XL for 1024."
         ),
         (
             "학습 크기(픽셀)입니다. 숫자 하나면 정사각형(512)이고, 가로,세로(512,768)로도 적습니다. Stable Diffusion 1은 "
-            "512에 맞춰져 있습니다."
+            "512, 2는 512 또는 768, XL은 1024에 맞춰져 있습니다."
         ),
         label="Resolution",
         label_ko="해상도",
@@ -283,6 +283,25 @@ class CacheOptions:
         False,
         "Keep the latents in files beside the images, for the next run.",
         "다음 학습에도 쓰도록 잠재값을 이미지 옆에 파일로 저장합니다.",
+        supported=False,
+    )
+    cache_text_encoder_outputs: bool = opt(
+        False,
+        (
+            "Work out the text of every caption once, before training, and free the text encoders' memory. This happens "
+            "whenever it can; with the option, a training in which it cannot is refused."
+        ),
+        (
+            "학습 전에 모든 캡션을 한 번만 텍스트 인코더로 계산하고 그 메모리를 비웁니다. 가능하면 언제나 그렇게 하며, 켜면 "
+            "그렇게 할 수 없는 학습을 거부합니다."
+        ),
+        form=False,
+    )
+    cache_text_encoder_outputs_to_disk: bool = opt(
+        False,
+        "Keep what the text encoders made of the captions in files, for the next run.",
+        "텍스트 인코더가 계산한 것을 다음 학습에도 쓰도록 파일로 저장합니다.",
+        form=False,
         supported=False,
     )
     vae_batch_size: int = opt(

@@ -31,15 +31,22 @@ class ModelOptions:
     )
     v2: bool = opt(
         False,
-        "The base model is Stable Diffusion 2.x.",
-        "기본 모델이 Stable Diffusion 2.x일 때 켭니다.",
-        supported=False,
+        (
+            "The base model is Stable Diffusion 2.x. This is found out from the model itself; with the option, another kind of "
+            "model is refused."
+        ),
+        "기본 모델이 Stable Diffusion 2.x입니다. 모델에서 자동으로 알아내며, 켜면 다른 종류의 모델을 거부합니다.",
     )
     v_parameterization: bool = opt(
         False,
-        "The base model predicts velocity instead of noise (for example the 768 pixel version of Stable Diffusion 2.x).",
-        "기본 모델이 노이즈 대신 속도(velocity)를 예측하는 모델일 때 켭니다 (예: Stable Diffusion 2.x의 768 픽셀 버전).",
-        supported=False,
+        (
+            "The base model predicts velocity instead of noise (for example the 768 pixel version of Stable Diffusion 2.x). "
+            "Most models of Stable Diffusion 2 and XL tell this by themselves; with the option it is so in any case."
+        ),
+        (
+            "기본 모델이 노이즈 대신 속도(velocity)를 예측합니다 (예: Stable Diffusion 2.x의 768 픽셀 버전). Stable Diffusion "
+            "2와 XL 모델은 대부분 자동으로 알아내며, 켜면 언제나 그렇게 학습합니다."
+        ),
     )
     vae: str | None = opt(
         None,
@@ -65,11 +72,11 @@ class ModelOptions:
         None,
         (
             "Which layer of the text encoder is used, counted from the end. 1 (or nothing) is the last; many anime "
-            "models were made with 2."
+            "models were made with 2. It has no effect on Stable Diffusion 2 and XL."
         ),
         (
             "텍스트 인코더의 끝에서 몇 번째 층을 쓸지 정합니다. 1(또는 비움)은 마지막 층이고, 많은 애니메이션 모델은 2로 "
-            "만들어졌습니다."
+            "만들어졌습니다. Stable Diffusion 2와 XL에는 효과가 없습니다."
         ),
         minimum=1,
         maximum=12,
@@ -130,5 +137,12 @@ class ModelOptions:
         False,
         "For graphics cards with much memory: do not free memory between steps of caching.",
         "그래픽 카드 메모리가 넉넉할 때, 캐시를 만드는 중간에 메모리를 비우지 않습니다.",
+        supported=False,
+    )
+    disable_mmap_load_safetensors: bool = opt(
+        False,
+        "Read the base model without mapping its file into memory.",
+        "기본 모델 파일을 메모리에 매핑하지 않고 읽습니다.",
+        form=False,
         supported=False,
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import InputError, InputErrors
 from . import config_file
+from .family_checks import v2_problem
 from .network_arguments import network_args_problems
 from .path_checks import name_problem, path_problem
 from .rules import Rule, broken_rules
@@ -131,6 +132,8 @@ class _Resolver:
             )
         elif value and option.path and self.check_paths and option.name not in self.to_come and not option.many:
             self._add(path_problem(option, value), place)
+        elif option.name == "v2" and self.check_paths:
+            self._add(v2_problem(self.values), place)
         elif option.name == "output_name" and value:
             self._add(name_problem(value), place)
         elif option.name == "network_args" and self.values["network_module"]:

@@ -81,6 +81,10 @@ def _no_rate(values: Values) -> bool:
     return bool(rates) and not any(rates)
 
 
+def _trains_text(values: Values) -> bool:
+    return not values["network_train_unet_only"] and any(values["text_encoder_lr"] or (values["learning_rate"],))
+
+
 def _sizes(values: Values) -> list[int]:
     """The sides of the resolution in pixels; one that fits everything when it is given elsewhere."""
     return [int(size) for size in (values["resolution"] or "512").split(",")]
@@ -114,7 +118,7 @@ RULES: tuple[Rule, ...] = (
         ("resolution", "dataset_config"),
         lambda v: not v["resolution"] and not v["dataset_config"] and not _no_data(v),
         "The training resolution is missing (resolution).",
-        "Give 512 for Stable Diffusion 1.",
+        "Give 512 for Stable Diffusion 1, 1024 for XL.",
     ),
     Rule(
         ("resolution",),
@@ -163,6 +167,12 @@ RULES: tuple[Rule, ...] = (
         "color_aug",
         "color_aug changes the images at each use, so that their latents cannot be cached.",
         "Switch cache_latents or color_aug off.",
+    ),
+    Rule(
+        ("cache_text_encoder_outputs", "network_train_unet_only"),
+        lambda v: v["cache_text_encoder_outputs"] and _trains_text(v),
+        "cache_text_encoder_outputs does not go with training the text encoders: what they make of a caption changes.",
+        "Give network_train_unet_only too, or leave cache_text_encoder_outputs out.",
     ),
     _exclude(
         "network_train_unet_only",

@@ -1,4 +1,4 @@
-"""`python -m lora_trainer train_network ...`, alone or under `accelerate launch`."""
+"""`python -m lora_trainer train_network ...` (or `sdxl_train_network`), alone or under `accelerate launch`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from ..runs.events import ConsoleReporter
 from .session import EXIT_OK
 
 
-def main(argv: Sequence[str]) -> int:
+def sdxl(argv: Sequence[str]) -> int:
+    """`main` for a model of SDXL, and no other."""
+    return main(argv, "sdxl_train_network")
+
+
+def main(argv: Sequence[str], command: str = cli.TRAIN) -> int:
     """Train as the command line says; return the exit code. Raises LoraTrainerError for what goes wrong."""
-    options = cli.parse(argv)
+    options = cli.parse(argv, command)
     if options is None:  # only the configuration was to be written
         return EXIT_OK
     chosen = options.saving

@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from .. import modelfile
 from ..data.cache import LatentsCache
 from ..data.dataset import EpochStream, TrainDataset
 from ..data.plan import DataPlan, StepCounts, make_plan
 from ..data.plan.captions import process_caption
-from ..models import Model, load
+from ..errors import InputError
+from ..models import Family, Model, load
 from ..models.attention import checkpoint_gradients
 from ..networks import registry
 from ..networks.arguments import parse_network_args
@@ -73,21 +75,41 @@ def data_plan(options: TrainOptions, seed: int, processes: Processes, emit: Emit
         if finding.level == "warning":
             emit({"type": "warning", "message": f"{finding.where}: {finding.message}" if finding.where else finding.message})
     plan.raise_errors()
+    if options.dataset.cache_text_encoder_outputs and constant_captions(plan) is None:
+        varying = ", ".join(name for name in _VARYING if any(getattr(subset.spec, name) for subset in plan.subsets))
+        raise InputError(
+            f"the captions change at each use because of {varying}, so that the text encoders' outputs cannot be cached.",
+            field="cache_text_encoder_outputs",
+            advice="Leave cache_text_encoder_outputs or these settings out.",
+        )
     return plan
 
 
-def base_model(options: TrainOptions, precision: Precision, emit: Emit) -> Model:
+def base_model(options: TrainOptions, plan: DataPlan, precision: Precision, emit: Emit) -> Model:
     """Load the base model, frozen, in the compute precision; the VAE in float32 unless that is fp16."""
     half_vae = precision.dtype == torch.float16 and not options.model.no_half_vae
-    return load(
+    model = load(
         options.model.pretrained_model_name_or_path or "",
         dtype=precision.dtype,
         device=precision.device,
         vae=options.model.vae,
         vae_dtype=precision.dtype if half_vae else torch.float32,
         attention="xformers" if options.model.xformers else "torch",
+        prediction_type="v_prediction" if options.model.v_parameterization else None,
         progress=phase(emit, "loading the model"),
     )
+    for note in (*model.notes, *_unlike_family(options, model.family, plan)):
+        emit({"type": "warning", "message": note})
+    return model
+
+
+def _unlike_family(options: TrainOptions, family: Family, plan: DataPlan) -> Iterator[str]:
+    """What is asked for and means nothing for this family of models, or is not what it was made for."""
+    if options.model.clip_skip is not None and not family.uses_clip_skip:
+        yield f"clip_skip has no effect: {family.title} always reads the next-to-last layer of its text encoder."
+    for resolution in dict.fromkeys(dataset.resolution for dataset in plan.datasets):
+        if hint := modelfile.size_hint(family.name, *resolution):
+            yield hint
 
 
 def cached_latents(

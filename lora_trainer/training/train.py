@@ -66,7 +66,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         prompts = sample_prompts(options)
         emit(_started(computed, counts, seed))
 
-        model = prepare.base_model(options, computed, emit)
+        model = prepare.base_model(options, plan, computed, emit)
         encoder = Encoder(model, seed, computed.device)
         latents = prepare.cached_latents(options, plan, encoder, emit, lambda: signals.asked or reporter.control().stop)
         if processes.any(signals.asked or reporter.control().stop):

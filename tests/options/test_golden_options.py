@@ -1,4 +1,4 @@
-"""Our declarations against the names, types, defaults, choices and nargs of the reference's train_network.py."""
+"""Our declarations against the names, types, defaults, choices and nargs of the reference's training scripts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from lora_trainer.options import OPTIONS, OPTIONS_BY_NAME
 from lora_trainer.options.resolve import ALIASES
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "options.json"
-REFERENCE = {o["dest"]: o for o in json.loads(GOLDEN.read_text(encoding="utf-8"))["scripts"]["train_network.py"]}
+SCRIPTS = json.loads(GOLDEN.read_text(encoding="utf-8"))["scripts"]
+REFERENCE = {o["dest"]: o for script in ("train_network.py", "sdxl_train_network.py") for o in SCRIPTS[script]}
 
 # Every deliberate difference: (option, aspect) -> (the reference's, ours, why).
 DIFFERENCES = {
@@ -55,7 +56,7 @@ def aspects_of_reference(option):
 def test_every_option_is_declared_once_and_none_is_invented():
     assert set(REFERENCE) == set(OPTIONS_BY_NAME) | set(ALIASES)
     assert ALIASES == {"caption_extention": "caption_extension"}
-    assert len(OPTIONS) == len({option.name for option in OPTIONS}) == 192
+    assert len(OPTIONS) == len({option.name for option in OPTIONS}) == 195
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS_BY_NAME))

@@ -1,0 +1,47 @@
+"""Whether the base model is of the family that the command line speaks of, seen from its header alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import modelfile
+from ..errors import InputError
+
+_MODEL = "pretrained_model_name_or_path"
+_COMMANDS = {"sdxl_train_network": "sdxl"}
+
+
+def v2_problem(values: Mapping[str, Any]) -> InputError | None:
+    """What is wrong with the option v2, or None."""
+    kind = _kind(values[_MODEL]) if values["v2"] else ""
+    if kind and kind != "sd2":
+        return InputError(
+            f"v2 is given, but {values[_MODEL]} is {modelfile.TITLES[kind]}.",
+            field="v2",
+            advice="Leave v2 out (the family is read from the model), or choose a model of Stable Diffusion 2.",
+        )
+    return None
+
+
+def command_problem(command: str, model: str | None) -> InputError | None:
+    """Why `model` cannot be trained by this command, or None; train_network takes every family."""
+    expected, kind = _COMMANDS.get(command), _kind(model)
+    if expected and kind and kind != expected:
+        return InputError(
+            f"{command} is for {modelfile.TITLES[expected]}, but {model} is {modelfile.TITLES[kind]}.",
+            field=_MODEL,
+            where=f"--{_MODEL}",
+            advice="Use train_network, which finds the family by itself, or choose another model.",
+        )
+    return None
+
+
+def _kind(model: str | None) -> str:
+    """The family of a model that is here and can be trained on; "" for any other, which is somebody else's finding."""
+    path = Path(model).expanduser() if model else None
+    if path is None or not path.exists():
+        return ""
+    info = modelfile.probe(path)
+    return "" if info.problem else info.kind
