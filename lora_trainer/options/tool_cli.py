@@ -32,6 +32,8 @@ def parse(declared: type[T], command: str, argv: Sequence[str]) -> T:
         except BadValue as problem:
             errors.append(InputError(str(problem), field=option.name, where=f"--{option.name}"))
             continue
+        if not option.supported and values[option.name] != option.default:
+            errors.append(_unavailable(option))
         if option.name in required and not values[option.name]:
             place = option.name if option.name in positional else f"--{option.name}"
             errors.append(InputError("is missing.", field=option.name, where=place, advice=option.help))
@@ -39,6 +41,11 @@ def parse(declared: type[T], command: str, argv: Sequence[str]) -> T:
     if errors:
         raise InputErrors(errors)
     return declared(**values)
+
+
+def _unavailable(option: Option) -> InputError:
+    what = option.help.removesuffix(".")
+    return InputError(f"not available: {what}.", field=option.name, where=f"--{option.name}", advice="Leave it out.")
 
 
 def _path_problems(option: Option, value: Any) -> list[InputError]:

@@ -8,12 +8,13 @@ is multiplied by its weight, then the chunk is scaled back to the mean that it h
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ..log import logger
 from ..models import prompt_weights, text
 from ..models.conditioning import Conditioning
 
@@ -24,20 +25,52 @@ if TYPE_CHECKING:
 
 COMMA_BACKTRACK = 20  # a full chunk is cut after a comma that is at most so many tokens back; the rest moves on
 _BREAK = re.compile(r"\s*\bBREAK\b\s*")
+_AND = re.compile(r"\bAND\b")
+_PART = re.compile(r"(?P<text>.*?)(?:\s*:\s*(?P<weight>[-+]?(?:\d+\.?\d*|\.\d+)))?\s*", re.DOTALL)
 
 Token = tuple[int, float]  # id, weight
 
 
-def encode(model: Model, prompt: str, clip_skip: int = 1, *, negative: bool = False) -> Conditioning:
+def encode(
+    model: Model, prompt: str, clip_skip: int = 1, *, negative: bool = False, max_chunks: int | None = None
+) -> Conditioning:
     """Return the conditioning of `prompt`, with states [1, n * 77, C], in the text encoders' dtype and on their device.
 
-    An empty `negative` prompt is zeros for SDXL, as that model has learned it.
+    An empty `negative` prompt is zeros for SDXL, as that model has learned it. What is behind `max_chunks` chunks is cut
+    off, with a warning.
     """
     pairs = [tokenize(tokenizer, prompt) for tokenizer in model.tokenizers]
+    if max_chunks and len(pairs[0][0]) > max_chunks:
+        logger.warning("the prompt is cut off after %d tokens: %s", max_chunks * text.CHUNK, prompt)
+        pairs = [(ids[:max_chunks], weights[:max_chunks]) for ids, weights in pairs]
     ids, weights = [ids[None] for ids, _ in pairs], [weights[None] for _, weights in pairs]
     chunks = model.encode_chunks(ids, weights, clip_skip, restore_mean=True)
     whole = Conditioning(chunks.states.flatten(1, 2), chunks.pooled)
     return whole.zeros() if negative and not prompt and model.family.zero_empty_negative else whole
+
+
+def with_sizes(told: Conditioning, height: int, width: int, sizes: Mapping[str, int], *, negative: bool) -> Conditioning:
+    """Add the sizes (SDXL) of a picture of `height` x `width` pixels; `sizes` are those of `request.Details`."""
+    original = [sizes.get("original_height", height), sizes.get("original_width", width)]
+    if negative:
+        original = [
+            sizes.get("original_height_negative", original[0]),
+            sizes.get("original_width_negative", original[1]),
+        ]
+    crop = [sizes.get("crop_top", 0), sizes.get("crop_left", 0)]
+    return told.with_sizes(*(torch.tensor([pair]) for pair in (original, crop, [height, width])))
+
+
+def composed(prompt: str) -> list[tuple[str, float]]:
+    """Return the parts of "a cat AND a dog :0.5" with their weights, 1.0 where none is given; a prompt without AND is one.
+
+    The parts are drawn into one picture (Liu et al. 2022, "Composable Diffusion Models").
+    """
+    parts = _AND.split(prompt)
+    if len(parts) == 1:
+        return [(prompt, 1.0)]
+    matches = [_PART.fullmatch(part) for part in parts]
+    return [(match["text"], float(match["weight"] or 1.0)) for match in matches if match]
 
 
 def tokenize(tokenizer: CLIPTokenizer, prompt: str) -> tuple[Tensor, Tensor]:

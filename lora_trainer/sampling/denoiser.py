@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,30 +20,51 @@ class Denoiser:
     """`denoiser(x, sigma)`: the estimate of the clean latents, guided by `scale` (Ho and Salimans 2022, "Classifier-Free
     Diffusion Guidance"): without + scale * (with - without).
 
-    `positive` and `negative` are of one sample or of as many as are drawn; where the lengths of their text states differ,
-    the UNet is called twice. A scale of 1 needs no `negative`, and half of the time.
+    `positive` and `negative` are of one sample or of as many as are drawn; those whose text states have the same length
+    go through the UNet together. A scale of 1 needs no `negative`, and half of the time. `more` are further prompts that are
+    added in the same way, each with a scale of its own, which may be negative (Liu et al. 2022, "Compositional Visual
+    Generation with Composable Diffusion Models", equations 11 and 13).
     """
 
-    def __init__(self, model: Model, positive: Conditioning, negative: Conditioning, scale: float) -> None:
+    def __init__(
+        self,
+        model: Model,
+        positive: Conditioning,
+        negative: Conditioning,
+        scale: float,
+        more: Sequence[tuple[Conditioning, float]] = (),
+    ) -> None:
         self._model = model
-        self._positive, self._negative, self._scale = positive, negative, scale
+        self._negative = negative
+        self._terms = [(positive, scale), *more]
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """Return the clean latents [B, 4, h, w], float32, for `x` of that shape at noise level `sigma`."""
         scaled = x / math.sqrt(sigma**2 + 1)
         timestep = schedules.timestep_of(sigma)
-        if self._scale == 1:
-            output = self._predict(scaled, timestep, self._positive)
-        elif self._positive.states.shape[1] == self._negative.states.shape[1]:
-            both = Conditioning.join([self._negative.expand(len(x)), self._positive.expand(len(x))])
-            without, with_ = self._predict(torch.cat([scaled, scaled]), timestep, both).chunk(2)
-            output = without + self._scale * (with_ - without)
-        else:
-            without = self._predict(scaled, timestep, self._negative)
-            output = without + self._scale * (self._predict(scaled, timestep, self._positive) - without)
+        output = self._guided(scaled, timestep)
         if self._model.prediction_type == "v_prediction":  # Salimans and Ho 2022, "Progressive Distillation", appendix D
             return x / (sigma**2 + 1) - output * (sigma / math.sqrt(sigma**2 + 1))
         return x - sigma * output
+
+    def _guided(self, scaled: Tensor, timestep: float) -> Tensor:
+        prompts = [prompt for prompt, _ in self._terms]
+        scales = [scale for _, scale in self._terms]
+        if scales == [1]:
+            return self._predict(scaled, timestep, prompts[0])
+        without, *with_ = self._predict_all(scaled, timestep, [self._negative, *prompts])
+        return without + sum(scale * (each - without) for each, scale in zip(with_, scales, strict=True))
+
+    def _predict_all(self, scaled: Tensor, timestep: float, prompts: Sequence[Conditioning]) -> list[Tensor]:
+        """The UNet's output for each of `prompts`; those of one length are one batch."""
+        lengths = [prompt.states.shape[1] for prompt in prompts]
+        outputs: dict[int, Tensor] = {}
+        for length in dict.fromkeys(lengths):
+            members = [i for i, own in enumerate(lengths) if own == length]
+            joined = Conditioning.join([prompts[i].expand(len(scaled)) for i in members])
+            together = self._predict(torch.cat([scaled] * len(members)), timestep, joined)
+            outputs |= zip(members, together.chunk(len(members)), strict=True)
+        return [outputs[i] for i in range(len(prompts))]
 
     def _predict(self, scaled: Tensor, timestep: float, conditioning: Conditioning) -> Tensor:
         dtype = self._model.dtype

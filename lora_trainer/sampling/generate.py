@@ -6,11 +6,12 @@ for picture in generate(model, ImageRequest(prompt="a frog <lora:sls:0.8>"), lor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor
@@ -21,12 +22,13 @@ from ..paths import write_atomic
 from . import conditioning, lora_tags, samplers
 from .denoiser import Denoiser
 from .loras import LoraFolders, LoraUse, applied, short_hash
-from .request import ImageRequest, infotext
+from .request import Details, ImageRequest, infotext
 
 if TYPE_CHECKING:
     from ..models import Model
+    from ..models.conditioning import Conditioning
 
-__all__ = ["ImageRequest", "LoraFolders", "LoraUse", "Picture", "draw", "generate", "save_png"]
+__all__ = ["Details", "ImageRequest", "LoraFolders", "LoraUse", "Picture", "draw", "generate", "save_png"]
 
 Progress = Callable[[int, int], None]  # (sampler steps done, of how many), over all batches
 
@@ -63,6 +65,7 @@ def draw(
     *,
     loras: LoraFolders | None = None,
     networks: Sequence[LoraUse] = (),
+    details: Details | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Iterator[Picture]:
@@ -73,7 +76,7 @@ def draw(
     rounding). No global random state is used or changed. `should_stop` is asked before every step.
     Raises InputError, LoraFileError, and OutOfMemoryError when the card is full.
     """
-    request = request.with_seed()
+    request, details = request.with_seed(), details or Details()
     sampler = samplers.find(request.sampler, field="sampler")
     prompt, tags = lora_tags.extract(request.prompt)
     if lora_tags.extract(request.negative_prompt, field="negative_prompt")[1]:
@@ -83,32 +86,34 @@ def draw(
             advice="Put it into the prompt; a negative multiplier turns its effect round.",
         )
     uses = [*networks, *(loras or LoraFolders()).resolve(tags)]
-    hashes = {use.name: short_hash(use.path) for use in uses}
-    model_name = Path(model.source).stem
-    watch = _Watch(request.steps * request.batch_count, progress, should_stop)
+    batches = _batches(request, details)
+    sigmas = sampler.spacing(request.steps)
+    if details.start:
+        sigmas = sigmas[request.steps - int(request.steps * details.strength) :]
+    watch = _Watch((len(sigmas) - 1) * len(batches), progress, should_stop)
+    about = {
+        "label": sampler.label,
+        "schedule": sampler.schedule_label,
+        "model": Path(model.source).stem,
+        "strength": details.strength if details.start else None,
+        "loras": {**details.hashes, **{use.name: short_hash(use.path) for use in uses}},
+    }
     with applied(model, uses):
         try:
-            with torch.no_grad():
-                positive = conditioning.encode(model, prompt, request.clip_skip)
-                negative = conditioning.encode(model, request.negative_prompt, request.clip_skip, negative=True)
-            positive, negative = (part.drawn_at(request.height, request.width) for part in (positive, negative))
-            denoiser = Denoiser(model, positive, negative, request.cfg_scale)
-            for batch in range(request.batch_count):
-                first = request.seed + batch * request.batch_size
-                seeds = range(first, first + request.batch_size)
-                size = (request.height // vae.FACTOR, request.width // vae.FACTOR)
-                latents = _sample(sampler, denoiser, request.steps, seeds, size, model.device, watch)
+            denoiser = _denoiser(model, prompt, request, details)
+            start = _start_latents(model, request, details.start)
+            # Pure noise is as strong as the model has seen it at the first level; on a picture it has that level itself.
+            level = sigmas[0] if details.start else sampler.start_scale(sigmas[0])
+            for seeds in batches:
+                latents = _sample(sampler, denoiser, sigmas, seeds, start, level, model.device, watch)
                 drawn = vae.decode(model.vae, latents, scale=model.family.latent_scale)
                 for image, seed in zip(to_images(drawn), seeds, strict=True):
-                    text = infotext(
-                        request, seed, label=sampler.label, schedule=sampler.schedule_label, model=model_name, loras=hashes
-                    )
-                    yield Picture(image, seed, text)
+                    yield Picture(image, seed, infotext(request, seed, **about))
         except _Stopped:
             return
         except torch.cuda.OutOfMemoryError as error:
             raise OutOfMemoryError(
-                f"The card is full: {request.batch_size} pictures of {request.width}x{request.height} at once do not fit.",
+                f"The card is full: {max(map(len, batches))} pictures of {request.width}x{request.height} at once do not fit.",
                 advice="Lower the batch size or the size, or close other programs that use the card.",
             ) from error
 
@@ -132,29 +137,72 @@ class _Watch:
             self.progress(self.done, self.total)
 
 
+def _batches(request: ImageRequest, details: Details) -> list[Sequence[int]]:
+    """The seeds of the pictures, batch by batch."""
+    seeds = details.seeds or range(request.seed, request.seed + request.count)
+    return [seeds[first : first + request.batch_size] for first in range(0, len(seeds), request.batch_size)]
+
+
+@torch.no_grad()
+def _denoiser(model: Model, prompt: str, request: ImageRequest, details: Details) -> Denoiser:
+    """The model guided by the prompts: "a AND b" by both, and with a negative_scale from no prompt on."""
+
+    def encode(words: str, *, negative: bool = False) -> Conditioning:
+        told = conditioning.encode(model, words, request.clip_skip, negative=negative, max_chunks=details.max_chunks)
+        return conditioning.with_sizes(told, request.height, request.width, details.sizes, negative=negative)
+
+    terms = [(encode(part), request.cfg_scale * weight) for part, weight in conditioning.composed(prompt)]
+    base = encode(request.negative_prompt, negative=True)
+    if details.negative_scale is not None:
+        terms.append((base, -details.negative_scale))
+        base = encode("", negative=True)
+    (positive, scale), *more = terms
+    return Denoiser(model, positive, base, scale, more)
+
+
+def _start_latents(model: Model, request: ImageRequest, start: Image.Image | None) -> Tensor:
+    """Scaled latents [1, 4, h, w] of the start image; without one, zeros."""
+    if start is None:
+        return torch.zeros((1, 4, request.height // vae.FACTOR, request.width // vae.FACTOR), device=model.device)
+    pixels = to_pixels(start, request.width, request.height)
+    return vae.encode(model.vae, pixels, scale=model.family.latent_scale).to(model.device)
+
+
 @torch.no_grad()
 def _sample(
     sampler: samplers.Sampler,
     denoiser: Denoiser,
-    steps: int,
+    sigmas: Sequence[float],
     seeds: Sequence[int],
-    size: tuple[int, int],
+    start: Tensor,
+    level: float,
     device: torch.device,
     watch: _Watch,
 ) -> Tensor:
-    """Return scaled latents [B, 4, *size], float32. Each picture draws from a generator of its own, first noise first."""
+    """Return scaled latents [B, 4, h, w], float32, drawn from `start` [1, 4, h, w] with `level` times unit noise on it.
+
+    Each picture draws from a generator of its own, first noise first.
+    """
+    size = start.shape[1:]
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
 
     def noise() -> Tensor:
-        return torch.stack([torch.randn((4, *size), generator=generator) for generator in generators]).to(device)
+        return torch.stack([torch.randn(size, generator=generator) for generator in generators]).to(device)
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
         watch.check()
         return denoiser(x, sigma)
 
-    sigmas = sampler.spacing(steps)
-    x = noise() * sampler.start_scale(sigmas[0])
+    x = start + noise() * level
     return sampler.function(denoise, x, sigmas, noise=noise, on_step=watch.step)
+
+
+def to_pixels(image: Image.Image, width: int, height: int) -> Tensor:
+    """Return float32 [1, 3, height, width] in -1..1 of an image, which is resized where it has another size."""
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    levels = torch.from_numpy(np.array(image.convert("RGB")))
+    return levels.permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:
@@ -163,8 +211,9 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
     return [Image.fromarray(level) for level in levels]
 
 
-def save_png(path: Path, picture: Picture) -> None:
-    """Write the picture atomically, with its text as "parameters". Raises SaveError."""
+def save_png(path: Path, picture: Picture, more: Mapping[str, str] | None = None) -> None:
+    """Write the picture atomically, with its text as "parameters" and `more` texts by their keys. Raises SaveError."""
     text = PngImagePlugin.PngInfo()
-    text.add_text("parameters", picture.info)
+    for key, value in {"parameters": picture.info, **(more or {})}.items():
+        text.add_text(key, value)
     write_atomic(path, lambda file: picture.image.save(file, format="PNG", pnginfo=text))

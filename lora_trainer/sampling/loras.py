@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, LoraFileError
 from ..log import logger
@@ -25,7 +25,8 @@ SUFFIXES = (".safetensors", ".ckpt", ".pt")
 class LoraUse:
     """A LoRA file, its multipliers for text encoder and UNet, and how many of its ranks count (None = all).
 
-    `name` is what the picture's text calls it.
+    `name` is what the picture's text calls it. `module` is the network module that reads it, with its `arguments` ("" = the
+    one that the file's keys tell).
     """
 
     path: Path
@@ -33,6 +34,8 @@ class LoraUse:
     unet: float = 1.0
     dyn: int | None = None
     name: str = ""
+    module: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.path.stem)
@@ -100,19 +103,75 @@ def applied(model: Model, uses: Iterable[LoraUse]) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         for use in uses:
-            tensors, _ = files.load(use.path)
-            if use.dyn is not None:
-                tensors = first_ranks(tensors, use.dyn)
-            build = registry.for_weights(tensors).create_network_from_weights
-            network, weights = build(
-                1.0, use.path, None, model.text_encoders, model.unet, weights_sd=tensors, for_inference=True
-            )
-            network.load_state_dict(weights)
-            network.to(device=model.device, dtype=model.dtype)
-            network.set_multiplier(use.te, use.unet)
+            network = load_network(model, use)
             stack.callback(network.restore)
             network.apply_to(model.text_encoders, model.unet)
         yield
+
+
+def load_network(model: Model, use: LoraUse) -> Any:
+    """Return the network of a file for `model`, its multipliers set, not yet on the model. Raises LoraFileError."""
+    tensors, _ = files.load(use.path)
+    if use.dyn is not None:
+        tensors = first_ranks(tensors, use.dyn)
+    builder = registry.get(use.module) if use.module else registry.for_weights(tensors)
+    network, weights = builder.create_network_from_weights(
+        1.0, use.path, None, model.text_encoders, model.unet, weights_sd=tensors, for_inference=True, **use.arguments
+    )
+    network.load_state_dict(weights)
+    network.to(device=model.device, dtype=model.dtype)
+    network.set_multiplier(use.te, use.unet)
+    return network
+
+
+class Standing:
+    """Networks that stay on a model from picture to picture, while their multipliers change; `restore` takes them off.
+
+    `merged` adds them to the weights, anew when a multiplier changes: each step is as fast as the model's own.
+    """
+
+    def __init__(self, model: Model, uses: Sequence[LoraUse], *, merged: bool = False) -> None:
+        """Raises LoraFileError for a file that cannot be used, InputError for one that cannot be merged. The model is then what
+        it was."""
+        self._model = model
+        self._merged = merged
+        self._networks = [load_network(model, use) for use in uses]
+        for use, network in zip(uses, self._networks, strict=True):
+            if merged and not hasattr(network, "merge_to"):
+                raise InputError(
+                    f"{use.path} is a network that cannot be added to the weights.",
+                    field="network_merge",
+                    advice="Leave --network_merge and --network_pre_calc out.",
+                )
+        try:
+            for network in self._networks:
+                self._put_on(network)
+        except BaseException:
+            self.restore()
+            raise
+
+    def set_multipliers(self, multipliers: Sequence[float]) -> None:
+        """One for each network, for text encoders and UNet alike."""
+        for network, multiplier in zip(self._networks, multipliers, strict=True):
+            if network.multiplier == (multiplier, multiplier):
+                continue
+            if self._merged:
+                network.unmerge()
+            network.set_multiplier(multiplier)
+            if self._merged:
+                self._put_on(network)
+
+    def restore(self) -> None:
+        """Take all networks off: the model has its own bits again."""
+        for network in self._networks:
+            if self._merged:
+                network.unmerge()
+            else:
+                network.restore()
+
+    def _put_on(self, network: Any) -> None:
+        put = network.merge_to if self._merged else network.apply_to
+        put(self._model.text_encoders, self._model.unet)
 
 
 def short_hash(path: Path) -> str:

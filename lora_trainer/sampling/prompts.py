@@ -17,6 +17,7 @@ from typing import Any
 import toml
 
 from ..errors import InputError, InputErrors
+from .prompt_lines import Syntax
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +58,18 @@ KEYS: dict[str, type] = {
 }  # fmt: skip
 OTHER_FAMILIES = ("controlnet_image", "cfg_trunc_ratio", "guidance_scale", "flow_shift", "renorm_cfg")
 
-_OPTIONS = {
-    "n": "negative_prompt", "w": "width", "h": "height", "d": "seed", "l": "scale", "s": "sample_steps", "ss": "sample_sampler",
-    "cn": "controlnet_image", "ctr": "cfg_trunc_ratio", "g": "guidance_scale", "fs": "flow_shift", "rcfg": "renorm_cfg",
-}  # fmt: skip
-_LONG_NAMES = {
-    "negative": "n", "negative_prompt": "n", "width": "w", "height": "h", "seed": "d", "scale": "l", "cfg": "l",
-    "steps": "s", "sampler": "ss",
-}  # fmt: skip
+_SYNTAX = Syntax(
+    field="sample_prompts",
+    options={
+        "n": "negative_prompt", "w": "width", "h": "height", "d": "seed", "l": "scale", "s": "sample_steps",
+        "ss": "sample_sampler", "cn": "controlnet_image", "ctr": "cfg_trunc_ratio", "g": "guidance_scale", "fs": "flow_shift",
+        "rcfg": "renorm_cfg",
+    },
+    long_names={
+        "negative": "n", "negative_prompt": "n", "width": "w", "height": "h", "seed": "d", "scale": "l", "cfg": "l",
+        "steps": "s", "sampler": "ss",
+    },
+)  # fmt: skip
 
 
 def parse_prompt_line(line: str, where: str = "") -> SamplePrompt:
@@ -96,7 +101,7 @@ def parse_prompt_file(path: str | Path) -> list[SamplePrompt]:
     readers = {".txt": _from_text, ".toml": _from_toml, ".json": _from_json}
     if path.suffix.lower() not in readers:
         raise InputError(f"{path} is not a prompt file.", field="sample_prompts", advice="Give a .txt, .toml or .json file.")
-    entries = readers[path.suffix.lower()](path, _read(path))
+    entries = readers[path.suffix.lower()](path)
     prompts: list[SamplePrompt] = []
     errors: list[InputError] = []
     for where, entry in entries:
@@ -116,40 +121,15 @@ def parse_prompt_file(path: str | Path) -> list[SamplePrompt]:
 
 def _option(part: str, where: str) -> dict[str, Any]:
     """Return {key: value} for `part`, what stands between two " --"."""
-    letters, _, text = part.partition(" ")
-    text = text.strip()
-    key = _OPTIONS.get(letters.lower())
-    if key is None:
-        written = f"'--{part.strip()}'"
-        nearest = _LONG_NAMES.get(letters.lower()) or next(iter(difflib.get_close_matches(letters.lower(), _OPTIONS, 1)), "")
-        joined = re.fullmatch(r"([a-zA-Z]+?)(-?[\d.]+)", letters)
-        if joined and joined[1].lower() in _OPTIONS:
-            advice = f"Write a space: --{joined[1]} {joined[2]}."
-        elif nearest:
-            advice = f"Did you mean --{nearest}?"
-        else:
-            advice = (
-                f"The options are {', '.join('--' + name for name in _OPTIONS)}; text after ' --' is never part of a prompt."
-            )
-        raise InputError(f"{written} is not an option of a prompt line.", field="sample_prompts", where=where, advice=advice)
+    letters, key, text = _SYNTAX.named(part, where)
     if not text:
         if key == "negative_prompt":
             return {}
-        raise InputError(f"--{letters} has no value.", field="sample_prompts", where=where)
-    return {key: _number(f"--{letters}", key, text, where)}
-
-
-def _number(name: str, key: str, text: str, where: str) -> Any:
-    """Return `text` as the type of `key`; raises InputError when it is not one. Negative numbers never are."""
-    kind = KEYS[key]
+        raise _SYNTAX.missing(letters, where)
     if key == "flow_shift":
-        _number(name, "scale", text, where)
-    if kind is str:
-        return text
-    pattern, what = (r"\d+", "a whole number from 0") if kind is int else (r"\d+\.?\d*|\.\d+", "a number from 0")
-    if not re.fullmatch(pattern, text, re.ASCII):
-        raise InputError(f"{name} is {text!r}; expected {what}.", field="sample_prompts", where=where)
-    return _limited(key, kind(text))
+        _SYNTAX.number(letters, float, text, where)
+    kind = KEYS[key]
+    return {key: text if kind is str else _limited(key, _SYNTAX.number(letters, kind, text, where))}
 
 
 def _limited(key: str, value: Any) -> Any:
@@ -208,17 +188,25 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def _from_text(path: Path, text: str) -> list[tuple[str, object]]:
+def read_lines(path: Path) -> list[tuple[str, str]]:
+    """Return (file:line, text) of each prompt in a text file: lines that are not empty and do not begin with #.
+
+    Raises InputError when the file cannot be read or is not UTF-8.
+    """
     return [
         (f"{path}:{number}", line.strip())
-        for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1)
+        for number, line in enumerate(re.split(r"\r\n|\r|\n", _read(path)), 1)
         if line.strip() and not line.startswith("#")
     ]
 
 
-def _from_json(path: Path, text: str) -> list[tuple[str, object]]:
+def _from_text(path: Path) -> list[tuple[str, object]]:
+    return [*read_lines(path)]
+
+
+def _from_json(path: Path) -> list[tuple[str, object]]:
     try:
-        entries = json.loads(text)
+        entries = json.loads(_read(path))
     except json.JSONDecodeError as error:
         raise InputError(f"not JSON: {error.msg}.", field="sample_prompts", where=f"{path}:{error.lineno}") from error
     if not isinstance(entries, list):
@@ -226,9 +214,9 @@ def _from_json(path: Path, text: str) -> list[tuple[str, object]]:
     return [(f"{path}, prompt {number}", entry) for number, entry in enumerate(entries, 1)]
 
 
-def _from_toml(path: Path, text: str) -> list[tuple[str, object]]:
+def _from_toml(path: Path) -> list[tuple[str, object]]:
     try:
-        document = toml.loads(text)
+        document = toml.loads(_read(path))
     except (toml.TomlDecodeError, IndexError, ValueError) as error:  # the parser lets some of its own errors out
         where = f"{path}:{error.lineno}" if isinstance(error, toml.TomlDecodeError) else str(path)
         raise InputError(f"not TOML: {error}.", field="sample_prompts", where=where) from error

@@ -7,17 +7,41 @@ import difflib
 import json
 import math
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, InputErrors
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 RANDOM_SEED = -1
 _LIMITS: dict[str, tuple[float, float]] = {
     "width": (64, 4096), "height": (64, 4096), "steps": (1, 1000), "cfg_scale": (0, 100), "seed": (-1, 2**63 - 1),
     "batch_size": (1, 64), "batch_count": (1, 1000), "clip_skip": (1, 12),
 }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """What pictures can be drawn with besides their ImageRequest.
+
+    seeds           of the pictures, in place of the request's seed and count; batch_size at a time
+    start           picture to draw over (RGB, any size), and its `strength`, 0..1: the share of the steps that are done
+    negative_scale  pushes away from the negative prompt with a scale of its own, beside cfg_scale for the prompt
+    max_chunks      cuts prompts off behind so many times 75 tokens
+    sizes           SDXL: original_width, original_height, crop_top, crop_left and original_..._negative, in pixels
+    hashes          name -> hash of LoRA files that are on the model already, for the pictures' text
+    """
+
+    seeds: Sequence[int] = ()
+    start: Image.Image | None = None
+    strength: float = 1.0
+    negative_scale: float | None = None
+    max_chunks: int | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +115,19 @@ def from_mapping(values: Mapping[str, Any]) -> ImageRequest:
 
 
 def infotext(
-    request: ImageRequest, seed: int, *, label: str, schedule: str, model: str = "", loras: Mapping[str, str] | None = None
+    request: ImageRequest,
+    seed: int,
+    *,
+    label: str,
+    schedule: str,
+    model: str = "",
+    strength: float | None = None,
+    loras: Mapping[str, str] | None = None,
 ) -> str:
     """Return the text "parameters" of a picture in the Web UI's format, from which its page can be filled again.
 
-    `label` and `schedule` are the sampler's names there; `loras`: name -> 12-digit hash. The noise is drawn on the CPU.
+    `label` and `schedule` are the sampler's names there; `strength` is that of a start image; `loras`: name -> 12-digit hash.
+    The noise is drawn on the CPU.
     """
     values = {
         "Steps": request.steps,
@@ -105,6 +137,7 @@ def infotext(
         "Seed": seed,
         "Size": f"{request.width}x{request.height}",
         "Model": model,
+        "Denoising strength": "" if strength is None else f"{strength:g}",
         "Clip skip": request.clip_skip if request.clip_skip > 1 else "",
         "RNG": "CPU",
         "Lora hashes": ", ".join(f"{_bare(name)}: {digest}" for name, digest in (loras or {}).items()),

@@ -25,15 +25,27 @@ class Session:
         self._model: Model | None = None
 
     def model(
-        self, path: str, *, vae: str | None = None, precision: str = "auto", device: str = "auto", attention: str = "torch"
+        self,
+        path: str,
+        *,
+        vae: str | None = None,
+        precision: str = "auto",
+        device: str = "auto",
+        attention: str = "torch",
+        no_half_vae: bool = False,
+        prediction_type: str | None = None,
     ) -> Model:
-        """Return the loaded model. Raises BaseModelError, and InputError for a device or precision that cannot be had."""
+        """Return the loaded model; see `models.load`. `no_half_vae` computes the VAE in float32.
+
+        Raises BaseModelError, and InputError for a device or precision that cannot be had.
+        """
         where = choose_device(device)
         dtype = choose_dtype(precision, where)
-        key = (path, _stamp(path), vae, _stamp(vae), dtype, where, attention)
+        how = {"attention": attention, "prediction_type": prediction_type, "vae_dtype": torch.float32 if no_half_vae else None}
+        key = (path, _stamp(path), vae, _stamp(vae), dtype, where, *how.values())
         if self._model is None or key != self._key:
             self.drop()
-            self._model = models.load(path, dtype=dtype, device=where, vae=vae, attention=attention)
+            self._model = models.load(path, dtype=dtype, device=where, vae=vae, **how)
             self._key = key
         return self._model
 

@@ -1,0 +1,67 @@
+"""The networks of `gen_img_diffusers` on its model: which files with which modules, merged or changeable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...networks import registry
+from ...options.gen_img import GenImg
+from ...options.network_arguments import parse_network_args
+from ..loras import LoraUse, Standing, short_hash
+from .checks import merged_networks
+
+if TYPE_CHECKING:
+    from ...models import Model
+
+
+def chosen(options: GenImg) -> list[LoraUse]:
+    """The network files with their multipliers, modules and arguments; the counts are checked already.
+
+    Raises InputError for modules and arguments that do not exist.
+    """
+    paths = [Path(path) for path in options.network_weights or ()]
+    multipliers = options.network_mul or (1.0,) * len(paths)
+    modules = options.network_module or ("",)
+    modules = modules * len(paths) if len(modules) == 1 else modules
+    for module in {*modules} - {""}:
+        registry.get(module)
+    arguments = [_arguments(text) for text in options.network_args or ("",) * len(paths)]
+    rows = zip(paths, multipliers, modules, arguments, strict=True)
+    return [LoraUse(path, factor, factor, module=module, arguments=own) for path, factor, module, own in rows]
+
+
+def _arguments(text: str) -> dict[str, str]:
+    return parse_network_args(part.strip() for part in text.split(";") if part.strip())
+
+
+class Networks:
+    """The chosen networks on a model, from `with` to its end: the merged ones as they are, the others changeable.
+
+    `hashes` are what the pictures' text says of them.
+    """
+
+    def __init__(self, model: Model, uses: Sequence[LoraUse], options: GenImg) -> None:
+        """Raises LoraFileError for a file that does not fit the model."""
+        merged = merged_networks(options)
+        self.hashes = {use.name: short_hash(use.path) for use in uses}
+        self._merged = Standing(model, uses[:merged], merged=True)
+        self._defaults = [use.unet for use in uses[merged:]]
+        try:
+            self._changeable = Standing(model, uses[merged:], merged=options.network_pre_calc)
+        except BaseException:
+            self._merged.restore()
+            raise
+
+    def __enter__(self) -> Networks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._changeable.restore()
+        self._merged.restore()
+
+    def set_multipliers(self, given: Sequence[float]) -> None:
+        """A prompt's --am: one for each changeable network, the last one for those left over; none: as on the command line."""
+        rest = self._defaults[len(given) :]
+        self._changeable.set_multipliers([*given, *([given[-1]] * len(rest) if given else rest)])
