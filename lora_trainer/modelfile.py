@@ -191,8 +191,8 @@ def size_hint(kind: str, width: int, height: int) -> str:
     if width * height >= least * least:
         return ""
     return (
-        f"{TITLES[kind][2:].removesuffix(' model')} was made for pictures of 1024 x 1024 pixels; at {width} x {height} it learns "
-        "and draws poorly. Choose a resolution of 1024, or 768 to save memory."
+        f"{TITLES[kind][2:].removesuffix(' model')} was made for pictures of 1024 x 1024 pixels; at {width} x {height} "
+        "it learns and draws poorly. Choose a resolution of 1024, or 768 to save memory."
     )
 
 
@@ -344,7 +344,7 @@ def _check_global(name: str) -> None:
 
 
 def _probe_folder(path: Path) -> ModelFileInfo:
-    """Classify a diffusers folder by model_index.json and the UNet's config.json."""
+    """Classify a diffusers folder by model_index.json and the config.json of UNet and text encoder."""
     index = path / "model_index.json"
     if not index.is_file():
         return ModelFileInfo(
@@ -354,17 +354,20 @@ def _probe_folder(path: Path) -> ModelFileInfo:
         )
     try:
         pipeline = str(json.loads(index.read_text(encoding="utf-8")).get("_class_name", ""))
-        config_file = path / "unet" / "config.json"
-        unet = json.loads(config_file.read_text(encoding="utf-8")) if config_file.is_file() else {}
+        files = [path / part / "config.json" for part in ("unet", "text_encoder")]
+        unet, text = (json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {} for file in files)
     except (ValueError, AttributeError) as error:
         return ModelFileInfo(path=path, problem=f"{path} has a damaged configuration: {error}.", advice=_DOWNLOAD_AGAIN)
-    kind, in_channels = classify_configs(pipeline, unet)
+    kind, in_channels = classify_configs(pipeline, unet, text)
     problem, advice = refusal(path, kind, in_channels)
     return ModelFileInfo(path=path, kind=kind, in_channels=in_channels, problem=problem, advice=advice)
 
 
-def classify_configs(pipeline: str, unet: Mapping[str, Any]) -> tuple[str, int | None]:
-    """Return (kind, UNet's input channels) of a diffusers model from its pipeline's class name and its UNet's configuration."""
+def classify_configs(pipeline: str, unet: Mapping[str, Any], text: Mapping[str, Any]) -> tuple[str, int | None]:
+    """Return (kind, UNet's input channels) of a diffusers model from its pipeline's class name and two configurations.
+
+    SD1's text encoder is CLIP's, with the quick GELU; SD2's is OpenCLIP's, with the plain one.
+    """
     if pipeline.startswith("Flux"):
         return "flux", None
     if pipeline.startswith("StableDiffusion3"):
@@ -377,6 +380,10 @@ def classify_configs(pipeline: str, unet: Mapping[str, Any]) -> tuple[str, int |
     if "XL" in pipeline or unet.get("addition_embed_type") == "text_time":
         return "sdxl", in_channels
     if pipeline.startswith("StableDiffusion") or not pipeline:
-        sd2 = unet.get("use_linear_projection") or unet.get("cross_attention_dim") == _SD2_WIDTH
+        sd2 = (
+            text.get("hidden_act") == "gelu"
+            or unet.get("use_linear_projection")
+            or unet.get("cross_attention_dim") == _SD2_WIDTH
+        )
         return ("sd2" if sd2 else "sd1"), in_channels
     return "unknown", in_channels
