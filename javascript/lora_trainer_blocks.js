@@ -1,5 +1,6 @@
 // The panel of blocks: for each block of the UNet the weight of its learning rate, its rank and its alpha, one of them at
-// a time, in the shape of the U. It reads and writes entries of network_args (lora_trainer_network.js).
+// a time, in the shape of the U (drawn with lora_trainer_block_parts.js). It reads and writes entries of network_args
+// (lora_trainer_network.js).
 (function () {
     "use strict";
     const LT = (window.loraTrainer = window.loraTrainer || {});
@@ -97,74 +98,6 @@
         args().write(changes);
     }
 
-    // --- the picture ------------------------------------------------------------------------------------------------------
-    function svg(tag, properties, ...children) {
-        const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-        for (const [key, value] of Object.entries(properties)) element.setAttribute(key, value);
-        element.append(...children.flat());
-        return element;
-    }
-    const line = (points) => svg("polyline", { class: "lt-curve-line", points: points.map(([x, y]) => `${args().short(x, 1)},${args().short(y, 1)}`).join(" ") });
-    const icon = (weights) => svg("svg", { viewBox: "0 0 34 16", class: "lt-curve-icon", "aria-hidden": "true" }, line(weights.map((weight, index) => [2 + (30 * index) / (weights.length - 1), 14 - 12 * weight])));
-
-    // The numbers from the first block down to the last block up; hollow points are blocks that are not trained. `level` is
-    // the number of a block for which none is given.
-    function drawCurve(element, blocks, numbers, isOff, level, most) {
-        const top = Math.min(most, Math.max(level, ...numbers)) || 1;
-        const height = (value) => 86 - (76 * Math.min(value, top)) / top;
-        const points = numbers.map((value, index) => [10 + 20 * index, height(value)]);
-        const mid = blocks.filter((block) => block.stretch === "mid");
-        LT.set(element, "viewBox", `0 0 ${20 * blocks.length} 96`);
-        element.replaceChildren(
-            svg("rect", { class: "lt-curve-mid", x: 20 * blocks.indexOf(mid[0]), y: 2, width: 20 * mid.length, height: 92, rx: 4 }),
-            ...[0, level].map((value) => svg("line", { class: "lt-curve-grid", x1: 0, x2: 20 * blocks.length, y1: height(value), y2: height(value) })),
-            line(points),
-            ...points.map(([x, y], index) => svg("circle", { class: isOff[index] ? "lt-curve-off" : "lt-curve-point", cx: x, cy: args().short(y, 1), r: 4 })));
-    }
-
-    // --- one block: name, slider, number ------------------------------------------------------------------------------------
-    // Down runs from the top, up from the bottom, so that they stand as in the U-Net. `change(index, number)` writes.
-    function blockRow(block, change) {
-        const id = `lt-block-${block.name.toLowerCase()}`;
-        const slider = h("input", { type: "range", class: "lt-slider", id, min: "0", oninput: () => change(block.index, Number(slider.value)) });
-        const box = h("input", { type: "text", class: "lt-block-number", inputmode: "decimal", autocomplete: "off", "aria-label": block.name,
-            oninput: () => type(args().number(box.value)), onblur: () => put(), onkeydown: (event) => step(event) });
-        const element = h("div", { class: `lt-block lt-block-${block.stretch}` }, h("label", { for: id }, block.name), slider, box);
-        let shown = {};
-        function type(number) {
-            const isFine = number !== null && number <= shown.most && (!shown.isWhole || Number.isInteger(number));
-            LT.set(box, "aria-invalid", isFine ? null : "true");
-            if (isFine) change(block.index, number);
-        }
-        function step(event) {
-            const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
-            if (!by) return;
-            event.preventDefault();
-            type(Math.min(shown.most, Math.max(0, Number(args().short(shown.value + by * shown.step)))));
-            put();
-        }
-        function put() {
-            box.value = args().short(shown.value, 2);
-            LT.set(box, "aria-invalid", null);
-        }
-        return {
-            element, block,
-            // {value, top of the slider, step, most, isWhole, isOff, isEmpty, isUsual, isLocked}
-            show(now) {
-                shown = now;
-                for (const [key, value] of [["max", now.top], ["step", now.step]]) LT.set(slider, key, value);
-                slider.value = String(now.value);
-                slider.disabled = box.disabled = now.isLocked;
-                slider.style.setProperty("--lt-share", `${(100 * Math.min(now.value, now.top)) / now.top}%`);
-                const about = now.isEmpty ? LT.t("blocks_empty") : now.isOff ? LT.t("blocks_off") : "";
-                LT.set(slider, "aria-valuetext", [args().short(now.value, 3), about].filter(Boolean).join(", "));
-                if (document.activeElement !== box) put();
-                for (const [name, is] of [["off", now.isOff], ["empty", now.isEmpty], ["usual", now.isUsual]]) element.classList.toggle(`lt-block-${name}`, is);
-                element.title = about;
-            },
-        };
-    }
-
     // --- what fills many blocks at once ---------------------------------------------------------------------------------------
     const field = (tag, id, more) => h(tag, { class: "lt-input", id, ...(tag === "input" ? { type: "text", inputmode: "decimal", autocomplete: "off" } : {}), ...more });
     const small = (text, action, more = {}) => h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: action, ...more }, text);
@@ -174,7 +107,7 @@
         let side = "both";
         const { number, short, write, labelled } = args();
         const sides = () => (side === "both" ? ["down", "up"] : [side]);
-        const presets = Object.entries(layout.presets).map(([name, curves]) => small([icon(curves.down), name], () => fill(name), { "data-preset": name, "aria-pressed": "false" }));
+        const presets = Object.entries(layout.presets).map(([name, curves]) => small([LT.blockParts.icon(curves.down), name], () => fill(name), { "data-preset": name, "aria-pressed": "false" }));
         const choice = field("select", "lt-net-side", { onchange: () => { side = choice.value; show(readAll(layout)); } });
         choice.append(...[["both", "blocks_both"], ["down", "blocks_down"], ["up", "blocks_up"]].map(([value, text]) => h("option", { value }, LT.t(text))));
         const added = field("input", "lt-net-offset", { placeholder: "0", oninput: () => shift() });
@@ -215,12 +148,18 @@
             writeShape(name, now[name].numbers.map((one, index) => (choice.value === "all" || blocks[index].stretch === choice.value ? wanted : one)), now);
         }
         const take = (make) => () => { const now = readAll(layout); writeShape(name, make(now), now); };
+        const rankToAll = () => LT.t("blocks_rank_to_all", { x: args().short(usual(name)) });
         const suggestions = ranks
             ? [[LT.t("blocks_half_rank"), (now) => now[ranks].numbers.map((one) => one / 2)], [LT.t("blocks_as_rank"), (now) => now[ranks].numbers]]
-            : [[LT.t("blocks_rank_to_all"), (now) => now[name].numbers.map(() => usual(name))], ...(isConv ? [[LT.t("blocks_as_linear"), (now) => now.block_dims.numbers]] : [])];
+            : [[rankToAll(), (now) => now[name].numbers.map(() => usual(name))], ...(isConv ? [[LT.t("blocks_as_linear"), (now) => now.block_dims.numbers]] : [])];
+        const buttons = suggestions.map(([text, make]) => small(text, take(make)));
         const element = h("div", { class: "lt-network-numbers lt-blocks-fill" }, labelled(LT.t("blocks_set_where"), choice), labelled(LT.t("blocks_to"), value),
-            h("div", { class: "lt-row" }, small(LT.t("blocks_set"), fill), suggestions.map(([text, make]) => small(text, take(make)))));
-        return { element, show: () => (value.placeholder = args().short(usual(name))), clear: () => (value.value = "") };
+            h("div", { class: "lt-row" }, small(LT.t("blocks_set"), fill), buttons));
+        const show = () => {
+            value.placeholder = args().short(usual(name));
+            if (!ranks) buttons[0].textContent = rankToAll();
+        };
+        return { element, show, clear: () => (value.value = "") };
     }
 
     // --- the panel ----------------------------------------------------------------------------------------------------------
@@ -228,7 +167,7 @@
     LT.blocksPanel = function (spec) {
         let drawn = null; // {layout, mode, rows, tools} of what stands there
         const tops = {}; // of the sliders, by mode: they grow, and do not move under the finger
-        const picture = svg("svg", { class: "lt-curve", role: "img" });
+        const picture = LT.blockParts.svg("svg", { class: "lt-curve", role: "img" });
         const changed = h("span", { class: "lt-chip lt-chip-changed", hidden: true });
         const said = h("p", { class: "lt-wrong", role: "status", hidden: true });
         const hint = h("p", { class: "lt-help" }), faint = h("p", { class: "lt-help" });
@@ -248,7 +187,7 @@
         function build(name, layout) {
             const blocks = blocksOf(layout);
             const shown = mode === WEIGHTS ? blocks.filter((block) => block.stretch in CURVES) : blocks; // the others have no weight
-            const rows = shown.map((block) => blockRow(block, change));
+            const rows = shown.map((block) => LT.blockParts.row(block, change));
             for (const { element, block } of rows) {
                 const above = mode === WEIGHTS ? 0 : layout.base;
                 if (block.stretch === "mid") element.style.gridRow = String(above + layout.down + 1 + block.place);
@@ -303,7 +242,7 @@
             }
             const shown = drawn.shown.map((block) => block.index);
             LT.set(picture, "aria-label", LT.t("blocks_curve", { x: LT.t(`blocks_mode_${mode}`) }));
-            drawCurve(picture, drawn.shown, shown.map((index) => numbers[index]), shown.map((index) => isOff[index]), level, mode === WEIGHTS ? MOST_WEIGHT : Infinity);
+            LT.blockParts.drawCurve(picture, drawn.shown, shown.map((index) => numbers[index]), shown.map((index) => isOff[index]), level, mode === WEIGHTS ? MOST_WEIGHT : Infinity);
             drawn.tools.show(now);
             showState(now, drawn.blocks, isConv, problem);
         }

@@ -101,6 +101,7 @@
             pen.setTransform(ratio, 0, 0, ratio, 0, 0);
             pen.clearRect(0, 0, width, height);
             empty.hidden = data.steps.length > 0;
+            empty.textContent = LT.t(data.isOver ? "chart_never" : "chart_empty");
             if (!data.steps.length) return;
             const style = getComputedStyle(element);
             const ink = (name) => style.getPropertyValue(name).trim();

@@ -53,8 +53,8 @@
         },
         text(control, id, type) {
             const isNumber = ["integer", "number"].includes(control.kind);
-            const known = control.choices?.length ? `${id}-known` : null;
-            const input = h("input", { id, class: "lt-input", type: "text", inputmode: isNumber ? "decimal" : null, autocomplete: "off", spellcheck: "false", autocapitalize: "off", list: known, oninput: () => type(input.value) });
+            const known = control.choices?.length ? `${id}-known` : null, example = `example_${control.name}`;
+            const input = h("input", { id, class: "lt-input", type: "text", inputmode: isNumber ? "decimal" : null, autocomplete: "off", spellcheck: "false", autocapitalize: "off", list: known, placeholder: LT.textNames().includes(example) ? LT.t(example) : null, oninput: () => type(input.value) });
             if (control.kind === "integer") input.addEventListener("keydown", (event) => stepped(event, control, input, type));
             const list = known && h("datalist", { id: known }, control.choices.map((choice) => h("option", { value: choice.value })));
             return { element: input, around: list && h("div", {}, input, list), show: (value) => document.activeElement !== input && (input.value = LT.trainValues.show(value)) };

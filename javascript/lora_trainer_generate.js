@@ -159,7 +159,7 @@
             LT.fill(results, pictures(answer.images || []));
         }
         function pictures(images) {
-            if (!images.length) return h("p", { class: "lt-results-empty" }, LT.t("pictures_here"));
+            if (!images.length) return h("div", { class: "lt-empty lt-results-empty" }, LT.icon("brush"), h("span", {}, LT.t("pictures_here")), h("small", {}, LT.t("pictures_hint")));
             const list = images.map((image) => ({ url: LT.url(image.url), name: image.name, caption: image.infotext || `${image.prompt || ""}\n${LT.t("seed")}: ${image.seed}` }));
             const newest = list.at(-1);
             return [LT.gallery(list), h("div", { class: "lt-infotext" }, h("pre", { tabindex: "0" }, newest.caption), h("div", { class: "lt-row" }, LT.copyButton(newest.caption), h("a", { class: "lt-btn lt-btn-small", href: newest.url, download: newest.name }, LT.icon("download"), LT.t("download"))))];

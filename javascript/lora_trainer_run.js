@@ -39,7 +39,7 @@
 
     function runPage(detail, id) {
         let run = detail;
-        const curve = { steps: [...(detail.curve?.steps || [])], loss: [...(detail.curve?.loss || [])], lr: [...(detail.curve?.lr || [])], total: detail.total_steps };
+        const curve = { steps: [...(detail.curve?.steps || [])], loss: [...(detail.curve?.loss || [])], lr: [...(detail.curve?.lr || [])], total: detail.total_steps, isOver: isOver(detail) };
         const chart = LT.chart();
         const parts = Object.fromEntries(["head", "standing", "numbers", "notes", "lora", "samples", "files"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
         const live = h("p", { class: "lt-offscreen", "aria-live": "polite" });
@@ -94,7 +94,7 @@
                 curve.loss.push(event.loss ?? NaN);
                 curve.lr.push(typeof event.lr === "object" ? Object.values(event.lr || {})[0] : event.lr);
             }
-            curve.total = run.total_steps;
+            Object.assign(curve, { total: run.total_steps, isOver: isOver(run) });
             if ((events || []).some((event) => event.type === "step") || wasActive !== run.active) chart.update(curve);
             show(logText);
         }
@@ -174,8 +174,9 @@
                 final && h("a", { class: "lt-btn", href: LT.url(final.url), download: final.name }, LT.icon("download"), `${LT.t("download")} ${final.name} (${LT.bytes(final.bytes)})`)));
     }
 
+    const isOver = (run) => ["finished", "stopped", "failed"].includes(run.state);
     function samples(run) {
-        if (!run.samples?.length) return h("p", { class: "lt-subdued" }, LT.t("samples_none"));
+        if (!run.samples?.length) return h("p", { class: "lt-subdued" }, LT.t(isOver(run) ? "samples_never" : "samples_none"));
         const steps = [...new Set(run.samples.map((sample) => sample.step))].sort((a, b) => b - a);
         return steps.map((step) => h("div", { class: "lt-sample-row" }, h("h3", {}, LT.t("samples_at", { x: LT.number(step) })),
             LT.gallery(run.samples.filter((sample) => sample.step === step).map((sample) => ({
@@ -185,7 +186,7 @@
     }
 
     function files(run, id) {
-        if (!run.files?.length) return h("p", { class: "lt-subdued" }, LT.t("files_none"));
+        if (!run.files?.length) return h("p", { class: "lt-subdued" }, LT.t(isOver(run) ? "files_never" : "files_none"));
         const use = async (file) => {
             const { lora: placed } = await LT.post(`runs/${encodeURIComponent(id)}/use`, { file: file.name, overwrite: false });
             LT.refreshCards();

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .block_arguments import BARE, FIELD, LAYOUTS, PRESETS, SD, SDXL, Layout, preset_curve
+from .labels import LABELS
 from .schema import Option, Title
 from .simple import SIMPLE, SIMPLE_BY_NAME
 from .train import OPTIONS, OPTIONS_BY_NAME
@@ -70,7 +71,7 @@ def control(option: Option, language: str, start: Mapping[str, Any]) -> dict[str
     default = list(option.default) if isinstance(option.default, tuple) else option.default
     return {
         "name": option.name,
-        "label": option.label_in(language),
+        "label": _label(option, language),
         "kind": _kind(option),
         "help": option.help_in(language),
         "choices": [{"value": value, "label": _choice_label(value, language)} for value in option.ready or option.choices],
@@ -117,6 +118,11 @@ def _kind(option: Option) -> str:
     if option.path in ("file", "folder", "model"):
         return option.path
     return {"bool": "toggle", "int": "integer", "float": "number", "int_or_float": "number"}.get(option.kind, "text")
+
+
+def _label(option: Option, language: str) -> str:
+    given = None if option.label else LABELS.get(option.name)
+    return given[language == "ko"] if given else option.label_in(language)
 
 
 def _choice_label(value: Any, language: str) -> str:

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from lora_trainer.api.trial import picture
 from lora_trainer.options.network_arguments import block_findings, network_args_problems
+from lora_trainer.options.tool_page import page_tools
 from lora_trainer.ui.form import specification
 
 from .frogs import frog, png
@@ -44,6 +45,7 @@ class FakeApi:
         self.generated: dict[str, Any] | None = None
         self.trial = False
         self.family = "sd1"  # of the base model; "" where the host cannot tell
+        self.job: dict[str, Any] = {}
         self.is_gone = False
         self.slow_start = 0  # so many requests are answered with 404, as gradio does before the routes are there
 
@@ -63,6 +65,8 @@ class FakeApi:
             "trial/picture": self.trial_picture,
             "generate/{id}": self.generation,
             "generate/{id}/file/{name}": self.picture,
+            "tools": self.tools,
+            "tools/{id}": self.tool_job,
         }
         posts = {
             "check": self.check,
@@ -74,6 +78,7 @@ class FakeApi:
             "uploads/{id}/caption": self.set_caption,
             "generate": self.generate,
             "generate/{id}/stop": self.generation,
+            "tools": self.run_tool,
         }
         return [
             *(Route(f"{PREFIX}/{path}", self.guarded(action), methods=["GET"]) for path, action in gets.items()),
@@ -454,3 +459,32 @@ class FakeApi:
         assert self.generated is not None
         self.generated.update(done=self.generated["total"], state="finished")
         return self.generated
+
+    # --- tools ---
+    async def tools(self, request: Request) -> Any:
+        spec = {language: page_tools(language) for language in ("en", "ko")}
+        names = [f"{one['name']}.safetensors" for one in self.loras]
+        return {"spec": spec, "loras": names, "checkpoints": [one["title"] for one in self.checkpoints], "active": None}
+
+    async def run_tool(self, request: Request) -> Any:
+        """A tool that has ended at once, with the file that was asked for."""
+        asked = await request.json()
+        self.loras.append({"name": asked["output"], "modified": 2})
+        prompt = f"<lora:{asked['output']}:0.8>"
+        name = f"{asked['output']}.safetensors"
+        self.job = {
+            "id": "t1",
+            "tool": asked["tool"],
+            "writes": "lora",
+            "state": "finished",
+            "message": "",
+            "done": 264,
+            "total": 264,
+            "log": f"written: /loras/{name}",
+            "command": f"python -m lora_trainer {asked['tool']} --save_to /loras/{name}",
+            "files": [{"name": name, "url": f"tools/t1/file/{name}", "bytes": 38 << 20, "prompt": prompt}],
+        }
+        return JSONResponse({**self.job, "state": "running", "done": 0, "total": 0, "files": []}, 201)
+
+    async def tool_job(self, request: Request) -> Any:
+        return self.job

@@ -71,6 +71,7 @@ def test_the_form_shows_every_supported_option_once_and_the_main_path_first():
             assert section["title"] and section["advanced"] is (section["id"] != "basic")
             for control in section["controls"]:
                 assert control["help"] and control["label"]
+                assert control["label"] != control["name"] or control["name"] == "xformers", "see options.labels"
                 assert (control["kind"] == "choice") == bool(control["choices"]), control
     assert form_spec("ko")[0]["title"] != form_spec("en")[0]["title"]
 
