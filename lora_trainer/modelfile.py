@@ -40,7 +40,6 @@ TITLES = {
     "unknown": "no model that is known here",
 }
 SUPPORTED = ("sd1", "sd2", "sdxl")
-_LEAST_SIZE = {"sdxl": 768}  # side in pixels, below which pictures fall apart
 
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # 0x1950a86a20f9469cfc6c, pickled
@@ -183,17 +182,6 @@ def refusal(path: Path | str, kind: str, in_channels: int | None = 4) -> tuple[s
     if kind == "unknown":
         return f"{path} is {TITLES[kind]}: no tensors of Stable Diffusion were found in it.", FULL_MODEL
     return f"{path} is {TITLES[kind]}, not a base model.", FULL_MODEL
-
-
-def size_hint(kind: str, width: int, height: int) -> str:
-    """What to say of a training at this size (pixels) on a model of this kind; "" when it suits."""
-    least = _LEAST_SIZE.get(kind, 0)
-    if width * height >= least * least:
-        return ""
-    return (
-        f"{TITLES[kind][2:].removesuffix(' model')} was made for pictures of 1024 x 1024 pixels; at {width} x {height} "
-        "it learns and draws poorly. Choose a resolution of 1024, or 768 to save memory."
-    )
 
 
 def classify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, int | None]:

@@ -17,6 +17,7 @@ from ..errors import InputError, InputErrors, LoraFileError
 from ..networks.files import check_lora
 from ..options import flat
 from ..options.block_arguments import FIELD
+from ..options.family_checks import hints
 from ..options.network_arguments import LORA, block_findings
 from ..options.simple import RunFiles
 from ..runs import folder as run_folder
@@ -27,7 +28,8 @@ from .answers import problem
 from .drafts import Draft
 from .service import Service
 
-_BYTES_PER_RANK = {"fp16": 1.2e6, "bf16": 1.2e6}  # of an SD1 LoRA on UNet and text encoder; double in float32
+_BYTES_PER_RANK = {"sd1": 1.2e6, "sd2": 1.7e6, "sdxl": 7.2e6}  # of a LoRA on UNet and text encoders; double in float32
+_SD_VERSIONS = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"}  # as the Web UI calls them
 _EXAMPLES = 4
 # Keys of the data set file that the form does not have, and the field that stands for each.
 _FORM_FIELDS = {
@@ -51,6 +53,11 @@ class Checked:
     base_model: dict[str, Any] | None = None
     disk: dict[str, Any] | None = None
     exists: bool = False
+
+    @property
+    def family(self) -> str:
+        """The base model's kind (modelfile.TITLES); Stable Diffusion 1 where it is not known."""
+        return (self.base_model or {}).get("family") or "sd1"
 
     @property
     def ok(self) -> bool:
@@ -85,10 +92,11 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
     except InputErrors as wrong:
         checked.problems += [problem(error) for error in wrong.errors]
         looked_at = drafts.files_in_spite(checked.draft, folder, wrong)
+    _look_at_models(checked)
     if looked_at is not None:
         _look_at_data(checked, looked_at)
+        _look_at_family(checked, looked_at)
         _look_at_disk(service, checked, looked_at)
-    _look_at_models(checked)
     return checked
 
 
@@ -126,7 +134,7 @@ def _request(service: Service, checked: Checked, body: Mapping[str, Any], genera
         "target": str(service.paths.lora_dir / f"{checked.saved_as}{SUFFIX}"),
         "overwrite": checked.draft.overwrite,
         "activation": checked.draft.words,
-        "sd_version": "SD1",
+        "sd_version": _SD_VERSIONS.get(checked.family, "SD1"),
         "preferred_weight": 0.8,
         "description": f"Trained on {base.name} with LoRA Trainer.",
         "command": checked.files.command_line,
@@ -226,6 +234,13 @@ def _look_at_models(checked: Checked) -> None:
             checked.add("error", error.message, field="network_weights", advice=error.advice)
 
 
+def _look_at_family(checked: Checked, files: RunFiles) -> None:
+    """What means nothing for this family of base models, or is not what it was made for."""
+    sizes = [(width, height) for width, height in (dataset.resolution for dataset in files.data.datasets)]
+    for about, message in hints(checked.family, clip_skip=files.options.model.clip_skip, sizes=sizes):
+        checked.add("warning", message, field=about)
+
+
 def _look_at_blocks(checked: Checked, kind: str) -> None:
     """What is given per block against the blocks that a base model of this kind has."""
     module, args = checked.draft.base.get("network_module") or LORA, checked.draft.base.get(FIELD)
@@ -240,7 +255,8 @@ def _look_at_blocks(checked: Checked, kind: str) -> None:
 def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:
     """A guess at what the run will write, against what is free: too little for one file is an error."""
     values = flat(files.options)
-    one = _BYTES_PER_RANK.get(values["save_precision"] or "", 2.4e6) * (values["network_dim"] or 4)
+    half = values["save_precision"] in ("fp16", "bf16")
+    one = _BYTES_PER_RANK.get(checked.family, 1.2e6) * (1 if half else 2) * (values["network_dim"] or 4)
     steps = (checked.plan or {}).get("total_steps") or 0
     epochs = (checked.plan or {}).get("epochs") or 0
     saves = 2  # the result in the run's folder, and its copy in the LoRA folder

@@ -34,9 +34,8 @@ class Family:
     `read(text_encoders, ids, clip_skip)` takes token ids [B, n, 77], one tensor for each encoder, and returns the layer that
     the UNet reads of each, [B, n, 77, C], and the summary [B, P] or None.
     `predict(unet, noisy latents, timesteps, conditioning)` returns the UNet's output.
-    `uses_clip_skip`: whether the layer can be chosen. `latent_scale` gives the VAE's latents a variance of about 1.
-    `size`: side of the pictures that it was made for, in pixels. `zero_empty_negative`: an empty negative prompt stands for
-    zeros when pictures are drawn.
+    `latent_scale` gives the VAE's latents a variance of about 1. `side`: of a picture whose size nobody gives, in pixels.
+    `zero_empty_negative`: an empty negative prompt stands for zeros when pictures are drawn.
     """
 
     name: str
@@ -46,8 +45,7 @@ class Family:
     read: Callable[[Sequence[CLIPTextModel], Sequence[torch.Tensor], int], tuple[list[torch.Tensor], torch.Tensor | None]]
     predict: Callable[[torch.nn.Module, torch.Tensor, torch.Tensor, Conditioning], torch.Tensor]
     latent_scale: float
-    size: int
-    uses_clip_skip: bool = False
+    side: int = 512
     zero_empty_negative: bool = False
 
 

@@ -64,6 +64,4 @@ SD1 = Family(
     read=_read,
     predict=predict,
     latent_scale=SD_SCALE,
-    size=512,
-    uses_clip_skip=True,
 )

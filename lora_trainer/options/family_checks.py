@@ -1,8 +1,8 @@
-"""Whether the base model is of the family that the command line speaks of, seen from its header alone."""
+"""Whether the options suit the base model's family, which is seen from its header alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from .. import modelfile
 from ..errors import InputError
 
 _MODEL = "pretrained_model_name_or_path"
+_FIXED_LAYER = {"sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}  # the text encoder's layer cannot be chosen
+_LEAST_SIDE = {"sdxl": 768}  # pixels; pictures fall apart below
 _COMMANDS = {"sdxl_train_network": "sdxl"}
 
 
@@ -36,6 +38,23 @@ def command_problem(command: str, model: str | None) -> InputError | None:
             advice="Use train_network, which finds the family by itself, or choose another model.",
         )
     return None
+
+
+def hints(kind: str, *, clip_skip: int | None, sizes: Iterable[tuple[int, int]]) -> Iterator[tuple[str, str]]:
+    """(option, warning) of what has no effect on this family of models (`modelfile.TITLES`), or is not what it was made for.
+
+    `sizes` (width, height) are those of the training, in pixels.
+    """
+    if clip_skip is not None and kind in _FIXED_LAYER:
+        yield "clip_skip", f"clip_skip has no effect: {_FIXED_LAYER[kind]} always reads the next-to-last layer."
+    least = _LEAST_SIDE.get(kind, 0)
+    for width, height in dict.fromkeys(sizes):
+        if width * height < least * least:
+            yield (
+                "resolution",
+                f"Stable Diffusion XL was made for pictures of 1024 x 1024 pixels; at {width} x {height} it learns and draws "
+                "poorly. Choose a resolution of 1024, or 768 to save memory.",
+            )
 
 
 def _kind(model: str | None) -> str:

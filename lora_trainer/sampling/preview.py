@@ -47,8 +47,12 @@ def check(prompts: Sequence[SamplePrompt], sampler: str = "ddim") -> None:
         raise InputErrors(errors)
 
 
-def request_of(prompt: SamplePrompt, *, seed: int = 0, sampler: str = "ddim", clip_skip: int = 1) -> ImageRequest:
+def request_of(
+    prompt: SamplePrompt, *, seed: int = 0, sampler: str = "ddim", clip_skip: int = 1, side: int = 512
+) -> ImageRequest:
     """Return what is drawn for a sample prompt. Width and height are rounded down to multiples of 8, at least 64.
+
+    Where the prompt does not give them they are `side`.
 
     Without a seed of its own the prompt gets one that depends on `seed` and its number: the same at every step, so that the
     pictures of a training can be compared. Raises InputError or InputErrors for what cannot be drawn.
@@ -56,7 +60,7 @@ def request_of(prompt: SamplePrompt, *, seed: int = 0, sampler: str = "ddim", cl
     for name in OTHER_FAMILIES:
         if getattr(prompt, name) is not None:
             raise InputError(
-                f"{name} has no effect on Stable Diffusion 1.",
+                f"{name} has no effect on Stable Diffusion.",
                 field="sample_prompts",
                 where=prompt.where,
                 advice="Leave it out.",
@@ -69,7 +73,8 @@ def request_of(prompt: SamplePrompt, *, seed: int = 0, sampler: str = "ddim", cl
             advice="Take the <lora:...> out.",
         )
     name = samplers.find(prompt.sample_sampler or sampler, field="sample_sampler", where=prompt.where).name
-    given = {key: getattr(prompt, key) if getattr(prompt, key) is not None else default for key, default in DEFAULTS.items()}
+    defaults = {**DEFAULTS, "width": side, "height": side}
+    given = {key: getattr(prompt, key) if getattr(prompt, key) is not None else default for key, default in defaults.items()}
     own_seed = prompt.seed if prompt.seed is not None else seed_of(seed, "sample", prompt.enum or 0) % 2**32
     return ImageRequest(
         prompt=prompt.prompt,
@@ -105,7 +110,9 @@ def draw(
     are in evaluation mode meanwhile, and in the mode they had afterwards. `epoch` is given when it is an epoch that ended.
     `progress(done, total)` counts sampler steps over all prompts. Fewer pictures come back when `should_stop` said so.
     """
-    requests = [request_of(prompt, seed=seed, sampler=sampler, clip_skip=clip_skip) for prompt in prompts]
+    requests = [
+        request_of(prompt, seed=seed, sampler=sampler, clip_skip=clip_skip, side=model.family.side) for prompt in prompts
+    ]
     total = sum(request.steps for request in requests)
     samples: list[Sample] = []
     modules = [model.unet, model.vae, *model.text_encoders, *([network] if network is not None else [])]

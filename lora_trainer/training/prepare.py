@@ -12,19 +12,19 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from .. import modelfile
 from ..data.cache import LatentsCache
 from ..data.dataset import EpochStream, TrainDataset
 from ..data.plan import DataPlan, StepCounts, make_plan
 from ..data.plan.captions import process_caption
 from ..errors import InputError
-from ..models import Family, Model, load
+from ..models import Model, load
 from ..models.attention import checkpoint_gradients
 from ..networks import registry
 from ..networks.arguments import parse_network_args
 from ..networks.network import Network
 from ..options import TrainOptions
 from ..options.dataset_config import data_spec
+from ..options.family_checks import hints
 from . import optimizers, schedulers
 from .conditioning import TextStates
 from .distributed import Processes
@@ -98,18 +98,11 @@ def base_model(options: TrainOptions, plan: DataPlan, precision: Precision, emit
         prediction_type="v_prediction" if options.model.v_parameterization else None,
         progress=phase(emit, "loading the model"),
     )
-    for note in (*model.notes, *_unlike_family(options, model.family, plan)):
+    sizes = [dataset.resolution for dataset in plan.datasets]
+    found = hints(model.family.name, clip_skip=options.model.clip_skip, sizes=sizes)
+    for note in (*model.notes, *(message for _, message in found)):
         emit({"type": "warning", "message": note})
     return model
-
-
-def _unlike_family(options: TrainOptions, family: Family, plan: DataPlan) -> Iterator[str]:
-    """What is asked for and means nothing for this family of models, or is not what it was made for."""
-    if options.model.clip_skip is not None and not family.uses_clip_skip:
-        yield f"clip_skip has no effect: {family.title} always reads the next-to-last layer of its text encoder."
-    for resolution in dict.fromkeys(dataset.resolution for dataset in plan.datasets):
-        if hint := modelfile.size_hint(family.name, *resolution):
-            yield hint
 
 
 def cached_latents(
