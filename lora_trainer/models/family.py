@@ -34,7 +34,7 @@ class Family:
     `read(text_encoders, ids, clip_skip)` takes token ids [B, n, 77], one tensor for each encoder, and returns the layer that
     the UNet reads of each, [B, n, 77, C], and the summary [B, P] or None.
     `predict(unet, noisy latents, timesteps, conditioning)` returns the UNet's output.
-    `latent_scale` gives the VAE's latents a variance of about 1. `side`: of a picture whose size nobody gives, in pixels.
+    `latent_scale` gives the VAE's latents a variance of about 1. `size`: the side of pictures whose size nobody gives.
     `zero_empty_negative`: an empty negative prompt stands for zeros when pictures are drawn.
     """
 
@@ -45,7 +45,7 @@ class Family:
     read: Callable[[Sequence[CLIPTextModel], Sequence[torch.Tensor], int], tuple[list[torch.Tensor], torch.Tensor | None]]
     predict: Callable[[torch.nn.Module, torch.Tensor, torch.Tensor, Conditioning], torch.Tensor]
     latent_scale: float
-    side: int = 512
+    size: int = 512
     zero_empty_negative: bool = False
 
 

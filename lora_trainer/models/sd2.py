@@ -59,4 +59,5 @@ SD2 = Family(
     read=_read,
     predict=predict,
     latent_scale=SD_SCALE,
+    size=768,
 )

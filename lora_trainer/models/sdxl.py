@@ -95,6 +95,6 @@ SDXL = Family(
     read=_read,
     predict=_predict,
     latent_scale=SDXL_SCALE,
-    side=1024,
+    size=1024,
     zero_empty_negative=True,
 )

@@ -111,7 +111,7 @@ def draw(
     `progress(done, total)` counts sampler steps over all prompts. Fewer pictures come back when `should_stop` said so.
     """
     requests = [
-        request_of(prompt, seed=seed, sampler=sampler, clip_skip=clip_skip, side=model.family.side) for prompt in prompts
+        request_of(prompt, seed=seed, sampler=sampler, clip_skip=clip_skip, side=model.family.size) for prompt in prompts
     ]
     total = sum(request.steps for request in requests)
     samples: list[Sample] = []
