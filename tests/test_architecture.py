@@ -21,7 +21,7 @@ CODE = [
 ]
 
 FLOOR_0 = {"errors", "paths", "log", "randomness", "modelfile", "__init__"}
-FILE_HALF = {"networks.files", "networks.metadata"}  # the half of networks that the host may use
+FILE_HALF = {"networks.files", "networks.key_names", "networks.metadata"}  # the half of networks that the host may use
 
 # the half of the demo model's room that the host may use
 DEMO_HALF = {"demo.files", "demo.recipe", "demo.trial", "demo.trial_sheet", "demo.world"}
@@ -33,7 +33,8 @@ ALLOWED: dict[str, set[str]] = {
     "runs": {"options", "installing", "data.plan"} | FILE_HALF,
     "data.plan": {"options"},
     "data": {"options"},
-    "networks.files": set(),
+    "networks.files": {"networks.key_names"},
+    "networks.key_names": set(),
     "networks.metadata": {"options"},
     "networks": {"options"},
     "models": {"options"},

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..errors import LoraFileError, SaveError
 from ..modelfile import TITLES, DamagedFileError, classify, read_pickle_names, read_safetensors_header
 from ..paths import write_atomic
+from .key_names import configured_alphas, embeddings, kohya_keys
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +78,9 @@ def check_lora(path: Path | str) -> dict[str, str]:
 def load(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Return (tensors on the CPU, metadata) of a LoRA file: .safetensors, or .ckpt/.pt (tensors only, never code).
 
-    Raises LoraFileError when the file is missing, cut short, damaged, holds code, is no LoRA, or has NaN or infinite values.
+    Other programs' names are turned into kohya's (see `key_names`), and an alpha that stands beside the tensors into a tensor.
+    Keys that are not understood stay as they are. Raises LoraFileError when the file is missing, cut short, damaged, holds
+    code, is no LoRA, or has NaN or infinite values.
     """
     import torch
 
@@ -104,7 +107,34 @@ def load(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             f"{path} is spoilt: {len(broken)} of its {len(tensors)} tensors hold NaN or infinity, for example {broken[0]}.",
             advice="Use an earlier file of the same training, and a lower learning rate.",
         )
-    return tensors, metadata
+    keys, alphas = kohya_names({name: tuple(tensor.shape) for name, tensor in tensors.items()}, metadata, path)
+    renamed = {keys[name]: tensor for name, tensor in tensors.items()}
+    return renamed | {f"{module}.{ALPHA}": torch.tensor(alpha) for module, alpha in alphas.items()}, metadata
+
+
+def kohya_names(
+    shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str], path: Path
+) -> tuple[dict[str, str], dict[str, float]]:
+    """Return ({the file's key: kohya's key}, {module: alpha} from the metadata and from PEFT's adapter_config.json beside it).
+
+    Raises LoraFileError when two keys are one and the same.
+    """
+    keys = kohya_keys(shapes, metadata)
+    first: dict[str, str] = {}
+    for key, ours in keys.items():
+        if first.setdefault(ours, key) != key:
+            raise LoraFileError(
+                f"{path} has one tensor under two names: {first[ours]} and {key}.",
+                advice="It was saved for two programs at once: save it for one of them.",
+            )
+    config, beside = None, path.with_name("adapter_config.json")
+    if any(".lora_A." in key for key in shapes) and beside.is_file():
+        try:
+            config = json.loads(beside.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise LoraFileError(f"{beside}, which belongs to {path.name}, cannot be read: {error}.") from error
+        config = config if isinstance(config, dict) else None
+    return keys, configured_alphas(keys, shapes, metadata, config)
 
 
 def group_keys(keys: Mapping[str, Any], where: str = "the LoRA") -> dict[str, dict[str, Any]]:
@@ -135,15 +165,20 @@ def _refuse_key(where: str, key: str, keys: Iterable[str]) -> None:
         if mark in key:
             advice = "Use a plain LoRA file, or train on with network_module=lycoris.kohya."
             raise LoraFileError(f"{where} is {kind} ({key}), not a plain LoRA.", advice=advice)
-    if re.search(r"lora_[AB]\.|\.lora\.(down|up)|_lora\.(down|up)|to_[qkv]_lora", key):
+    if names := embeddings(keys):
         raise LoraFileError(
-            f"{where} has the key names of diffusers or PEFT ({key}), which are not supported yet.",
-            advice="Convert it to kohya's format first.",
+            f"{where} holds embeddings beside the LoRA ({', '.join(names)}), which would be lost.",
+            advice="Save the LoRA without them (OneTrainer: bundle_additional_embeddings off).",
+        )
+    if re.search(r"lora_[AB]\.|[._]lora\.(down|up)|lora_linear_layer", key):
+        raise LoraFileError(
+            f"{where} has a key in the style of diffusers or PEFT that is no layer of Stable Diffusion 1, 2 or XL: {key}.",
+            advice="Use a LoRA for Stable Diffusion; convert_lora writes kohya's names.",
         )
     kind, _ = classify(dict.fromkeys(keys, ()))
     if kind not in ("lora", "unknown"):
         _refuse(where, TITLES[kind])
-    raise LoraFileError(f"{where} has a key that belongs to no LoRA: {key}.", advice="Use a LoRA in kohya's format.")
+    raise LoraFileError(f"{where} has a key that belongs to no LoRA: {key}.", advice="Use a LoRA for Stable Diffusion.")
 
 
 def _refuse(where: str, what: str) -> None:

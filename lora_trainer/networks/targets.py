@@ -7,12 +7,13 @@ encoders). SDXL's UNet is named in the words of its original code (`input_blocks
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
+
+from .key_names import original_words
 
 Part = Literal["text_encoder", "unet"]
 
@@ -50,9 +51,9 @@ def find_targets(text_encoders: nn.Module | Sequence[nn.Module] | None, unet: nn
             for path, layer, _ in _layers(encoder, TEXT_BLOCKS)
         ]
     if unet is not None:
-        rename = sdxl_path if is_sdxl(unet) else str
+        sdxl = is_sdxl(unet)
         found += [
-            Target("lora_unet_" + rename(path).replace(".", "_"), layer, "unet")
+            Target("lora_unet_" + _unet_path(path, sdxl), layer, "unet")
             for path, layer, _ in _layers(unet, UNET_BLOCKS | UNET_CONV_BLOCKS)
         ]
     return found
@@ -99,26 +100,6 @@ def _text_path(path: str) -> str:
     return path if path.startswith("text_model.") else f"text_model.{path}"
 
 
-_SDXL_RESNET = {
-    "conv1": "in_layers.2",
-    "conv2": "out_layers.3",
-    "time_emb_proj": "emb_layers.1",
-    "conv_shortcut": "skip_connection",
-}
-
-
-def sdxl_path(path: str) -> str:
-    """Turn diffusers' path of an SDXL layer into that of the original code (two resnets a level down, three up)."""
-    if match := re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.(.+)", path):
-        side, level, kind, number, rest = match.groups()
-        down = side == "down"
-        block = f"input_blocks.{1 + 3 * int(level) + int(number)}" if down else f"output_blocks.{3 * int(level) + int(number)}"
-        return f"{block}.{'0' if kind == 'resnets' else '1'}.{_SDXL_RESNET.get(rest, rest)}"
-    if match := re.match(r"mid_block\.(resnets|attentions)\.(\d+)\.(.+)", path):
-        kind, number, rest = match.groups()
-        return f"middle_block.{2 * int(number) if kind == 'resnets' else 1}.{_SDXL_RESNET.get(rest, rest)}"
-    if match := re.match(r"down_blocks\.(\d+)\.downsamplers\.0\.conv", path):
-        return f"input_blocks.{3 * (int(match[1]) + 1)}.0.op"
-    if match := re.match(r"up_blocks\.(\d+)\.upsamplers\.0\.conv", path):
-        return f"output_blocks.{3 * int(match[1]) + 2}.2.conv"
-    return path
+def _unet_path(path: str, sdxl: bool) -> str:
+    flat = path.replace(".", "_")
+    return original_words(flat, sdxl=True) if sdxl else flat

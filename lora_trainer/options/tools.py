@@ -334,9 +334,9 @@ class ConvertLora(Output):
     model: str | None = opt(None, "The LoRA file.", "LoRA 파일입니다.", path="file")
     to: str = opt(
         "kohya",
-        "The names to write: kohya (the Web UI and most programs), peft or diffusers.",
-        "저장할 키 이름의 형식입니다: kohya (웹 UI와 대부분의 프로그램), peft, diffusers.",
-        choices=("kohya", "peft", "diffusers"),
+        "The names to write: kohya (the Web UI and most programs), webui (the Web UI's own names), peft or diffusers.",
+        "저장할 키 이름의 형식입니다: kohya (웹 UI와 대부분의 프로그램), webui (웹 UI 내부 이름), peft, diffusers.",
+        choices=("kohya", "webui", "peft", "diffusers"),
     )
 
 

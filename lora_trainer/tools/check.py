@@ -9,7 +9,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ..options.tools import CheckLora
 from .layers import places
 from .lorafile import FAMILY_TITLES, family_of, refuse_existing
 
+_OTHER_NAMES = "its keys are another program's; convert_lora writes kohya's, which most programs read."
 _BAR = 40  # characters of the longest bar
 
 
@@ -58,18 +59,33 @@ def main(argv: Sequence[str]) -> int:
                 f"{target} is no .png file.", field="picture", where="--picture", advice="Give a name ending in .png."
             )
         refuse_existing(target, [path], overwrite=target.exists() and target.resolve() != path.resolve())
-    with open_weights(path) as weights:
-        report = check(weights, files.read_metadata(path))
+    with open_weights(path) as opened:
         if options.show_all_keys:
-            sys.stdout.write("".join(f"{name}  {list(shape)}\n" for name, shape in sorted(weights.shapes.items())))
-    if options.sd_model:
-        with open_weights(Path(options.sd_model)) as checkpoint, open_weights(path) as weights:
-            misfits = unfit(weights, checkpoint)
-        report = Report(**{**vars(report), "problems": [*report.problems, *misfits]})
+            sys.stdout.write("".join(f"{name}  {list(shape)}\n" for name, shape in sorted(opened.shapes.items())))
+        metadata = files.read_metadata(path)
+        weights = in_kohya_names(opened, metadata)
+        report = check(weights, metadata)
+        if report.modules and weights.shapes.keys() - opened.shapes.keys():
+            report = replace(report, notes=[*report.notes, _OTHER_NAMES])
+        if options.sd_model:
+            with open_weights(Path(options.sd_model)) as checkpoint:
+                report = replace(report, problems=[*report.problems, *unfit(weights, checkpoint)])
     sys.stdout.write(text(path, report))
     if options.picture:
         draw(report, Path(options.picture))
     return 1 if report.problems else 0
+
+
+def in_kohya_names(weights: Weights, metadata: Mapping[str, str]) -> Weights:
+    """The same open file with kohya's names for the tensors, and an alpha for each that the metadata tells of.
+
+    Raises LoraFileError when it has a tensor under two names.
+    """
+    keys, alphas = files.kohya_names(weights.shapes, metadata, weights.path)
+    back = {ours: key for key, ours in keys.items()}
+    told = {f"{module}.{files.ALPHA}": torch.tensor(alpha) for module, alpha in alphas.items()}
+    shapes = {**{ours: weights.shapes[key] for ours, key in back.items()}, **dict.fromkeys(told, ())}
+    return replace(weights, shapes=shapes, tensor=lambda name: told[name] if name in told else weights.tensor(back[name]))
 
 
 def check(weights: Weights, metadata: Mapping[str, str]) -> Report:

@@ -1,41 +1,47 @@
-"""`convert_lora`: a LoRA's key names between kohya's, PEFT's and diffusers'.
+"""`convert_lora`: a LoRA's key names between kohya's, the Web UI's, PEFT's and diffusers'.
 
 python -m lora_trainer convert_lora pytorch_lora_weights.safetensors --save_to frog.safetensors           # to kohya's
 python -m lora_trainer convert_lora frog.safetensors --to peft --save_to pytorch_lora_weights.safetensors
 
 kohya      lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight, .lora_up.weight, .alpha
-peft       unet.down_blocks.0.attentions.0.proj_in.lora_A.weight, .lora_B.weight     (also with base_model.model. before it)
-diffusers  unet.down_blocks.0.attentions.0.proj_in.lora.down.weight, .lora.up.weight (also ...attn1.processor.to_q_lora...)
+webui      diffusion_model_input_blocks_1_1_proj_in.lora_down.weight, .lora_up.weight, .alpha
+peft       unet.down_blocks.0.attentions.0.proj_in.lora_A.weight, .lora_B.weight
+diffusers  unet.down_blocks.0.attentions.0.proj_in.lora.down.weight, .lora.up.weight
 
-PEFT and diffusers keep no alpha in the file, so it is multiplied into the factors there.
+Every spelling that `networks.key_names` understands can be read. PEFT's and diffusers' files have no alpha: alpha / rank is
+multiplied into the factors there, in a way that can be taken back to the last bit, and the alphas are noted in the metadata.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from .. import log
-from ..errors import InputError, LoraFileError
+from ..errors import InputError
 from ..log import logger
 from ..networks import files
-from ..networks.targets import sdxl_path
+from ..networks.key_names import diffusers_words, webui_name
 from ..options.tool_cli import parse
 from ..options.tools import ConvertLora
-from .layers import diffusers_path
-from .lorafile import Factors, output_path, tensors_of
+from .lorafile import Factors, Lora, output_path, read
 
+NOTE = "lora_trainer_folded"
+"""Metadata key of a file in PEFT's or diffusers' names, JSON: {"dtype": that of the factors, "alpha": of most modules,
+"alphas": {module: another}}, as they were."""
 _WORDS = (
     "down_blocks", "up_blocks", "mid_block", "transformer_blocks", "proj_in", "proj_out", "to_q", "to_k", "to_v", "to_out",
-    "time_emb_proj", "conv_shortcut", "text_model", "self_attn", "q_proj", "k_proj", "v_proj", "out_proj",
+    "time_emb_proj", "conv_shortcut", "conv_in", "conv_out", "time_embedding", "add_embedding", "linear_1", "linear_2",
+    "text_model", "self_attn", "q_proj", "k_proj", "v_proj", "out_proj",
 )  # fmt: skip
-_ENCODERS = {"text_encoder": 0, "text_encoder_2": 1}
-_HALF = re.compile(
-    r"(?:\.lora_(?P<peft>[AB])(?:\.\w+)?|\.lora(?:_linear_layer)?\.(?P<diffusers>down|up)|_lora\.(?P<old>down|up))\.weight"
-)
+_NAMES = re.compile(rf"{'|'.join(_WORDS)}|[^_]+")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -46,100 +52,100 @@ def main(argv: Sequence[str]) -> int:
 
 
 def run(options: ConvertLora) -> Path:
-    """Convert as `options` say; returns the file written."""
+    """Convert as `options` say; returns the file written. Without `save_precision` every tensor keeps its number format."""
     assert options.model and options.save_to
     path = output_path(options.save_to, [options.model], overwrite=options.overwrite)
-    tensors, metadata = files.load(options.model)
-    if any(key.startswith("lora_") for key in tensors):
-        grouped = files.group_keys(tensors, options.model)
-        modules = {name: _factors(parts) for name, parts in grouped.items()}
+    lora = read(options.model)
+    metadata = {key: value for key, value in lora.metadata.items() if key not in (NOTE, "lora_adapter_metadata")}
+    modules = unfolded(lora)
+    if options.to in ("kohya", "webui"):
+        names = {name: webui_name(name, lora.family) if options.to == "webui" else name for name in modules}
+        result = _with_alpha({names[name]: factors for name, factors in modules.items()})
     else:
-        modules = from_peft(tensors, options.model)
-    result = tensors_of(modules) if options.to == "kohya" else to_peft(modules, diffusers=options.to == "diffusers")
-    dtype = next(iter(modules.values())).down.dtype
-    files.save(path, result, metadata, options.save_precision or dtype)
+        result = to_peft(modules, diffusers=options.to == "diffusers")
+        metadata[NOTE] = _note(modules, options.save_precision)
+    files.save(path, result, metadata, options.save_precision)
     return path
 
 
-def _factors(parts: Mapping[str, Tensor]) -> Factors:
-    down = parts[files.DOWN]
-    alpha = parts.get(files.ALPHA)
-    return Factors(down, parts[files.UP], float(down.shape[0]) if alpha is None else float(alpha))
-
-
-def from_peft(tensors: Mapping[str, Tensor], where: str) -> dict[str, Factors]:
-    """The modules, by kohya's names, of a file with PEFT's or diffusers' names. alpha is the rank, unless the file has it.
-
-    Raises LoraFileError for a key that is not understood, and for halves of a pair: nothing is dropped in silence.
-    """
-    halves: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        match = _HALF.search(key)
-        if match:
-            half = match["peft"] or match["diffusers"] or match["old"]
-            halves.setdefault(_path(key[: match.start()]), {})["down" if half in ("A", "down") else "up"] = tensor
-        elif key.endswith(".alpha"):
-            halves.setdefault(_path(key.removesuffix(".alpha")), {})["alpha"] = tensor
-        else:
-            raise LoraFileError(f"{where} has a key that belongs to no LoRA: {key}.", advice="Use a LoRA for Stable Diffusion.")
-    sdxl = any(path.startswith("text_encoder_2.") for path in halves) or any(
-        path.startswith("unet.") and path.endswith("attn2.to_k") and parts["down"].shape[1] == 2048
-        for path, parts in halves.items()
-        if "down" in parts
-    )
-    result = {}
-    for path, parts in sorted(halves.items()):
-        for half in ("down", "up"):
-            if half not in parts:
-                raise LoraFileError(
-                    f"{where} is incomplete: {path} has no {half} part.", advice="Use another copy of the file."
-                )
-        down, up = parts["down"], parts["up"]
-        alpha = float(parts["alpha"]) if "alpha" in parts else float(down.shape[0])
-        result[kohya_name(path, sdxl=sdxl, where=where)] = Factors(down, up, alpha)
-    if not result:
-        raise LoraFileError(f"{where} holds no LoRA.", advice="Choose a LoRA file.")
+def _with_alpha(modules: Mapping[str, Factors]) -> dict[str, Tensor]:
+    result: dict[str, Tensor] = {}
+    for name, factors in modules.items():
+        alpha = torch.tensor(factors.alpha, dtype=factors.down.dtype)
+        result[f"{name}.{files.ALPHA}"] = alpha if float(alpha) == factors.alpha else torch.tensor(factors.alpha)
+        result[f"{name}.{files.DOWN}"], result[f"{name}.{files.UP}"] = factors.down, factors.up
     return result
 
 
-def _path(start: str) -> str:
-    """The layer's path with the model before it: unet.down_blocks..., text_encoder.text_model..."""
-    start = start.removeprefix("base_model.model.")
-    start = start.replace(".processor.", ".")
-    start = re.sub(r"\.to_out$", ".to_out.0", start)
-    if start.startswith(("down_blocks.", "up_blocks.", "mid_block.")):
-        start = f"unet.{start}"
-    elif start.startswith("text_model."):
-        start = f"text_encoder.{start}"
-    return start
-
-
-def kohya_name(path: str, *, sdxl: bool, where: str = "the file") -> str:
-    """kohya's name of the module at diffusers' `path` (`unet.mid_block...`). Raises LoraFileError for another model's."""
-    model, _, rest = path.partition(".")
-    if model == "unet":
-        return "lora_unet_" + (sdxl_path(rest) if sdxl else rest).replace(".", "_")
-    if model in _ENCODERS:
-        prefix = f"lora_te{_ENCODERS[model] + 1}_" if sdxl else "lora_te_"
-        rest = rest if rest.startswith("text_model.") else f"text_model.{rest}"
-        return prefix + rest.replace(".", "_")
-    raise LoraFileError(
-        f"{where} changes {path}, which is no part of Stable Diffusion 1, 2 or XL.", advice="Use a LoRA for Stable Diffusion."
-    )
-
-
+# ---- PEFT's and diffusers' names -------------------------------------------------------------------------------------
 def to_peft(modules: Mapping[str, Factors], *, diffusers: bool = False) -> dict[str, Tensor]:
-    """The tensors in PEFT's names, or diffusers' own; alpha / rank is multiplied into the factors, half into each."""
+    """The tensors in PEFT's names, or diffusers' own, with alpha / rank multiplied into the factors."""
     result: dict[str, Tensor] = {}
     for name, factors in modules.items():
         path = dotted(name)
-        root = abs(factors.strength) ** 0.5
-        sign = 1.0 if factors.strength >= 0 else -1.0
         marks = ("lora_A", "lora_B")
         if diffusers:
             marks = ("lora.down", "lora.up") if path.startswith("unet.") else ("lora_linear_layer.down", "lora_linear_layer.up")
-        result[f"{path}.{marks[0]}.weight"] = factors.down.float() * root
-        result[f"{path}.{marks[1]}.weight"] = factors.up.float() * (root * sign)
+        down, up = folded(factors)
+        result[f"{path}.{marks[0]}.weight"], result[f"{path}.{marks[1]}.weight"] = down, up
+    return result
+
+
+def folded(factors: Factors) -> tuple[Tensor, Tensor]:
+    """(down, up) with the effect of `factors` at alpha = rank.
+
+    The powers of two in alpha / rank, which cost no bit, go to both factors in halves, the rest to `up`. In the factors' number
+    format where that can be taken back to the last bit, else in float32.
+    """
+    shares = _shares(factors.strength)
+    pair = tuple((half * share).to(half.dtype) for half, share in _wide(factors, shares))
+    back = tuple((half.float() / share).to(half.dtype) for half, share in zip(pair, shares, strict=True) if share)
+    if len(back) == 2 and torch.equal(back[0], factors.down) and torch.equal(back[1], factors.up):
+        return pair[0], pair[1]
+    down, up = (half * share for half, share in _wide(factors, shares))
+    return down, up
+
+
+def _wide(factors: Factors, shares: tuple[float, float]) -> list[tuple[Tensor, float]]:
+    return [(factors.down.float(), shares[0]), (factors.up.float(), shares[1])]
+
+
+def _shares(strength: float) -> tuple[float, float]:
+    """(share of `down`, share of `up`) of a strength; their product is the strength."""
+    mantissa, exponent = math.frexp(strength)
+    if mantissa in (0.5, -0.5):
+        mantissa, exponent = mantissa * 2, exponent - 1
+    half = exponent // 2
+    return 2.0**half, mantissa * 2.0 ** (exponent - half)
+
+
+def _note(modules: Mapping[str, Factors], save_precision: str | None) -> str:
+    every = modules.values()
+    alpha = Counter(factors.alpha for factors in every).most_common(1)[0][0]
+    dtype = files.PRECISIONS[save_precision] if save_precision else str(next(iter(every)).down.dtype).removeprefix("torch.")
+    others = {name: factors.alpha for name, factors in modules.items() if factors.alpha != alpha}
+    return json.dumps({"dtype": dtype, "alpha": alpha, "alphas": others}, separators=(",", ":"))
+
+
+def unfolded(lora: Lora) -> dict[str, Factors]:
+    """The modules as they were before `to_peft`, where the file's metadata has its note of the alphas; else as they are."""
+    if NOTE not in lora.metadata:
+        return dict(lora.modules)
+    try:
+        note = json.loads(lora.metadata[NOTE])
+        alphas = {name: float(note["alphas"].get(name, note["alpha"])) for name in lora.modules}
+        dtype = getattr(torch, {name: name for name in files.TYPES}[note["dtype"]])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        logger.warning("%s: what its metadata says of alpha cannot be read; alpha is taken as the rank.", lora.path.name)
+        return dict(lora.modules)
+    result = {}
+    for name, factors in lora.modules.items():
+        shares = _shares(alphas[name] / factors.rank)
+        if not all(shares) or not all(map(math.isfinite, shares)) or factors.alpha != factors.rank:
+            result[name] = factors
+            continue
+        down, up = (half / share for half, share in _wide(factors, shares))
+        result[name] = Factors(down.to(dtype), up.to(dtype), alphas[name])
     return result
 
 
@@ -150,8 +156,5 @@ def dotted(name: str) -> str:
     if model is None:
         raise InputError(f"{name} is no module of Stable Diffusion 1, 2 or XL.", field="model")
     if model == "unet":
-        rest = diffusers_path(rest)
-    path = rest.replace("_", ".")
-    for word in _WORDS:
-        path = re.sub(rf"(?<![a-z]){word.replace('_', '[.]')}(?![a-z])", word, path)
-    return f"{model}.{path}"
+        rest = diffusers_words(rest)
+    return ".".join([model, *_NAMES.findall(rest)])

@@ -21,7 +21,7 @@ from ..networks.metadata import base_model_version
 from ..options.tool_cli import parse
 from ..options.tools import ExtractLora
 from . import lowrank
-from .layers import Place, own_names
+from .layers import Place, places
 from .lorafile import FAMILY_TITLES, Factors, device_of, output_path, tensors_of
 from .provenance import modelspec, needed
 from .stream import Progress, largest
@@ -80,7 +80,8 @@ def extracted(
     not differ at all. Ranks are at most the layer's channels. Raises LoraFileError when nothing differs, or a difference holds
     NaN.
     """
-    names = {name: place for name, place in own_names(original.shapes).items() if place.lierla or conv_rank is not None}
+    conv = conv_rank is not None
+    names = {name: place for name, place in places(original.shapes).items() if place.lierla or (conv and place.c3lier)}
     unet = [name for name in names if name.startswith("lora_unet_")]
     text = [name for name in names if not name.startswith("lora_unet_")]
     if all(largest(_difference(original, tuned, names[name])) <= min_diff for name in text):  # NaN counts as different
@@ -165,7 +166,7 @@ def _family(original: Weights, tuned: Weights, options: ExtractLora) -> str:
                 where=f"--{flag}",
                 advice=f"Leave --{flag} out.",
             )
-    for name, place in own_names(original.shapes).items():
+    for name, place in places(original.shapes).items():
         shapes = [weights.shapes.get(place.key) for weights in (original, tuned)]
         if shapes[1] is None or (shapes[0] or ())[:2] != shapes[1][:2]:
             raise InputError(
