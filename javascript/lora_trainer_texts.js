@@ -278,6 +278,8 @@
         tool_in_checkpoints: ["It can be chosen as a checkpoint at once.", "바로 체크포인트로 선택할 수 있습니다."],
         tool_stopped: ["Cancelled. Nothing was written.", "취소했습니다. 저장된 파일은 없습니다."],
         tool_layers: ["{done} of {total} layers", "층 {total}개 중 {done}개"],
+        tool_problems: ["Something is wrong with it: see the lines with PROBLEM in the report.", "문제가 있습니다. 보고서에서 PROBLEM으로 시작하는 줄을 보세요."],
+        tool_sound: ["Nothing wrong was found.", "문제를 찾지 못했습니다."],
         tool_report: ["Report", "보고서"],
         tool_default: ["as it is", "그대로"],
         choose_lora: ["Choose a LoRA", "LoRA를 선택하세요"],

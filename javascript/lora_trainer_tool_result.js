@@ -8,11 +8,13 @@
     LT.toolResult = function (job, title) {
         const isRunning = job.state === "running", isReport = !job.writes;
         const log = job.log && h("pre", { class: "lt-log", tabindex: "0", "aria-label": LT.t(isReport ? "tool_report" : "log") }, job.log);
+        const problems = isReport ? (job.log || "").split("\n").filter((line) => /^\s*PROBLEM:/.test(line)).length : 0;
         const pictures = job.files.filter((one) => one.name.endsWith(".png"));
         return [
             h("div", { class: "lt-row" }, h("h2", {}, title), h("span", { class: `lt-badge lt-badge-${job.state}` }, LT.t("state_" + job.state))),
             isRunning && progress(job, title),
             job.state === "failed" && LT.note({ level: "error", message: job.message }),
+            job.state === "finished" && isReport && LT.note({ level: problems ? "warning" : "info", message: LT.t(problems ? "tool_problems" : "tool_sound") }),
             job.state === "stopped" && h("p", { class: "lt-subdued" }, LT.t("tool_stopped")),
             job.files.filter((one) => !pictures.includes(one)).map((one) => file(job, one)),
             pictures.map((one) => h("figure", { class: "lt-norms" }, h("img", { src: LT.url(one.url), alt: LT.t("norms"), width: "780", height: "320" }), h("figcaption", { class: "lt-help" }, LT.t("norms_hint")))),

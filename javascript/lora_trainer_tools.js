@@ -123,7 +123,7 @@
             const isTaken = (one) => names.has(`${one.toLowerCase()}${SUFFIX}`) || (tool.writes === "checkpoint" && names.has(one.toLowerCase()));
             const suggested = () => {
                 const parts = (SUGGESTED[tool.name] || ((values) => values.models.map((one) => stem(one.name))))(chosen.values);
-                const base = parts.filter(Boolean).map((one) => one.slice(0, 32)).join("_").replace(/[^\p{L}\p{N}_-]+/gu, "_").slice(0, 80);
+                const base = parts.filter(Boolean).map((one) => one.slice(0, 32).replace(/[_-]+$/, "")).join("_").replace(/[^\p{L}\p{N}_-]+/gu, "_").slice(0, 80).replace(/[_-]+$/, "");
                 if (!base || !isTaken(base)) return base;
                 for (let count = 2; ; count++) if (!isTaken(`${base}_${count}`)) return `${base}_${count}`;
             };
@@ -152,6 +152,7 @@
             try {
                 show(await LT.post("tools", body));
                 follow();
+                result.scrollIntoView({ block: "nearest" }); // on a phone it is below the form
             } catch (error) {
                 run.disabled = false;
                 const problems = error.problems || [];

@@ -20,6 +20,7 @@ from .values import BadValue, convert, did_you_mean
 
 _KINDS = {"model": "lora", "models": "loras", "sd_model": "checkpoint", "model_org": "checkpoint", "model_tuned": "checkpoint"}
 _MANY = 32  # LoRA files in one merge
+_METHOD, _NUMBER = "dynamic_method", "dynamic_param"  # the one means nothing without the other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +206,9 @@ def arguments(tool: PageTool, values: Mapping[str, Any], files: Mapping[str, Map
             words += _words(tool, option, given, files)
         except BadValue as problem:
             errors.append(InputError(str(problem), field=option.name))
+    if values.get(_METHOD) and values.get(_NUMBER) in (None, ""):
+        advice = "For example 0.95, or 20 for sv_ratio."
+        errors.append(InputError("The method above needs a number.", field=_NUMBER, advice=advice))
     if errors:
         raise InputErrors(errors)
     return words

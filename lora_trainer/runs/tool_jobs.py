@@ -76,6 +76,8 @@ class ToolJobs:
         log = RunFolder(path).log_tail(_SHOWN_LINES)
         done, total = progress_in(log)
         told = _ERROR.split(log)[0] if outcome else log  # the error itself is the message
+        if outcome.get("state") == FINISHED and not job.get("writes"):
+            told = _beginning(RunFolder(path).log)
         lines = [line for line in told.splitlines() if not _PROGRESS.match(line)]
         shown = {key: job.get(key, "") for key in ("tool", "writes", "words")}
         counts = {"done": total if outcome.get("state") == FINISHED else done, "total": total}
@@ -158,6 +160,14 @@ def progress_in(log: str) -> tuple[int, int]:
     """(done, total) of the last line of progress in a tool's output; (0, 0) before the first."""
     found = [match for line in log.splitlines() if (match := _PROGRESS.match(line))]
     return (int(found[-1][1]), int(found[-1][2])) if found else (0, 0)
+
+
+def _beginning(log: Path) -> str:
+    """A report: what matters stands first, and hundreds of lines about single layers at the end."""
+    with log.open(encoding="utf-8", errors="replace") as file:
+        lines = [line.rstrip("\n") for line in file]
+    rest = len(lines) - _SHOWN_LINES
+    return "\n".join([*lines[:_SHOWN_LINES], *([f"… and {rest} more lines"] if rest > 0 else [])])
 
 
 def _outcome(path: Path, job: dict[str, Any], code: int | None, results: Sequence[Path]) -> dict[str, str]:

@@ -125,6 +125,8 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_starts(client, ser
     values = {"models": [{"name": "frog.safetensors", "ratio": "much"}], "new_rank": 0, "kept_energy": "1.5", "nwe_rank": 4}
     found = problems(client, {"tool": "svd_merge_lora", "values": values, "output": "a/b"})
     assert set(found) == {"models", "new_rank", "kept_energy", "nwe_rank", "output"}
+    resize = {"model": "frog.safetensors", "dynamic_method": "sv_fro", "dynamic_param": ""}
+    assert set(problems(client, {"tool": "resize_lora", "values": resize, "output": "x"})) == {"dynamic_param"}
     for models in ("frog", [3], [{}], [{"name": "frog.safetensors"}], [{"name": "frog.safetensors", "ratio": 1}] * 33):
         assert "models" in problems(client, {"tool": "svd_merge_lora", "values": {"models": models}, "output": "x"})
     assert not list(service.paths.tools.glob("*"))
@@ -270,6 +272,16 @@ def test_another_host_tells_the_end_of_a_job_from_its_result(client, service, ho
         assert get(client, f"tools/{other.name}").status_code == 200
         service.tools.wait(other.name, 10)
         assert get(client, f"tools/{other.name}").json()["state"] == state
+
+
+def test_a_long_report_is_shown_from_its_beginning(client, service):
+    folder = service.paths.tools / "20260101-000000-abcdef"
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text(json.dumps({"tool": "check_lora", "writes": "", "words": ["check_lora"]}))
+    (folder / "outcome.json").write_text(json.dumps({"state": "finished", "message": ""}))
+    (folder / "log.txt").write_text("\n".join(["LoRA for SDXL", *(f"PROBLEM: layer {i}" for i in range(400))]))
+    lines = get(client, f"tools/{folder.name}").json()["log"].splitlines()
+    assert lines[0] == "LoRA for SDXL" and lines[-1] == f"… and {401 - len(lines) + 1} more lines"
 
 
 @pytest.mark.parametrize("job", ["x", "..", "20260101-000000-abcdef", "%2e%2e"])

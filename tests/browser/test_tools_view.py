@@ -104,6 +104,7 @@ def test_a_check_shows_its_picture_and_report(program, open_page):
     expect(picture).to_be_visible(timeout=60_000)
     page.wait_for_function("document.querySelector('.lt-norms img').naturalWidth > 0")
     expect(page.locator(".lt-tools .lt-log")).to_contain_text("rank 4")
+    expect(page.locator(".lt-tools .lt-note-info")).to_have_text("Nothing wrong was found.")
     assert picture.bounding_box()["width"] <= 390
 
 
