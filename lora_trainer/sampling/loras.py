@@ -35,7 +35,7 @@ class LoraUse:
     dyn: int | None = None
     name: str = ""
     module: str = ""
-    arguments: Mapping[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict, hash=False)  # a LoraUse is a key, and compares by all
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.path.stem)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -71,3 +73,9 @@ def test_short_hash_is_what_the_file_says_or_that_of_its_tensors(tmp_path, make_
     path = make_lora(tmp_path / "x.safetensors")
     stored = files.read_metadata(path)["sshs_model_hash"]
     assert short_hash(path) == stored[:12] == files.tensor_hash(path)[:12]
+
+
+def test_a_use_is_a_key_that_compares_by_all_it_has():
+    plain, again = LoraUse(Path("x.safetensors")), LoraUse(Path("x.safetensors"))
+    other = LoraUse(Path("x.safetensors"), arguments={"algo": "loha"})
+    assert len({plain, again, other}) == 2
