@@ -20,6 +20,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,7 +64,7 @@ def run(options: ConvertLora) -> Path:
         result = _with_alpha({names[name]: factors for name, factors in modules.items()})
     else:
         result = to_peft(modules, diffusers=options.to == "diffusers")
-        metadata[NOTE] = _note(modules, options.save_precision)
+        metadata |= {NOTE: _note(modules, options.save_precision), **_ranks(modules)}
     files.save(path, result, metadata, options.save_precision)
     return path
 
@@ -125,6 +126,23 @@ def _note(modules: Mapping[str, Factors], save_precision: str | None) -> str:
     dtype = files.PRECISIONS[save_precision] if save_precision else str(next(iter(every)).down.dtype).removeprefix("torch.")
     others = {name: factors.alpha for name, factors in modules.items() if factors.alpha != alpha}
     return json.dumps({"dtype": dtype, "alpha": alpha, "alphas": others}, separators=(",", ":"))
+
+
+def _ranks(modules: Mapping[str, Factors]) -> dict[str, str]:
+    """`lora_adapter_metadata` for files with several ranks: without it, diffusers gives all the commonest rank's alpha."""
+    parts: dict[str, dict[str, int]] = {}
+    for name, factors in modules.items():
+        part, _, path = dotted(name).partition(".")
+        parts.setdefault(part, {})[path] = factors.rank
+    if all(len(set(ranks.values())) == 1 for ranks in parts.values()):
+        return {}
+    config: dict[str, Any] = {}
+    for part, ranks in parts.items():
+        rank = Counter(ranks.values()).most_common(1)[0][0]
+        others = {path: other for path, other in ranks.items() if other != rank}
+        values = {"r": rank, "lora_alpha": rank, "rank_pattern": others, "alpha_pattern": others, "target_modules": list(ranks)}
+        config |= {f"{part}.{key}": value for key, value in values.items()}
+    return {"lora_adapter_metadata": json.dumps(config, sort_keys=True)}
 
 
 def unfolded(lora: Lora) -> dict[str, Factors]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
+from lora_trainer.commands import run
 from lora_trainer.networks.files import save
 from lora_trainer.networks.lora import create_network, create_network_from_weights
 
 from .conftest import outputs, randomize
 
 
-@pytest.mark.parametrize("arguments", [{}, {"conv_dim": "2", "conv_alpha": "1"}], ids=["LierLa", "C3Lier"])
-def test_our_file_loaded_by_diffusers_gives_the_same_outputs(parts, tmp_path, arguments):
+@pytest.mark.parametrize(
+    ("arguments", "to"),
+    [({}, "kohya"), ({"conv_dim": "2", "conv_alpha": "1"}, "kohya"), ({"conv_dim": "2"}, "peft"), ({}, "diffusers")],
+)
+def test_our_file_loaded_by_diffusers_gives_the_same_outputs(parts, tmp_path, arguments, to):
     pytest.importorskip("peft", reason="diffusers needs PEFT to load a LoRA")
     from diffusers import StableDiffusionPipeline
 
@@ -20,7 +26,9 @@ def test_our_file_loaded_by_diffusers_gives_the_same_outputs(parts, tmp_path, ar
     base = outputs(text, unet)
     network = create_network(1.0, 4, 2.0, None, text, unet, **arguments)
     randomize(network)
-    save(tmp_path / "frog.safetensors", network.state_dict(), {"ss_network_dim": "4"})
+    save(tmp_path / "ours.safetensors", network.state_dict(), {"ss_network_dim": "4"})
+    convert = ["convert_lora", str(tmp_path / "ours.safetensors"), "--to", to]
+    assert run([*convert, "--save_to", str(tmp_path / "frog.safetensors")]) == 0
     network.apply_to(text, unet)
     ours = outputs(text, unet)
     network.restore()
@@ -32,6 +40,35 @@ def test_our_file_loaded_by_diffusers_gives_the_same_outputs(parts, tmp_path, ar
     for one, two, plain in zip(ours, theirs, base, strict=True):
         assert (one - plain).norm() > 0.01 * plain.norm()
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_of_diffusers_gives_the_same_outputs_here(parts, tmp_path):
+    """Trained with PEFT and an alpha that is not the rank, which diffusers writes into the metadata alone."""
+    peft = pytest.importorskip("peft", reason="made with PEFT")
+    from diffusers import StableDiffusionPipeline
+
+    text, unet = parts
+    base, plain = outputs(text, unet)[1], copy.deepcopy(unet)
+    config = peft.LoraConfig(r=4, lora_alpha=10, target_modules=["to_q", "to_out.0", "conv1"], alpha_pattern={"conv1": 3})
+    unet.add_adapter(config)
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in unet.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, 0.0, 0.1, generator=generator)
+    with torch.no_grad():
+        theirs = outputs(text, unet)[1]
+    StableDiffusionPipeline.save_lora_weights(
+        tmp_path,
+        unet_lora_layers=peft.get_peft_model_state_dict(unet),
+        unet_lora_adapter_metadata=unet.peft_config["default"].to_dict(),
+    )
+    network, weights = create_network_from_weights(1.0, next(tmp_path.glob("*.safetensors")), None, text, plain)
+    network.apply_to(text, plain)
+    network.load_state_dict(weights)
+    ours = outputs(text, plain)[1]
+    network.restore()
+    assert (theirs - base).norm() > 0.01 * base.norm()
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_the_documents_example_with_three_networks(parts, tmp_path):
