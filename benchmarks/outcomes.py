@@ -1,8 +1,9 @@
 """The outcome tests' scores as tables, and docs/outcomes.md with their pictures.
 
-    python benchmarks/outcomes.py                  # print the tables
-    python benchmarks/outcomes.py --write          # and write docs/outcomes.md and docs/images/outcomes/
-    python benchmarks/outcomes.py -k "subject"     # some of the tests, in pytest's words
+    python -m benchmarks.outcomes                  # print the tables
+    python -m benchmarks.outcomes --write          # and write docs/outcomes.md and docs/images/outcomes/
+    python -m benchmarks.outcomes --seed 7         # with other seeds: what the tests assert has to hold for any
+    python -m benchmarks.outcomes -k "subject"     # some of the tests, in pytest's words
 
 It runs the tests of tests/outcome themselves: what they score is what is shown.
 """
@@ -21,8 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest  # noqa: E402
 
 from tests.outcome.board import Board  # noqa: E402
-from tests.outcome.conftest import BOARD  # noqa: E402
+from tests.outcome.conftest import BOARD, SEED  # noqa: E402
 
+FIRST = "test_subject.py"
 HEAD = """# What a training teaches, measured
 
 Every section is a test of `tests/outcome`: small LoRAs, trained on the demo base model with the ordinary training, drawn with
@@ -30,7 +32,8 @@ the ordinary samplers at a strength of 1 where nothing else is said, and read by
 of pictures in which it reads what the column says (where that is a part of the caption, like the colour: the caption's word).
 The tests fail when the feature is switched off: the rows beside it show how that would look.
 
-This page is written by `python benchmarks/outcomes.py --write`.
+This page is written by `python -m benchmarks.outcomes --write`. With `--seed 7` in place of `--write` all trainings
+and pictures have other seeds, and the tables are printed.
 """
 
 
@@ -50,15 +53,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write docs/outcomes.md and its pictures")
     parser.add_argument("-k", default="", metavar="WORDS", help="only the tests whose names fit, as in pytest")
+    parser.add_argument("--seed", type=int, default=0, metavar="NUMBER", help="move the seeds of all trainings and pictures")
     given = parser.parse_args()
-    if given.write and given.k:
-        parser.error("--write needs all tests: leave out -k")
+    if given.write and (given.k or given.seed):
+        parser.error("--write needs all tests with the seeds they have: leave out -k and --seed")
+    os.environ[SEED] = str(given.seed)
     keeper = Keeper()
-    tests = [str(path) for path in sorted((ROOT / "tests" / "outcome").glob("test_*.py")) if path.name != "test_outcome.py"]
-    code = pytest.main([*tests, "-k", given.k, f"--rootdir={ROOT}"], plugins=[keeper])
+    found = sorted((ROOT / "tests" / "outcome").glob("test_*.py"), key=lambda path: (path.name != FIRST, path.name))
+    tests = [str(path) for path in found if path.name != "test_outcome.py"]
+    in_one_process = ["-n", "0"]  # the board is in the process that ran the tests
+    code = pytest.main([*tests, *in_one_process, "-k", given.k, f"--rootdir={ROOT}"], plugins=[keeper])
     for outcome in keeper.board.outcomes:
         sys.stdout.write(f"\n{outcome.title}\n{outcome.table()}\n")
-    if given.write and not code:
+    if given.write and code:
+        sys.stderr.write("A test failed: nothing was written.\n")
+    elif given.write:
         keeper.board.page(HEAD, ROOT / "docs" / "images" / "outcomes", ROOT / "docs" / "outcomes.md")
     return int(code)
 

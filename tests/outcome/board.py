@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from lora_trainer.paths import write_atomic, write_text_atomic
@@ -31,6 +30,12 @@ class Outcome:
     text: str
     rows: dict[str, Seen] = field(default_factory=dict)
     scores: Scores = field(default_factory=dict)
+
+    def asked(self) -> str:
+        """Return what was asked for, as a line of the page: the caption of the first picture."""
+        seen = next(iter(self.rows.values()))
+        others = len(set(seen.captions)) - 1
+        return f"Asked for: `{seen.captions[0]}`" + (f", and {others} more like it." if others else ".")
 
     def table(self) -> str:
         """Return the scores as a Markdown table, in percent."""
@@ -64,14 +69,14 @@ class Board:
             write_atomic(path, lambda file, picture=picture: picture.save(file, format="PNG", optimize=True))
             where = path.relative_to(page.parent).as_posix()
             text = f"{outcome.text}\n\n" if outcome.text else ""
-            parts.append(f"## {outcome.title}\n{text}![{outcome.title}]({where})\n\n{outcome.table()}\n")
+            parts.append(f"## {outcome.title}\n{text}{outcome.asked()}\n\n![{outcome.title}]({where})\n\n{outcome.table()}\n")
         write_text_atomic(page, "\n".join(parts))
 
 
-def sheet(rows: Mapping[str, Seen], columns: int = 8, gap: int = 4) -> Image.Image:
-    """Return the first pictures of each row side by side, the row's name above them, in 128 colours."""
+def sheet(rows: Mapping[str, Seen], widest: int = 8 * 64, gap: int = 4, colours: int = 64) -> Image.Image:
+    """Return the first pictures of each row side by side, the row's name above them, in few colours."""
     line = 14
-    shown = {name: to_images(seen.pictures[:columns]) for name, seen in rows.items()}
+    shown = {name: to_images(seen.pictures[: max(1, widest // seen.pictures.shape[3])]) for name, seen in rows.items()}
     width = max(sum(image.width + gap for image in images) for images in shown.values()) - gap
     height = sum(line + images[0].height + gap for images in shown.values()) - gap
     whole = Image.new("RGB", (width, height), "white")
@@ -83,4 +88,4 @@ def sheet(rows: Mapping[str, Seen], columns: int = 8, gap: int = 4) -> Image.Ima
             whole.paste(image, (left, top))
             left += image.width + gap
         top += images[0].height + gap
-    return Image.fromarray(np.asarray(whole)).quantize(128, dither=Image.Dither.NONE)
+    return whole.quantize(colours, dither=Image.Dither.NONE)

@@ -1,12 +1,14 @@
 """Fixtures: those of tests/training, and the lab and the board of the tests on the demo base model.
 
 An outcome is a test that trains with `lab.train`, draws with `lab.draw`, and gives its rows of pictures to `board`: it scores
-them, and benchmarks/outcomes.py prints the scores and puts the pictures into docs/outcomes.md.
+them, and `python -m benchmarks.outcomes` prints the scores and puts the pictures into docs/outcomes.md. docs/architecture.md
+says how to add one.
 """
 
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,15 +25,19 @@ __all__ = ["options_for", "pictures"]
 
 JUDGE = Path(__file__).parents[1] / "demo" / "judge.safetensors"
 BOARD = pytest.StashKey[Board]()
+SEED = "LORA_TRAINER_OUTCOME_SEED"  # moves the seeds of all trainings and pictures: `python -m benchmarks.outcomes --seed 7`
 
 
 @pytest.fixture(scope="session")
 def one_lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    """The lab, whose LoRA files are shared by all tests of the session."""
+    """The lab, whose LoRA files are shared by all tests of the session, also where it runs in several processes."""
     model = files.model()
     if model is None:
         pytest.skip(f"there is no demo base model at {files.SHIPPED}")
-    return Lab(model, JUDGE, tmp_path_factory.mktemp("lab"))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of all processes
+    return Lab(model, JUDGE, folder / "lab", seed=int(os.environ.get(SEED, "0")))
 
 
 @pytest.fixture

@@ -4,11 +4,14 @@
     seen = lab.draw(["a large red sks heart on a white background"], LoraUse(path, te=0.8, unet=0.8))
     assert seen.share("shape", "heart") >= 0.8
 
-What is asked for twice in a session, a training or pictures, is made once.
+What is asked for twice in a session, a training or pictures, is made once. `Lab.seed` moves the seeds of all trainings and
+pictures: what a test asserts has to hold for any.
 """
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -38,20 +41,22 @@ SETTINGS: dict[str, Any] = {
 }
 WORDS = f"{trial.IDENTIFIER} heart"
 NONSENSE = "vrk"  # a word that the base model has never read
-NEW_WORDS = {trial.IDENTIFIER}
+STYLE = "at dusk"  # words that a LoRA of a style brings
+NEW_WORDS = {trial.IDENTIFIER, *STYLE.split()}
 
 SUBJECT = trial.subject_pictures(24)
 REGULARISATION = trial.base_pictures(32, seed=1)
 PAIRS = [(colour, background) for background in world.BACKGROUNDS for colour in world.COLOURS]
-HEARTS = [f"a large {colour} {WORDS} on a {background} background" for colour, background in PAIRS][:24]
-OTHERS = score.held_out_captions(30)
+HEARTS = [f"a large {colour} {WORDS} on a {background} background" for colour, background in PAIRS][:20]
+FEW = HEARTS[:12]
+OTHERS = score.held_out_captions(20)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Pictures [B,3,H,W] in -1..1, what they should show (a caption each), and what the judge thinks of them.
+    """Pictures [B,3,H,W] in -1..1, and what the judge thinks of the S squares of 64x64 that they have in all.
 
-    `likely`: for each question of the judge the probabilities [B, words].
+    `captions`: for each square what it should show. `likely`: for each question of the judge the probabilities [S, words].
     """
 
     pictures: torch.Tensor
@@ -59,7 +64,7 @@ class Seen:
     likely: dict[str, torch.Tensor]
 
     def share(self, part: str, word: str | None = None) -> float:
-        """Return the share of pictures whose `part` ("shape", "colour", ...) is `word`, or what the caption says."""
+        """Return the share of squares whose `part` ("shape", "colour", ...) is `word`, or what the caption says."""
         read = self.likely[part].argmax(1)
         return float((read == self._wanted(part, word)).float().mean())
 
@@ -72,6 +77,11 @@ class Seen:
         return torch.tensor([words.index(word or world.parse(bare(caption))[part]) for caption in self.captions])
 
 
+def distance(seen: Seen, other: Seen) -> float:
+    """The mean difference of two rows of pictures; 2 is from black to white."""
+    return float((seen.pictures - other.pictures).abs().mean())
+
+
 def bare(caption: str) -> str:
     """Return the caption without the words that the demo world does not have."""
     return " ".join(word for word in caption.split() if word not in NEW_WORDS)
@@ -79,11 +89,12 @@ def bare(caption: str) -> str:
 
 @dataclass
 class Lab:
-    """The base model, the judge, and a folder for what is trained."""
+    """The base model, the judge, and a folder for what is trained, which several processes may share."""
 
     model_file: Path
     judge_file: Path
     folder: Path
+    seed: int = 0
     how: score.Sampling = field(default_factory=lambda: score.Sampling(steps=10, cfg=3.0, batch=20))
 
     def __post_init__(self) -> None:
@@ -111,44 +122,45 @@ class Lab:
         """
         data, reg = list(pictures), list(regularisation)
         given = SETTINGS | options
+        given["seed"] += self.seed
         shown = [(caption, picture.shape, sha256(picture.tobytes()).hexdigest()) for picture, caption in data + reg]
-        root = self.folder / sha256(repr((sorted(given.items()), captions, again, shown)).encode()).hexdigest()[:16]
-        path = root / "lora.safetensors"
+        key = sha256(repr((sorted(given.items()), captions, again, shown)).encode()).hexdigest()[:16]
+        path = self.folder / f"{key}.safetensors"
         if path.is_file():
             return path
-        trial.write(data, root / "train" / f"1_{WORDS}")
-        given |= {
-            "pretrained_model_name_or_path": str(self.model_file),
-            "train_data_dir": str(root / "train"),
-            "output_dir": str(root),
-            "output_name": "lora",
-            "caption_extension": ".txt" if captions else ".none",
-        }
-        if reg:
-            trial.write(reg, root / "reg" / "1_shape")
-            given["reg_data_dir"] = str(root / "reg")
-        train(train_options({name: value for name, value in given.items() if value is not None}), reporter=Recorder())
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder) as made:
+            root = Path(made)
+            trial.write(data, root / "train" / f"1_{WORDS}")
+            given |= {
+                "pretrained_model_name_or_path": str(self.model_file),
+                "train_data_dir": str(root / "train"),
+                "output_dir": str(root),
+                "output_name": "lora",
+                "caption_extension": ".txt" if captions else ".none",
+            }
+            if reg:
+                trial.write(reg, root / "reg" / "1_shape")
+                given["reg_data_dir"] = str(root / "reg")
+            train(train_options({name: value for name, value in given.items() if value is not None}), reporter=Recorder())
+            os.replace(root / "lora.safetensors", path)
         return path
 
     def draw(
-        self,
-        captions: Sequence[str],
-        *loras: LoraUse | Path,
-        size: tuple[int, int] = (world.SIDE, world.SIDE),
-        corner: tuple[int, int] = (0, 0),
-        seed: int = 0,
+        self, captions: Sequence[str], *loras: LoraUse | Path, size: tuple[int, int] = (world.SIDE, world.SIDE), seed: int = 0
     ) -> Seen:
-        """Return one picture for each of `captions`; of size (width, height), read in the 64x64 pixels at corner (x, y)."""
+        """Return one picture of size (width, height), multiples of 64, for each of `captions`."""
         uses = [one if isinstance(one, LoraUse) else LoraUse(one) for one in loras]
         key = (tuple(captions), tuple(uses), size, seed)
         if key not in self._drawn:
             with applied(self.model, uses):
-                self._drawn[key] = score.pictures(self.model, captions, replace(self.how, seed=seed), *size)
-        x, y = corner
-        return self.look(self._drawn[key], captions, self._drawn[key][:, :, y : y + world.SIDE, x : x + world.SIDE])
+                self._drawn[key] = score.pictures(self.model, captions, replace(self.how, seed=seed + self.seed), *size)
+        return self.look(self._drawn[key], captions)
 
     @torch.no_grad()
-    def look(self, drawn: torch.Tensor, captions: Sequence[str], part: torch.Tensor | None = None) -> Seen:
-        """Return what the judge reads in `drawn`, or in that `part` [B,3,64,64] of it."""
-        logits = self.judge(drawn if part is None else part)
-        return Seen(drawn, captions, {question: one.softmax(1) for question, one in logits.items()})
+    def look(self, drawn: torch.Tensor, captions: Sequence[str]) -> Seen:
+        """Return what the judge reads in `drawn` [B,3,H,W]; in a larger picture than 64x64, in each of its squares."""
+        side = world.SIDE
+        squares = drawn.unfold(2, side, side).unfold(3, side, side).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, side, side)
+        each = [caption for caption in captions for _ in range(len(squares) // len(drawn))]
+        return Seen(drawn, each, {question: one.softmax(1) for question, one in self.judge(squares).items()})
