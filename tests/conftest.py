@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,21 @@ def tiny_sd1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tiny import make_checkpoint
 
     return make_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_sd1: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """tiny_model(family): a tiny checkpoint of tests.tiny.FAMILIES, made once a session. Never write to it or beside it."""
+    from tests.tiny import make_checkpoint
+
+    folder, made = tmp_path_factory.mktemp("families"), {"sd1": tiny_sd1}
+
+    def make(family: str) -> Path:
+        if family not in made:
+            made[family] = make_checkpoint(folder / f"{family}.safetensors", family)
+        return made[family]
+
+    return make
 
 
 # CI sets this: a run in which no browser test passed (no Chromium, tests not found) has then failed.

@@ -331,11 +331,8 @@ def test_captions_that_are_missing_are_said_at_a_field_of_the_form(client, value
 
 
 @pytest.mark.parametrize(("family", "version"), [("sdxl", "SDXL"), ("sd2-v", "SD2")])
-def test_another_family_is_accepted_with_hints_and_the_card_says_which(client, service, values, tmp_path, family, version):
-    from tests.tiny import make_checkpoint
-
-    base = make_checkpoint(tmp_path / "base.safetensors", family)
-    changed = {**values, "pretrained_model_name_or_path": str(base), "clip_skip": 2}
+def test_another_family_is_accepted_with_hints_and_the_card_says_which(client, service, values, tiny_model, family, version):
+    changed = {**values, "pretrained_model_name_or_path": str(tiny_model(family)), "clip_skip": 2}
     answer = post(client, "check", {"values": changed}).json()
     assert answer["ok"] and answer["base_model"]["family"] == family.partition("-")[0], answer["problems"]
     hints = [one["field"] for one in answer["problems"] if "Stable Diffusion" in one["message"]]

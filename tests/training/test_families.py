@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 
 from lora_trainer.errors import InputErrors, LoraFileError
 from lora_trainer.models import load
-from lora_trainer.networks import files
+from lora_trainer.networks import files, registry
 from lora_trainer.sampling.generate import ImageRequest, LoraFolders, generate
 from lora_trainer.training.train import train
-from tests.tiny import make_checkpoint
+from tests.tiny import make_family
 
 from .conftest import Recorder
 
@@ -25,27 +25,14 @@ EXPECTED = {  # ss_base_model_version, ss_v2, modelspec.architecture, modelspec.
 }
 
 
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory):
-    """checkpoint(family): a tiny one, made once."""
-    folder, made = tmp_path_factory.mktemp("families"), {}
-
-    def make(family: str) -> Path:
-        if family not in made:
-            made[family] = make_checkpoint(folder / f"{family}.safetensors", family)
-        return made[family]
-
-    return make
-
-
 def picture(model, prompt: str, folder: Path) -> np.ndarray:
     request = ImageRequest(prompt=prompt, width=64, height=64, steps=2, seed=3, sampler="euler", cfg_scale=3.0)
     return np.asarray(generate(model, request, loras=LoraFolders([folder]))[0].image).astype(int)
 
 
 @pytest.mark.parametrize("family", EXPECTED)
-def test_a_lora_is_trained_saved_and_drawn_with(family, checkpoint, options_for, tmp_path):
-    base = checkpoint(family)
+def test_a_lora_is_trained_saved_and_drawn_with(family, tiny_model, options_for, tmp_path):
+    base = tiny_model(family)
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("a (frog:1.2) --w 64 --h 64 --s 1\n")
     reporter = Recorder()
@@ -76,7 +63,7 @@ def test_a_lora_is_trained_saved_and_drawn_with(family, checkpoint, options_for,
     assert np.array_equal(without, none) and np.abs(with_ - without).mean() > 0.5
 
 
-def test_states_made_beforehand_train_as_those_made_at_each_step(checkpoint, options_for, tmp_path, monkeypatch):
+def test_states_made_beforehand_train_as_those_made_at_each_step(tiny_model, options_for, tmp_path, monkeypatch):
     """SDXL without its text encoders, whose states are kept; the summary with them."""
     from lora_trainer.training import prepare
 
@@ -84,10 +71,11 @@ def test_states_made_beforehand_train_as_those_made_at_each_step(checkpoint, opt
     for name in ("kept", "anew"):
         reporter = Recorder()
         options = options_for(
-            pretrained_model_name_or_path=str(checkpoint("sdxl")),
+            pretrained_model_name_or_path=str(tiny_model("sdxl")),
             output_name=name,
             network_train_unet_only=True,
             cache_text_encoder_outputs=name == "kept",
+            max_train_steps=2,
         )
         train(options, reporter=reporter)
         losses.append(reporter.losses)
@@ -95,7 +83,7 @@ def test_states_made_beforehand_train_as_those_made_at_each_step(checkpoint, opt
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_the_sizes_of_an_image_count_for_sdxl(checkpoint, options_for, monkeypatch):
+def test_sdxl_reads_the_sizes_of_an_image_and_what_it_ignores_is_said(tiny_model, options_for, monkeypatch):
     from lora_trainer.models.conditioning import Conditioning
 
     seen, real = [], Conditioning.with_sizes
@@ -105,38 +93,36 @@ def test_the_sizes_of_an_image_count_for_sdxl(checkpoint, options_for, monkeypat
         return seen[-1]
 
     monkeypatch.setattr(Conditioning, "with_sizes", watch)
-    options = options_for(pretrained_model_name_or_path=str(checkpoint("sdxl")), max_train_steps=1, resolution="64,128")
-    train(options, reporter=Recorder())
+    options = options_for(
+        pretrained_model_name_or_path=str(tiny_model("sdxl")), max_train_steps=1, resolution="64,128", clip_skip=2
+    )
+    reporter = Recorder()
+    train(options, reporter=reporter)
     (found,) = seen
     # A picture of 64 x 64 at 64 (width) x 128: where it would lie in that, as buckets.json has it.
     assert found.sizes.tolist() == [[64, 64, 32, 0, 128, 64]] and found.sizes.dtype == torch.float32
-
-
-def test_what_the_family_ignores_and_was_not_made_for_is_said(checkpoint, options_for):
-    reporter = Recorder()
-    train(options_for(pretrained_model_name_or_path=str(checkpoint("sdxl")), clip_skip=2, max_train_steps=1), reporter=reporter)
     said = " ".join(event["message"] for event in reporter.of("warning"))
     assert "clip_skip has no effect: Stable Diffusion XL" in said
-    assert "Stable Diffusion XL was made for pictures of 1024 x 1024 pixels; at 64 x 64" in said
+    assert "Stable Diffusion XL was made for pictures of 1024 x 1024 pixels; at 64 x 128" in said
 
 
-def test_v_parameterization_wins_with_a_warning_where_the_model_seems_to_say_otherwise(checkpoint, options_for, tmp_path):
+def test_v_parameterization_wins_with_a_warning_where_the_model_seems_to_say_otherwise(tiny_model, options_for, tmp_path):
     reporter = Recorder()
     options = options_for(
-        pretrained_model_name_or_path=str(checkpoint("sd2-linear")), v2=True, v_parameterization=True, max_train_steps=1
+        pretrained_model_name_or_path=str(tiny_model("sd2-linear")), v2=True, v_parameterization=True, max_train_steps=1
     )
     train(options, reporter=reporter)
     assert files.read_metadata(tmp_path / "out" / "x.safetensors")["ss_base_model_version"] == "sd_v2_v"
     assert "seems to be made for noise (epsilon) (the way it answers)" in reporter.of("warning")[-1]["message"]
 
 
-def test_v2_is_refused_for_another_family(checkpoint, options_for, tiny_sd1):
-    for path, title in ((tiny_sd1, "a Stable Diffusion 1 model"), (checkpoint("sdxl"), "a Stable Diffusion XL model")):
+def test_v2_is_refused_for_another_family(tiny_model, options_for, tiny_sd1):
+    for path, title in ((tiny_sd1, "a Stable Diffusion 1 model"), (tiny_model("sdxl"), "a Stable Diffusion XL model")):
         with pytest.raises(InputErrors, match=f"v2: v2 is given, but .* is {title}"):
             options_for(pretrained_model_name_or_path=str(path), v2=True)
 
 
-def test_the_command_for_sdxl_takes_no_other_model(checkpoint, options_for, tiny_sd1, pictures, tmp_path, capsys):
+def test_the_command_for_sdxl_takes_no_other_model(tiny_model, options_for, tiny_sd1, pictures, tmp_path, capsys):
     from lora_trainer import commands
 
     words = ["--train_data_dir", pictures, "--output_dir", tmp_path / "o", "--output_name", "x", "--resolution", "64"]
@@ -144,7 +130,7 @@ def test_the_command_for_sdxl_takes_no_other_model(checkpoint, options_for, tiny
     words = ["--max_data_loader_n_workers", "0", *map(str, words), "--pretrained_model_name_or_path"]
     assert commands.run(["sdxl_train_network", *words, str(tiny_sd1)]) == 2
     assert "sdxl_train_network is for a Stable Diffusion XL model, but" in capsys.readouterr().err
-    assert commands.run(["sdxl_train_network.py", *words, str(checkpoint("sdxl"))]) == 0
+    assert commands.run(["sdxl_train_network.py", *words, str(tiny_model("sdxl"))]) == 0
     assert (tmp_path / "o" / "x.safetensors").is_file()
 
 
@@ -160,18 +146,13 @@ def test_text_outputs_that_change_cannot_be_cached(options_for, changing):
 
 
 @pytest.mark.parametrize(("lora_of", "base"), [("sd1", "sdxl"), ("sdxl", "sd1")])
-def test_a_lora_of_another_family_is_refused_by_name(lora_of, base, checkpoint, options_for, tmp_path):
-    model = load(checkpoint(lora_of), dtype=torch.float32, device="cpu")
-    from lora_trainer.networks import registry
-
-    network = registry.get("networks.lora").create_network(1.0, 4, 1.0, None, model.text_encoders, model.unet)
-    files.save(tmp_path / "l.safetensors", network.state_dict(), {})
-    made_for = {"sd1": "Stable Diffusion 1 or 2", "sdxl": "SDXL"}[lora_of]
-    for more in ({}, {"dim_from_weights": True}):
-        options = options_for(
-            pretrained_model_name_or_path=str(checkpoint(base)), network_weights=str(tmp_path / "l.safetensors"), **more
-        )
-        with pytest.raises(LoraFileError, match=f"It was made for {made_for}"):
-            train(options, reporter=Recorder())
-    with pytest.raises(LoraFileError, match=f"It was made for {made_for}"):
-        picture(load(checkpoint(base), dtype=torch.float32, device="cpu"), "a<lora:l>", tmp_path)
+def test_a_lora_of_another_family_is_refused_by_name(lora_of, base, tmp_path):
+    unet, _, *texts = make_family(lora_of)
+    builder, path = registry.get("networks.lora"), tmp_path / "l.safetensors"
+    files.save(path, builder.create_network(1.0, 4, 1.0, None, texts, unet).state_dict(), {})
+    unet, _, *texts = make_family(base)
+    said = f"It was made for {({'sd1': 'Stable Diffusion 1 or 2', 'sdxl': 'SDXL'})[lora_of]}"
+    with pytest.raises(LoraFileError, match=said):  # network_weights
+        builder.create_network(1.0, 4, 1.0, None, texts, unet).load_weights(path)
+    with pytest.raises(LoraFileError, match=said):  # <lora:...>, and dim_from_weights
+        builder.create_network_from_weights(1.0, path, None, texts, unet)

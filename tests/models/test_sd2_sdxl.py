@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -55,17 +56,9 @@ def load32(path, **options):
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory):
+def made(tiny_model):
     """made(family): (path of a tiny checkpoint, its parts), made once; never written to."""
-    folder, known = tmp_path_factory.mktemp("made"), {}
-
-    def make(family: str):
-        if family not in known:
-            path = tiny.make_checkpoint(folder / f"{family}.safetensors", family)
-            known[family] = (path, tiny.make_family(family))
-        return known[family]
-
-    return make
+    return functools.cache(lambda family: (tiny_model(family), tiny.make_family(family)))
 
 
 def same_weights(model, parts) -> None:
