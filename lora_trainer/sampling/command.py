@@ -7,7 +7,6 @@ python -m lora_trainer generate --ckpt v1-5.safetensors --from_file prompts.txt 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from .. import log
 from ..errors import InputError, InputErrors
 from ..log import logger
 from ..networks import registry
-from .generate import LoraFolders, LoraUse, draw, save_png
+from .generate import LoraFolders, LoraUse, draw, save_png, without_tags
+from .names import Names
 from .prompts import SamplePrompt, parse_prompt_file
 from .request import ImageRequest
 from .samplers import SAMPLERS, find
@@ -29,7 +29,8 @@ def main(argv: Sequence[str]) -> int:
     networks = _networks(options)
     requests = _requests(options)
     folders = _folders(options.lora_dir)
-    outdir = Path(options.outdir)
+    for request in requests:
+        without_tags(request, folders)
     logger.info("loading %s", options.ckpt)
     model = Session().model(
         options.ckpt,
@@ -38,13 +39,12 @@ def main(argv: Sequence[str]) -> int:
         device=options.device,
         attention="xformers" if options.xformers else "torch",
     )
-    number = 0
+    names = Names(Path(options.outdir))
     for request in requests:
         for picture in draw(model, request, loras=folders, networks=networks):
-            path = outdir / f"im_{time.strftime('%Y%m%d%H%M%S')}_{number:03d}_{picture.seed}.png"
+            path = names.path(picture.seed)
             save_png(path, picture)
             logger.info("written: %s", path)
-            number += 1
     return 0
 
 

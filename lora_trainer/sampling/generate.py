@@ -6,6 +6,7 @@ for picture in generate(model, ImageRequest(prompt="a frog <lora:sls:0.8>"), lor
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor
 from ..errors import InputError, OutOfMemoryError
 from ..models import vae
 from ..paths import write_atomic
-from . import conditioning, lora_tags, samplers
+from . import conditioning, lora_tags, prompt_schedule, samplers
 from .denoiser import Denoiser
 from .loras import LoraFolders, LoraUse, applied, short_hash
 from .request import Details, ImageRequest, infotext
@@ -52,11 +53,13 @@ def generate(
     *,
     loras: LoraFolders | None = None,
     networks: Sequence[LoraUse] = (),
+    details: Details | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> list[Picture]:
     """Return the pictures of `request`, fewer when `should_stop` said so; see `draw`."""
-    return list(draw(model, request, loras=loras, networks=networks, progress=progress, should_stop=should_stop))
+    how = {"loras": loras, "networks": networks, "details": details, "progress": progress, "should_stop": should_stop}
+    return list(draw(model, request, **how))
 
 
 def draw(
@@ -78,14 +81,8 @@ def draw(
     """
     request, details = request.with_seed(), details or Details()
     sampler = samplers.find(request.sampler, field="sampler")
-    prompt, tags = lora_tags.extract(request.prompt)
-    if lora_tags.extract(request.negative_prompt, field="negative_prompt")[1]:
-        raise InputError(
-            "a <lora:...> stands in the negative prompt.",
-            field="negative_prompt",
-            advice="Put it into the prompt; a negative multiplier turns its effect round.",
-        )
-    uses = [*networks, *(loras or LoraFolders()).resolve(tags)]
+    prompt, tagged = without_tags(request, loras)
+    uses = [*networks, *tagged]
     batches = _batches(request, details)
     sigmas = sampler.spacing(request.steps)
     if details.start:
@@ -100,12 +97,12 @@ def draw(
     }
     with applied(model, uses):
         try:
-            denoiser = _denoiser(model, prompt, request, details)
+            denoisers = _denoisers(model, prompt, request, details, len(sigmas) - 1)
             start = _start_latents(model, request, details.start)
             # Pure noise is as strong as the model has seen it at the first level; on a picture it has that level itself.
             level = sigmas[0] if details.start else sampler.start_scale(sigmas[0])
             for seeds in batches:
-                latents = _sample(sampler, denoiser, sigmas, seeds, start, level, model.device, watch)
+                latents = _sample(sampler, denoisers, sigmas, seeds, start, level, model.device, watch)
                 drawn = vae.decode(model.vae, latents, scale=model.family.latent_scale)
                 for image, seed in zip(to_images(drawn), seeds, strict=True):
                     yield Picture(image, seed, infotext(request, seed, **about))
@@ -116,6 +113,18 @@ def draw(
                 f"The card is full: {max(map(len, batches))} pictures of {request.width}x{request.height} at once do not fit.",
                 advice="Lower the batch size or the size, or close other programs that use the card.",
             ) from error
+
+
+def without_tags(request: ImageRequest, loras: LoraFolders | None = None) -> tuple[str, list[LoraUse]]:
+    """Return the prompt without its `<lora:...>`, and the files that they name. Raises InputError for what is wrong there."""
+    prompt, tags = lora_tags.extract(request.prompt)
+    if lora_tags.extract(request.negative_prompt, field="negative_prompt")[1]:
+        raise InputError(
+            "a <lora:...> stands in the negative prompt.",
+            field="negative_prompt",
+            advice="Put it into the prompt; a negative multiplier turns its effect round.",
+        )
+    return prompt, (loras or LoraFolders()).resolve(tags)
 
 
 @dataclass
@@ -144,20 +153,28 @@ def _batches(request: ImageRequest, details: Details) -> list[Sequence[int]]:
 
 
 @torch.no_grad()
-def _denoiser(model: Model, prompt: str, request: ImageRequest, details: Details) -> Denoiser:
-    """The model guided by the prompts: "a AND b" by both, and with a negative_scale from no prompt on."""
+def _denoisers(model: Model, prompt: str, request: ImageRequest, details: Details, steps: int) -> list[Denoiser]:
+    """For each step the model guided by the prompts: "a AND b" by both, and with a negative_scale from no prompt on."""
 
-    def encode(words: str, *, negative: bool = False) -> Conditioning:
+    @functools.cache
+    def encode(words: str, negative: bool = False) -> Conditioning:
         told = conditioning.encode(model, words, request.clip_skip, negative=negative, max_chunks=details.max_chunks)
         return conditioning.with_sizes(told, request.height, request.width, details.sizes, negative=negative)
 
-    terms = [(encode(part), request.cfg_scale * weight) for part, weight in conditioning.composed(prompt)]
-    base = encode(request.negative_prompt, negative=True)
-    if details.negative_scale is not None:
-        terms.append((base, -details.negative_scale))
-        base = encode("", negative=True)
-    (positive, scale), *more = terms
-    return Denoiser(model, positive, base, scale, more)
+    @functools.cache
+    def denoiser(without: str, *with_: str) -> Denoiser:
+        terms = [(encode(words), request.cfg_scale * weight) for words, weight in zip(with_, weights, strict=True)]
+        base = encode(without, True)
+        if details.negative_scale is not None:
+            terms.append((base, -details.negative_scale))
+            base = encode("", True)
+        (positive, scale), *more = terms
+        return Denoiser(model, positive, base, scale, more)
+
+    parts = conditioning.composed(prompt)
+    weights = [weight for _, weight in parts]
+    changing = [prompt_schedule.texts(words, steps) for words in (request.negative_prompt, *(words for words, _ in parts))]
+    return [denoiser(*words) for words in zip(*changing, strict=True)]
 
 
 def _start_latents(model: Model, request: ImageRequest, start: Image.Image | None) -> Tensor:
@@ -171,7 +188,7 @@ def _start_latents(model: Model, request: ImageRequest, start: Image.Image | Non
 @torch.no_grad()
 def _sample(
     sampler: samplers.Sampler,
-    denoiser: Denoiser,
+    denoisers: Sequence[Denoiser],
     sigmas: Sequence[float],
     seeds: Sequence[int],
     start: Tensor,
@@ -183,7 +200,7 @@ def _sample(
 
     Each picture draws from a generator of its own, first noise first.
     """
-    size = start.shape[1:]
+    size, step = start.shape[1:], 0
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
 
     def noise() -> Tensor:
@@ -191,10 +208,15 @@ def _sample(
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
         watch.check()
-        return denoiser(x, sigma)
+        return denoisers[step](x, sigma)
+
+    def on_step(i: int) -> None:
+        nonlocal step
+        step = min(i, len(denoisers) - 1)
+        watch.step(i)
 
     x = start + noise() * level
-    return sampler.function(denoise, x, sigmas, noise=noise, on_step=watch.step)
+    return sampler.function(denoise, x, sigmas, noise=noise, on_step=on_step)
 
 
 def to_pixels(image: Image.Image, width: int, height: int) -> Tensor:

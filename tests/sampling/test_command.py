@@ -45,6 +45,7 @@ def test_a_prompt_file_goes_before_the_options(tmp_path, tiny_sd1):
     [
         ([], InputError, "nothing is asked for"),
         (["--prompt", "a", "--from_file", "x.txt"], InputError, "exclude each other"),
+        (["--prompt", "a <lora:x:1>"], InputError, "<lora:x>: there is no such LoRA"),
         (["--prompt", "a", "--network_mul", "1"], InputError, "1 multipliers for 0 network files"),
         (["--prompt", "a", "--lora_dir", "no-such-folder"], InputErrors, "no-such-folder does not exist"),
         (["--prompt", "a", "--width", "65"], InputErrors, "width is 65"),

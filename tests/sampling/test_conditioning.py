@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from lora_trainer.models.conditioning import Conditioning
 from lora_trainer.sampling import conditioning
 
 
@@ -74,3 +75,25 @@ def test_clip_skip_takes_an_earlier_layer(loaded):
     with torch.no_grad():
         last, before = (conditioning.encode(loaded, "a cat", layer).states for layer in (1, 2))
         assert not torch.allclose(last, before)
+
+
+def test_sizes_that_are_given_go_before_the_pictures_own():
+    told = Conditioning(torch.zeros(1, 77, 8))
+    assert conditioning.with_sizes(told, 64, 72, {}, negative=False).sizes.tolist() == [[64, 72, 0, 0, 64, 72]]
+    sizes = {"original_height": 900, "original_width": 800, "original_width_negative": 5, "crop_top": 1, "crop_left": 2}
+    assert conditioning.with_sizes(told, 64, 72, sizes, negative=False).sizes.tolist() == [[900, 800, 1, 2, 64, 72]]
+    assert conditioning.with_sizes(told, 64, 72, sizes, negative=True).sizes.tolist() == [[900, 5, 1, 2, 64, 72]]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "parts"),
+    [
+        ("a cat", [("a cat", 1.0)]),
+        ("the ratio 16:9", [("the ratio 16:9", 1.0)]),
+        ("a cat AND a dog", [("a cat", 1.0), (" a dog", 1.0)]),
+        ("a cat :1.2 AND a (dog:1.3) : -.5 AND b", [("a cat", 1.2), (" a (dog:1.3)", -0.5), (" b", 1.0)]),
+        ("SAND AND\nIRELAND", [("SAND", 1.0), ("\nIRELAND", 1.0)]),
+    ],
+)
+def test_and_parts_a_prompt(prompt, parts):
+    assert conditioning.composed(prompt) == parts

@@ -58,6 +58,14 @@ def test_a_scale_of_one_asks_for_the_prompt_alone():
     assert torch.allclose(got, X0 - 0.3, atol=1e-4) and model.calls == [1]
 
 
+def test_further_prompts_are_added_each_with_its_scale_and_those_of_one_length_go_together():
+    model = Oracle("epsilon", 1.0)
+    more = [(text(0.5), 2.0), (text(0.2, 154), -3.0)]
+    expected = X0 - (0.1 + 5.0 * (0.3 - 0.1) + 2.0 * (0.5 - 0.1) - 3.0 * (0.2 - 0.1))
+    assert torch.allclose(Denoiser(model, text(0.3), text(0.1), 5.0, more)(X0 + EPSILON, 1.0), expected, atol=1e-4)
+    assert model.calls == [3, 1]
+
+
 def test_the_model_gets_its_own_precision_and_the_sampler_float32():
     def predict(latents, timesteps, conditioning):
         assert latents.dtype == conditioning.states.dtype == conditioning.pooled.dtype == torch.bfloat16
@@ -65,5 +73,5 @@ def test_the_model_gets_its_own_precision_and_the_sampler_float32():
         return latents
 
     model = SimpleNamespace(dtype=torch.bfloat16, prediction_type="epsilon", predict=predict)
-    told = Conditioning(torch.zeros(1, 77, 8), torch.zeros(1, 4)).drawn_at(64, 64)
+    told = Conditioning(torch.zeros(1, 77, 8), torch.zeros(1, 4)).with_sizes(*[torch.full((1, 2), 64.0)] * 3)
     assert Denoiser(model, told, told, 2.0)(X0, 1.0).dtype == torch.float32

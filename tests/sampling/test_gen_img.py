@@ -209,6 +209,8 @@ def test_the_whole_command_draws_what_generate_draws(tmp_path, tiny_sd1):
         (["--prompt", "a --ow 99"], ["--prompt: --ow, --oh"]),
         (["--prompt", "a --w 65 --s x"], ["--prompt: --s is 'x'"]),
         (["--prompt", "a --t 0.5"], ["--t has no effect without a start image"]),
+        (["--prompt", "a <lora:none:1>"], ["--prompt: <lora:none>: there is no such LoRA in (no folder is set)"]),
+        (["--prompt", "a --n <lora:a:1>"], ["--prompt: a <lora:...> stands in the negative prompt"]),
         (["--prompt", "a --am 1"], ["--am has 1 multipliers for 0 networks"]),
         (["--prompt", "a", "--control_net_models", "x"], ["--control_net_models: not available: ControlNet. Leave it out."]),
         (["--prompt", "a", "--highres_fix_scale", "0.5"], ["--highres_fix_scale: not available: Highres fix"]),
@@ -290,3 +292,8 @@ def test_lines_and_start_images_go_together_and_the_fewer_begin_again(tmp_path):
     jobs = planned(["a", "b", "c"], starts, image_path="x")
     assert [(job.prompt.prompt, job.start.stem) for job in jobs] == [("a", "1"), ("b", "2"), ("c", "1")]
     assert len(planned(["a"], starts, image_path="x")) == 2
+
+
+def test_sizes_of_a_line_go_before_the_options():
+    (job,) = plan(GenImg(original_width=900, crop_top=4), [("", "a --ow 700 --nh 5")], sdxl=True)
+    assert job.sizes == {"original_width": 700, "original_height_negative": 5, "crop_top": 4}

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import numpy as np
@@ -7,7 +8,7 @@ from PIL import Image
 
 from lora_trainer.errors import InputError, LoraFileError
 from lora_trainer.sampling import generate as room
-from lora_trainer.sampling.generate import ImageRequest, LoraFolders, LoraUse, generate, save_png
+from lora_trainer.sampling.generate import Details, ImageRequest, LoraFolders, LoraUse, generate, save_png
 from lora_trainer.sampling.samplers import SAMPLERS
 
 SMALL = {"width": 64, "height": 64, "steps": 3, "seed": 7, "cfg_scale": 5.0, "sampler": "euler"}
@@ -104,6 +105,40 @@ def test_attention_weights_and_the_negative_prompt_change_the_picture(loaded):
     assert distance(base, pixels(loaded, "a cat " + "very " * 80)) > 0  # longer than the negative prompt
 
 
+def test_a_prompt_that_changes_is_drawn_by_its_parts(loaded):
+    """Euler's steps are evaluations; [a:b:2] is a up to the third, the Web UI counts so."""
+    asked = []
+    whole = pixels(loaded, "[a cat:a dog:2]", steps=5)
+    model = dataclasses.replace(loaded)
+    model.encode_chunks = lambda ids, *rest, **named: asked.append(ids) or loaded.encode_chunks(ids, *rest, **named)
+    assert np.array_equal(whole, pixels(model, "[a cat:a dog:2]", steps=5)) and len(asked) == 3  # each text once
+    assert np.array_equal(pixels(loaded, "[a cat:a dog:5]", steps=5), pixels(loaded, "a cat", steps=5))
+    assert np.array_equal(pixels(loaded, "[a cat:a dog:0.0]", steps=5), pixels(loaded, "a dog", steps=5))
+    assert distance(whole, pixels(loaded, "a cat", steps=5)) > 0 and distance(whole, pixels(loaded, "a dog", steps=5)) > 0
+    assert distance(pixels(loaded), pixels(loaded, negative_prompt="[dog|cat]")) > 0
+
+
+def test_and_draws_both_prompts_by_their_weights(loaded):
+    both = pixels(loaded, "a cat AND a dog :0.5")
+    assert np.abs(both - pixels(loaded, "a dog :0.5 AND a cat")).max() <= 1
+    assert np.abs(pixels(loaded, "a cat AND a dog :0") - pixels(loaded, "a cat")).max() <= 1
+    assert np.abs(pixels(loaded, "a cat :0.4 AND a cat:0.6") - pixels(loaded, "a cat")).max() <= 1
+    assert distance(both, pixels(loaded, "a cat")) > 0 and distance(both, pixels(loaded, "a cat AND a dog")) > 0
+
+
+def test_prompts_are_cut_off_where_it_is_asked_for(loaded, caplog):
+    long = "word " * 75
+    cut = generate(loaded, ImageRequest(prompt=long + "a cat", **SMALL), details=Details(max_chunks=1))
+    assert np.array_equal(np.asarray(cut[0].image), pixels(loaded, long)[0])
+    assert distance(pixels(loaded, long), pixels(loaded, long + "a cat")) > 0
+
+
+def test_seeds_one_by_one_are_drawn_in_batches(loaded):
+    pictures = generate(loaded, ImageRequest(prompt="a cat", **SMALL, batch_size=2), details=Details(seeds=[9, 3, 4]))
+    assert [picture.seed for picture in pictures] == [9, 3, 4]
+    assert np.abs(np.asarray(pictures[0].image) - pixels(loaded, seed=9)[0]).max() <= 1
+
+
 def test_the_picture_carries_its_text(loaded, folder, tmp_path):
     request = ImageRequest(prompt="a cat <lora:a:0.5>", **{**SMALL, "batch_size": 2})
     pictures = generate(loaded, request, loras=LoraFolders([folder]))
@@ -168,9 +203,10 @@ def test_a_picture_cannot_leave_its_loras_on_the_model_when_drawing_fails(loaded
     assert np.array_equal(base, pixels(loaded))
 
 
-def test_the_picture_equals_that_of_the_diffusers_pipeline(loaded):
-    """The whole way (text, guidance, sampler, decoding) against another program, from the same first noise."""
-    from diffusers import DDIMScheduler, StableDiffusionPipeline
+@pytest.fixture
+def diffusers_parts(loaded):
+    """The model's parts and a DDIM scheduler as diffusers' pipelines take them."""
+    from diffusers import DDIMScheduler
 
     scheduler = DDIMScheduler(
         num_train_timesteps=1000,
@@ -180,10 +216,18 @@ def test_the_picture_equals_that_of_the_diffusers_pipeline(loaded):
         clip_sample=False,
         steps_offset=1,
     )
-    pipeline = StableDiffusionPipeline(
-        unet=loaded.unet, vae=loaded.vae, text_encoder=loaded.text_encoders[0], tokenizer=loaded.tokenizers[0],
-        scheduler=scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
+    loaded.unet.register_to_config(sample_size=64)  # one of the pipelines wants to know
+    return {
+        "unet": loaded.unet, "vae": loaded.vae, "text_encoder": loaded.text_encoders[0], "tokenizer": loaded.tokenizers[0],
+        "scheduler": scheduler, "safety_checker": None, "feature_extractor": None, "requires_safety_checker": False,
+    }  # fmt: skip
+
+
+def test_the_picture_equals_that_of_the_diffusers_pipeline(loaded, diffusers_parts):
+    """The whole way (text, guidance, sampler, decoding) against another program, from the same first noise."""
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline(**diffusers_parts)
     pipeline.set_progress_bar_config(disable=True)
     noise = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(7))
     theirs = pipeline(
@@ -191,3 +235,19 @@ def test_the_picture_equals_that_of_the_diffusers_pipeline(loaded):
     ).images[0]
     mine = pixels(loaded, "a photo of a cat", negative_prompt="dog", steps=4, sampler="ddim")[0]
     assert np.abs(mine - np.asarray(theirs).astype(int)).max() <= 1
+
+
+def test_a_start_image_is_drawn_over_as_by_the_diffusers_pipeline(loaded, diffusers_parts):
+    from diffusers import StableDiffusionImg2ImgPipeline
+
+    start = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
+    latents = room.vae.encode(loaded.vae, room.to_pixels(start, 64, 64))
+    pipeline = StableDiffusionImg2ImgPipeline(**diffusers_parts)
+    pipeline.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(7)
+    theirs = pipeline(
+        "a cat", latents, strength=0.6, negative_prompt="dog", num_inference_steps=5, guidance_scale=5.0, generator=generator
+    ).images[0]
+    request = ImageRequest(prompt="a cat", negative_prompt="dog", **{**SMALL, "steps": 5, "sampler": "ddim"})
+    mine = generate(loaded, request, details=Details(start=start, strength=0.6))[0].image
+    assert np.abs(np.asarray(mine).astype(int) - np.asarray(theirs).astype(int)).max() <= 1

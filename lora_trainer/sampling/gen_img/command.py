@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from ... import log, modelfile
-from ...errors import InputError, InputErrors
+from ...errors import InputError, InputErrors, LoraTrainerError
 from ...log import logger
 from ...networks import files
 from ...options import tool_cli
 from ...options.gen_img import GenImg
-from ..generate import Details, LoraFolders, draw, save_png
+from ..generate import Details, LoraFolders, draw, save_png, without_tags
+from ..names import Names
 from ..prompts import read_lines
 from ..request import ImageRequest
 from ..session import Session
 from . import start_images
 from .checks import check, check_family, merged_networks
-from .names import Names
 from .networks import Networks, chosen
 from .plan import Job, plan
 
@@ -54,9 +54,13 @@ def run(options: GenImg) -> None:
     check_family(options, kind, source)
     changeable = len(uses) - merged_networks(options)
 
+    folders = LoraFolders([Path(path) for path in options.lora_dir or ()])
+
     def planned(lines: Sequence[tuple[str, str]]) -> list[Job]:
         # Of a model on Hugging Face the family is known when it is loaded.
-        return plan(options, lines, starts=starts, networks=changeable, sdxl=kind in ("sdxl", "unknown"))
+        jobs = plan(options, lines, starts=starts, networks=changeable, sdxl=kind in ("sdxl", "unknown"))
+        _check_tags(jobs, folders)
+        return jobs
 
     jobs = None if options.interactive else planned(_lines(options))
     if options.network_show_meta:
@@ -66,12 +70,12 @@ def run(options: GenImg) -> None:
     names = Names(Path(options.outdir), sequential=options.sequential_file_name)
     with Networks(model, uses, options) as networks:
         if jobs is not None:
-            _draw(options, model, networks, names, jobs)
+            _draw(options, model, networks, names, folders, jobs)
             return
         for number, line in enumerate(_asked(), 1):
             try:
-                _draw(options, model, networks, names, planned([(f"prompt {number}", line)]))
-            except (InputError, InputErrors) as error:
+                _draw(options, model, networks, names, folders, planned([(f"prompt {number}", line)]))
+            except LoraTrainerError as error:
                 sys.stderr.write(f"{error}\n")
 
 
@@ -120,8 +124,20 @@ def _load(options: GenImg) -> Model:
     return model
 
 
-def _draw(options: GenImg, model: Model, networks: Networks, names: Names, jobs: Sequence[Job]) -> None:
-    folders = LoraFolders([Path(path) for path in options.lora_dir or ()])
+def _check_tags(jobs: Iterable[Job], folders: LoraFolders) -> None:
+    """Raise InputErrors for `<lora:...>` that cannot be used, with their lines."""
+    errors: dict[str, InputError] = {}
+    for request, where in dict.fromkeys((job.request, job.prompt.where) for job in jobs):
+        try:
+            without_tags(request, folders)
+        except InputError as error:
+            placed = InputError(error.message, field=error.field, where=where, advice=error.advice)
+            errors[str(placed)] = placed
+    if errors:
+        raise InputErrors(errors.values())
+
+
+def _draw(options: GenImg, model: Model, networks: Networks, names: Names, folders: LoraFolders, jobs: Sequence[Job]) -> None:
     count, done = sum(len(job.seeds) for job in jobs), 0
     for job in jobs:
         networks.set_multipliers(job.prompt.multipliers)
