@@ -37,11 +37,6 @@ class Conditioning:
         sizes = torch.cat([original, crop, target], dim=1).to(self.states.device, torch.float32, non_blocking=True)
         return Conditioning(self.states, self.pooled, sizes)
 
-    def drawn_at(self, height: int, width: int) -> Conditioning:
-        """Add the sizes of a picture that is drawn: not cropped, as large as its original."""
-        size = torch.tensor([[height, width]], dtype=torch.float32).expand(len(self), 2)
-        return self.with_sizes(size, torch.zeros_like(size), size)
-
     def expand(self, count: int) -> Conditioning:
         """The conditioning of one sample for `count` of them (no memory is used); one of `count` samples as it is."""
         return self._each(lambda tensor: tensor.expand(count, *tensor.shape[1:]))
