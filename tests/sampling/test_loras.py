@@ -5,6 +5,7 @@ import torch
 
 from lora_trainer.errors import InputError, LoraFileError
 from lora_trainer.networks import files, functional
+from lora_trainer.sampling import loras
 from lora_trainer.sampling.lora_tags import LoraTag
 from lora_trainer.sampling.loras import LoraFolders, LoraUse, applied, first_ranks, short_hash
 
@@ -79,3 +80,9 @@ def test_a_use_is_a_key_that_compares_by_all_it_has():
     plain, again = LoraUse(Path("x.safetensors")), LoraUse(Path("x.safetensors"))
     other = LoraUse(Path("x.safetensors"), arguments={"algo": "loha"})
     assert len({plain, again, other}) == 2
+
+
+def test_a_network_that_cannot_be_merged_is_refused(loaded, monkeypatch):
+    monkeypatch.setattr(loras, "load_network", lambda model, use: object())
+    with pytest.raises(InputError, match=r"loha\.safetensors is a network that cannot be added"):
+        loras.Standing(loaded, [LoraUse(Path("loha.safetensors"))], merged=True)

@@ -1,4 +1,6 @@
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -193,3 +195,12 @@ def test_a_sampler_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(InputError, match="not known") as caught:
         samplers.find("eulr")
     assert "euler_a" in str(caught.value) and "ddim" in str(caught.value)
+
+
+def test_the_samplers_of_the_page_are_those_that_there_are():
+    page = (Path(__file__).parents[2] / "javascript" / "lora_trainer_generate.js").read_text(encoding="utf-8")
+    offered = re.findall(r'\["([^"]+)", "([^"]+)"\]', page[page.index("SAMPLERS = [") : page.index("const START")])
+    assert len(offered) == 14
+    for name, label in offered:
+        sampler = samplers.SAMPLERS[name]
+        assert label == sampler.label + (" Karras" if name.endswith("_karras") else "")
