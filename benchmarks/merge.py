@@ -1,7 +1,7 @@
 """Merging LoRAs: our time and memory beside the straightforward method's, in one run.
 
     python -m benchmarks.merge                      # all of it, writes benchmarks/merge.md
-    python -m benchmarks.merge --case lierla        # lierla, c3lier, sdxl, resize, extract, checkpoint
+    python -m benchmarks.merge --case lierla        # lierla, c3lier, sdxl, resize, extract-merged, extract-tuned, checkpoint
 
 "straightforward": form the sum as an (out x in) matrix for each layer, take its full singular value decomposition with
 torch.linalg.svd, and cut it; in float32 on the same thread(s). It is timed on one layer of each shape and multiplied by the
@@ -159,40 +159,60 @@ def resize_case() -> str:
     return row("resize an SD1.5 LoRA, rank 64 -> 16", len(layers), seconds, peak.mib, against_full_svd(layers, whole, ours))
 
 
-def extract_case() -> str:
-    """A model that a LoRA of rank 24 was merged into and that was saved in fp16: its rounding is what extraction meets.
+def _merged(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    """A LoRA of rank 24, as `random_lora`'s."""
+    fall = 0.9 ** torch.arange(24)
+    down = torch.randn(24, *shape[1:], generator=generator).flatten(1) * fall[:, None] / shape[1]
+    return 0.5 * (torch.randn(shape[0], 24, generator=generator) @ down).view(shape)
 
-    The lowest level alone, which holds the largest layers.
-    """
-    lowest = ("lora_unet_down_blocks_2_", "lora_unet_mid_block_")
-    layers = {name: shape for name, shape in shapes(CASES["lierla"][1]).items() if name.startswith(lowest)}
-    lora = random_lora(layers, 1, 24)
+
+def _tuned(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    """A change of full rank that is larger in some directions than in others, as a full fine-tuning's is."""
+    rows, columns = shape[0], torch.Size(shape[1:]).numel()
+    weights = [torch.arange(1, n + 1) ** -0.5 for n in (rows, columns)]
+    change = torch.randn(rows, columns, generator=generator) * weights[0][:, None] * weights[1]
+    for side in range(2):  # turned, so that the directions are not the axes
+        basis = torch.randn(change.shape[side], 64, generator=generator)
+        basis = torch.linalg.qr(basis).Q
+        change = change - 2 * (basis @ (basis.T @ change) if side == 0 else (change @ basis) @ basis.T)
+    return 0.02 * change.view(shape)
+
+
+EXTRACTIONS: dict[str, tuple[str, Callable[[tuple[int, ...], torch.Generator], torch.Tensor]]] = {
+    "extract-merged": ("a merged LoRA of rank 24", _merged),
+    "extract-tuned": ("a change of full rank", _tuned),
+}
+
+
+def extract_case(case: str) -> str:
+    """Two models in fp16, of SD1.5's middle and lowest levels: the rounding of both is what extraction meets."""
+    what, change = EXTRACTIONS[case]
+    levels = ("lora_unet_down_blocks_1_", "lora_unet_down_blocks_2_", "lora_unet_mid_block_")
+    layers = {name: shape for name, shape in shapes(CASES["lierla"][1]).items() if name.startswith(levels)}
     generator = torch.Generator().manual_seed(5)
     base = {name: torch.randn(shape, generator=generator).mul_(0.02).half() for name, shape in layers.items()}
-    tuned = {
-        n: (w.float() + delta(lora.modules[n].down, lora.modules[n].up, lora.modules[n].strength)).half()
-        for n, w in base.items()
-    }
+    tuned = {name: (weight.float() + change(layers[name], generator)).half() for name, weight in base.items()}
     models = [_as_checkpoint(state) for state in (base, tuned)]
-    exact = 0
-    original = lowrank.of_matrix
+    extracted(*[_as_checkpoint(dict(list(state.items())[:1])) for state in (base, tuned)], rank=RANK)  # warm up
+    wholly: list[str] = []
+    original = lowrank._within_spaces
 
-    def counted(matrix: torch.Tensor, rank: int, *, name: str = "") -> lowrank.Svd:
-        nonlocal exact
-        found = original(matrix, rank, name=name)
-        exact += found.exact
+    def counted(*arguments: Any) -> Any:
+        found = original(*arguments)
+        if found is None:
+            wholly.append("")
         return found
 
-    lowrank.of_matrix = counted
+    lowrank._within_spaces = counted
     try:
         with Peak() as peak:
             start = time.process_time()
             ours = extracted(models[0], models[1], rank=RANK)
             seconds = time.process_time() - start
     finally:
-        lowrank.of_matrix = original
+        lowrank._within_spaces = original
     other = against_full_svd(layers, lambda name: tuned[name].float() - base[name].float(), ours)
-    title = f"extract rank {RANK} from fp16 models, SD1.5's lowest level ({exact} layers needed the exact SVD)"
+    title = f"extract {what} at rank {RANK} from fp16 models ({len(wholly)} layers decomposed as a whole)"
     return row(title, len(layers), seconds, peak.mib, other)
 
 
@@ -267,10 +287,12 @@ def in_a_fresh_process(case: str) -> str:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--case", choices=[*CASES, "resize", "extract", "checkpoint"], action="append")
+    arguments.add_argument("--case", choices=[*CASES, "resize", *EXTRACTIONS, "checkpoint"], action="append")
     chosen = arguments.parse_args().case
     makers: dict[str, Callable[[], str]] = {case: lambda case=case: merge_case(case) for case in CASES}  # type: ignore[misc]
-    makers |= {"resize": resize_case, "extract": extract_case, "checkpoint": checkpoint_case}
+    makers["resize"] = resize_case
+    makers |= {case: lambda case=case: extract_case(case) for case in EXTRACTIONS}  # type: ignore[misc]
+    makers["checkpoint"] = checkpoint_case
     head = HEAD.format(threads=torch.get_num_threads(), torch=torch.__version__.partition("+")[0])
     lines: dict[str, Any] = {}
     for case in chosen or makers:

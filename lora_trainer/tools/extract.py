@@ -6,6 +6,7 @@ python -m lora_trainer extract_lora_from_models --model_org base.safetensors --m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,11 +91,12 @@ def extracted(
     wanted = sorted([*text, *unet])
     for number, name in enumerate(wanted, 1):
         difference = _difference(original, tuned, names[name])
-        if not torch.isfinite(difference).all():
+        most = largest(difference)
+        if not math.isfinite(most):
             raise LoraFileError(
                 f"the models' difference in {names[name].key} holds NaN or infinity.", advice="Use another copy of the models."
             )
-        if difference.any():
+        if most:
             conv = difference.ndim == 4 and difference[0, 0].numel() > 1
             layer_rank = (conv_rank or rank) if conv else rank
             result[name] = _factors(difference.to(device or "cpu"), layer_rank, clamp_quantile, name)

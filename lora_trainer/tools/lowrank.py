@@ -27,7 +27,7 @@ _INDEPENDENT = 1e-3  # the least part of a column of length 1 that the columns b
 _FAR_APART = 0.3
 _WIDTHS = (16, 64)  # the narrowest and widest block of vectors that is sent through a matrix together
 _BLOCKS = 4  # of the space, at least
-_LOOKS = (4, 6, 8)  # numbers of blocks of the probes after which the bound is tried
+_LOOKS = (6, 9)  # numbers of blocks of the probes after which the bound is tried
 _ROUNDING = 1e-5  # of the largest eigenvalue: more than float32 takes from any
 _FAILURE = 1e-6  # how likely the bound may be wrong
 
@@ -183,7 +183,7 @@ def _within_spaces(matrix: Tensor, rank: int, energy: float, seed: int) -> tuple
     """
     width = max(_WIDTHS[0], min(rank, _WIDTHS[1]))
     blocks = max(_BLOCKS, math.ceil(2.5 * rank / width))
-    if (blocks + _LOOKS[0]) * width * 2 > matrix.shape[1]:
+    if (blocks + _LOOKS[0]) * width * 3 > matrix.shape[1] * 2:
         return None
     generator = torch.Generator("cpu").manual_seed(seed)
     space = _Krylov(matrix, width, blocks, generator)
