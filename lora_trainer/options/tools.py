@@ -352,8 +352,14 @@ class ResizeImages:
     dst_img_folder: str | None = opt(None, "Folder for the results.", "결과를 저장할 폴더입니다.", path="output")
     max_resolution: str = opt(
         "512x512,384x384,256x256,128x128",
-        "Sizes, each a width x height whose area an image gets; smaller images stay as they are.",
-        "이미지가 가질 넓이를 가로x세로로 적습니다. 쉼표로 여러 개를 적을 수 있고, 더 작은 이미지는 그대로 둡니다.",
+        (
+            "Sizes, each a width x height whose area an image gets; smaller images stay as they are. `original` also copies "
+            "the images themselves."
+        ),
+        (
+            "이미지가 가질 넓이를 가로x세로로 적습니다. 쉼표로 여러 개를 적을 수 있고, 더 작은 이미지는 그대로 둡니다. "
+            "`original`을 적으면 원본 이미지도 복사합니다."
+        ),
     )
     divisible_by: int = opt(
         1,

@@ -241,10 +241,13 @@ def draw(report: Report, path: Path) -> None:
     from ..paths import write_atomic
 
     wide, high, margin = 28, 240, 40
-    image = Image.new("RGB", (2 * margin + wide * max(1, len(report.norms)), high + 2 * margin), "white")
-    pen = ImageDraw.Draw(image)
     longest = max(report.norms.values(), default=0.0) or 1.0
-    pen.text((margin, 12), f"norm of the effect per block (highest {longest:.4g})", fill="black")
+    title = f"norm of the effect per block (highest {longest:.4g})"
+    letters = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    room = max(wide * len(report.norms), math.ceil(letters.textlength(title)))
+    image = Image.new("RGB", (2 * margin + room, high + 2 * margin), "white")
+    pen = ImageDraw.Draw(image)
+    pen.text((margin, 12), title, fill="black")
     for number, (block, norm) in enumerate(report.norms.items()):
         left, bottom = margin + number * wide, margin + high
         colour = "#b0642d" if block.startswith("TE") else "#2d6fb0"

@@ -38,13 +38,14 @@ def main(argv: Sequence[str]) -> int:
 def run(options: ResizeImages, progress: Progress | None = None) -> list[Path]:
     """Resize as `options` say; returns the images written. Each is made from its original.
 
-    Names get `+WIDTHxHEIGHT` of the wanted size. Files that are no images are copied. Raises InputErrors before anything is
+    Names get `+WIDTHxHEIGHT` of the wanted size. Files that are no images are copied, and the images themselves where the sizes
+    name `original`. Raises InputErrors before anything is
     written, for sizes that are none, two images of one name, and files that are there already; an image that cannot be read
     is reported at its turn.
     """
     assert options.src_img_folder and options.dst_img_folder
     source, target = Path(options.src_img_folder), Path(options.dst_img_folder)
-    sizes = resolutions(options.max_resolution)
+    sizes, originals = resolutions(options.max_resolution)
     listing = list_folder(source)
     _check(source, target, listing.images)
     suffix = ".png" if options.save_as_png else ".jpg"
@@ -52,7 +53,7 @@ def run(options: ResizeImages, progress: Progress | None = None) -> list[Path]:
         (name, size, target / f"{Path(name).stem}+{size[0]}x{size[1]}{suffix}") for name in listing.images for size in sizes
     ]
     others = sorted(listing.names - set(listing.images))
-    copies = {target / name: source / name for name in others}
+    copies = {target / name: source / name for name in [*others, *(listing.images if originals else ())]}
     if options.copy_associated_files:
         for name, _, path in plan:
             copies |= {path.with_suffix(Path(o).suffix): source / o for o in others if Path(o).stem == Path(name).stem}
@@ -75,25 +76,27 @@ def run(options: ResizeImages, progress: Progress | None = None) -> list[Path]:
             progress(number, len(plan))
     for path, origin in copies.items():
         shutil.copyfile(origin, path)
-    return [path for _, _, path in plan]
+    return [*(path for _, _, path in plan), *(target / name for name in listing.images if originals)]
 
 
-def resolutions(text: str) -> list[tuple[int, int]]:
-    """The sizes in `512x512,384x384`. Raises InputError for anything else, naming it."""
+def resolutions(text: str) -> tuple[list[tuple[int, int]], bool]:
+    """The sizes in `512x512,384x384,original`, and whether `original` is among them. Raises InputError for anything else."""
+    parts = text.split(",")
+    words = [part.strip().lower() for part in parts]
     found = []
-    for part in text.split(","):
+    for part in (part for part, word in zip(parts, words, strict=True) if word != "original"):
         match = re.fullmatch(r"\s*(\d{1,5})\s*[x×X]\s*(\d{1,5})\s*", part)
         if match is None or not int(match[1]) or not int(match[2]):
             raise InputError(
                 f"{part.strip()!r} is no size.",
                 field="max_resolution",
                 where="--max_resolution",
-                advice="Write width x height, several with commas: 512x512,384x384.",
+                advice="Write width x height, several with commas: 512x512,384x384,original.",
             )
         found.append((int(match[1]), int(match[2])))
-    if len(set(found)) < len(found):
+    if len(set(found)) < len(found) or words.count("original") > 1:
         raise InputError(f"{text} names a size twice.", field="max_resolution", where="--max_resolution")
-    return found
+    return found, "original" in words
 
 
 def shrunk(pixels: Pixels, wanted: tuple[int, int], divisible_by: int = 1, interpolation: str = "area") -> Pixels:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from lora_trainer.commands import run
 from lora_trainer.networks import files
-from lora_trainer.tools import block_weights, convert, images, layers
+from lora_trainer.tools import block_weights, check, convert, images, layers
 
 from .conftest import GOLDEN, close, deltas, metadata, source
 
@@ -33,6 +33,14 @@ def test_a_sound_file_is_described(capsys, tmp_path):
     assert blocks == ["TE", "01", "02", "04", "05", "07", "08", "12", *(f"{n:02d}" for n in range(16, 25))]
     picture = Image.open(tmp_path / "norms.png")
     assert picture.format == "PNG" and picture.width > 17 * 20
+
+
+def test_the_picture_has_room_for_its_title(tmp_path):
+    """A file with one block and one with none: nothing is cut, that is, the last columns are white."""
+    for norms in ({"TE": 0.25}, {}):
+        check.draw(check.Report(norms=norms), tmp_path / "norms.png")
+        picture = np.asarray(Image.open(tmp_path / "norms.png").convert("L"))
+        assert (picture[:40, -20:] == 255).all() and (picture[:40, :-20] < 128).any()
 
 
 def test_the_norms_are_those_of_the_whole_effect(capsys):
@@ -259,6 +267,19 @@ def test_the_documents_command_line(tmp_path):
     sizes = ("512x512", "384x384", "256x256")
     expected = [f"i0+{size}.{ending}" for size in sizes for ending in ("png", "txt")] + ["i0.txt", "note.md"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(expected)
+
+
+@pytest.mark.parametrize("interpolation", ["area", "cubic", "lanczos4", "nearest", "linear", "box"])
+def test_originals_come_along_and_every_interpolation_shrinks(interpolation, tmp_path):
+    folder = make_images(tmp_path / "in", {"i0.png": [80, 40]})
+    words = ["--max_resolution", "40x20,Original", "--save_as_png", "--copy_associated_files", "--interpolation", interpolation]
+    assert run(["resize_images_to_resolution", *words, str(folder), str(tmp_path / "out")]) == 0
+    written = {path.name: path for path in (tmp_path / "out").iterdir()}
+    assert sorted(written) == ["i0+40x20.png", "i0+40x20.txt", "i0.png", "i0.txt", "note.md"]
+    assert written["i0.png"].read_bytes() == (folder / "i0.png").read_bytes()
+    small = np.asarray(Image.open(written["i0+40x20.png"]))[:, :, 0].astype(float)
+    expected = np.linspace(0, 255, 80).reshape(40, 2).mean(1)
+    assert small.shape == (20, 40) and np.abs(small - expected)[:, 2:-2].max() < 4
 
 
 def test_nothing_is_enlarged_and_edges_are_cut_evenly():
