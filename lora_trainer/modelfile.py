@@ -224,8 +224,6 @@ def _unet_kind(shapes: Mapping[str, tuple[int, ...]], some: Any) -> str:
         return "sdxl"
     if some(r"^cond_stage_model\.model\."):
         return "sd2"
-    if some(r"^cond_stage_model\.transformer\."):
-        return "sd1"
     context = shapes.get("model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight", ())
     return "sd2" if context[1:2] == (_SD2_WIDTH,) else "sd1"
 

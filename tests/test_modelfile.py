@@ -45,6 +45,11 @@ KINDS = {
         f"{UNET}input_blocks.0.0.weight": (32, 4, 3, 3),
         f"{UNET}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 1024),
     },
+    "sd2 with a text encoder in other names": {
+        f"{UNET}input_blocks.0.0.weight": (32, 4, 3, 3),
+        f"{UNET}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 1024),
+        CLIP1: (1024,),
+    },
     "sdxl": {f"{UNET}input_blocks.0.0.weight": (32, 4, 3, 3), "conditioner.embedders.0.transformer.x": (2,)},
     "sdxl without text encoder": {f"{UNET}input_blocks.0.0.weight": (32, 4, 3, 3), f"{UNET}label_emb.0.0.weight": (2,)},
     "sdxl_refiner": {f"{UNET}input_blocks.0.0.weight": (32, 4, 3, 3), "conditioner.embedders.0.model.ln_final.weight": (2,)},

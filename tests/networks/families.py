@@ -31,52 +31,8 @@ FAMILIES = ("sd1", "sd2-linear", "sd2-conv", "sdxl")
 
 def make(family: str) -> Parts:
     """([text encoders], UNet) with random weights, the same at every call."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(11)
-        if family == "sd1":
-            unet, _, text = tiny.make_parts(seed=3)
-            texts = [text]
-        elif family == "sdxl":
-            unet, texts = _sdxl_unet(), [_text(), _text(projection=True)]
-        else:
-            unet, texts = _sd2_unet(linear=family.endswith("linear")), [_text()]
-    return [text.eval().requires_grad_(False) for text in texts], unet.eval().requires_grad_(False)
-
-
-def _text(projection: bool = False) -> nn.Module:
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    kind = CLIPTextModelWithProjection if projection else CLIPTextModel
-    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 1, "projection_dim": 64}
-    return kind(CLIPTextConfig(vocab_size=49408, num_hidden_layers=3 if projection else 2, **sizes))
-
-
-def _sd2_unet(linear: bool) -> nn.Module:
-    from diffusers import UNet2DConditionModel
-
-    return UNet2DConditionModel(
-        block_out_channels=[32, 32, 64, 64],
-        attention_head_dim=[1, 1, 2, 2],
-        cross_attention_dim=64,
-        use_linear_projection=linear,
-    )
-
-
-def _sdxl_unet() -> nn.Module:
-    from diffusers import UNet2DConditionModel
-
-    return UNet2DConditionModel(
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(32, 32, 64),
-        transformer_layers_per_block=(1, 1, 2),
-        attention_head_dim=(1, 1, 2),
-        cross_attention_dim=128,
-        use_linear_projection=True,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=64 + 6 * 8,
-    )
+    unet, _, *texts = tiny.make_family(family, seed=11)
+    return [text.requires_grad_(False) for text in texts], unet.requires_grad_(False)
 
 
 def outputs(parts: Parts, seed: int = 1) -> Tensor:
