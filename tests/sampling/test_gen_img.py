@@ -15,6 +15,7 @@ from lora_trainer.errors import InputError, InputErrors
 from lora_trainer.options.gen_img import GenImg
 from lora_trainer.sampling import command as generate_command
 from lora_trainer.sampling.gen_img import command
+from lora_trainer.sampling.gen_img.checks import check_family
 from lora_trainer.sampling.gen_img.plan import plan
 
 SMALL = ["--W", "64", "--H", "64", "--steps", "2", "--sampler", "euler", "--device", "cpu"]
@@ -189,6 +190,33 @@ def test_the_whole_command_draws_what_generate_draws(tmp_path, tiny_sd1):
     assert generate_command.main([*words, *theirs]) == 0
     one, other = (read(next((tmp_path / name).iterdir())) for name in ("mine", "theirs"))
     assert np.abs(one - other).max() <= 1
+
+
+def test_sdxl_draws_with_the_sizes_of_a_line(tiny_model, tmp_path):
+    lines = tmp_path / "p.txt"
+    lines.write_text("a cat --d 3\na cat --d 3 --ow 2000 --ct 300\na cat --d 3\n", encoding="utf-8")
+    words = [
+        *SMALL,
+        "--ckpt",
+        tiny_model("sdxl"),
+        "--sdxl",
+        "--from_file",
+        lines,
+        "--outdir",
+        tmp_path,
+        "--sequential_file_name",
+    ]
+    assert command.main([*map(str, words)]) == 0
+    plain, sized, again = sorted(tmp_path.glob("*.png"))
+    assert np.array_equal(read(plain), read(again)) and np.abs(read(plain) - read(sized)).max() > 0
+    assert text(sized)["original-width"] == "2000" and text(sized)["crop-top"] == "300"
+    assert "original-width" not in text(plain)
+
+
+def test_what_sdxl_does_not_use_is_refused():
+    with pytest.raises(InputErrors, match="--clip_skip: has no effect on Stable Diffusion XL"):
+        check_family(GenImg(clip_skip=2), "sdxl", "xl.safetensors")
+    check_family(GenImg(clip_skip=2, v2=True), "sd2", "v2.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,8 @@ def check_family(options: GenImg, family: str, source: str) -> None:
         if getattr(options, name) and family in _TITLES and family != meant:
             message = f"{source} is a model of {_TITLES[family]}, not of {_TITLES[meant]}."
             errors.append(_error(name, message, f"Leave --{name} out."))
+    if family == "sdxl" and options.clip_skip is not None:
+        errors.append(_error("clip_skip", "has no effect on Stable Diffusion XL.", "Leave it out."))
     if family in _TITLES and family != "sdxl":
         for name in SIZES:
             if getattr(options, name) is not None:
