@@ -268,6 +268,7 @@
         tool_output_lora: ["It goes into the LoRA folder as a .safetensors file.", "LoRA 폴더에 .safetensors 파일로 저장됩니다."],
         tool_output_checkpoint: ["It goes into the folder of the checkpoints as a .safetensors file.", "체크포인트 폴더에 .safetensors 파일로 저장됩니다."],
         tool_overwrite: ["There is a file of this name: overwrite it", "같은 이름의 파일이 있습니다. 덮어쓰기"],
+        tool_no_loras: ["There is no LoRA yet. Train one, or put files into {x}.", "아직 LoRA가 없습니다. 학습하거나 {x} 폴더에 파일을 넣으세요."],
         tool_more: ["More options", "더 많은 옵션"],
         tool_result_here: ["The result appears here.", "결과가 여기에 표시됩니다."],
         tool_here_lora: ["A new LoRA for your prompts, ready at once. The files you choose stay as they are.", "바로 프롬프트에 쓸 수 있는 새 LoRA입니다. 고른 파일은 그대로 둡니다."],

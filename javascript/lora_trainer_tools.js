@@ -58,7 +58,8 @@
             follows = null;
             const made = (more) => tool.fields.filter((field) => field.more === more).map((field) => labeled(field, control(field, settings().values)));
             const more = made(true), isOpen = fields.querySelector(".lt-tool-more")?.open;
-            LT.fill(fields, made(false), tool.writes && output(), more.length > 0 && h("details", { class: "lt-fold lt-tool-more", open: isOpen }, h("summary", {}, LT.t("tool_more")), h("div", { class: "lt-stack lt-tool-fields" }, more)));
+            const isLacking = !page.loras.length && tool.fields.some((field) => ["lora", "loras"].includes(field.kind));
+            LT.fill(fields, isLacking && LT.note({ level: "info", message: LT.t("tool_no_loras", { x: LT.form.lora_dir }) }), made(false), tool.writes && output(), more.length > 0 && h("details", { class: "lt-fold lt-tool-more", open: isOpen }, h("summary", {}, LT.t("tool_more")), h("div", { class: "lt-stack lt-tool-fields" }, more)));
         }
 
         // --- one field: label, control, help, what is wrong with it

@@ -8,7 +8,7 @@
     // The fields of the main path, by their names in the form's description.
     const F = { model: "pretrained_model_name_or_path", images: "image_dir", identifier: "identifier", kind: "class_name", captions: "caption_source", reg: "reg_dir", name: "output_name", repeats: "num_repeats" };
     const OWN = [F.images, F.identifier, F.kind, F.name, F.model, F.reg]; // what no "reset" and no preset takes away
-    const PRESET_ICONS = { character: "person", style: "brush", concept: "box", low_memory: "chip" };
+    const PRESET_ICONS = { character: "person", character_sdxl: "person", style: "brush", concept: "box", low_memory: "chip" };
     LT.trainFields = F;
 
     const card = (number, title, hint, ...children) =>

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lora_trainer.api.trial import picture
+from lora_trainer.modelfile import TITLES
 from lora_trainer.options.network_arguments import block_findings, network_args_problems
 from lora_trainer.options.tool_page import page_tools
 from lora_trainer.ui.form import specification
@@ -261,7 +262,7 @@ class FakeApi:
             "ok": not any(problem["level"] == "error" for problem in problems),
             "problems": problems,
             "plan": plan,
-            "base_model": {"family": self.family, "message": self.family} if self.family else None,
+            "base_model": {"family": self.family, "message": TITLES[self.family]} if self.family else None,
             "output": {
                 "name": values.get("output_name", ""),
                 "exists": False,
