@@ -16,6 +16,7 @@ from lora_trainer.options.gen_img import GenImg
 from lora_trainer.sampling import command as generate_command
 from lora_trainer.sampling.gen_img import command
 from lora_trainer.sampling.gen_img.checks import check_family
+from lora_trainer.sampling.gen_img.networks import chosen
 from lora_trainer.sampling.gen_img.plan import plan
 
 SMALL = ["--W", "64", "--H", "64", "--steps", "2", "--sampler", "euler", "--device", "cpu"]
@@ -284,6 +285,11 @@ def test_everything_wrong_in_a_file_is_said_with_its_lines(tiny_sd1, tmp_path):
         command.main(["--ckpt", str(tiny_sd1), "--from_file", str(lines), "--n_iter", "3", "--outdir", str(tmp_path)])
     found = [str(error).split(": ")[0].rpartition(":")[2] for error in caught.value.errors]
     assert found == ["4", "5", "6"]
+
+
+def test_files_of_one_name_keep_names_of_their_own():
+    uses = chosen(GenImg(network_weights=("x/a.safetensors", "b.safetensors", "y/a.safetensors")))
+    assert [use.name for use in uses] == ["a-1", "b", "a-3"]
 
 
 def planned(lines, starts=(), **options):

@@ -28,8 +28,10 @@ def chosen(options: GenImg) -> list[LoraUse]:
     for module in {*modules} - {""}:
         registry.get(module)
     arguments = [_arguments(text) for text in options.network_args or ("",) * len(paths)]
-    rows = zip(paths, multipliers, modules, arguments, strict=True)
-    return [LoraUse(path, factor, factor, module=module, arguments=own) for path, factor, module, own in rows]
+    stems = [path.stem for path in paths]
+    names = [stem if stems.count(stem) == 1 else f"{stem}-{number}" for number, stem in enumerate(stems, 1)]
+    rows = zip(paths, multipliers, names, modules, arguments, strict=True)
+    return [LoraUse(path, factor, factor, None, name, module, own) for path, factor, name, module, own in rows]
 
 
 def _arguments(text: str) -> dict[str, str]:
