@@ -26,12 +26,12 @@ def side_by_side(count: int, axis: int) -> list[trial.Pair]:
 def test_buckets(lab, board):
     """Resolution buckets keep wide and tall pictures whole.
 
-    They show two hearts, side by side or one above the other. Without buckets all are cut to the square in the middle, which
-    has halves of hearts.
+    The subject's LoRA goes on with pictures of two hearts, side by side or one above the other. With buckets it draws them.
+    Without, all are cut to the square in the middle, which has halves of hearts.
     """
     shown = side_by_side(16, 0) + side_by_side(16, 1)
     buckets = {"enable_bucket": True, "resolution": "96", "min_bucket_reso": 64, "max_bucket_reso": 128}
-    few = {"max_train_steps": 56, "train_batch_size": 4}
+    few = {"network_weights": str(lab.subject()), "max_train_steps": 30, "train_batch_size": 4}
     paths = {"buckets": lab.train(shown, **buckets, **few), "squares": lab.train(shown, **few)}
     sizes = {"wide": (128, 64), "tall": (64, 128)}
     scores = board(
@@ -39,9 +39,10 @@ def test_buckets(lab, board):
         heart=HEART,
         background=reads("background"),
     )
-    for shape in sizes:
-        assert scores[f"buckets, {shape}"]["heart"] >= 0.4 and scores[f"buckets, {shape}"]["background"] >= 0.8
-        assert scores[f"squares, {shape}"]["heart"] <= scores[f"buckets, {shape}"]["heart"] - 0.2
+    hearts = {name: [scores[f"{name}, {shape}"]["heart"] for shape in sizes] for name in paths}
+    assert sum(hearts["buckets"]) / 2 >= 0.6 and min(hearts["buckets"]) >= 0.35, hearts
+    assert sum(hearts["squares"]) / 2 <= sum(hearts["buckets"]) / 2 - 0.2, hearts
+    assert all(scores[f"buckets, {shape}"]["background"] >= 0.8 for shape in sizes)
 
 
 def kind(path) -> set[torch.dtype]:
