@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,29 +33,43 @@ def striped(count: int, seed: int = 0) -> list[trial.Pair]:
     return pictures
 
 
+def stripes(pictures: torch.Tensor) -> torch.Tensor:
+    """How much of the texture in the middle of each picture [B] is the world's stripes: the share of its energy at their
+    wavelength and direction. 0 is none; drawings of the world have about 0.6."""
+    middle = pictures[:, :, 15:49, 15:49].mean(1)
+    window = torch.hann_window(middle.shape[-1], periodic=False)
+    weight = window[:, None] * window[None, :] / window.sum() ** 2
+    wave = middle - (middle * weight).sum((1, 2), keepdim=True)
+    place = torch.arange(middle.shape[-1])
+    phase = (place[:, None] + place[None, :]) * (2 * torch.pi / world.STRIPE) * 0.5**0.5
+    parts = [(wave * weight * function(phase)).sum((1, 2)) for function in (torch.cos, torch.sin)]
+    energy = (wave.square() * weight).sum((1, 2)).clamp(min=1e-3)
+    return 2 * (parts[0].square() + parts[1].square()) / energy
+
+
 def test_c3lier(lab, board):
     """3x3 convolutions learn a texture better.
 
     White stripes across the base world's shapes, which the base model has never drawn. C3Lier (conv_dim) against LierLa: the
-    same rank, steps, rate and seed. "error left" is what is left of the base model's error when striped pictures that no
-    training saw are denoised.
+    same rank, steps, rate and seed, drawn with a CFG scale of 1. "stripes" is how much of the texture is at their wavelength
+    and direction (drawings have about 60 %); "error left" is what is left of the base model's error when striped pictures that
+    no training saw are denoised.
     """
     same = {"network_dim": 8, "network_alpha": 8.0, "learning_rate": 1e-2, "min_timestep": 0, "max_train_steps": 50}
     same["network_train_unet_only"] = True
     convolutions = {"LierLa": None, "C3Lier": ["conv_dim=8", "conv_alpha=8"]}
     paths = {name: lab.train(striped(24), network_args=words, **same) for name, words in convolutions.items()}
     new = striped(40, seed=9)
-    captions = [caption for _, caption in new[:24]]
-    rows = {"before": lab.draw(captions), **{name: lab.draw(captions, path) for name, path in paths.items()}}
+    captions, unguided = [caption for _, caption in new[:24]], replace(lab, how=replace(lab.how, cfg=1.0))
+    rows = {"before": unguided.draw(captions), **{name: unguided.draw(captions, path) for name, path in paths.items()}}
     held_out = HeldOut(lab, new)
     errors = {"before": held_out.errors(), **{name: held_out.errors(path) for name, path in paths.items()}}
-    measures = {"striped": reads("style", "striped"), "shape": reads("shape"), "error left": error_left(rows, errors)}
-    scores = board(rows, **measures)
-    assert surely(errors["LierLa"], errors["before"])
-    assert surely(errors["C3Lier"], errors["LierLa"])
-    assert errors["C3Lier"].mean() <= 0.97 * errors["LierLa"].mean()
-    assert scores["before"]["striped"] <= 0.05
-    assert scores["C3Lier"]["striped"] >= max(0.3, scores["LierLa"]["striped"] - 0.1)
+    measures = {"stripes": lambda seen: float(stripes(seen.pictures).mean()), "shape": reads("shape")}
+    scores = board(rows, **measures, **{"error left": error_left(rows, errors)})
+    assert scores["before"]["stripes"] <= 0.1
+    for better, worse in (("LierLa", "before"), ("C3Lier", "LierLa")):
+        assert surely(errors[better], errors[worse]) and errors[better].mean() <= 0.97 * errors[worse].mean()
+        assert surely(stripes(rows[worse].pictures), stripes(rows[better].pictures), 2)
 
 
 def test_dylora(lab, board):
@@ -75,7 +90,7 @@ def test_dylora(lab, board):
     before, four, eight, twelve, plain = errors.values()
     assert surely(plain, before) and surely(four, plain)
     assert surely(twelve, four, 2) and twelve.mean() < eight.mean() < four.mean()
-    assert all(scores[f"first {rank} ranks"]["heart"] >= 0.2 for rank in (4, 8, 12))
+    assert all(scores[f"first {rank} ranks"]["heart"] >= 0.15 for rank in (4, 8, 12))
     assert scores["plain, first 4 ranks"]["heart"] <= 0.1
 
 
