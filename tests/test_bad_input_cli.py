@@ -153,8 +153,15 @@ CASES: dict[str, tuple[Callable[[Place], dict[str, Any]], list[str]]] = {
         base(lambda place: place.header("l.safetensors", "lora_unet_x.lora_down.weight")),
         ["is a LoRA file, not a base model", "network_weights"],
     ),
-    "SDXL": (base(lambda place: place.header("x.safetensors", SD_UNET, "conditioner.embedders.0.x")), ["Stable Diffusion XL"]),
-    "SD2": (base(lambda place: place.header("x.safetensors", SD_UNET, "cond_stage_model.model.x")), ["Stable Diffusion 2"]),
+    "SDXL's refiner": (
+        base(lambda place: place.header("x.safetensors", SD_UNET, "conditioner.embedders.0.model.x")),
+        ["Stable Diffusion XL's refiner, which cannot be trained on", "Choose the base model"],
+    ),
+    "SD1 as SD2": (lambda place: {"v2": "true"}, ["v2 is given, but", "is a Stable Diffusion 1 model", "Leave v2 out"]),
+    "cached text that changes": (
+        lambda place: {"cache_text_encoder_outputs": "true", "network_train_unet_only": "false"},
+        ["cache_text_encoder_outputs does not go with training the text encoders"],
+    ),
     "Flux": (base(lambda place: place.header("x.safetensors", "double_blocks.0.img_attn.proj.weight")), ["a Flux model"]),
     "inpainting": (
         base(lambda place: place.header("x.safetensors", SD_UNET, SD_TEXT, shape=(1, 9, 1, 1))),
