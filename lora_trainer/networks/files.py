@@ -155,16 +155,22 @@ def group_keys(keys: Mapping[str, Any], where: str = "the LoRA") -> dict[str, di
         down, up = (getattr(parts[half], "shape", None) for half in (DOWN, UP))
         if down and up and down[0] != up[1]:
             raise LoraFileError(f"{where} is damaged: {name} has rank {down[0]} in lora_down and {up[1]} in lora_up.")
+        if down and 0 in down:
+            raise LoraFileError(f"{where} is damaged: {name}.{DOWN} is empty, of shape {list(down)}.")
     if not grouped:
         _refuse(where, "empty")
     return grouped
 
 
+def other_kind(key: str) -> str | None:
+    """The kind of network, other than a plain LoRA, that has such a key: "LoHa", ...; None when nothing tells."""
+    return next((kind for mark, kind in _OTHER_KINDS.items() if mark in key), None)
+
+
 def _refuse_key(where: str, key: str, keys: Iterable[str]) -> None:
-    for mark, kind in _OTHER_KINDS.items():
-        if mark in key:
-            advice = "Use a plain LoRA file, or train on with network_module=lycoris.kohya."
-            raise LoraFileError(f"{where} is {kind} ({key}), not a plain LoRA.", advice=advice)
+    if kind := other_kind(key):
+        advice = "Use a plain LoRA file, or train on with network_module=lycoris.kohya."
+        raise LoraFileError(f"{where} is {kind} ({key}), not a plain LoRA.", advice=advice)
     if names := embeddings(keys):
         raise LoraFileError(
             f"{where} holds embeddings beside the LoRA ({', '.join(names)}), which would be lost.",
@@ -175,9 +181,9 @@ def _refuse_key(where: str, key: str, keys: Iterable[str]) -> None:
             f"{where} has a key in the style of diffusers or PEFT that is no layer of Stable Diffusion 1, 2 or XL: {key}.",
             advice="Use a LoRA for Stable Diffusion; convert_lora writes kohya's names.",
         )
-    kind, _ = classify(dict.fromkeys(keys, ()))
-    if kind not in ("lora", "unknown"):
-        _refuse(where, TITLES[kind])
+    title, _ = classify(dict.fromkeys(keys, ()))
+    if title not in ("lora", "unknown"):
+        _refuse(where, TITLES[title])
     raise LoraFileError(f"{where} has a key that belongs to no LoRA: {key}.", advice="Use a LoRA for Stable Diffusion.")
 
 

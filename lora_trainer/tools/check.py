@@ -21,12 +21,14 @@ from ..models.weights import Weights, open_weights
 from ..networks import files
 from ..networks.blocks import block_of
 from ..networks.functional import delta_norm
+from ..networks.key_names import embeddings
 from ..options.tool_cli import parse
 from ..options.tools import CheckLora
 from .layers import places
 from .lorafile import FAMILY_TITLES, family_of, refuse_existing
 
 _OTHER_NAMES = "its keys are another program's; convert_lora writes kohya's, which most programs read."
+_MOST_KEYS = 5
 _BAR = 40  # characters of the longest bar
 
 
@@ -94,13 +96,14 @@ def check(weights: Weights, metadata: Mapping[str, str]) -> Report:
     if kind != "lora":
         return Report(problems=[f"it is {modelfile.TITLES[kind]}, not a LoRA."])
     modules: dict[str, dict[str, str]] = {}
-    problems, notes = [], []
+    strange, notes = [], []
     for key in sorted(weights.shapes):
         name, _, part = key.partition(".")
         if part in (files.DOWN, files.UP, files.ALPHA) and name.startswith("lora_"):
             modules.setdefault(name, {})[part] = key
         else:
-            problems.append(f"{key} is no key of a LoRA in kohya's names.")
+            strange.append(key)
+    problems = _strange(strange)
     dtypes = Counter(str(weights.tensor(key).dtype).removeprefix("torch.") for key in weights.shapes)
     found = _Modules()
     for name, parts in modules.items():
@@ -131,6 +134,17 @@ def check(weights: Weights, metadata: Mapping[str, str]) -> Report:
     )
 
 
+def _strange(keys: Sequence[str]) -> list[str]:
+    """What is wrong about keys that are no plain LoRA's; the first few by name, all of another kind of network together."""
+    kinds = Counter(kind for key in keys if (kind := files.other_kind(key)))
+    problems = [f"{count} of its keys are {kind}'s, not a plain LoRA's." for kind, count in kinds.items()]
+    if names := embeddings(keys):
+        problems.append(f"it holds embeddings beside the LoRA: {', '.join(names)}.")
+    rest = [key for key in keys if not files.other_kind(key) and not key.startswith("bundle_emb.")]
+    problems += [f"{key} is no key of a LoRA for Stable Diffusion 1, 2 or XL." for key in rest[:_MOST_KEYS]]
+    return [*problems, f"{len(rest) - _MOST_KEYS} other keys are not, either."] if len(rest) > _MOST_KEYS else problems
+
+
 class _Modules:
     """What is gathered over the modules."""
 
@@ -155,7 +169,13 @@ class _Modules:
             if not torch.isfinite(tensor.float()).all()
         ]
         down, up = tensors[files.DOWN], tensors[files.UP]
-        if down.ndim not in (2, 4) or up.ndim != down.ndim or down.shape[0] != up.shape[1] or math.prod(up.shape[2:]) != 1:
+        if (
+            down.ndim not in (2, 4)
+            or up.ndim != down.ndim
+            or down.shape[0] != up.shape[1]
+            or math.prod(up.shape[2:]) != 1
+            or not down.numel()
+        ):
             return [*problems, f"{name} has lora_down {list(down.shape)} and lora_up {list(up.shape)}, which are no pair."]
         alpha = tensors.get(files.ALPHA)
         if alpha is not None and alpha.numel() != 1:
@@ -224,7 +244,8 @@ def text(path: Path, report: Report) -> str:
         lines += [f"    {b:>5} {norm:10.4g} {'#' * round(_BAR * norm / longest)}" for b, norm in report.norms.items()]
     lines += [f"  note: {note}" for note in report.notes]
     lines += [f"  PROBLEM: {problem}" for problem in report.problems]
-    lines.append(f"  {len(report.problems)} problems" if report.problems else "  sound")
+    count = len(report.problems)
+    lines.append(f"  {count} problem{'s' if count > 1 else ''}" if count else "  sound")
     return "\n".join(lines) + "\n"
 
 

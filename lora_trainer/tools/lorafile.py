@@ -89,6 +89,8 @@ def _factors(name: str, parts: Mapping[str, Tensor], path: Path) -> Factors:
             f"{path} is damaged: {name} has lora_down {list(down.shape)} and lora_up {list(up.shape)}, which are no pair.",
             advice="Use another copy of the file.",
         )
+    if not (down.is_floating_point() and up.is_floating_point()):
+        raise LoraFileError(f"{path} is damaged: the factors of {name} are whole numbers ({down.dtype}, {up.dtype}).")
     alpha = parts.get(files.ALPHA)
     if alpha is not None and alpha.numel() != 1:
         raise LoraFileError(f"{path} is damaged: the alpha of {name} has the shape {list(alpha.shape)}, expected one number.")
@@ -165,7 +167,9 @@ def output_path(save_to: str, inputs: Iterable[str | Path], *, overwrite: bool) 
     path = Path(save_to).expanduser()
     if path.suffix.lower() not in (".safetensors", ".ckpt", ".pt"):
         raise InputError(
-            f"{save_to} ends in {path.suffix or 'nothing'!r}: the ending chooses the format of the file.",
+            f"{save_to} ends in {path.suffix!r}: the ending chooses the format of the file."
+            if path.suffix
+            else f"{save_to} has no ending, which chooses the format of the file.",
             field="save_to",
             where="--save_to",
             advice="Use .safetensors or .ckpt.",

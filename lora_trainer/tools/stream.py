@@ -68,7 +68,7 @@ def converted(name: str, tensor: Tensor, dtype: torch.dtype, path: Path) -> Tens
     if limit < torch.finfo(tensor.dtype).max and math.isfinite(most := largest(tensor)) and most > limit:
         raise SaveError(
             f"{path} was not written: {name} has values up to {most:.3g}, too large for {str(dtype).removeprefix('torch.')}.",
-            advice="Save with --save_precision float or bf16.",
+            advice="Use float or bf16 for --precision and --save_precision.",
         )
     return tensor.to(dtype)
 

@@ -75,6 +75,12 @@ class TestBothMerges:
         other = changed(tmp_path / "o.safetensors", **{f"{LORA}__diff_b": torch.ones(4)})
         said(merging(tmp_path, other, tool=tool), capsys, f"{LORA}.diff_b")
 
+    def test_an_empty_module_and_whole_numbers_are_refused(self, tool, tmp_path, capsys):
+        empty = {f"{LORA}__lora_down__weight": torch.ones(0, 16), f"{LORA}__lora_up__weight": torch.ones(24, 0)}
+        said(merging(tmp_path, changed(tmp_path / "e.safetensors", **empty), tool=tool), capsys, "is empty", "[0, 16]")
+        whole = {f"{LORA}__lora_down__weight": torch.ones(4, 16, dtype=torch.int64)}
+        said(merging(tmp_path, changed(tmp_path / "w.safetensors", **whole), tool=tool), capsys, "whole numbers", LORA)
+
     def test_a_missing_file_and_an_unknown_option_are_told_together(self, tool, tmp_path, capsys):
         said(
             [*merging(tmp_path, "nowhere.safetensors", tool=tool), "--ratio", "1"],
@@ -189,6 +195,21 @@ def test_a_pickle_with_code_is_not_loaded(tmp_path, capsys):
 )
 def test_resize(words, expected, tmp_path, capsys):
     said(["resize_lora", "--model", source("a"), "--save_to", tmp_path / "o.safetensors", *words], capsys, *expected)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (["lora_unet_x.hada_w1_a", "lora_unet_x.hada_w1_b"], ["2 of its keys are LoHa's", "1 problem\n"]),
+        (["bundle_emb.frog.clip_l"], ["embeddings beside the LoRA: frog"]),
+        ([f"transformer.blocks.{n}.lora_A.weight" for n in range(9)], ["blocks.0.lora_A", "4 other keys", "6 problems"]),
+    ],
+)
+def test_check_lora_sums_up_what_it_does_not_know(keys, expected, tmp_path, capsys):
+    save_file({**load_file(source("a")), **{key: torch.ones(2, 2) for key in keys}}, tmp_path / "x.safetensors")
+    assert run(["check_lora", str(tmp_path / "x.safetensors")]) == 1
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in expected), shown
 
 
 def test_extraction_needs_two_models_of_one_kind_that_differ(tmp_path, capsys):
