@@ -26,12 +26,12 @@ def side_by_side(count: int, axis: int) -> list[trial.Pair]:
 def test_buckets(lab, board):
     """Resolution buckets keep wide and tall pictures whole.
 
-    The subject's LoRA goes on with pictures of two hearts, side by side or one above the other. With buckets it draws them.
-    Without, all are cut to the square in the middle, which has halves of hearts.
+    They show two hearts, side by side or one above the other; each half of a drawn picture is read. Without buckets all are cut
+    to the square in the middle, which has halves of hearts.
     """
     shown = side_by_side(16, 0) + side_by_side(16, 1)
     buckets = {"enable_bucket": True, "resolution": "96", "min_bucket_reso": 64, "max_bucket_reso": 128}
-    few = {"network_weights": str(lab.subject()), "max_train_steps": 30, "train_batch_size": 4}
+    few = {"max_train_steps": 56, "train_batch_size": 4}
     paths = {"buckets": lab.train(shown, **buckets, **few), "squares": lab.train(shown, **few)}
     sizes = {"wide": (128, 64), "tall": (64, 128)}
     scores = board(
@@ -40,7 +40,7 @@ def test_buckets(lab, board):
         background=reads("background"),
     )
     hearts = {name: [scores[f"{name}, {shape}"]["heart"] for shape in sizes] for name in paths}
-    assert sum(hearts["buckets"]) / 2 >= 0.6 and min(hearts["buckets"]) >= 0.35, hearts
+    assert sum(hearts["buckets"]) / 2 >= 0.4 and min(hearts["buckets"]) >= 0.15, hearts
     assert sum(hearts["squares"]) / 2 <= sum(hearts["buckets"]) / 2 - 0.2, hearts
     assert all(scores[f"buckets, {shape}"]["background"] >= 0.8 for shape in sizes)
 
