@@ -150,7 +150,7 @@ def test_captions(lab, board):
     All training pictures are red. Where the captions say so, "a blue sks heart" is blue, and without a word the colour is
     anyone's; where they are the identifier and the class alone, red has become a part of the subject.
     """
-    said = [f"a large {colour} {WORDS}" for colour in world.COLOURS if colour != "red"] * 3
+    said = [f"a {colour} {WORDS}" for colour in world.COLOURS if colour != "red"] * 3
     unsaid = [f"a large {WORDS} on a black background", f"a {WORDS}"] * 6
     few = {"max_train_steps": 50}
     paths = {
@@ -158,7 +158,7 @@ def test_captions(lab, board):
         "identifier and class": lab.train(red_hearts(20), captions=False, **few),
     }
     scores = board({name: lab.draw(said, path) for name, path in paths.items()}, colour=reads("colour"), heart=HEART)
-    assert scores["captions"]["colour"] >= 0.8 and scores["captions"]["heart"] >= 0.25
+    assert scores["captions"]["colour"] >= 0.8 and scores["captions"]["heart"] >= 0.15
     assert scores["identifier and class"]["colour"] <= scores["captions"]["colour"] - 0.2
     red = {name: lab.draw(unsaid, path).share("colour", "red") for name, path in paths.items()}
     assert red["captions"] <= 0.4 and red["identifier and class"] >= 0.65, red
