@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,13 @@ class LoRAModule(nn.Module):
         """Work out `scale` and `strength` again, after alpha, the multiplier or `enabled` has changed."""
         self.scale = float(self.alpha) / self.rank
         self.strength = self.multiplier * self.scale if self.enabled else 0.0
+
+    def _apply(self, *args: Any, **kwargs: Any) -> LoRAModule:
+        """`to`, `half` and the like. alpha stays float32: half precision would round the strength."""
+        alpha = self.alpha
+        super()._apply(*args, **kwargs)
+        self.alpha = alpha.to(self.alpha.device)
+        return self
 
     def factors(self) -> tuple[Tensor, Tensor]:
         """(down, up), detached copies in float32."""

@@ -161,6 +161,16 @@ def test_half_precision_layers_with_float32_lora_work_with_and_without_autocast(
         assert module.lora_up.weight.grad.dtype == torch.float32
 
 
+def test_half_precision_keeps_alpha_exact():
+    module = LoRAModule("x", nn.Linear(8, 8), rank=3, alpha=0.1)
+    before = module.strength
+    module.to(torch.bfloat16)
+    module.refresh()
+    assert module.strength == before
+    assert module.alpha.dtype == torch.float32 and module.state_dict()["alpha"] == torch.tensor(0.1)
+    assert module.lora_up.weight.dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
