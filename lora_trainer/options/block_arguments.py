@@ -42,7 +42,7 @@ SDXL = Layout(1, 9, 3, 9, 1)
 LAYOUTS = {"sd1": SD, "sd2": SD, "sdxl": SDXL}  # by the kinds of modelfile.probe
 BARE = {
     SD: Bare((0, 3, 6, 9, 10, 11, 13, 14, 15), (0, 3, 6, 9), (0,)),
-    SDXL: Bare((0, 1, 2, 3, 4, 7, 10, 12, 19, 20, 21, 22), (0, 1, 4, 7, 22), (0, 11, 22)),
+    SDXL: Bare((0, 1, 2, 3, 4, 7, 10, 12, 19, 20, 21, 22), (0, 1, 4, 7, 22), (0, 1, 11, 22)),
 }
 _COUNTS = {sum(SD): "SD1 and SD2", sum(SDXL): "SDXL"}
 
