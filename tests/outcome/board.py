@@ -73,7 +73,7 @@ class Board:
         write_text_atomic(page, "\n".join(parts))
 
 
-def sheet(rows: Mapping[str, Seen], widest: int = 8 * 64, gap: int = 4, colours: int = 64) -> Image.Image:
+def sheet(rows: Mapping[str, Seen], widest: int = 6 * 64, gap: int = 4, colours: int = 80) -> Image.Image:
     """Return the first pictures of each row side by side, the row's name above them, in few colours."""
     line = 14
     shown = {name: to_images(seen.pictures[: max(1, widest // seen.pictures.shape[3])]) for name, seen in rows.items()}
@@ -88,4 +88,4 @@ def sheet(rows: Mapping[str, Seen], widest: int = 8 * 64, gap: int = 4, colours:
             whole.paste(image, (left, top))
             left += image.width + gap
         top += images[0].height + gap
-    return whole.quantize(colours, dither=Image.Dither.NONE)
+    return whole.quantize(colours, kmeans=2, dither=Image.Dither.NONE)
