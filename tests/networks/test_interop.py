@@ -50,6 +50,7 @@ def test_a_file_of_diffusers_gives_the_same_outputs_here(parts, tmp_path):
     text, unet = parts
     base, plain = outputs(text, unet)[1], copy.deepcopy(unet)
     config = peft.LoraConfig(r=4, lora_alpha=10, target_modules=["to_q", "to_out.0", "conv1"], alpha_pattern={"conv1": 3})
+    torch.manual_seed(0)
     unet.add_adapter(config)
     generator = torch.Generator().manual_seed(0)
     for name, parameter in unet.named_parameters():
@@ -68,7 +69,7 @@ def test_a_file_of_diffusers_gives_the_same_outputs_here(parts, tmp_path):
     ours = outputs(text, plain)[1]
     network.restore()
     assert (theirs - base).norm() > 0.01 * base.norm()
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert (ours - theirs).norm() < 1e-3 * (theirs - base).norm()  # rounding; a wrong alpha is of order 1
 
 
 def test_the_documents_example_with_three_networks(parts, tmp_path):
