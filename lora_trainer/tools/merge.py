@@ -20,6 +20,7 @@ from ..models.weights import Weights, open_weights
 from ..networks import files
 from ..options.tool_cli import parse
 from ..options.tools import MergeLora
+from ..paths import write_atomic
 from ..randomness import seed_of
 from .layers import Place, places
 from .lorafile import FAMILY_TITLES, Factors, Lora, common_family, output_path, read_all, tensors_of
@@ -74,6 +75,7 @@ def run(options: MergeLora, progress: Progress | None = None) -> Path:
         merged_from = [weights.path.stem, *(lora.path.stem for lora in loras)]
         metadata = {} if options.no_metadata else modelspec(path, version, merged_from=merged_from, lora=False)
         into_checkpoint(weights, loras, options.ratios, path, precision, save_dtype, metadata, progress)
+        _copy_configuration(weights.path, path, overwrite=options.overwrite)
     return path
 
 
@@ -141,6 +143,15 @@ def merged_weight(weight: Tensor, changes: Sequence[Change]) -> Tensor:
         part = result[place.rows(tuple(weight.shape))].flatten(1)  # a view: rows lie together
         part.addmm_(factors.up.flatten(1).float(), factors.down.flatten(1).float(), alpha=ratio * factors.strength)
     return result
+
+
+def _copy_configuration(checkpoint: Path, path: Path, *, overwrite: bool) -> None:
+    """Copy the checkpoint's `NAME.yaml`, which says what tensors cannot tell, beside the result: it is the same model."""
+    configuration, own = checkpoint.with_suffix(".yaml"), path.with_suffix(".yaml")
+    if not configuration.is_file() or (own.exists() and not overwrite):
+        return
+    write_atomic(own, lambda file: file.write(configuration.read_bytes()))
+    logger.info("written: %s", own)
 
 
 def _checkpoint_family(weights: Weights) -> str:

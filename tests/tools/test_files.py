@@ -94,6 +94,17 @@ def test_a_file_that_was_changed_after_its_hash_is_noted(tmp_path, capsys):
     assert "sshs_model_hash is not the hash" in capsys.readouterr().out
 
 
+def test_a_merged_checkpoint_keeps_the_configuration_beside_it(base, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(base.read_bytes())
+    (tmp_path / "model.yaml").write_text("model: {params: {parameterization: v}}", encoding="utf-8")
+    merge = ["merge_lora", "--sd_model", str(tmp_path / "model.safetensors"), "--models", source("a"), "--ratios", "1"]
+    assert run([*merge, "--save_to", str(tmp_path / "merged.safetensors")]) == 0
+    assert (tmp_path / "merged.yaml").read_bytes() == (tmp_path / "model.yaml").read_bytes()
+    (tmp_path / "again.yaml").write_text("mine", encoding="utf-8")
+    assert run([*merge, "--save_to", str(tmp_path / "again.safetensors")]) == 0
+    assert (tmp_path / "again.yaml").read_text(encoding="utf-8") == "mine"
+
+
 # ---- convert_lora ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("name", "to"), [("a", "webui"), ("c", "peft"), ("c", "webui"), ("trained", "diffusers")])
 def test_there_and_back_is_the_same_file(name, to, tmp_path):
