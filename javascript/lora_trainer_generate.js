@@ -70,8 +70,8 @@
         // A model whose pictures have a size of their own brings it along.
         const sideOf = (path) => (LT.form.checkpoints || []).find((one) => one.path === path)?.side || 0;
         function fitSize(before) {
-            const side = sideOf(request.checkpoint) || (sideOf(before) && START.width);
-            if (side) for (const name of ["width", "height"]) put(name, side);
+            const side = sideOf(request.checkpoint) || START.width;
+            if (side !== (sideOf(before) || START.width)) for (const name of ["width", "height"]) put(name, side);
         }
         if (isNew && sideOf(request.checkpoint)) request.width = request.height = sideOf(request.checkpoint);
 

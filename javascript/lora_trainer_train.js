@@ -62,8 +62,9 @@
         function fitSize() {
             const sides = (LT.form.checkpoints || []).map((one) => one.side).filter(Boolean).map(String);
             const side = (LT.form.checkpoints || []).find((one) => one.path === values.get(F.model))?.side;
-            if (side && !values.isChanged("resolution")) values.set("resolution", String(side));
-            else if (!side && values.isChanged("resolution") && sides.includes(values.get("resolution"))) values.reset("resolution");
+            if (values.isChanged("resolution") && !sides.includes(values.get("resolution"))) return;
+            if (side) values.set("resolution", String(side));
+            else if (values.isChanged("resolution")) values.reset("resolution");
         }
 
         // "20_sls frog" says repeats, identifier and class (the folder form of kohya-ss).

@@ -40,6 +40,7 @@ TITLES = {
     "unknown": "no model that is known here",
 }
 SUPPORTED = ("sd1", "sd2", "sdxl")
+SIDES = {"sd1": 512, "sd2": 768, "sdxl": 1024}  # of the pictures that they were made for, in pixels
 
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # 0x1950a86a20f9469cfc6c, pickled

@@ -8,11 +8,13 @@ import hmac
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from .. import modelfile
 from ..demo import files
 from ..errors import InputError
 from ..paths import ROOT_DIR
@@ -63,7 +65,7 @@ class StandaloneHost:
         """The models of the folders and, last, the demo base model: what is chosen when there is no other."""
         demo = files.model()
         shipped = [Checkpoint(title=DEMO_TITLE, path=demo, side=files.SIDE)] if demo else []
-        return [*_models(self.paths().checkpoint_dirs), *shipped]
+        return [*map(_with_side, _models(self.paths().checkpoint_dirs)), *shipped]
 
     def vaes(self) -> list[Checkpoint]:
         folder = self.paths().vae_dir
@@ -126,6 +128,21 @@ def basic_auth_is(header: str, expected: str) -> bool:
     except (binascii.Error, ValueError):
         return False
     return hmac.compare_digest(given, expected.encode("utf-8"))
+
+
+def _with_side(one: Checkpoint) -> Checkpoint:
+    """The model with the size of its pictures, from its header; half-copied and strange ones keep none."""
+    try:
+        stat = one.path.stat()
+    except OSError:
+        return one
+    return replace(one, side=_side(one.path, stat.st_size, stat.st_mtime_ns))
+
+
+@lru_cache(maxsize=1024)
+def _side(path: Path, _size: int, _time: int) -> int:
+    kind = modelfile.probe(path).kind
+    return 0 if kind == "sd1" else modelfile.SIDES.get(kind, 0)  # the page starts with SD1's
 
 
 def _models(folders: Iterable[Path]) -> list[Checkpoint]:

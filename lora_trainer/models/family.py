@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..modelfile import SIDES
 from . import text
 from .conditioning import Conditioning
 
@@ -34,7 +35,7 @@ class Family:
     `read(text_encoders, ids, clip_skip)` takes token ids [B, n, 77], one tensor for each encoder, and returns the layer that
     the UNet reads of each, [B, n, 77, C], and the summary [B, P] or None.
     `predict(unet, noisy latents, timesteps, conditioning)` returns the UNet's output.
-    `latent_scale` gives the VAE's latents a variance of about 1. `size`: the side of pictures whose size nobody gives.
+    `latent_scale` gives the VAE's latents a variance of about 1.
     `zero_empty_negative`: an empty negative prompt stands for zeros when pictures are drawn.
     """
 
@@ -45,8 +46,12 @@ class Family:
     read: Callable[[Sequence[CLIPTextModel], Sequence[torch.Tensor], int], tuple[list[torch.Tensor], torch.Tensor | None]]
     predict: Callable[[torch.nn.Module, torch.Tensor, torch.Tensor, Conditioning], torch.Tensor]
     latent_scale: float
-    size: int = 512
     zero_empty_negative: bool = False
+
+    @property
+    def size(self) -> int:
+        """The side, in pixels, of pictures whose size nobody gives."""
+        return SIDES[self.name]
 
 
 @dataclass(kw_only=True)

@@ -59,5 +59,4 @@ SD2 = Family(
     read=_read,
     predict=predict,
     latent_scale=SD_SCALE,
-    size=768,
 )

@@ -95,6 +95,5 @@ SDXL = Family(
     read=_read,
     predict=_predict,
     latent_scale=SDXL_SCALE,
-    size=1024,
     zero_empty_negative=True,
 )

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import log
+from .. import log, modelfile
 from ..errors import InputError, InputErrors
 from ..log import logger
 from ..networks import registry
@@ -62,8 +62,8 @@ def parser() -> argparse.ArgumentParser:
     add("--prompt", default="", help="what to draw; (word:1.2) weighs, BREAK begins a new chunk of 75 tokens")
     add("--negative_prompt", default="", help="what not to draw")
     add("--from_file", metavar="FILE", help="prompts, one a line, with --n --w --h --d --l --s --ss (.txt, .toml, .json)")
-    add("--W", "--width", dest="width", type=int, default=512, help="width in pixels, a multiple of 8")
-    add("--H", "--height", dest="height", type=int, default=512, help="height in pixels, a multiple of 8")
+    add("--W", "--width", dest="width", type=int, help="width in pixels, a multiple of 8; left out: the model's own")
+    add("--H", "--height", dest="height", type=int, help="height in pixels, a multiple of 8; left out: the model's own")
     add("--steps", type=int, default=20, help="sampler steps")
     add("--scale", "--cfg_scale", dest="scale", type=float, default=7.5, help="how strictly the prompt is followed (CFG)")
     add("--seed", type=int, default=-1, help="seed of the first picture, each further one has the next; -1 draws one")
@@ -86,9 +86,11 @@ def parser() -> argparse.ArgumentParser:
 
 def _requests(options: argparse.Namespace) -> list[ImageRequest]:
     """One request for --prompt, or one for each prompt of --from_file, whose values go before the options'."""
+    side = modelfile.SIDES.get(modelfile.probe(options.ckpt).kind, 512)
     shared = {
         "steps": options.steps, "cfg_scale": options.scale, "seed": options.seed, "clip_skip": options.clip_skip,
-        "width": options.width, "height": options.height, "batch_size": options.batch_size, "batch_count": options.batch_count,
+        "width": options.width or side, "height": options.height or side,
+        "batch_size": options.batch_size, "batch_count": options.batch_count,
         "negative_prompt": options.negative_prompt, "sampler": find(options.sampler, field="sampler").name,
     }  # fmt: skip
     if not options.from_file:

@@ -67,6 +67,17 @@ def test_the_demo_model_comes_last_and_is_the_only_one_at_first(tmp_path, monkey
     assert not any(one.is_current for one in host.checkpoints())
 
 
+def test_models_bring_the_size_of_their_pictures(tmp_path, monkeypatch, tiny_model):
+    monkeypatch.setenv(files.VARIABLE, str(tmp_path / "none"))
+    models = tmp_path / "models"
+    models.mkdir()
+    for family in ("sd1", "sdxl"):
+        (models / f"{family}.safetensors").write_bytes(tiny_model(family).read_bytes())
+    (models / "torn.safetensors").write_bytes(b"x")
+    sides = {one.title: one.side for one in StandaloneHost(data_dir=tmp_path).checkpoints()}
+    assert sides == {"sd1.safetensors": 0, "sdxl.safetensors": 1024, "torn.safetensors": 0}
+
+
 def test_the_login_compares_name_and_password():
     assert basic_auth_is(basic("me:pass:wörd"), "me:pass:wörd")
     for header in ("", "Basic", "Basic !!!", basic("me:other"), basic("me"), "Bearer " + basic("me:pass")[6:]):

@@ -62,6 +62,13 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(argv, error, message, 
     assert message in str(caught.value)
 
 
+def test_a_size_that_nobody_gives_is_the_models_own(tiny_model):
+    for family, side in (("sdxl", 1024), ("sd1", 512)):
+        given = ["--ckpt", str(tiny_model(family)), "--prompt", "a", "--H", "64"]
+        (request,) = command._requests(command.parser().parse_args(given))
+        assert (request.width, request.height) == (side, 64)
+
+
 def test_a_prompt_file_value_that_does_not_fit_names_its_line(tmp_path):
     prompts = tmp_path / "p.txt"
     prompts.write_text("fine\na --w 65 --ss euler\nb --ss plsm\n", encoding="utf-8")
