@@ -211,7 +211,7 @@ class FakeApi:
                 f"the name {values['output_name']!r} contains a character that a file name cannot have.",
                 "Use letters, digits, spaces, '-' and '_'.",
             )
-        if str(values.get("resolution", "512")) not in ("512", "768", "64"):
+        if str(values.get("resolution", "512")) not in ("512", "640", "768", "1024", "64"):
             wrong("resolution", f"the resolution {values['resolution']} is not divisible by 64.", "Try 512.")
         module, args = values.get("network_module", "networks.lora"), values.get("network_args")
         errors, notes = block_findings(module, args, self.family)

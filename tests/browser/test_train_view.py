@@ -130,6 +130,20 @@ def test_a_changed_value_is_marked_and_can_be_reset(open_page, address, api, fro
     expect(page.locator(".lt-plan-total")).to_have_text("2,000 total steps")
 
 
+def test_the_resolution_follows_the_model_until_the_person_chooses(open_page, address, api):
+    small, large = ({"title": f"{n}.safetensors", "path": f"/models/{n}.safetensors", "side": n} for n in (768, 1024))
+    api.checkpoints += [small, large]
+    page = open_page(address)
+    resolution, model = page.locator("#lt-resolution"), page.locator("#lt-pretrained_model_name_or_path")
+    for path, expected in ((large["path"], "1024"), (small["path"], "768"), (api.checkpoints[1]["path"], "512")):
+        model.select_option(path)
+        expect(resolution).to_have_value(expected)
+    resolution.fill("640")
+    model.select_option(large["path"])
+    expect(model).to_have_value(large["path"])
+    expect(resolution).to_have_value("640")
+
+
 def test_the_plan_says_what_will_be_trained(open_page, address, frogs, drop):
     page = open_page(address)
     describe(page, frogs, drop)
