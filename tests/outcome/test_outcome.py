@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from lora_trainer.data.dataset import TrainDataset
 from lora_trainer.data.plan import DataPlan, count_steps
 from lora_trainer.errors import LoraFileError
+from lora_trainer.models import load
 from lora_trainer.options import TrainOptions
 from lora_trainer.training import precision, prepare
 from lora_trainer.training.distributed import Processes
@@ -31,7 +32,7 @@ class Bench:
         processes = Processes("cpu")
         computed = precision.choose(options.training.mixed_precision, processes.device)
         self.plan: DataPlan = prepare.data_plan(options, 5, processes, lambda event: None)
-        model = prepare.base_model(options, computed, lambda event: None)
+        model = prepare.base_model(options, self.plan, computed, lambda event: None)
         encoder = Encoder(model, 5, processes.device)
         self.latents = prepare.cached_latents(options, self.plan, encoder, lambda event: None, lambda: False)
         self.network = prepare.network(options, model, 5, processes.device)
@@ -122,7 +123,7 @@ def test_network_weights_begin_where_the_other_training_ended(options_for, tmp_p
     first = tmp_path / "out" / "x.safetensors"
     for changed in ({"network_dim": 2}, {"dim_from_weights": True}):
         bench_options = options_for(network_weights=str(first), **changed)
-        model = prepare.base_model(bench_options, precision.choose("no", torch.device("cpu")), lambda event: None)
+        model = load(bench_options.model.pretrained_model_name_or_path, dtype=torch.float32, device="cpu")
         network = prepare.network(bench_options, model, 9, torch.device("cpu"))
         state = network.state_dict()
         assert all(torch.equal(state[name], tensor) for name, tensor in load_file(first).items())
