@@ -30,6 +30,15 @@ _DOTTED = {
     "mlp_": "mlp.",
 }
 
+# The arguments of the real SDXL's UNet2DConditionModel.
+SDXL = {
+    "sample_size": 128, "block_out_channels": (320, 640, 1280), "cross_attention_dim": 2048, "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816, "use_linear_projection": True,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "transformer_layers_per_block": (1, 2, 10),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), "attention_head_dim": (5, 10, 20),
+}  # fmt: skip
+
 
 def algebra(name: str) -> Path:
     return GOLDEN / f"lora_algebra_{name}.safetensors"
@@ -38,6 +47,11 @@ def algebra(name: str) -> Path:
 def source(name: str) -> str:
     """The path of a golden LoRA file."""
     return str(algebra(f"in_{name}"))
+
+
+def golden_names(name: str) -> dict[str, list[int]]:
+    """{key: shape} of a network that the reference made."""
+    return dict(json.loads((GOLDEN / name).read_text(encoding="utf-8"))["state_dict"])
 
 
 def results(case: str) -> dict[str, torch.Tensor]:
