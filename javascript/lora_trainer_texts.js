@@ -167,7 +167,7 @@
         command_line: ["Command line", "명령줄"],
 
         trial_title: ["See it learn first", "먼저 학습되는 모습을 보세요"],
-        trial_text: ["A small demo model that comes along has never seen a striped heart. Teach it one: about two minutes, no graphics card, nothing to download.", "함께 들어 있는 작은 데모 모델은 줄무늬 하트를 본 적이 없습니다. 직접 가르쳐 보세요. 약 2분이면 되고, 그래픽 카드도 다운로드도 필요 없습니다."],
+        trial_text: ["A small demo model that comes along has never seen a striped heart. Teach it one: two to three minutes, no graphics card, nothing to download.", "함께 들어 있는 작은 데모 모델은 줄무늬 하트를 본 적이 없습니다. 직접 가르쳐 보세요. 2~3분이면 되고, 그래픽 카드도 다운로드도 필요 없습니다."],
         trial_button: ["Try it now", "지금 해 보기"],
         trial_picture: ["Drawings of striped hearts in several colours", "여러 색의 줄무늬 하트 그림"],
         trial_caption: ["Some of the pictures it learns from", "학습에 쓰이는 그림 중 일부"],

@@ -37,7 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("generate", "draw pictures, with LoRA files if wanted", (), "lora_trainer.sampling.command:main"),
     Command("gen_img_diffusers", "draw pictures, as kohya-ss' script does", (), "lora_trainer.sampling.gen_img.command:main"),
     Command("gen_img", "the same, by the script's newer name", (), "lora_trainer.sampling.gen_img.command:main"),
-    Command("try", "teach the demo model something new in two minutes", (), "lora_trainer.demo.trial_command:main"),
+    Command("try", "teach the demo model something new in two to three minutes", (), "lora_trainer.demo.trial_command:main"),
     Command("merge_lora", "merge LoRAs into a checkpoint, or with each other", (), "lora_trainer.tools.merge:main"),
     Command("svd_merge_lora", "merge LoRAs of any ranks into one of a new rank", (), "lora_trainer.tools.svd_merge:main"),
     Command("resize_lora", "change a LoRA's rank", (), "lora_trainer.tools.resize:main"),

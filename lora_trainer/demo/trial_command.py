@@ -1,7 +1,7 @@
 """`python -m lora_trainer try`: teach the demo base model a new subject, and show what it learnt.
 
 A drawn data set, an ordinary training, and one picture: the same prompts before the training and with the LoRA at rising
-strength. About two minutes on two processor cores; nothing is downloaded.
+strength. Two to three minutes on two processor cores; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def say(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lora_trainer try",
-        description="Teach the small demo model that ships a new subject: two minutes, no graphics card, no download.",
+        description="Teach the small demo model that ships a new subject: two to three minutes, no graphics card, no download.",
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -31,7 +31,7 @@ def test_the_panel_is_there_only_where_the_trial_is_offered(open_page, address, 
     api.trial = True
     page.reload()
     expect(page.get_by_role("region", name="See it learn first")).to_be_visible()
-    expect(page.locator(".lt-trial")).to_contain_text(re.compile("two minutes.*nothing to download"))
+    expect(page.locator(".lt-trial")).to_contain_text(re.compile("two to three minutes.*nothing to download"))
 
 
 def test_one_press_starts_the_run_and_a_refusal_is_said(open_page, address, api):
