@@ -8,8 +8,8 @@ from typing import Any
 from .block_arguments import BARE, FIELD, LAYOUTS, PRESETS, SD, SDXL, Layout, preset_curve
 from .labels import LABELS
 from .schema import Option, Title
-from .simple import SIMPLE, SIMPLE_BY_NAME
-from .train import OPTIONS, OPTIONS_BY_NAME
+from .simple import SIMPLE
+from .train import OPTIONS
 
 _NEVER_EMPTY = ("pretrained_model_name_or_path", "image_dir", "output_name", "network_module")
 
@@ -101,11 +101,6 @@ def _layout(layout: Layout) -> dict[str, Any]:
     bare = {kind: list(numbers) for kind, numbers in BARE[layout]._asdict().items()}
     bare["c3lier"] = sorted({*BARE[layout].linear} & {*BARE[layout].conv})
     return {**layout._asdict(), "presets": curves, "bare": bare}
-
-
-def control_names() -> set[str]:
-    """Every name that the form may send."""
-    return {name for name, option in {**SIMPLE_BY_NAME, **OPTIONS_BY_NAME}.items() if option.form and option.supported}
 
 
 def _kind(option: Option) -> str:

@@ -47,11 +47,6 @@ class LoRAArguments:
             raise InputErrors(errors)
         return cls(**values, blocks=blocks)
 
-    @property
-    def with_conv(self) -> bool:
-        """Whether resnets and the layers that change the size are trained (C3Lier)."""
-        return self.conv_dim is not None or self.blocks.conv_dims is not None
-
 
 @dataclass(frozen=True, kw_only=True)
 class DyLoRAArguments:

@@ -101,12 +101,11 @@ def applied(model: Model, uses: Iterable[LoraUse]) -> Iterator[None]:
     The files are read anew each time, so that an overwritten one counts at once. Raises LoraFileError for a file that cannot be
     used or does not fit the model; then the model is what it was.
     """
-    with contextlib.ExitStack() as stack:
-        for use in uses:
-            network = load_network(model, use)
-            stack.callback(network.restore)
-            network.apply_to(model.text_encoders, model.unet)
+    standing = Standing(model, [*uses])
+    try:
         yield
+    finally:
+        standing.restore()
 
 
 def load_network(model: Model, use: LoraUse) -> Any:
@@ -163,7 +162,7 @@ class Standing:
 
     def restore(self) -> None:
         """Take all networks off: the model has its own bits again."""
-        for network in self._networks:
+        for network in reversed(self._networks):  # LyCORIS' modules wrap what they find: the last one comes off first
             if self._merged:
                 network.unmerge()
             else:

@@ -49,10 +49,6 @@ class Session:
             self._key = key
         return self._model
 
-    @property
-    def is_loaded(self) -> bool:
-        return self._model is not None
-
     def drop(self) -> None:
         """Let the model go and give its memory back."""
         self._model, self._key = None, ()
