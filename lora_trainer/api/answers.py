@@ -20,6 +20,9 @@ from ..errors import (
 )
 from ..log import logger
 
+# No other site may show our answers in a frame, and so lead a person's clicks. The older header is for older browsers.
+FRAME_HEADERS = {"Content-Security-Policy": "frame-ancestors 'self'", "X-Frame-Options": "SAMEORIGIN"}
+HEADERS = {"X-Content-Type-Options": "nosniff", **FRAME_HEADERS}  # of every answer of ours
 MAX_JSON = 4 << 20  # bytes; a form with its prompts is a few kilobytes
 
 
@@ -36,7 +39,7 @@ def missing(what: str) -> Refusal:
 
 
 def answer(content: dict[str, Any], status: int = 200) -> JSONResponse:
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Lora-Trainer": "1"}
+    headers = {"Cache-Control": "no-store", "X-Lora-Trainer": "1", **HEADERS}
     return JSONResponse(content, status_code=status, headers=headers)
 
 
@@ -44,7 +47,7 @@ def file_answer(path: Path) -> Response:
     """A file as what it is; anything but a picture or text as a download. Nothing is ever run by the browser."""
     kinds = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".txt": "text/plain", ".toml": "text/plain"}
     kind = kinds.get(path.suffix.lower())
-    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache"}
+    headers = {"Cache-Control": "private, no-cache", **HEADERS}
     name = None if kind else path.name
     return FileResponse(path, media_type=kind or "application/octet-stream", filename=name, headers=headers)
 

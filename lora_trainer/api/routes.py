@@ -64,7 +64,7 @@ async def _asset(service: Service, request: Request) -> Response:
     path = files().get(request.path_params["name"])
     if path is None:
         raise answers.missing("such file")
-    return FileResponse(path, headers={"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"})
+    return FileResponse(path, headers={"Cache-Control": "no-cache", **answers.HEADERS})
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ async def _trial(service: Service, request: Request) -> Response:
 async def _trial_picture(service: Service, request: Request) -> Response:
     if not trial.can_try(service):
         raise answers.missing("trial here")
-    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache"}
+    headers = {"Cache-Control": "private, no-cache", **answers.HEADERS}
     return Response(await service.run(trial.picture), media_type="image/png", headers=headers)
 
 

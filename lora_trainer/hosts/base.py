@@ -5,11 +5,15 @@ The half that `runs` needs (interpreter, card, LoRA folder) is `runs.worker.Work
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from ..runs.worker import WorkerHost
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +67,34 @@ class HostProblem:
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """From where a page may be used: names that may stand in the Host header (without port), None for any name."""
+    """From where a page may be used. Names are without port, in lower case (see `host_name`).
 
-    host_names: frozenset[str] | None = field(default=frozenset({"localhost", "127.0.0.1", "::1"}))
+    host_names: names that may stand in the Host header; None for any.
+    allowed: names that the person who runs the program has given it: they may stand in Origin whatever Host says, for a
+        reverse proxy that puts a name of its own into Host.
+    how_to_allow: what that person does to add one.
+    """
+
+    host_names: frozenset[str] | None = field(default=LOOPBACK)
+    allowed: frozenset[str] = frozenset()
+    how_to_allow: str = ""
+
+
+def host_name(text: str) -> str:
+    """The name in a Host header or an address, without scheme, port and brackets, as browsers send it; "" when there is none.
+
+    `[::1]:7861` -> `::1`, `https://My.Example:8443/` -> `my.example`.
+    """
+    try:
+        name = (urlsplit(text if "//" in text else f"//{text}").hostname or "").rstrip(".")
+        return name if name.isascii() else name.encode("idna").decode("ascii")
+    except ValueError:  # UnicodeError, too
+        return ""
+
+
+def host_names(texts: Iterable[str]) -> frozenset[str]:
+    """The names in what a person typed: addresses or names, several in a text with commas or spaces between them."""
+    return frozenset(name for text in texts for word in text.replace(",", " ").split() if (name := host_name(word)))
 
 
 @runtime_checkable

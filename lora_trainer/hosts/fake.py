@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HostError
-from .base import Access, Checkpoint, HostPaths, HostProblem
+from .base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
 
 
 class FakeHost:
@@ -26,7 +26,8 @@ class FakeHost:
         self.missing: list[HostProblem] = []
         self.python = sys.executable
         self.python_path: list[Path] = []
-        self.host_names: frozenset[str] | None = frozenset({"localhost", "127.0.0.1", "::1"})
+        self.host_names: frozenset[str] | None = LOOPBACK
+        self.allowed: frozenset[str] = frozenset()
 
     def worker_outlives_host(self) -> bool:
         return self.outlived
@@ -73,7 +74,8 @@ class FakeHost:
         return self.missing
 
     def access(self) -> Access:
-        return Access(host_names=self.host_names)
+        known = self.host_names | self.allowed if self.host_names is not None else None
+        return Access(host_names=known, allowed=self.allowed, how_to_allow="call the fake host so.")
 
     def authorize(self, request: Any) -> bool:
         return not self.password or request.headers.get("x-password") == self.password

@@ -18,12 +18,12 @@ from .. import modelfile
 from ..demo import files
 from ..errors import InputError
 from ..paths import ROOT_DIR
-from .base import Access, Checkpoint, HostPaths, HostProblem
+from .base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
 
 MODEL_SUFFIXES = {".safetensors", ".ckpt"}
 WORKER_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "toml")
+HOW_TO_ALLOW = "start the program with --allow-host and that name."
 DEMO_TITLE = "Demo model (shapes, 64x64)"
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(kw_only=True)
@@ -31,6 +31,7 @@ class StandaloneHost:
     """`data_dir` holds models/, vae/, loras/, runs and uploads. `auth` is "user:password" or empty.
 
     `listens_to` is the address the page is served on: only a loopback one checks the Host header against known names.
+    `names` are further names that the page may be opened under (base.host_names).
     """
 
     data_dir: Path = ROOT_DIR / "user"
@@ -110,9 +111,8 @@ class StandaloneHost:
         return ""
 
     def access(self) -> Access:
-        if self.listens_to in LOOPBACK:
-            return Access(host_names=LOOPBACK | self.names)
-        return Access(host_names=None)
+        known = LOOPBACK | self.names if self.listens_to in LOOPBACK else None
+        return Access(host_names=known, allowed=self.names, how_to_allow=HOW_TO_ALLOW)
 
     def authorize(self, request: Any) -> bool:
         return not self.auth or basic_auth_is(request.headers.get("authorization", ""), self.auth)

@@ -24,8 +24,10 @@ from ..api import routes
 from ..api.service import forget, service_for
 from ..errors import HostError, InputError
 from ..log import logger
-from .standalone import LOOPBACK, StandaloneHost
-from .standalone_page import BasicLogin, PageHead
+from .base import LOOPBACK, host_names
+from .standalone import StandaloneHost
+from .standalone_gates import Gates
+from .standalone_page import PageHead
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -55,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def make_app(host: StandaloneHost) -> FastAPI:
-    """The whole program as an ASGI app: our routes, gradio's page, head and login around them."""
+    """The whole program as an ASGI app: our routes and gradio's page, with its head and our gates around them."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio as gr
     from fastapi import FastAPI
@@ -73,7 +75,7 @@ def make_app(host: StandaloneHost) -> FastAPI:
     routes.mount(app, service)
     mounted: FastAPI = gr.mount_gradio_app(app, build(host), path="/")
     mounted.add_middleware(PageHead, head=head)
-    mounted.add_middleware(BasicLogin, auth=host.auth)
+    mounted.add_middleware(Gates, host=host)
     return mounted
 
 
@@ -86,7 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--listen", action="store_const", const="0.0.0.0", dest="host", help="let other machines use it too")
     parser.add_argument("--auth", default="", metavar="USER:PASSWORD", help="ask for this name and password")
     parser.add_argument(
-        "--allow-host", action="append", default=[], metavar="NAME", help="a further name this machine is called by"
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name that the page is opened under, for example behind a reverse proxy; may be given several times",
     )
     parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="folder of runs, models and LoRA files (default: user)")
     parser.add_argument("--ckpt-dir", type=Path, metavar="FOLDER", help="a further folder of base models")
@@ -116,7 +122,7 @@ def _host(given: argparse.Namespace) -> StandaloneHost:
         lora_dir=given.lora_dir,
         auth=given.auth,
         listens_to=given.host,
-        names=frozenset(name.lower() for name in given.allow_host),
+        names=host_names(given.allow_host),
         **({"data_dir": given.data_dir} if given.data_dir else {}),
     )
     host.make_folders()

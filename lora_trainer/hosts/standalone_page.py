@@ -1,18 +1,11 @@
-"""Around gradio's page: our tags in its head, fonts of this machine, and a login. Plain ASGI, no framework's own classes."""
+"""Around gradio's page: our tags in its head, and fonts of this machine. Plain ASGI, no framework's own classes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
 
-from .standalone import basic_auth_is
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from .standalone_gates import App, Message, Receive, Scope, Send
 
 # gradio's page asks Google for its fonts (as style sheets and as connections made beforehand); the page must work offline.
 _FOREIGN = re.compile(
@@ -67,29 +60,3 @@ def with_head(page: bytes, head: str) -> bytes:
     page = _STYLE_SHEETS.sub(b'"stylesheets":[]', page, count=1)
     before, end, after = page.partition(b"</head>")
     return before + head.encode("utf-8") + end + after if end else head.encode("utf-8") + page
-
-
-class BasicLogin:
-    """Asks for name and password (HTTP Basic) before anything else is served; without `auth` it lets everything through."""
-
-    def __init__(self, app: App, auth: str) -> None:
-        self.app = app
-        self.auth = auth
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self.auth or scope["type"] == "lifespan" or self._may_pass(scope):
-            await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            headers = [
-                (b"www-authenticate", b'Basic realm="LoRA Trainer", charset="UTF-8"'),
-                (b"content-type", b"text/plain; charset=utf-8"),
-                (b"x-lora-trainer", b"1"),
-            ]
-            await send({"type": "http.response.start", "status": 401, "headers": headers})
-            await send({"type": "http.response.body", "body": b"Log in first."})
-
-    def _may_pass(self, scope: Scope) -> bool:
-        given = next((value for name, value in scope.get("headers", []) if name == b"authorization"), b"")
-        return basic_auth_is(given.decode("latin-1"), self.auth)

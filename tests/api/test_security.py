@@ -7,7 +7,7 @@ from starlette.routing import Route
 
 from lora_trainer.api import routes
 from lora_trainer.api.answers import MAX_JSON
-from lora_trainer.api.security import host_name
+from lora_trainer.hosts.base import host_name, host_names
 from lora_trainer.paths import ROOT_DIR
 
 from .conftest import API, fake_checkpoint, get, picture, post
@@ -40,6 +40,8 @@ def test_every_route_refuses_foreign_names_origins_and_sites(client, method, pat
         {"origin": "http://evil.example"},
         {"origin": "http://127.0.0.1:8000"},
         {"origin": "null"},
+        {"origin": "http://[::1"},
+        {"origin": "http://evil.example/://127.0.0.1:7861.evil.example"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
     ):
@@ -63,6 +65,39 @@ def test_any_name_is_served_when_the_host_is_open_to_a_network_but_origin_is_sti
     assert post(client, "check", {}, headers={"host": "my-server", "origin": "http://evil.example"}).status_code == 403
     mine = {"host": "my-server:7861", "origin": "http://my-server:7861"}
     assert post(client, "check", {"values": {}}, headers=mine).status_code == 200
+
+
+PROXIED = {"origin": "https://ai.example.org", "sec-fetch-site": "same-origin"}  # the proxy has put its own name into Host
+
+
+def test_behind_a_proxy_that_rewrites_host_the_answer_says_what_to_do_and_an_allowed_name_passes(client, host):
+    refused = post(client, "check", {"values": {}}, headers=PROXIED)
+    assert refused.status_code == 403
+    error = refused.json()["error"]
+    assert "https://ai.example.org" in error["message"] and "127.0.0.1:7861" in error["message"]
+    assert "reverse proxy" in error["advice"] and host.access().how_to_allow in error["advice"]
+    host.allowed = frozenset({"ai.example.org"})
+    assert post(client, "check", {"values": {}}, headers=PROXIED).status_code == 200
+    foreign = {**PROXIED, "sec-fetch-site": "cross-site"}
+    assert post(client, "check", {"values": {}}, headers=foreign).status_code == 403
+    other = {"origin": "https://ai.example.org.evil.example"}
+    assert post(client, "check", {"values": {}}, headers=other).status_code == 403
+
+
+def test_a_proxy_that_keeps_host_needs_the_name_too(client, host):
+    kept = {"host": "ai.example.org", "origin": "https://ai.example.org"}
+    refused = post(client, "check", {"values": {}}, headers=kept)
+    assert refused.status_code == 403 and host.access().how_to_allow in refused.json()["error"]["advice"]
+    host.allowed = frozenset({"ai.example.org"})
+    assert post(client, "check", {"values": {}}, headers=kept).status_code == 200
+
+
+def test_no_answer_may_be_shown_in_a_frame_of_another_site(client, service):
+    answers = [get(client, "state"), get(client, "runs/none"), get(client, "state", headers={"host": "evil.example"})]
+    answers.append(client.get("/lora-trainer/assets/style.css"))
+    for one in answers:
+        assert one.headers["content-security-policy"] == "frame-ancestors 'self'"
+        assert one.headers["x-frame-options"] == "SAMEORIGIN"
 
 
 @pytest.mark.parametrize("path", POSTS)
@@ -171,10 +206,16 @@ def test_mounting_twice_leaves_one_set_of_routes_and_the_others_in_place(app, se
 
 @pytest.mark.parametrize(
     ("header", "name"),
-    [("127.0.0.1:7861", "127.0.0.1"), ("[::1]:7861", "::1"), ("Localhost.", "localhost"), ("", ""), ("[::1", ""), ("a@b", "b")],
-)
+    [("127.0.0.1:7861", "127.0.0.1"), ("[::1]:7861", "::1"), ("Localhost.", "localhost"), ("", ""), ("[::1", ""), ("a@b", "b"),
+     ("https://My.Example:8443/path", "my.example"), ("한국.example", "xn--3e0b707e.example")],
+)  # fmt: skip
 def test_names_in_host_headers(header, name):
     assert host_name(header) == name
+
+
+def test_names_are_read_as_people_write_them():
+    typed = ["ai.example.org, https://two.example:8443/", "  192.168.0.5  [::1]:80", ""]
+    assert host_names(typed) == {"ai.example.org", "two.example", "192.168.0.5", "::1"}
 
 
 def test_folders_typed_by_the_user_show_images_only(client, images, tmp_path):

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from lora_trainer.hosts.webui import access
+from lora_trainer.hosts.base import LOOPBACK
+from lora_trainer.hosts.webui import access, settings
+from lora_trainer.hosts.webui.host import WebuiHost
 
 from . import webui_stub
 
@@ -56,3 +58,16 @@ def test_broken_credentials_are_refused_without_an_error(monkeypatch, tmp_path, 
     asked = request()
     asked.headers["authorization"] = header
     assert access.allowed(asked) is False
+
+
+def test_the_settings_name_the_hosts_that_a_proxy_may_show(monkeypatch, tmp_path):
+    stub = webui_stub.install(monkeypatch, tmp_path)
+    host = WebuiHost()
+    assert host.access().allowed == frozenset() and host.access().host_names == LOOPBACK
+    stub.shared.opts.data[settings.ALLOWED_HOSTS] = "https://ai.example.org/, other.example"
+    assert host.access().allowed == {"ai.example.org", "other.example"} < host.access().host_names
+    assert settings.ALLOWED_HOSTS_LABEL in host.access().how_to_allow
+    stub.shared.opts.data[settings.ALLOWED_HOSTS] = ["no text"]
+    assert host.access().allowed == frozenset()
+    stub.shared.cmd_opts.listen = True
+    assert host.access().host_names is None

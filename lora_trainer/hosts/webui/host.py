@@ -11,7 +11,7 @@ from typing import Any
 from ...errors import HostError
 from ...installing import worker_packages
 from ...paths import ROOT_DIR
-from ..base import Access, Checkpoint, HostPaths, HostProblem
+from ..base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
 from . import access, gpu, hotload, settings
 
 
@@ -76,7 +76,9 @@ class WebuiHost:
 
         options = shared.cmd_opts
         is_open = any(getattr(options, flag, None) for flag in ("listen", "share", "ngrok", "server_name"))
-        return Access(host_names=None) if is_open else Access()
+        how = f'in Settings > LoRA Trainer, write it into "{settings.ALLOWED_HOSTS_LABEL}" and apply the settings.'
+        names = settings.allowed_hosts()
+        return Access(host_names=None if is_open else LOOPBACK | names, allowed=names, how_to_allow=how)
 
     def authorize(self, request: Any) -> bool:
         """See access.py."""

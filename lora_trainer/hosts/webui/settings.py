@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..base import host_names
+
 SECTION = ("lora_trainer", "LoRA Trainer")
 
 FREE_CARD = "lora_trainer_free_card"
 OUTLIVE = "lora_trainer_outlive"
 SUBFOLDER = "lora_trainer_lora_subfolder"
 USER_DIR = "lora_trainer_user_dir"
+ALLOWED_HOSTS = "lora_trainer_allowed_hosts"
+ALLOWED_HOSTS_LABEL = "Further names that the LoRA Trainer page may be opened under"
 
 
 def add() -> None:
@@ -29,6 +33,9 @@ def add() -> None:
         USER_DIR: shared.OptionInfo("", "Folder for runs, uploads and samples", section=SECTION)
         .info("empty: lora-trainer in the Web UI's data folder")
         .needs_restart(),
+        ALLOWED_HOSTS: shared.OptionInfo("", ALLOWED_HOSTS_LABEL, section=SECTION).info(
+            "behind a reverse proxy: the name in the browser's address bar, as ai.example.org; several with commas between"
+        ),
     }
     for key, option in options.items():
         shared.opts.add_option(key, option)
@@ -59,6 +66,12 @@ def user_dir(default: Path) -> Path:
 
     chosen = getattr(shared.cmd_opts, "lora_trainer_dir", None) or _read(USER_DIR, "")
     return Path(chosen).expanduser().absolute() if isinstance(chosen, str) and chosen.strip() else default
+
+
+def allowed_hosts() -> frozenset[str]:
+    """The further names that the page may be opened under."""
+    value = _read(ALLOWED_HOSTS, "")
+    return host_names([value]) if isinstance(value, str) else frozenset()
 
 
 def _read(key: str, default: object) -> object:
