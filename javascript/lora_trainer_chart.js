@@ -75,7 +75,7 @@
     }
 
     // Returns {element, update({steps, loss, lr, total})}. `total` is the run's last step: the axis does not move.
-    LT.chart = function () {
+    LT.chart = function (signal) {
         let data = { steps: [], loss: [], lr: [], total: 0 };
         let smoothed = [], cursor = -1, amount = LT.recall("smoothing", 0.5);
         const canvas = LT.h("canvas", { class: "lt-chart-canvas", tabindex: "0", role: "img", "aria-label": LT.t("chart_help") });
@@ -208,8 +208,9 @@
             canvas.setAttribute("aria-label", `${LT.t("step")} ${data.steps[cursor]}: ${LT.t("loss")} ${LT.short(data.loss[cursor])}`);
         });
         new ResizeObserver(draw).observe(frame);
-        const theme = new MutationObserver(() => (element.isConnected ? draw() : theme.disconnect()));
+        const theme = new MutationObserver(draw);
         theme.observe(document.body, { attributes: true, attributeFilter: ["class"] });
+        signal.addEventListener("abort", () => theme.disconnect(), { once: true });
 
         return { element, update: (next) => { data = next; compute(); } };
     };

@@ -184,15 +184,31 @@
         if (place.textContent !== LT.t(why)) place.textContent = LT.t(why);
     }
 
-    // Calls `action` again and again while `element` is in the page, more slowly when nobody looks.
-    LT.poll = function (element, seconds, action) {
+    // Who wants to hear of something: `watch(signal, action)` calls `action(...)` at each `tell(...)` until the signal ends it.
+    // Whether anything is in the page already makes no difference: a view may speak and listen while it is being drawn.
+    LT.listeners = function () {
+        const actions = new Set();
+        return {
+            watch(signal, action) {
+                if (signal.aborted) return;
+                actions.add(action);
+                signal.addEventListener("abort", () => actions.delete(action), { once: true });
+            },
+            tell(...values) {
+                for (const action of [...actions]) if (actions.has(action)) action(...values);
+            },
+        };
+    };
+
+    // Calls `action` again and again until the signal ends it, more slowly when nobody looks. The function returned ends it, too.
+    LT.poll = function (signal, seconds, action) {
         let stopped = false;
         (async () => {
-            await LT.sleep(0); // the caller has yet to put the element into the page
-            while (!stopped && element.isConnected) {
+            await LT.sleep(0);
+            while (!stopped && !signal.aborted) {
                 let next = seconds;
                 try {
-                    next = (await action()) ?? seconds;
+                    if (LT.mount.isConnected) next = (await action()) ?? seconds; // the host may take the page out for a while
                 } catch (error) {
                     if (!(error instanceof LT.Lost)) LT.report(error);
                     next = Math.max(seconds, 2);

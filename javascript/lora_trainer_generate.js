@@ -20,7 +20,7 @@
         LT.shell.go("generate");
     };
 
-    LT.generateView = function () {
+    LT.generateView = function (signal) {
         const isNew = !LT.recall("generate");
         const request = { ...START, ...LT.recall("generate", {}) };
         const inputs = {};
@@ -137,7 +137,7 @@
 
         function follow() {
             const { id } = shown;
-            const halt = LT.poll(view, 0.4, async () => {
+            const halt = LT.poll(signal, 0.4, async () => {
                 const answer = await LT.get(`generate/${encodeURIComponent(id)}`);
                 if (shown?.id !== id) return halt();
                 shown.answer = answer;

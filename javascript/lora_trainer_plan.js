@@ -5,7 +5,7 @@
     const h = (...values) => LT.h(...values);
 
     // fields: name -> field of the form; upload: the images part; reveal(name) shows a field.
-    LT.planView = function ({ fields, upload, reveal }) {
+    LT.planView = function ({ signal, fields, upload, reveal }) {
         const values = LT.trainValues;
         const F = LT.trainFields;
         let result = null, question = 0, isChecking = false, isStarting = false, hasTried = false;
@@ -32,6 +32,7 @@
         const isAsked = (problem) => [F.images, F.name, F.model].includes(problem.field);
 
         const check = async () => {
+            if (signal.aborted) return;
             const mine = ++question;
             isChecking = true;
             show();
@@ -40,9 +41,9 @@
                 if (mine === question) result = answer;
             } catch (error) {
                 if (mine === question && error instanceof LT.ApiError) result = { problems: error.problems.length ? error.problems : [{ field: "", level: "error", message: error.message }], plan: null };
-                else if (mine === question) setTimeout(() => mine === question && element.isConnected && check(), 2000);
+                else if (mine === question) setTimeout(() => mine === question && check(), 2000);
             }
-            if (mine !== question) return;
+            if (mine !== question || signal.aborted) return;
             isChecking = false;
             tellFamily(result?.base_model?.family || "");
             show();
@@ -111,7 +112,7 @@
             }
         }
 
-        values.watch(element, () => {
+        values.watch(signal, () => {
             showReasons();
             checkSoon();
         });

@@ -11,15 +11,15 @@
         for (const tab of PREVIEW_TABS) document.getElementById(`${tab}_lora_extra_refresh_internal`)?.dispatchEvent(new Event("click"));
     };
 
-    LT.runView = function (id) {
+    LT.runView = function (signal, id) {
         const body = h("div", { class: "lt-run-view" }, h("p", { class: "lt-loading", role: "status" }, LT.t("loading")));
         let offset = 0, page = null;
-        LT.poll(body, 1, async () => {
+        LT.poll(signal, 1, async () => {
             try {
                 if (!page) {
                     const answer = await LT.get(`runs/${encodeURIComponent(id)}`);
                     offset = answer.offset;
-                    page = runPage(answer.run, id);
+                    page = runPage(signal, answer.run, id);
                     LT.fill(body, page.element);
                     return answer.run.active ? 1 : 4;
                 }
@@ -37,10 +37,10 @@
         return body;
     };
 
-    function runPage(detail, id) {
+    function runPage(signal, detail, id) {
         let run = detail;
         const curve = { steps: [...(detail.curve?.steps || [])], loss: [...(detail.curve?.loss || [])], lr: [...(detail.curve?.lr || [])], total: detail.total_steps, isOver: isOver(detail) };
-        const chart = LT.chart();
+        const chart = LT.chart(signal);
         const parts = Object.fromEntries(["head", "standing", "numbers", "notes", "lora", "samples", "files"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
         const live = h("p", { class: "lt-offscreen", "aria-live": "polite" });
         const log = h("pre", { class: "lt-log", tabindex: "0", "aria-label": LT.t("log") });

@@ -41,11 +41,11 @@
             h("time", { class: "lt-run-time" }, LT.when(run.created))));
     }
 
-    LT.runsView = function () {
+    LT.runsView = function (signal) {
         const list = h("ul", { class: "lt-runs" });
         const view = h("section", { class: "lt-card" }, h("h2", {}, LT.t("runs")), list);
         let before = "";
-        LT.poll(view, 2, async () => {
+        LT.poll(signal, 2, async () => {
             const { runs } = await LT.get("runs");
             const text = JSON.stringify(runs) + LT.language;
             if (text === before) return;

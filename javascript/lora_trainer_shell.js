@@ -19,6 +19,14 @@
         if (tab) tab.click();
     }
 
+    // What is drawn lives until it is drawn anew: all that it started ends with its signal.
+    const lives = { page: new AbortController(), view: new AbortController() };
+    function begin(name) {
+        lives[name].abort();
+        lives[name] = new AbortController();
+        return lives[name].signal;
+    }
+
     LT.shell = {
         state: { problems: [], runs: [], active: null },
         views: () => (LT.shell.canGenerate() ? ["train", "runs", "generate", "tools"] : ["train", "runs", "tools"]),
@@ -54,8 +62,7 @@
                 LT.banner, LT.shell.problems, LT.shell.panel, LT.toasts));
             LT.shell.show();
             LT.shell.refresh();
-            if (LT.shell.stopPolling) LT.shell.stopPolling();
-            LT.shell.stopPolling = LT.poll(LT.shell.panel, 3, async () => {
+            LT.poll(begin("page"), 3, async () => {
                 const before = LT.shell.state;
                 LT.shell.state = await LT.get("state");
                 LT.shell.refresh();
@@ -88,8 +95,8 @@
                 LT.set(tab, "tabindex", isIt ? "0" : "-1");
             }
             LT.set(LT.shell.panel, "aria-labelledby", `lt-tab-${view}`);
-            const draw = run ? () => LT.runView(run) : { train: LT.trainView, runs: LT.runsView, generate: LT.generateView, tools: LT.toolsView }[view];
-            LT.fill(LT.shell.panel, draw());
+            const draw = run ? (signal) => LT.runView(signal, run) : { train: LT.trainView, runs: LT.runsView, generate: LT.generateView, tools: LT.toolsView }[view];
+            LT.fill(LT.shell.panel, draw(begin("view")));
         },
 
         // A run that has ended since `before`: said wherever one is on the page, and its file is shown on the Web UI's cards.

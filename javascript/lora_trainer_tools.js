@@ -20,13 +20,13 @@
         convert_lora: (values) => [stem(values.model), values.model && values.to],
     };
 
-    LT.toolsView = function () {
+    LT.toolsView = function (signal) {
         const view = h("div", { class: "lt-generate lt-tools" }, h("p", { class: "lt-loading", role: "status" }, LT.t("loading")));
-        LT.getPatiently("tools").then((page) => view.isConnected && draw(view, page)).catch(LT.report);
+        LT.getPatiently("tools").then((page) => signal.aborted || draw(signal, view, page)).catch(LT.report);
         return view;
     };
 
-    function draw(view, page) {
+    function draw(signal, view, page) {
         const tools = page.spec[LT.language] || page.spec.en;
         let tool = tools[Math.max(0, tools.findIndex((one) => one.name === LT.recall("tool")))];
         let wrong = {}, follows = null; // name of a field -> shows what is wrong with it; the name of the result
@@ -165,8 +165,9 @@
         }
 
         function follow() {
-            const { id } = running();
-            const halt = LT.poll(view, 0.5, async () => {
+            const id = running()?.id;
+            if (!id) return; // it has ended already
+            const halt = LT.poll(signal, 0.5, async () => {
                 const job = await LT.get(`tools/${id}`);
                 if (isOver(job) && job.files.length) await taken(job);
                 show(job);

@@ -14,7 +14,7 @@
     const card = (number, title, hint, ...children) =>
         h("section", { class: "lt-card" }, h("header", { class: "lt-card-head" }, number && h("span", { class: "lt-number" }, number), h("div", {}, h("h2", {}, title), hint && h("p", {}, hint))), children);
 
-    LT.trainView = function () {
+    LT.trainView = function (signal) {
         const values = LT.trainValues;
         const fields = new Map(); // name -> what LT.controls returned
         const make = (name, style) => {
@@ -41,7 +41,7 @@
             card("3", LT.t("step_name"), LT.t("step_name_hint"), make(F.name, { plain: true }), example),
             card("", LT.t("settings"), LT.t("settings_hint"), presetCards(), h("div", { class: "lt-grid lt-grid-3" }, basic.map((name) => make(name, { plain: [F.model, F.reg].includes(name) })))),
             advanced.element);
-        const side = LT.planView({ fields, upload, reveal });
+        const side = LT.planView({ signal, fields, upload, reveal });
         const element = h("form", { class: "lt-train", novalidate: true, onsubmit: (event) => { event.preventDefault(); side.train(); } }, main, side.element);
         // Enter in a line of text does not start an hour of training; Ctrl+Enter does.
         element.addEventListener("keydown", (event) => {
@@ -97,7 +97,7 @@
             for (const radio of element.querySelectorAll(".lt-preset input")) radio.checked = radio.value === values.preset;
             advanced.count();
         }
-        values.watch(element, (name) => { follow(name); show(name); });
+        values.watch(signal, (name) => { follow(name); show(name); });
 
         // Brings a field into view, wherever it hides, and gives it the focus.
         function reveal(name) {

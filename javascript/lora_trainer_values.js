@@ -8,7 +8,8 @@
     const NUMBERS = ["integer", "number"];
 
     const isSame = (one, other) => JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
-    const listeners = new Map(); // listener -> the element it belongs to
+    let told = null;
+    const listeners = () => (told ||= LT.listeners()); // the core may be loaded after this file
 
     // Text as typed -> {value} or {error: text's name, x}. An empty text is "not given", or "" where that is the default.
     function parse(control, text) {
@@ -117,13 +118,10 @@
 
         announce(name) {
             LT.remember("draft", { changes: values.changes, preset: values.preset, upload: values.upload });
-            for (const [listener, element] of [...listeners]) {
-                if (element.isConnected) listener(name);
-                else listeners.delete(listener);
-            }
+            listeners().tell(name);
         },
-        // Calls `action(name)` at each change ("" = any) while `element` is in the page.
-        watch: (element, action) => listeners.set(action, element),
+        // Calls `action(name)` at each change ("" = any) until the signal ends it.
+        watch: (signal, action) => listeners().watch(signal, action),
         parse,
         show,
     };

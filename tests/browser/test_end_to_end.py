@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 
-from .conftest import free_port
+from .program import running
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytest.importorskip("torch")
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory, tiny_sd1):
-    """`python -m lora_trainer ui` in a process of its own, as a person starts it; gives (address, data folder)."""
-    data = tmp_path_factory.mktemp("program")
-    port = free_port()
-    arguments = ["ui", "--no-browser", "--port", str(port), "--data-dir", str(data), "--ckpt-dir", str(tiny_sd1.parent)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    log = (data / "program.log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lora_trainer", *arguments], env=environment, cwd=data, stdout=log, stderr=log
-    )
-    address = f"http://127.0.0.1:{port}/"
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            urllib.request.urlopen(address + "lora-trainer/api/state", timeout=2).close()
-            break
-        except OSError:
-            assert process.poll() is None and time.monotonic() < deadline, (data / "program.log").read_text()
-            time.sleep(0.2)
-    yield address, data
-    process.terminate()
-    process.wait(20)
-    log.close()
+    """The program with an empty data folder and one base model; gives (address, data folder)."""
+    with running(tmp_path_factory.mktemp("program"), "--ckpt-dir", str(tiny_sd1.parent)) as started:
+        yield started
 
 
 def set_up(page, frogs, drop, *, name: str, steps: int) -> None:

@@ -153,7 +153,7 @@ def test_a_hundred_thousand_steps_are_drawn_quickly(open_page, address):
     page = open_page(address)
     milliseconds = page.evaluate("""() => {
         const count = 100000, steps = Array.from({length: count}, (_, i) => i + 1);
-        const chart = loraTrainer.chart();
+        const chart = loraTrainer.chart(new AbortController().signal);
         document.querySelector(".lt-app").append(chart.element);
         const data = {steps, loss: steps.map((i) => 0.1 + 0.05 * Math.sin(i * 1.7)), lr: steps.map(() => 1e-4), total: count};
         const times = [1, 2, 3].map(() => {  // the shortest: the machine may be busy with other tests

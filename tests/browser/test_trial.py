@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from lora_trainer.demo import files
 
-from .conftest import free_port
+from .program import running
 
 expect = pytest.importorskip("playwright.sync_api").expect
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = 3
 
 
@@ -70,28 +63,11 @@ def test_the_demo_model_brings_its_size(open_page, address, api):
 
 @pytest.fixture
 def program(tmp_path):
-    """`python -m lora_trainer ui` with an empty data folder, as it is at the first start; gives its address."""
+    """The program with an empty data folder, as it is at the first start; gives its address."""
     if files.model() is None:
         pytest.skip("the demo base model is not here")
-    port = free_port()
-    arguments = ["ui", "--no-browser", "--port", str(port), "--data-dir", str(tmp_path / "data")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    with (tmp_path / "program.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lora_trainer", *arguments], env=environment, cwd=tmp_path, stdout=log, stderr=log
-        )
-    address = f"http://127.0.0.1:{port}/"
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            urllib.request.urlopen(address + "lora-trainer/api/state", timeout=2).close()
-            break
-        except OSError:
-            assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "program.log").read_text()
-            time.sleep(0.2)
-    yield address
-    process.terminate()
-    process.wait(20)
+    with running(tmp_path) as (address, _):
+        yield address
 
 
 @pytest.mark.timeout(400)

@@ -89,6 +89,15 @@ def test_a_file_may_be_loaded_in_any_order_and_brings_one_name(name):
     assert "innerHTML" not in source, "text of files and prompts is never taken for HTML"
 
 
+def test_the_page_waits_for_every_file_before_it_starts():
+    waited_for = set(re.findall(r'"(\w+)"', re.search(r"const PARTS = \[(.*?)\];", SOURCES["lora_trainer_core.js"])[1]))
+    for name in set(SOURCES) - {"lora_trainer_core.js"}:
+        brought = set(re.findall(r"^    LT\.(\w+) = ", SOURCES[name], re.MULTILINE))
+        assert brought & waited_for, name
+        waited_for -= brought
+    assert not waited_for
+
+
 def test_the_style_touches_nothing_outside_our_element():
     text = re.sub(r"/\*.*?\*/", "", assets.stylesheet().read_text(encoding="utf-8"), flags=re.DOTALL)
     selectors = re.findall(r"(?:^|[{};])\s*([^{};@]+)\{", text)

@@ -1,0 +1,85 @@
+"""Each view in front of the real program, started with an empty data folder as on the first day: no part is replaced."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+
+from .program import running
+
+expect = pytest.importorskip("playwright.sync_api").expect
+pytest.importorskip("torch")
+TABS = ("train", "runs", "generate", "tools")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """(address, data folder) of one program for all tests here: each takes away what it has put there."""
+    with running(tmp_path_factory.mktemp("fresh")) as started:
+        yield started
+
+
+@pytest.fixture
+def xl_first(program, tiny_model):
+    """Two base models in the folder, of which the first in the list is one of SDXL."""
+    folder = program[1] / "models"
+    placed = [
+        shutil.copy(tiny_model(family), folder / name) for name, family in (("a.safetensors", "sdxl"), ("b.safetensors", "sd1"))
+    ]
+    yield placed
+    for path in placed:
+        path.unlink()
+
+
+def describe(page, frogs, drop, *, identifier: str = "sls") -> None:
+    drop(page, frogs)
+    page.fill("#lt-identifier", identifier)
+    page.fill("#lt-class_name", "frog")
+
+
+def expect_answers(page) -> None:
+    """The form is alive: the name follows the words, and the host's check is shown."""
+    expect(page.locator("#lt-output_name")).to_have_value("sls_frog")
+    expect(page.locator(".lt-plan-total")).to_contain_text("total steps", timeout=30_000)
+    expect(page.locator(".lt-table tbody tr")).to_have_text(re.compile(r"sls frog.*8"))
+
+
+def test_the_form_answers_on_the_first_start(program, open_page, frogs, drop):
+    page = open_page(program[0])
+    describe(page, frogs, drop)
+    expect_answers(page)
+
+
+def test_the_form_answers_with_a_model_of_another_size_first_in_the_list(program, xl_first, open_page, frogs, drop):
+    page = open_page(program[0])
+    expect(page.locator("#lt-pretrained_model_name_or_path")).to_have_value(str(xl_first[0]))
+    expect(page.locator("#lt-resolution")).to_have_value("1024")
+    describe(page, frogs, drop)
+    expect_answers(page)
+    expect(page.locator(".lt-plan")).to_contain_text("a Stable Diffusion XL model")
+    expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=30_000)
+
+
+def test_every_view_answers_after_it_was_left_and_entered_again(program, xl_first, open_page, frogs, drop):
+    page = open_page(program[0])
+    for tab in (*TABS, *TABS):
+        page.click(f"#lt-tab-{tab}")
+    expect(page.locator(".lt-tool-choice").first).to_be_visible()
+    page.locator(".lt-tool-choice").nth(1).click()
+    expect(page.locator(".lt-tools h2").first).to_have_text(page.locator(".lt-tool-choice strong").nth(1).inner_text())
+    page.click("#lt-tab-runs")
+    expect(page.locator(".lt-runs")).to_contain_text("Nothing has been trained yet.")
+    page.click("#lt-tab-generate")
+    page.select_option("#lt-g-checkpoint", label="b.safetensors")
+    expect(page.locator("#lt-g-width")).to_have_value("512")
+    page.click("#lt-tab-train")
+    describe(page, frogs, drop)
+    expect_answers(page)
+    expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=30_000)
+    page.click("#lt-tab-tools")
+    page.click("#lt-tab-train")
+    page.fill("#lt-identifier", "ohwx")
+    expect(page.locator("#lt-output_name")).to_have_value("ohwx_frog")
+    expect(page.locator(".lt-table tbody tr")).to_have_text(re.compile("ohwx frog"))
