@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from PIL import Image, ImageOps
-
 from ..data.plan.captions import find_caption, read_caption
 from ..data.plan.files import FactsCache, list_folder, open_image, read_facts
+from ..data.plan.pixels import orientation, rgb
 from ..errors import InputError
 from ..paths import safe_name, write_atomic
 from .answers import Refusal
 
 SIDE = 256  # pixels
+_MADE = 2  # how thumbnails are made; another number makes them anew
 _SHOWN = 500  # images of a folder
 _KEPT_SECONDS = 30 * 86400
 
@@ -33,7 +33,7 @@ class Thumbnails:
             stat = path.stat()
         except OSError as error:
             raise Refusal(404, f"There is no image {path.name!r}.") from error
-        key = hashlib.blake2b(f"{path}|{stat.st_size}|{stat.st_mtime_ns}".encode(), digest_size=16).hexdigest()
+        key = hashlib.blake2b(f"{_MADE}|{path}|{stat.st_size}|{stat.st_mtime_ns}".encode(), digest_size=16).hexdigest()
         small = self.cache / f"{key}.jpg"
         if not small.exists():
             facts = read_facts(str(path), stat.st_size, verify=False)
@@ -45,11 +45,11 @@ class Thumbnails:
     def _make(self, path: Path, small: Path) -> None:
         try:
             with open_image(str(path)) as image:
+                turn = orientation(image)
                 image.draft("RGB", (SIDE * 2, SIDE * 2))
                 copy = image.copy()
                 copy.thumbnail((SIDE, SIDE))
-                turned = ImageOps.exif_transpose(copy) or copy
-                flat = _on_white(turned)
+                flat = rgb(copy, turn)
         except Exception as error:  # Pillow's plug-ins raise all kinds of errors for damaged files
             raise Refusal(415, f"{path.name} cannot be read as an image: {error}.") from error
         write_atomic(small, lambda file: flat.save(file, "JPEG", quality=80))
@@ -59,14 +59,6 @@ class Thumbnails:
         for path in self.cache.glob("*.jpg"):
             if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
                 path.unlink(missing_ok=True)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
 
 
 def image_folder(text: str) -> Path:

@@ -10,33 +10,22 @@ from PIL import Image
 
 from ..errors import InputError
 from .plan.buckets import centre_crop
-from .plan.files import open_image, orientation
+from .plan.files import open_image
 from .plan.model import DataPlan, PlannedImage
+from .plan.pixels import rgb
 from .resize import Pixels, resize
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def load_pixels(path: str) -> Pixels:
-    """Read an image file as uint8 RGB [H, W, 3], turned upright as its EXIF orientation says.
+    """Read an image file as uint8 sRGB [H, W, 3], upright, as `plan.pixels.rgb` makes it.
 
     Transparent parts become white (what lies under them is arbitrary, often black); 16-bit grey is scaled to 8 bits.
     Raises InputError, naming the file, when it cannot be read.
     """
     try:
         with open_image(path) as image:
-            turn = orientation(image)
             image.load()
-            upright = image.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else image
-            return _rgb(upright)
+            return np.array(rgb(image))
     except Exception as error:  # Pillow's plug-ins raise all kinds of errors for damaged files
         raise InputError(
             f"the image cannot be read: {error}.",
@@ -44,16 +33,6 @@ def load_pixels(path: str) -> Pixels:
             field="image_dir",
             advice="Put a whole copy of the image in its place, or take it out of the folder.",
         ) from error
-
-
-def _rgb(image: Image.Image) -> Pixels:
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip it to white
-        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) // 257
-        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        over = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
-    return np.array(image.convert("RGB"))
 
 
 def planned_pixels(plan: DataPlan, image: PlannedImage, random: Random | None = None) -> Pixels:

@@ -30,6 +30,11 @@ def parse_folder_name(name: str) -> tuple[int, str] | None:
     return (repeats, words) if repeats >= 1 else None
 
 
+def _stated_words(name: str) -> str | None:
+    """The words of a well-named folder: "" where the name says that there are none (`7_`), None where it says nothing (`7`)."""
+    return name.partition("_")[2] if "_" in name else None
+
+
 def folder_spec(options: TrainOptions) -> DataSpec:
     """The data set of train_data_dir and reg_data_dir. Raises InputErrors when there are no folders to train on."""
     assert options.dataset.train_data_dir and options.dataset.resolution, "resolve.train_options checks this"
@@ -83,7 +88,7 @@ def _subsets(folder: Path, field: str, is_reg: bool, values: dict[str, Any], ski
     own = {"image_dir", "num_repeats", "class_tokens", "is_reg"}
     common = {f.name: inherited(f.name, values) for f in fields(SubsetSpec) if f.name not in own}
     return [
-        SubsetSpec(image_dir=entry, num_repeats=parsed[0], class_tokens=parsed[1], is_reg=is_reg, **common)
+        SubsetSpec(image_dir=entry, num_repeats=parsed[0], class_tokens=_stated_words(entry.name), is_reg=is_reg, **common)
         for entry, parsed in named.items()
         if parsed is not None
     ]

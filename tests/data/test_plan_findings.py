@@ -161,7 +161,9 @@ def test_other_caption_files_are_pointed_out_when_class_tokens_would_hide_the_mi
 
 def test_words_alone_were_meant_when_the_page_says_so(folder):
     plan = plan_of(folder, subset={"class_tokens": "sls frog", "caption_extension": ".no-captions"})
-    assert [(one.level, one.message) for one in plan.findings] == [("info", "all images are trained as 'sls frog'.")]
+    said, left = plan.findings
+    assert (said.level, said.message) == ("info", "all images are trained as 'sls frog'.")
+    assert (left.level, "a.txt, b.txt" in left.message) == ("info", True)
 
 
 def test_a_folder_where_some_captions_lack_is_reported(folder):
@@ -171,6 +173,17 @@ def test_a_folder_where_some_captions_lack_is_reported(folder):
     plan = plan_of(folder, subset={"class_tokens": "sls frog"})
     assert [image.caption for image in plan.images] == ["a frog", "sls frog"]
     assert plan.summary()["folders"][0]["captions_missing"] == 1
+
+
+def test_an_empty_class_that_is_stated_is_trained_with_a_warning(folder):
+    for name in ("a.txt", "b.txt"):
+        (folder / name).unlink()
+    plan = plan_of(folder, subset={"class_tokens": ""})
+    plan.raise_errors()
+    (warning,) = findings(plan, "warning")
+    assert "empty caption" in warning.message
+    assert [image.caption for image in plan.images] == ["", ""]
+    assert the_error(plan_of(folder, subset={"class_tokens": None})).field == "class_tokens"
 
 
 def test_captions_are_not_needed_with_class_tokens(folder):

@@ -12,8 +12,9 @@ from .buckets import Fit
 from .check import check_dataset
 from .files import FactsCache
 from .fitting import Fitter
-from .folder import FoundImage, name_some, read_folder, shorten
+from .folder import FoundImage, read_folder, shorten
 from .model import DataPlan, DatasetPlan, Finding, PlannedImage, Size, SubsetPlan
+from .words import name_some
 
 if TYPE_CHECKING:
     from ...options.dataset_config import DatasetSpec, DataSpec, SubsetSpec

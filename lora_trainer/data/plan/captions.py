@@ -1,77 +1,22 @@
-"""Captions: which file belongs to an image, and what becomes of its text each time the image is shown."""
+"""Captions: what becomes of their text each time the image is shown. Where they come from: `caption_files`."""
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from math import floor
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from ...errors import InputError
+from .caption_files import caption_names, find_caption, read_caption
 
 if TYPE_CHECKING:
     from ...options.dataset_config import SubsetSpec
 
+__all__ = ["caption_names", "find_caption", "process_caption", "read_caption"]
+
 _WILDCARD = re.compile(r"\{([^}]+)\}")
 _ESCAPED_OPEN, _ESCAPED_CLOSE = "\0open\0", "\0close\0"
-
-
-def caption_names(image_name: str, caption_extension: str) -> list[str]:
-    """Names that the caption file of an image may have, the first that exists counts.
-
-    `img.png` has `img.txt`. A name that ends in four parts of face information, `a_x_y_w_h.png`, may share `a.txt`.
-    """
-    extension = caption_extension if caption_extension.startswith(".") else f".{caption_extension}"
-    stem = Path(image_name).stem
-    parts = stem.split("_")
-    return [stem + extension] + (["_".join(parts[:-4]) + extension] if len(parts) > 4 else [])
-
-
-def find_caption(image_name: str, caption_extension: str, names: Collection[str]) -> str | None:
-    """The name of an image's caption file out of the folder's file `names`, or None."""
-    return next((name for name in caption_names(image_name, caption_extension) if name in names), None)
-
-
-def read_caption(path: Path, *, enable_wildcard: bool = False) -> str:
-    """Read a caption file: its first line, or with `enable_wildcard` all that are not blank; stripped, joined by newlines.
-
-    A byte order mark is no part of the caption. Raises InputError when the file is empty, not UTF-8 text, or cannot be read.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"the caption cannot be read: {error.strerror or error}.", where=str(path)) from error
-    if not data:
-        raise InputError(
-            "the caption file is empty.",
-            where=str(path),
-            field="caption_extension",
-            advice="Write a caption into it, or delete it (the class tokens are the caption then).",
-        )
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"the caption is not UTF-8 text: byte 0x{error.object[error.start]:02x} at position {error.start}.",
-            where=str(path),
-            field="caption_extension",
-            advice="Save the file again with the encoding UTF-8 (a text editor offers it under 'Save as').",
-        ) from error
-    if "\0" in text:  # valid UTF-8, but nobody writes it
-        raise InputError(
-            "the caption holds NUL characters, as a text in UTF-16 does.",
-            where=str(path),
-            field="caption_extension",
-            advice="Save the file again with the encoding UTF-8 (a text editor offers it under 'Save as').",
-        )
-    lines = [line.strip() for line in io.StringIO(text, newline=None)]
-    if enable_wildcard:
-        return "\n".join(line for line in lines if line)
-    return lines[0] if lines else ""
 
 
 def process_caption(

@@ -14,23 +14,36 @@ from threading import Lock
 from PIL import Image, UnidentifiedImageError
 
 from .model import Size
+from .pixels import colour_problem, orientation
 
 EXTENSIONS = ("png", "jpg", "jpeg", "webp", "bmp")
 OPTIONAL_EXTENSIONS = ("avif", "jxl")  # where Pillow, or a plug-in of it that is installed, can read them
+IMAGE_LIKE = frozenset((*EXTENSIONS, *OPTIONAL_EXTENSIONS, "gif", "tif", "tiff", "heic", "heif", "jfif", "jpe"))
 MAX_SIDE = 16384  # pixels
 MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs
-EXIF_ORIENTATION = 0x0112
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "AVIF", "JXL")  # never EPS and the like, which would run other programs
 THREADS = min(8, (os.cpu_count() or 1) + 1)
 
 
 @dataclass(frozen=True)
+class Note:
+    """What is odd about an image: `kind` (animated, colours), `detail` for the message."""
+
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class ImageFacts:
-    """What is known of one file: its size with the EXIF orientation applied, or the problem (then the size means nothing)."""
+    """What is known of one file: its size with the EXIF orientation applied, or the problem (then the size means nothing).
+
+    `notes` are what keeps nobody from training it, but should be known.
+    """
 
     size: Size
     problem: str = ""
     advice: str = ""
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,12 +61,11 @@ def list_folder(folder: Path) -> Listing:
     A link that leads nowhere counts as a file, so that it is reported and not passed over. Raises OSError.
     """
     allowed = {spelling for ext in _readable_extensions() for spelling in (ext, ext.upper())}
-    look_alike = {*EXTENSIONS, *OPTIONAL_EXTENSIONS, "gif", "tif", "tiff", "heic", "jfif"}
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_file(entry))
     extensions = {name: name.rpartition(".")[2] for name in names if "." in name}
     images = [name for name in names if extensions.get(name) in allowed]
-    others = [name for name in names if extensions.get(name, "").lower() in look_alike and extensions[name] not in allowed]
+    others = [name for name in names if extensions.get(name, "").lower() in IMAGE_LIKE and extensions[name] not in allowed]
     return Listing(images, others, frozenset(names))
 
 
@@ -75,16 +87,6 @@ def open_image(path: str) -> Image.Image:
     """Open an image file lazily; only formats that are trained. Raises as PIL.Image.open does."""
     Image.init()
     return Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
-
-
-def orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8 of an opened image, read without decoding its pixels; 1 where there is none that makes sense."""
-    try:
-        # Not image.getexif(): for PNG that would decode the whole file to look for EXIF behind the pixels.
-        value = Image.Image.getexif(image).get(EXIF_ORIENTATION, 1)
-    except Exception:  # Pillow parses this user data trustingly and raises all kinds of errors; a broken block must not stop us
-        return 1
-    return value if value in range(1, 9) else 1
 
 
 class FactsCache:
@@ -129,6 +131,7 @@ def read_facts(path: str, file_size: int, *, verify: bool) -> ImageFacts:
             size, turned = image.size, orientation(image) >= 5
             if max(size) > MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
                 return _too_large(f"{size[0]}x{size[1]} pixels")
+            notes = _notes(image)
             if verify:
                 _read_to_the_end(path, image)
     except Image.DecompressionBombError as error:
@@ -138,7 +141,19 @@ def read_facts(path: str, file_size: int, *, verify: bool) -> ImageFacts:
         return ImageFacts((0, 0), "is not an image, or of a kind that is not supported.", again)
     except Exception as error:  # Pillow's plug-ins raise all kinds of errors for damaged files
         return ImageFacts((0, 0), f"is damaged or cut short: {error}.", again)
-    return ImageFacts((size[1], size[0]) if turned else size)
+    return ImageFacts((size[1], size[0]) if turned else size, notes=notes)
+
+
+def _notes(image: Image.Image) -> tuple[Note, ...]:
+    """What an opened image has that is not trained: further pictures, a colour profile that cannot be applied."""
+    notes = []
+    # A phone's MPO is one photo; what lies behind it is a preview or a depth map, no film.
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    if frames > 1:
+        notes.append(Note("animated", f"{frames} pictures"))
+    if problem := colour_problem(image):
+        notes.append(Note("colours", problem))
+    return tuple(notes)
 
 
 def _read_to_the_end(path: str, image: Image.Image) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from ...errors import InputError
 from .buckets import Fit, bucket_limits, bucket_resolutions, cover, fit_to_buckets, fit_without_upscaling
-from .folder import FoundImage, count, name_some
+from .folder import FoundImage
 from .model import Finding, Size
+from .words import count, name_some
 
 if TYPE_CHECKING:
     from ...options.dataset_config import DatasetSpec, SubsetSpec
