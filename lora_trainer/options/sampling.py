@@ -18,11 +18,11 @@ class SamplingOptions:
         None,
         (
             "A text file with one prompt a line; each may end with --n (negative prompt) --w --h (size) --d (seed) --l "
-            "(CFG) --s (steps)."
+            "(CFG) --s (steps). Without a size they are drawn at the resolution of the training."
         ),
         (
             "한 줄에 프롬프트 하나를 적은 텍스트 파일입니다. 줄 끝에 --n(부정 프롬프트) --w --h(크기) --d(시드) --l(CFG) "
-            "--s(스텝)를 붙일 수 있습니다."
+            "--s(스텝)를 붙일 수 있습니다. 크기를 적지 않으면 학습 해상도로 그립니다."
         ),
         path="file",
         form=False,

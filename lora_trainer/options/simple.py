@@ -97,12 +97,12 @@ class SimpleOptions:
     prompts: str | None = opt(
         None,
         (
-            "Prompts for the sample pictures, one a line; each may end with --n --w --h --d --l --s. Empty: identifier and "
-            "class. A # alone: no samples."
+            "Prompts for the sample pictures, one a line; each may end with --n --w --h --d --l --s. Without a size they "
+            "are drawn at the resolution of the training. Empty: identifier and class. A # alone: no samples."
         ),
         (
-            "샘플 이미지의 프롬프트를 한 줄에 하나씩 적습니다. 줄 끝에 --n --w --h --d --l --s를 붙일 수 있습니다. 비우면 "
-            "식별자와 클래스를 씁니다. #만 적으면 샘플을 그리지 않습니다."
+            "샘플 이미지의 프롬프트를 한 줄에 하나씩 적습니다. 줄 끝에 --n --w --h --d --l --s를 붙일 수 있습니다. 크기를 "
+            "적지 않으면 학습 해상도로 그립니다. 비우면 식별자와 클래스를 씁니다. #만 적으면 샘플을 그리지 않습니다."
         ),
         label="Sample prompts",
         label_ko="샘플 프롬프트",

@@ -64,6 +64,7 @@ class Progress:
     smoothed_loss: float | None = None
     lrs: dict[str, float] = field(default_factory=dict)
     seconds_per_step: float | None = None
+    told_left: float | None = None
     samples_per_second: float | None = None
     peak_memory: int | None = None
     last_time: float | None = None
@@ -82,8 +83,15 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """By the pace of the last steps; None before the first step, when the total is unknown, and at the end."""
-        if self.finished or self.failed or self.step is None or not self.total_steps or self.seconds_per_step is None:
+        """As the worker told, who knows when samples will be drawn; else by the pace of the last steps.
+
+        None before the first step, when the total is unknown, and at the end.
+        """
+        if self.finished or self.failed or self.step is None:
+            return None
+        if self.told_left is not None:
+            return max(0.0, self.told_left)
+        if not self.total_steps or self.seconds_per_step is None:
             return None
         return max(0.0, (self.total_steps - self.step) * self.seconds_per_step)
 
@@ -94,6 +102,7 @@ class Progress:
             self._fold_step(event)
         elif kind == "phase":
             self.phase = {"name": str(event.get("name", "")), "done": event.get("done"), "total": event.get("total")}
+            self.told_left = _number(event.get("seconds_left", self.told_left))
         elif kind == "started":
             self.device = str(event.get("device") or "")
             for name in ("total_steps", "epochs", "steps_per_epoch"):
@@ -116,6 +125,7 @@ class Progress:
         self.lrs = _rates(event.get("lr")) or self.lrs
         self.samples_per_second = _number(event.get("samples_per_second"))
         self.seconds_per_step = self._pace(event)
+        self.told_left = _number(event.get("seconds_left"))
         memory = _number(event.get("peak_memory"))
         self.peak_memory = int(memory) if memory is not None else self.peak_memory
         self.loss = _number(event.get("loss"))

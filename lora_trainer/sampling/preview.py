@@ -48,11 +48,11 @@ def check(prompts: Sequence[SamplePrompt], sampler: str = "ddim") -> None:
 
 
 def request_of(
-    prompt: SamplePrompt, *, seed: int = 0, sampler: str = "ddim", clip_skip: int = 1, side: int = 512
+    prompt: SamplePrompt, *, seed: int = 0, sampler: str = "ddim", clip_skip: int = 1, size: tuple[int, int] = (512, 512)
 ) -> ImageRequest:
     """Return what is drawn for a sample prompt. Width and height are rounded down to multiples of 8, at least 64.
 
-    Where the prompt does not give them they are `side`.
+    Where the prompt does not give them they are those of `size`.
 
     Without a seed of its own the prompt gets one that depends on `seed` and its number: the same at every step, so that the
     pictures of a training can be compared. Raises InputError or InputErrors for what cannot be drawn.
@@ -73,7 +73,7 @@ def request_of(
             advice="Take the <lora:...> out.",
         )
     name = samplers.find(prompt.sample_sampler or sampler, field="sample_sampler", where=prompt.where).name
-    defaults = {**DEFAULTS, "width": side, "height": side}
+    defaults = {**DEFAULTS, "width": size[0], "height": size[1]}
     given = {key: getattr(prompt, key) if getattr(prompt, key) is not None else default for key, default in defaults.items()}
     own_seed = prompt.seed if prompt.seed is not None else seed_of(seed, "sample", prompt.enum or 0) % 2**32
     return ImageRequest(
@@ -100,6 +100,7 @@ def draw(
     seed: int = 0,
     sampler: str = "ddim",
     clip_skip: int = 1,
+    size: tuple[int, int] | None = None,
     network: nn.Module | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -108,11 +109,11 @@ def draw(
 
     All parts of `model` are on one device; call it inside the training's autocast. `network` (for its dropouts) and the model
     are in evaluation mode meanwhile, and in the mode they had afterwards. `epoch` is given when it is an epoch that ended.
+    A prompt that gives no size is drawn at `size` (width, height), by default the square that the family was made for.
     `progress(done, total)` counts sampler steps over all prompts. Fewer pictures come back when `should_stop` said so.
     """
-    requests = [
-        request_of(prompt, seed=seed, sampler=sampler, clip_skip=clip_skip, side=model.family.size) for prompt in prompts
-    ]
+    size = size or (model.family.size, model.family.size)
+    requests = [request_of(prompt, seed=seed, sampler=sampler, clip_skip=clip_skip, size=size) for prompt in prompts]
     total = sum(request.steps for request in requests)
     samples: list[Sample] = []
     modules = [model.unet, model.vae, *model.text_encoders, *([network] if network is not None else [])]

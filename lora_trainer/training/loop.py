@@ -41,7 +41,8 @@ class Loop:
     epochs_done: int = 0
     stopped: bool = False
     _speed: Speed = field(default_factory=Speed)
-    _asked: tuple[int, int] = (0, 0)  # how often save and sample have been asked for and done
+    _saves: int = 0  # how often saving was asked for and done
+    _drawings: int = 0  # the same for drawing samples
 
     def run(self, batches: Iterator[Mapping[str, Any]]) -> None:
         """Train until the last step, or until somebody asks to stop. Raises NotFiniteError, saying at which step."""
@@ -95,7 +96,6 @@ class Loop:
     def _report(self, loss: float, average: float, epoch: int, samples: int) -> None:
         self._speed.add(samples)
         rates = self.updater.rates
-        seconds = self._speed.seconds_per_step
         self.reporter.emit(
             {
                 "type": "step",
@@ -105,27 +105,50 @@ class Loop:
                 "loss_average": average,
                 "lr": next((rate for name, rate in rates.items() if name.startswith("unet")), next(iter(rates.values()))),
                 "rates": rates,
-                "seconds_per_step": seconds,
+                "seconds_per_step": self._speed.seconds_per_step,
                 "samples_per_second": self._speed.samples_per_second,
-                "seconds_left": seconds * (self.counts.total_steps - self.step),
+                "seconds_left": self._seconds_left(self.step),
                 "peak_memory": peak_memory(self.processes.device),
             }
         )
+
+    def _seconds_left(self, first: int) -> float | None:
+        """What the training will take yet: its steps, and the samples that are drawn after step `first` and later ones.
+
+        None before a step was made.
+        """
+        if not self.step:
+            return None
+        left = self._speed.seconds_per_step * (self.counts.total_steps - self.step)
+        if self.previews is None:
+            return left
+        times = self.previews.schedule.times_to_come(
+            (first, self.counts.total_steps), (self.epochs_done + 1, self.counts.epochs)
+        )
+        return left + self.previews.seconds_to_come(times, self._speed.samples_per_second)
 
     def _after_step(self) -> None:
         """Save, then draw, if this step or the user asks for it."""
         if self.saver is None:
             return
-        control = self.reporter.control()
         before = self.saver.last_step
         self.saver.after_step(self.step, self.epochs_done)
-        if control.save > self._asked[0]:
-            self.saver.on_demand(self.step, self.epochs_done)
-        wants_sample = control.sample > self._asked[1]
-        self._asked = (control.save, control.sample)
-        drawn = self._draw_samples(asked=wants_sample)
+        self._save_if_asked()
+        drawn = self._draw_samples(asked=self.reporter.control().sample > self._drawings)
         if drawn or self.saver.last_step != before:
             self._speed.resume()
+
+    def _save_if_asked(self) -> None:
+        """Save what was trained so far when the user wants it now; before the first step there is nothing yet."""
+        wanted = self.reporter.control().save
+        if self.saver is not None and self.step and wanted > self._saves:
+            self._saves = wanted
+            self.saver.on_demand(self.step, self.epochs_done)
+
+    def _while_drawing(self) -> bool:
+        """Asked before each step of a sampler: whether to break off. Who asks to save does not wait for the pictures."""
+        self._save_if_asked()
+        return self.signals.asked or bool(self.reporter.control().stop)
 
     def _after_epoch(self) -> None:
         if self.saver is None:
@@ -139,14 +162,14 @@ class Loop:
         if (
             self.previews is None
             or self.stopped
-            or not (asked or self.previews.is_due(self.step, at_first=at_first, epoch=epoch))
+            or not (asked or self.previews.schedule.is_due(self.step, at_first=at_first, epoch=epoch))
         ):
             return False
         assert self.saver is not None
         self.saver.before_sample(self.step, self.epochs_done)
-        self.previews.draw(
-            self.step, 0 if at_first else epoch, should_stop=lambda: self.signals.asked or self.reporter.control().stop
-        )
+        self.previews.draw(self.step, 0 if at_first else epoch, self._while_drawing, self._seconds_left(self.step + 1))
+        self._drawings = self.reporter.control().sample  # who asked meanwhile has them
+        self.reporter.emit({"type": "phase", "name": "training", "done": 0, "total": 0})
         return True
 
 

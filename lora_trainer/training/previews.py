@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..data.plan import DataPlan
 from ..log import logger
 from ..models import Model
 from ..networks.network import Network
@@ -17,21 +19,16 @@ from ..sampling import preview
 from ..sampling.prompts import SamplePrompt, parse_prompt_file
 from .precision import Precision
 
+Emit = Callable[[Mapping[str, Any]], object]
+PHASE = "drawing samples"
+_SECONDS_BETWEEN_PHASES = 1.0
+_SHARE_OF_A_STEP = 2 / 3  # two forward passes a sampler step (with and without the prompt) against one and its gradients
 
-@dataclass(frozen=True)
-class Previews:
-    """Draws `prompts` into `folder` when it is time to. The pictures' randomness is their own: training is not changed."""
 
-    model: Model
-    network: Network
-    prompts: Sequence[SamplePrompt]
-    folder: Path
-    name: str
-    seed: int
-    sampler: str
-    clip_skip: int
-    precision: Precision
-    emit: Callable[[dict[str, Any]], object]
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """When pictures are drawn."""
+
     every_steps: int | None = None
     every_epochs: int | None = None
     at_first: bool = False
@@ -44,31 +41,95 @@ class Previews:
             return bool(self.every_epochs) and epoch % self.every_epochs == 0
         return bool(self.every_steps) and step % self.every_steps == 0
 
-    def draw(self, step: int, epoch: int | None, should_stop: Callable[[], bool]) -> None:
-        """Draw all prompts with the weights as they are now."""
+    def times_to_come(self, steps: tuple[int, int], epochs: tuple[int, int]) -> int:
+        """How often pictures will be drawn: after which of the steps and epochs (first, last) that are still to end."""
+        by_steps = steps[1] // self.every_steps - (steps[0] - 1) // self.every_steps if self.every_steps else 0
+        by_epochs = epochs[1] // self.every_epochs - (epochs[0] - 1) // self.every_epochs if self.every_epochs else 0
+        return by_steps + by_epochs
+
+
+@dataclass(frozen=True)
+class Previews:
+    """Draws `prompts` into `folder` when it is time to. The pictures' randomness is their own: training is not changed.
+
+    `size` (width, height) is that of a prompt that gives none, the training's own.
+    """
+
+    model: Model
+    network: Network
+    prompts: Sequence[SamplePrompt]
+    folder: Path
+    name: str
+    seed: int
+    sampler: str
+    clip_skip: int
+    size: tuple[int, int]
+    precision: Precision
+    emit: Emit
+    schedule: Schedule
+    watch: DrawingTime = field(default_factory=lambda: DrawingTime())
+
+    def seconds_to_come(self, times: int, samples_per_second: float) -> float:
+        """How long drawing `times` more often will take: as it took before, at first guessed from the training's speed."""
+        if not times:
+            return 0.0
+        if self.watch.seconds is not None:
+            return times * self.watch.seconds
+        area = self.size[0] * self.size[1]
+        images = [self._request(prompt) for prompt in self.prompts]
+        work = sum(image.steps * image.width * image.height / area for image in images)
+        return times * work * _SHARE_OF_A_STEP / max(samples_per_second, 1e-9)
+
+    def draw(self, step: int, epoch: int | None, should_stop: Callable[[], bool], seconds_after: float | None = None) -> None:
+        """Draw all prompts with the weights as they are now.
+
+        `should_stop` is asked before each step of the sampler. `seconds_after` is what remains of the training afterwards,
+        None where that is not known yet; the time left that is told meanwhile comes from it.
+        """
         parts = [*self.model.text_encoders, self.model.vae]
         places = [next(part.parameters()).device for part in parts]
+        numbered = [one if one.enum is not None else replace(one, enum=number) for number, one in enumerate(self.prompts)]
         try:
+            self.watch.begin([self._request(prompt).steps for prompt in numbered], seconds_after)
             for part in parts:
                 part.to(self.precision.device)
-            for number, prompt in enumerate(self.prompts):
+            for number, prompt in enumerate(numbered):
                 if not should_stop():
                     self._draw_one(number, prompt, step, epoch, should_stop)
+            if not should_stop():
+                self.watch.end()
         finally:
             for part, place in zip(parts, places, strict=True):
                 part.to(place)
             if self.precision.device.type == "cuda":
                 torch.cuda.empty_cache()
 
+    def _request(self, prompt: SamplePrompt) -> preview.ImageRequest:
+        return preview.request_of(prompt, sampler=self.sampler, clip_skip=self.clip_skip, size=self.size)
+
+    def _tell(self, number: int, done: int) -> None:
+        """Say which picture is being drawn, and how long the training will take yet."""
+        left = self.watch.left(number, done)
+        known = {} if left is None else {"seconds_left": left}
+        self.emit({"type": "phase", "name": PHASE, "done": number + 1, "total": len(self.prompts), **known})
+
     def _draw_one(
         self, number: int, prompt: SamplePrompt, step: int, epoch: int | None, should_stop: Callable[[], bool]
     ) -> None:
-        numbered = prompt if prompt.enum is not None else replace(prompt, enum=number)
+        self._tell(number, 0)
+        said = time.monotonic()
+
+        def told(done: int, _: int) -> None:
+            nonlocal said
+            if time.monotonic() - said >= _SECONDS_BETWEEN_PHASES:
+                said = time.monotonic()
+                self._tell(number, done)
+
         try:
             with self.precision.autocast():
                 drawn = preview.draw(
                     self.model,
-                    [numbered],
+                    [prompt],
                     self.folder,
                     name=self.name,
                     step=step,
@@ -76,7 +137,9 @@ class Previews:
                     seed=self.seed,
                     sampler=self.sampler,
                     clip_skip=self.clip_skip,
+                    size=self.size,
                     network=self.network,
+                    progress=told,
                     should_stop=should_stop,
                 )
         except Exception as error:  # whatever it is, the training goes on
@@ -85,6 +148,33 @@ class Previews:
             return
         for sample in drawn:
             self.emit({"type": "sample", "path": str(sample.path), "step": step, "prompt": sample.prompt, "seed": sample.seed})
+
+
+@dataclass
+class DrawingTime:
+    """How long drawing all prompts once takes. `seconds`: as last time, None before the first."""
+
+    seconds: float | None = None
+    _began: float = 0.0
+    _steps: Sequence[int] = ()
+    _after: float | None = None
+
+    def begin(self, steps: Sequence[int], after: float | None) -> None:
+        """Begin to draw pictures of so many sampler steps each; `after` seconds of training remain then."""
+        self._began, self._steps, self._after = time.monotonic(), steps, after
+
+    def end(self) -> None:
+        """All have been drawn."""
+        self.seconds = time.monotonic() - self._began
+
+    def left(self, number: int, done: int) -> float | None:
+        """Seconds until the training ends, when picture `number` (from 0) has `done` steps; None while nobody can say."""
+        total, before = sum(self._steps), sum(self._steps[:number]) + done
+        if self._after is None or not before and self.seconds is None:
+            return None
+        spent = time.monotonic() - self._began
+        here = self.seconds - spent if self.seconds is not None else spent * (total - before) / before
+        return self._after + max(0.0, here)
 
 
 def sample_prompts(options: TrainOptions) -> list[SamplePrompt]:
@@ -103,9 +193,10 @@ def previews(
     prompts: Sequence[SamplePrompt],
     model: Model,
     network: Network,
+    plan: DataPlan,
     seed: int,
     precision: Precision,
-    emit: Callable[[dict[str, Any]], object],
+    emit: Emit,
 ) -> Previews | None:
     """Return what draws `prompts`; None when there are none. The pictures go to the folder `sample` of the output folder."""
     if not prompts:
@@ -120,9 +211,12 @@ def previews(
         seed=seed,
         sampler=chosen.sample_sampler,
         clip_skip=options.model.clip_skip or 1,
+        size=max(plan.datasets, key=lambda dataset: dataset.train_images).resolution,
         precision=precision,
         emit=emit,
-        every_steps=chosen.sample_every_n_steps,
-        every_epochs=chosen.sample_every_n_epochs,
-        at_first=chosen.sample_at_first,
+        schedule=Schedule(
+            every_steps=chosen.sample_every_n_steps,
+            every_epochs=chosen.sample_every_n_epochs,
+            at_first=chosen.sample_at_first,
+        ),
     )

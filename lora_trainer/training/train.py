@@ -72,6 +72,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         if processes.any(signals.asked or reporter.control().stop):
             return _finish(TrainResult(None, 0, "stopped"), emit)
 
+        prepare.phase(emit, "building the network")
         network = prepare.network(options, model, seed, computed.device)
         prepare.save_memory(options, model)
         updater, optimizer = prepare.updater(options, network, counts, computed, processes, emit)
@@ -97,7 +98,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         if processes.is_main:
             metadata = file_metadata(options, model, network, plan, counts, optimizer, seed, started)
             loop.saver = Saver(network, save_plan(options), metadata, emit, options.saving.save_precision)
-            loop.previews = previews(options, prompts, model, network, seed, computed, emit)
+            loop.previews = previews(options, prompts, model, network, plan, seed, computed, emit)
 
         prepare.phase(emit, "training")
         try:
@@ -108,6 +109,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
             if loop.saver:
                 loop.saver.rescue(loop.step, loop.epochs_done)
             raise
+        prepare.phase(emit, "saving the LoRA")
         path = loop.saver.final(loop.step, loop.epochs_done) if loop.saver and loop.step else None
         return _finish(TrainResult(path, loop.step, "stopped" if loop.stopped else "done"), emit)
 

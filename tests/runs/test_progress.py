@@ -77,3 +77,20 @@ def test_the_book_reads_on_and_starts_anew_for_a_new_file(tmp_path):
     EventWriter(path).write({"type": "warning", "message": "new"})
     progress, offset = book.look(path)
     assert (progress.step, progress.warnings, offset) == (None, ["new"], path.stat().st_size)
+
+
+def test_the_time_left_is_what_the_worker_told_also_while_pictures_are_drawn():
+    """A worker knows how often samples will be drawn, and how long that takes; the pace of the steps does not."""
+    progress = Progress()
+    progress.fold({"type": "started", "time": 100, "total_steps": 100})
+    progress.fold({"type": "phase", "name": "drawing samples", "done": 1, "total": 2})
+    assert progress.seconds_left is None, "before the first step"
+    step = {"type": "step", "loss": 1.0, "seconds_per_step": 0.5}
+    progress.fold({**step, "time": 110, "step": 50, "seconds_left": 85.0})
+    assert progress.seconds_left == 85.0
+    progress.fold({"type": "phase", "time": 111, "name": "drawing samples", "done": 1, "total": 2})
+    assert (progress.phase["done"], progress.seconds_left) == (1, 85.0)
+    progress.fold({"type": "phase", "time": 112, "name": "drawing samples", "done": 2, "total": 2, "seconds_left": 60.0})
+    assert (progress.phase["done"], progress.seconds_left) == (2, 60.0)
+    progress.fold({**step, "time": 113, "step": 51})
+    assert progress.seconds_left == pytest.approx(24.5), "by the pace where nothing is told"
