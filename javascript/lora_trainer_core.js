@@ -136,7 +136,8 @@
         }
         const isJson = (response.headers.get("content-type") || "").includes("json");
         // Just after a start the routes may be missing for a moment: gradio serves before the host adds them.
-        if ([502, 503, 504].includes(response.status) || (response.status === 404 && !isJson)) {
+        const isOurs = response.headers.has("X-Lora-Trainer"); // not a proxy's that has lost the host
+        if ((!isOurs && [502, 503, 504].includes(response.status)) || (response.status === 404 && !isJson)) {
             connection(false);
             throw new LT.Lost(LT.t("connection_lost"));
         }

@@ -113,7 +113,7 @@
         refresh() {
             const dot = LT.mount.querySelector("#lt-tab-runs .lt-dot");
             if (dot) dot.hidden = !LT.shell.state.active;
-            const problems = [...(LT.shell.state.problems || [])];
+            const problems = [...(LT.shell.state.problems || []), ...(LT.form.problems || [])];
             if (LT.shell.state.read_only) problems.push({ level: "warning", message: LT.shell.state.read_only });
             const text = JSON.stringify(problems);
             if (LT.shell.problems.dataset.text === text) return;

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse
 
 from ..errors import (
     HostError,
@@ -41,15 +40,6 @@ def missing(what: str) -> Refusal:
 def answer(content: dict[str, Any], status: int = 200) -> JSONResponse:
     headers = {"Cache-Control": "no-store", "X-Lora-Trainer": "1", **HEADERS}
     return JSONResponse(content, status_code=status, headers=headers)
-
-
-def file_answer(path: Path) -> Response:
-    """A file as what it is; anything but a picture or text as a download. Nothing is ever run by the browser."""
-    kinds = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".txt": "text/plain", ".toml": "text/plain"}
-    kind = kinds.get(path.suffix.lower())
-    headers = {"Cache-Control": "private, no-cache", **HEADERS}
-    name = None if kind else path.name
-    return FileResponse(path, media_type=kind or "application/octet-stream", filename=name, headers=headers)
 
 
 def problem(error: InputError, level: str = "error") -> dict[str, str]:

@@ -26,6 +26,7 @@ from ..runs.store import QUEUED, RUNNING, STOPPING, Run
 from . import drafts
 from .answers import problem
 from .drafts import Draft
+from .names import Holder
 from .service import Service
 
 _BYTES_PER_RANK = {"sd1": 1.2e6, "sd2": 1.7e6, "sdxl": 7.2e6}  # of a LoRA on UNet and text encoders; double in float32
@@ -79,13 +80,16 @@ class Checked:
         return {"command": self.files.command_line, **texts}
 
 
-def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = None) -> Checked:
-    """Look at everything. `folder` is the run's (a draft's when it is None). Raises Refusal when `body` has no known form."""
+def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = None, holder: Holder | None = None) -> Checked:
+    """Look at everything. `folder` is the run's (a draft's when it is None); `holder` is to hold the name that is chosen.
+
+    Raises Refusal when `body` has no known form.
+    """
     checked = Checked(draft=drafts.read(body))
     folder = folder or service.paths.runs / "draft"
     for trouble in service.host.problems():
         checked.add("error", trouble.message, advice=trouble.advice)
-    _choose_name(service, checked)
+    _choose_name(service, checked, holder)
     try:
         checked.files = drafts.files(checked.draft, folder, checked.saved_as)
         looked_at: RunFiles | None = checked.files
@@ -106,10 +110,10 @@ def submit(service: Service, body: Mapping[str, Any], *, generate: Mapping[str, 
     `generate` is what the Generate page is to be filled with for its LoRA, besides base model and size.
     """
     service.store.must_write()
-    with service.submitting:  # two at once must not choose the same free name
+    with service.names.holder() as holder:
         run_id = _new_id(str(drafts.read(body).name))
         path = service.supervisor.folder(run_id).path
-        checked = check(service, body, folder=path)
+        checked = check(service, body, folder=path, holder=holder)
         if not checked.ok or checked.files is None:
             wrong = [one for one in checked.problems if one["level"] == "error"]
             raise InputErrors(
@@ -156,16 +160,20 @@ def _new_id(name: str) -> str:
     return "-".join(part for part in (time.strftime("%Y%m%d-%H%M%S"), slug, secrets.token_hex(2)) if part)
 
 
-def _choose_name(service: Service, checked: Checked) -> None:
+def _choose_name(service: Service, checked: Checked, holder: Holder | None) -> None:
     """An existing LoRA is only overwritten when that was asked for; else the next free number is taken."""
     name, folder = checked.draft.name, service.paths.lora_dir
-    taken = {run.name for run in service.store.runs(QUEUED, RUNNING, STOPPING)}
     checked.saved_as = name
     if not name or re.search(r"[/\\\x00]", name):  # said by the check of the options
         return
     checked.exists = free_name(name, folder) != name
-    if name.casefold() in {other.casefold() for other in taken} or (checked.exists and not checked.draft.overwrite):
-        checked.saved_as = free_name(name, folder, taken)
+    while True:
+        taken = {run.name.casefold() for run in service.store.runs(QUEUED, RUNNING, STOPPING)} | service.names.held()
+        is_free = name.casefold() not in taken and (not checked.exists or checked.draft.overwrite)
+        checked.saved_as = name if is_free else free_name(name, folder, taken)
+        if holder is None or holder.take(checked.saved_as):
+            break
+    if checked.saved_as != name:
         advice = "Choose another name, or ask to overwrite it." if checked.exists else "It waits or trains now."
         message = f"There is a LoRA named {name} already: this one will be saved as {checked.saved_as}."
         checked.add("warning", message, field="output_name", advice=advice)

@@ -2,7 +2,8 @@
 
     mount(app, service_for(host))        # harmless when done again
 
-Each handler is `async`, waits for nothing but threads of our own, and passes security.check first.
+Each handler is `async`, passes security.check first, and waits for nothing but threads of our own: `service.control` for what
+concerns runs alone, `service.look` and `service.change` for what touches files that a person named (service.py).
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from ..errors import InputError
 from ..runs.store import Run
 from ..ui.assets import files
 from . import answers, checks, images, security, tools, trial, uploads, views
-from .answers import answer, file_answer, flag_of, json_body, text_of
+from .answers import answer, flag_of, json_body, text_of
+from .sending import file_answer
 from .service import Service
 from .state import form_view, state_view
 
@@ -64,22 +66,22 @@ async def _asset(service: Service, request: Request) -> Response:
     path = files().get(request.path_params["name"])
     if path is None:
         raise answers.missing("such file")
-    return FileResponse(path, headers={"Cache-Control": "no-cache", **answers.HEADERS})
+    return await file_answer(service, path, cache="no-cache")
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
 
 
 async def _state(service: Service, request: Request) -> Response:
-    return answer(await service.run(state_view, service))
+    return answer(await service.control(state_view, service))
 
 
 async def _form(service: Service, request: Request) -> Response:
-    return answer(await service.run(form_view, service))
+    return answer(await form_view(service))
 
 
 async def _check(service: Service, request: Request) -> Response:
-    checked = await service.run(checks.check, service, await json_body(request))
+    checked = await service.look(checks.check, service, await json_body(request))
     return answer(checked.view())
 
 
@@ -87,12 +89,12 @@ async def _check(service: Service, request: Request) -> Response:
 
 
 async def _start(service: Service, request: Request) -> Response:
-    run = await service.run(checks.submit, service, await json_body(request))
+    run = await service.change(checks.submit, service, await json_body(request))
     return answer({"id": run.id, "name": run.name}, 201)
 
 
 async def _trial(service: Service, request: Request) -> Response:
-    run = await service.run(trial.start, service, await json_body(request))
+    run = await service.change(trial.start, service, await json_body(request))
     return answer({"id": run.id, "name": run.name}, 201)
 
 
@@ -100,7 +102,7 @@ async def _trial_picture(service: Service, request: Request) -> Response:
     if not trial.can_try(service):
         raise answers.missing("trial here")
     headers = {"Cache-Control": "private, no-cache", **answers.HEADERS}
-    return Response(await service.run(trial.picture), media_type="image/png", headers=headers)
+    return Response(await service.look(trial.picture), media_type="image/png", headers=headers)
 
 
 async def _list(service: Service, request: Request) -> Response:
@@ -108,7 +110,7 @@ async def _list(service: Service, request: Request) -> Response:
         queue = [run.id for run in service.store.queue()]
         return {"runs": [views.run_view(service.supervisor, run, queue) for run in service.store.runs(limit=200)]}
 
-    return answer(await service.run(look))
+    return answer(await service.control(look))
 
 
 async def _run(service: Service, request: Request) -> Response:
@@ -126,7 +128,7 @@ async def _run(service: Service, request: Request) -> Response:
         seen = {"events": events, "offset": offset, "more": more, "log": folder.log_tail()}
         return {"run": views.run_view(service.supervisor, run), **seen}
 
-    return answer(await service.run(look))
+    return answer(await service.control(look))
 
 
 async def _stop(service: Service, request: Request) -> Response:
@@ -148,7 +150,7 @@ async def _changed(service: Service, request: Request, change: Callable[[Run], R
     def do() -> dict[str, Any]:
         return {"run": views.run_view(service.supervisor, change(_known(service, request)))}
 
-    return answer(await service.run(do))
+    return answer(await service.control(do))
 
 
 async def _again(service: Service, request: Request) -> Response:
@@ -161,7 +163,7 @@ async def _again(service: Service, request: Request) -> Response:
             raise InputError("what was asked for this run is not known any more.", advice="Start it from the form.")
         return checks.submit(service, asked, generate=before.get("generate"))
 
-    run = await service.run(do)
+    run = await service.change(do)
     return answer({"id": run.id, "name": run.name}, 201)
 
 
@@ -175,21 +177,21 @@ async def _use(service: Service, request: Request) -> Response:
         activation = str(service.supervisor.folder(run.id).request().get("activation") or "")
         return {"lora": views.lora_view(path, activation)}
 
-    return answer(await service.run(do))
+    return answer(await service.change(do))
 
 
 async def _delete(service: Service, request: Request) -> Response:
     await json_body(request)
-    await service.run(lambda: service.supervisor.delete(_known(service, request).id))
+    await service.change(lambda: service.supervisor.delete(_known(service, request).id))
     return answer({})
 
 
 async def _run_file(service: Service, request: Request) -> Response:
-    return file_answer(await service.run(_find_run_file, service, request))
+    return await file_answer(service, await service.control(_find_run_file, service, request))
 
 
 async def _run_thumb(service: Service, request: Request) -> Response:
-    return file_answer(await service.run(lambda: service.thumbnails.of(_find_run_file(service, request))))
+    return await file_answer(service, await service.look(lambda: service.thumbnails.of(_find_run_file(service, request))))
 
 
 def _find_run_file(service: Service, request: Request) -> Path:
@@ -212,11 +214,11 @@ def _known(service: Service, request: Request) -> Run:
 
 async def _upload(service: Service, request: Request) -> Response:
     wanted = request.query_params.get("folder")
-    upload_id = wanted if wanted else await service.run(service.uploads.new)
-    folder = await service.run(service.uploads.folder, upload_id)
-    received = await uploads.receive(request, folder, service.run)
-    await service.run(service.uploads.check_images, folder, received)
-    return answer(await service.run(service.uploads.summary, upload_id, received))
+    upload_id = wanted if wanted else await service.change(service.uploads.new)
+    folder = await service.change(service.uploads.folder, upload_id)
+    received = await uploads.receive(request, folder, service.change)
+    await service.change(service.uploads.check_images, folder, received)
+    return answer(await service.change(service.uploads.summary, upload_id, received))
 
 
 async def _upload_view(service: Service, request: Request) -> Response:
@@ -225,20 +227,20 @@ async def _upload_view(service: Service, request: Request) -> Response:
         folder = service.uploads.folder(upload_id)
         return images.describe(folder, service.facts, upload_id=upload_id, endings=uploads.CAPTIONS)
 
-    return answer(await service.run(look))
+    return answer(await service.look(look))
 
 
 async def _upload_caption(service: Service, request: Request) -> Response:
     body = await json_body(request)
     name, caption, end = text_of(body, "name"), text_of(body, "caption"), text_of(body, "extension", ".txt")
-    await service.run(service.uploads.set_caption, request.path_params["id"], name, caption, end)
+    await service.change(service.uploads.set_caption, request.path_params["id"], name, caption, end)
     return answer({})
 
 
 async def _upload_delete(service: Service, request: Request) -> Response:
     body = await json_body(request)
     name = text_of(body, "name") if body.get("name") is not None else None
-    await service.run(service.uploads.delete, request.path_params["id"], name)
+    await service.change(service.uploads.delete, request.path_params["id"], name)
     return answer({})
 
 
@@ -249,7 +251,7 @@ async def _images(service: Service, request: Request) -> Response:
         endings = (extension,) if extension else uploads.CAPTIONS
         return images.describe(folder, service.facts, upload_id=None, endings=endings)
 
-    return answer(await service.run(look))
+    return answer(await service.look(look))
 
 
 async def _images_thumb(service: Service, request: Request) -> Response:
@@ -257,7 +259,7 @@ async def _images_thumb(service: Service, request: Request) -> Response:
         folder = images.image_folder(request.query_params.get("folder", ""))
         return service.thumbnails.of(images.image_in(folder, request.query_params.get("name", "")))
 
-    return file_answer(await service.run(look))
+    return await file_answer(service, await service.look(look))
 
 
 # -- pictures and LoRA files ------------------------------------------------------------------------------------------
@@ -267,18 +269,18 @@ async def _generate(service: Service, request: Request) -> Response:
     asked = (await json_body(request)).get("request")
     if not isinstance(asked, dict):
         raise answers.Refusal(400, 'Expected {"request": {...}}.')
-    return answer({"id": await service.run(service.generate, asked)}, 201)
+    return answer({"id": await service.change(service.generate, asked)}, 201)
 
 
 async def _generated(service: Service, request: Request) -> Response:
     request_id = request.path_params["id"]
-    return answer(_generated_view(request_id, await service.run(service.generation.status, request_id)))
+    return answer(_generated_view(request_id, await service.control(service.generation.status, request_id)))
 
 
 async def _generate_stop(service: Service, request: Request) -> Response:
     await json_body(request)
     request_id = request.path_params["id"]
-    return answer(_generated_view(request_id, await service.run(service.generation.stop, request_id)))
+    return answer(_generated_view(request_id, await service.control(service.generation.stop, request_id)))
 
 
 def _generated_view(request_id: str, status: dict[str, Any]) -> dict[str, Any]:
@@ -289,15 +291,15 @@ def _generated_view(request_id: str, status: dict[str, Any]) -> dict[str, Any]:
 
 async def _generated_file(service: Service, request: Request) -> Response:
     name = request.path_params["name"]
-    path = await service.run(service.generation.file, request.path_params["id"], name)
+    path = await service.control(service.generation.file, request.path_params["id"], name)
     if path is None:
         raise answers.missing(f"picture {name!r}")
-    return file_answer(path)
+    return await file_answer(service, path)
 
 
 async def _loras(service: Service, request: Request) -> Response:
     folder = service.paths.lora_dir
-    return answer({"folder": str(folder), "loras": await service.run(views.loras_view, folder)})
+    return answer({"folder": str(folder), "loras": await service.look(views.loras_view, folder)})
 
 
 async def _lora_preview(service: Service, request: Request) -> Response:
@@ -310,7 +312,7 @@ async def _lora_preview(service: Service, request: Request) -> Response:
                 return service.thumbnails.of(preview)
         raise answers.missing(f"picture of the LoRA {name!r}")
 
-    return file_answer(await service.run(look))
+    return await file_answer(service, await service.look(look))
 
 
 _TABLE: list[tuple[str, str, Handler]] = [

@@ -5,11 +5,8 @@ It outlives "Reload UI" of the Web UI, which loads the extension's scripts again
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,9 +19,12 @@ from ..runs.store import Store
 from ..runs.supervisor import Supervisor
 from ..runs.tool_jobs import ToolJobs
 from .images import Thumbnails
+from .lanes import Lane
+from .names import Names
 from .uploads import Uploads
 
 Result = TypeVar("Result")
+LOOK_SECONDS = 90.0  # a first look at a large data set on a slow disk takes a minute
 _services: dict[Path, Service] = {}
 _services_lock = threading.Lock()
 
@@ -40,11 +40,11 @@ class Service:
         self.facts = FactsCache()
         self.generation = Generation(host, self.paths.generated, busy=self._busy)
         self.tools = ToolJobs(host, self.paths.tools)
-        self.submitting = threading.Lock()
+        self.names = Names()
         self.trouble: StoreError | None = None
         self._supervisor: Supervisor | None = None
-        # Threads of our own: the Web UI's pool of 40 is empty when many generations wait, and we must always answer.
-        self._threads = ThreadPoolExecutor(6, thread_name_prefix="lora-trainer")
+        # What looks at files that a person named (models, images) may hang for ever; how runs stand and stopping them may not.
+        self._files, self._control = Lane("files", size=6), Lane("control", size=4)
         self._open()
 
     @property
@@ -61,9 +61,17 @@ class Service:
     def store(self) -> Store:
         return self.supervisor.store
 
-    async def run(self, function: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
-        """Run what may wait for a disk in a thread of ours, so that the event loop never does."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments, **named))
+    async def look(self, function: Callable[..., Result], *arguments: Any, within: float | None = None, **named: Any) -> Result:
+        """Run what only looks at files; a Refusal (503) tells when they do not answer `within` so many seconds."""
+        return await self._files.run(function, *arguments, limit=within or LOOK_SECONDS, **named)
+
+    async def change(self, function: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
+        """Run what changes something, to its end however long that takes."""
+        return await self._files.run(function, *arguments, limit=None, **named)
+
+    async def control(self, function: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
+        """Run what concerns the store and the folders of runs alone: it is answered whatever other drives do."""
+        return await self._control.run(function, *arguments, limit=LOOK_SECONDS, **named)
 
     def generate(self, request: Mapping[str, Any]) -> str:
         """Ask for pictures; returns the id. Raises HostError inside the Web UI, and while a training has the card."""
@@ -82,7 +90,7 @@ class Service:
         """Begin to watch and train; tidy what an earlier program left."""
         if self._supervisor is not None:
             self._supervisor.start()
-        self._threads.submit(self._tidy)
+        self._files.start(self._tidy)
 
     def close(self) -> None:
         """Let another program have the store. A worker at work goes on."""
@@ -90,7 +98,8 @@ class Service:
             self._supervisor.close()
             self._supervisor.store.close()
             self._supervisor = None
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._files.close()
+        self._control.close()
 
     def _open(self) -> None:
         try:

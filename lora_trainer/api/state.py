@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from .. import __version__
@@ -10,9 +12,11 @@ from ..errors import StoreError
 from ..hosts.base import Checkpoint
 from ..ui.form import specification
 from . import trial, views
+from .answers import Refusal
 from .service import Service
 
 _SHOWN_RUNS = 20
+FORM_SECONDS = 15.0  # for each list of files
 
 
 def state_view(service: Service) -> dict[str, Any]:
@@ -44,15 +48,30 @@ def state_view(service: Service) -> dict[str, Any]:
     return {**state, "problems": problems, "ready": not problems}
 
 
-def form_view(service: Service) -> dict[str, Any]:
-    """The answer of GET form."""
+async def form_view(service: Service) -> dict[str, Any]:
+    """The answer of GET form. What a drive that hangs keeps back is left out and told, so that the page opens all the same."""
+    problems: list[dict[str, str]] = []
+
+    async def part(name: str, function: Callable[[], list[Any]]) -> list[Any]:
+        try:
+            return await service.look(function, within=FORM_SECONDS)
+        except Refusal as error:
+            problems.append(_problem(f"The list of {name} could not be read: {error.message}", error.advice))
+            return []
+
+    checkpoints, vaes, loras = await asyncio.gather(
+        part("base models", service.host.checkpoints),
+        part("VAE files", service.host.vaes),
+        part("LoRA files", lambda: views.lora_files(service.paths.lora_dir)),
+    )
     return {
         "host": service.host.name,
         "lora_dir": str(service.paths.lora_dir),
-        "checkpoints": [_choice(one) for one in service.host.checkpoints()],
-        "vaes": [_choice(one) for one in service.host.vaes()],
-        "loras": [{"name": path.stem, "path": str(path)} for path in views.lora_files(service.paths.lora_dir)],
-        "spec": specification(),
+        "checkpoints": [_choice(one) for one in checkpoints],
+        "vaes": [_choice(one) for one in vaes],
+        "loras": [{"name": path.stem, "path": str(path)} for path in loras],
+        "spec": await service.control(specification),
+        "problems": problems,
     }
 
 

@@ -20,7 +20,8 @@ from ..options.tool_page import PageTool, arguments, page_tools, tool_named
 from ..paths import safe_name
 from ..runs.result import SUFFIX
 from . import answers, views
-from .answers import answer, file_answer, flag_of, json_body
+from .answers import answer, flag_of, json_body
+from .sending import file_answer
 from .service import Service
 
 _SINGLE_FILES = {SUFFIX, ".ckpt"}  # what the tools read; a model in diffusers' form is a folder
@@ -119,29 +120,29 @@ def job_view(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _tools(service: Service, request: Request) -> Response:
-    return answer(await service.run(page_view, service))
+    return answer(await service.look(page_view, service))
 
 
 async def _start(service: Service, request: Request) -> Response:
-    job_id = await service.run(start, service, await json_body(request))
-    return answer(await service.run(lambda: job_view(service.tools.status(job_id))), 201)
+    job_id = await service.change(start, service, await json_body(request))
+    return answer(await service.look(lambda: job_view(service.tools.status(job_id))), 201)
 
 
 async def _job(service: Service, request: Request) -> Response:
-    return answer(await service.run(lambda: job_view(service.tools.status(request.path_params["id"]))))
+    return answer(await service.look(lambda: job_view(service.tools.status(request.path_params["id"]))))
 
 
 async def _stop(service: Service, request: Request) -> Response:
     await json_body(request)
-    return answer(await service.run(lambda: job_view(service.tools.stop(request.path_params["id"]))))
+    return answer(await service.control(lambda: job_view(service.tools.stop(request.path_params["id"]))))
 
 
 async def _job_file(service: Service, request: Request) -> Response:
     name = request.path_params["name"]
-    path = await service.run(service.tools.file, request.path_params["id"], name)
+    path = await service.look(service.tools.file, request.path_params["id"], name)
     if path is None:
         raise answers.missing(f"file {name!r}")
-    return file_answer(path)
+    return await file_answer(service, path)
 
 
 TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] = [

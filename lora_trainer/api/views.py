@@ -136,7 +136,8 @@ def _text(path: Path) -> str:
 
 def lora_files(folder: Path) -> list[Path]:
     """The LoRA files of a folder and its sub-folders, by name."""
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in _LORA_SUFFIXES and not path.name.startswith(".")]
+    named = (path for path in folder.rglob("*") if path.suffix.lower() in _LORA_SUFFIXES and not path.name.startswith("."))
+    found = [path for path in named if path.is_file()]  # neither a folder, nor a pipe, nor a link to nothing
     return sorted(found, key=lambda path: path.stem.casefold())
 
 

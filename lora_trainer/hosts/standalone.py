@@ -146,7 +146,8 @@ def _side(path: Path, _size: int, _time: int) -> int:
 
 
 def _models(folders: Iterable[Path]) -> list[Checkpoint]:
-    """Model files below the folders: titles are paths inside the folder, hidden folders and half-written files left out."""
+    """Model files below the folders: titles are paths inside the folder, hidden folders, half-written files and what is
+    no file (a pipe, a link to nothing) left out."""
     found: dict[Path, Checkpoint] = {}
     for folder in folders:
         for directory, subfolders, names in os.walk(folder, followlinks=True):
@@ -158,6 +159,6 @@ def _models(folders: Iterable[Path]) -> list[Checkpoint]:
                 continue
             for name in names:
                 path = here / name
-                if path.suffix.lower() in MODEL_SUFFIXES and not name.startswith("."):
+                if path.suffix.lower() in MODEL_SUFFIXES and not name.startswith(".") and path.is_file():
                     found.setdefault(path, Checkpoint(title=path.relative_to(folder).as_posix(), path=path))
     return sorted(found.values(), key=lambda checkpoint: checkpoint.title.casefold())

@@ -105,13 +105,14 @@ class Generation:
             if server is None or not worker.is_alive(server):
                 return
             (self.folder / "quit").touch()
-            end = time.monotonic() + _QUIT_SECONDS
-            while worker.is_alive(server):
-                if time.monotonic() > end:
-                    logger.warning("the generating process %d did not leave the card: ending it", server.pid)
-                    process.end_group(server.pid, server.group, server.mark, hard=True)
-                    end = time.monotonic() + _QUIT_SECONDS
-                time.sleep(0.05)
+        # Waiting without the lock: whoever asks how a request stands is answered. No other server starts: `busy` says why.
+        end = time.monotonic() + _QUIT_SECONDS
+        while worker.is_alive(server):
+            if time.monotonic() > end:
+                logger.warning("the generating process %d did not leave the card: ending it", server.pid)
+                process.end_group(server.pid, server.group, server.mark, hard=True)
+                end = time.monotonic() + _QUIT_SECONDS
+            time.sleep(0.05)
 
     def _ensure_server(self, request_id: str) -> None:
         if self._is_alive():
