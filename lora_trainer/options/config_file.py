@@ -34,6 +34,10 @@ class ConfigFile:
     values: Mapping[str, Any]
     places: Mapping[str, str]
 
+    def line(self, name: str) -> str:
+        """`line 3`, or nothing where that is not known."""
+        return self.places[name].partition(", ")[2]
+
     def where(self, name: str) -> str:
         """`run.toml, line 3, network_dim`."""
         return f"{self.places[name]}, {name}"
@@ -47,6 +51,13 @@ def actual_path(path: Path) -> Path:
 def read(path: Path) -> ConfigFile:
     """Read a configuration file and flatten its sections. Raises InputError, or InputErrors for keys given twice."""
     file = located.read(actual_path(path.expanduser()), field="config_file")
+    if isinstance(file.data.get("datasets"), list):
+        raise InputError(
+            "this is a data set file ([[datasets]]), not a configuration file.",
+            field="config_file",
+            where=file.path.name,
+            advice="Give it as --dataset_config.",
+        )
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
     errors = []

@@ -14,7 +14,7 @@ from .data_spec import DatasetSpec, DataSpec, SubsetSpec
 from .dataset_folders import folder_spec, parse_folder_name
 from .dataset_keys import DATASET, GENERAL, HEADINGS, KEYS, SUBSET, Key
 from .train import OPTIONS_BY_NAME, TrainOptions, flat
-from .values import BadValue, convert, did_you_mean, nearest, resolution_pair
+from .values import BadValue, convert, did_you_mean, resolution_pair
 
 __all__ = ["DataSpec", "DatasetSpec", "SubsetSpec", "data_spec", "load", "parse_folder_name"]
 
@@ -72,6 +72,14 @@ class _Reader:
         self.errors: list[InputError] = []
 
     def datasets(self) -> list[DatasetSpec]:
+        if options := self._options_of_a_configuration():
+            some = ", ".join(options[:3])
+            self._error(
+                f"this is a configuration file: it holds options of the training ({some}, ...) and no [[datasets]].",
+                "",
+                advice="Give it as --config_file; --dataset_config takes a data set file.",
+            )
+            return []
         for name in self.file.data:
             if name not in (GENERAL, DATASET):
                 self._unknown(_Table("", (), self.file.data), name, (GENERAL, DATASET))
@@ -89,6 +97,15 @@ class _Reader:
             if spec is not None:
                 specs.append(spec)
         return specs
+
+    def _options_of_a_configuration(self) -> list[str]:
+        """The options, flat or in sections, of a file that is no data set file at all; else nothing."""
+        if DATASET in self.file.data:
+            return []
+        names = [name for name, value in self.file.data.items() if not isinstance(value, dict)]
+        sections = [value for name, value in self.file.data.items() if isinstance(value, dict) and name != GENERAL]
+        names += [name for section in sections for name in section]
+        return [name for name in names if name in OPTIONS_BY_NAME]
 
     def _dataset(self, table: _Table, general: _Table, subsets: list[_Table]) -> DatasetSpec | None:
         before = len(self.errors)
@@ -179,9 +196,12 @@ class _Reader:
 
     def _unknown(self, table: _Table, name: str, known: tuple[str, ...]) -> None:
         elsewhere = KEYS[name].levels if name in KEYS else ()
+        renamed = next((key.name for key in KEYS.values() if key.command_line == name and key.name in known), "")
         if elsewhere:
             advice = f"It belongs under {' or '.join(HEADINGS[level] for level in elsewhere)}."
-        elif name in OPTIONS_BY_NAME and nearest(name, known) is None:
+        elif renamed:
+            advice = f"Here it is called {renamed}."
+        elif name in OPTIONS_BY_NAME:
             advice = "It is an option of the command line or of the configuration file."
         else:
             advice = did_you_mean(name, known)

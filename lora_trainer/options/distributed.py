@@ -57,6 +57,7 @@ class DistributedOptions:
             "ipex",
             "tvm",
         ),
+        off=("no",),
         supported=False,
     )
     deepspeed: bool = opt(

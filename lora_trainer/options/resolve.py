@@ -25,11 +25,13 @@ ALIASES = {alias: option.name for option in OPTIONS for alias in option.aliases}
 
 @dataclass(frozen=True)
 class Source:
-    """Where values come from. `loose`: texts stand for numbers and yes/no; `where(name)` names the place of a value."""
+    """Where values come from. `loose`: texts stand for numbers and yes/no; `where(name)` names the place of a value;
+    `file` is the configuration file, where there is one."""
 
     values: Mapping[str, Any]
     loose: bool
     where: Callable[[str], str]
+    file: config_file.ConfigFile | None = None
 
 
 def train_options(
@@ -57,7 +59,7 @@ def train_options(
             raise InputErrors([InputError(message, field=error.field, where=place, advice=error.advice)]) from error
     sources = []
     if isinstance(toml, config_file.ConfigFile):
-        sources.append(Source(toml.values, False, toml.where))
+        sources.append(Source(toml.values, False, toml.where, toml))
     elif toml is not None:
         sources.append(Source(toml, False, lambda name: f"configuration, {name}"))
     sources.append(Source(given, True, lambda name: f"--{name}"))
@@ -77,10 +79,12 @@ class _Resolver:
 
     def resolve(self, sources: list[Source]) -> TrainOptions:
         for source in sources:
+            self._report_unknown(source)
             for key, raw in source.values.items():
                 self._take(source, key, raw)
         if self.values["use_8bit_adam"] and "optimizer_type" not in self.places:
             self.values["optimizer_type"] = "AdamW8bit"
+        self._report_unsupported()
         for option in OPTIONS:
             if option.name not in self.bad:
                 self._hold(option)
@@ -95,17 +99,24 @@ class _Resolver:
             }
         )
 
-    def _take(self, source: Source, key: str, raw: Any) -> None:
-        """One value of a source: its name has to be known, its type and bounds right."""
-        name = key.lstrip("-").replace("-", "_")
-        name = ALIASES.get(name, name)
-        option = OPTIONS_BY_NAME.get(name)
-        if option is None:
-            self._report(
-                InputError("there is no such option.", field=key, advice=did_you_mean(name, OPTIONS_BY_NAME)), source, key
-            )
+    def _report_unknown(self, source: Source) -> None:
+        """Keys that are no options. A file made for another program has many: they are told in one line."""
+        unknown = [key for key in source.values if _option_name(key) not in OPTIONS_BY_NAME]
+        if source.file is None or len(unknown) < 3:
+            for key in unknown:
+                advice = did_you_mean(_option_name(key), OPTIONS_BY_NAME)
+                self._report(InputError("there is no such option.", field=key, advice=advice), source, key)
             return
-        if raw is None:
+        names = ", ".join(f"{key} ({source.file.line(key)})" for key in unknown)
+        advice = "Delete them: they belong to another program, or are misspelt."
+        message = f"{len(unknown)} keys are no options: {names}."
+        self.errors.append(InputError(message, field=unknown[0], where=source.file.path.name, advice=advice))
+
+    def _take(self, source: Source, key: str, raw: Any) -> None:
+        """One value of a source: its type and bounds have to be right. An empty text in a file means "not given"."""
+        name = _option_name(key)
+        option = OPTIONS_BY_NAME.get(name)
+        if option is None or raw is None or (not source.loose and isinstance(raw, str) and not raw.strip()):
             return
         try:
             self.values[name] = convert(option, raw, loose=source.loose)
@@ -116,21 +127,28 @@ class _Resolver:
         self.bad.discard(name)
         self.places[name] = source.where(key)
 
+    def _report_unsupported(self) -> None:
+        """Options that were given, but have no effect yet."""
+        given = [
+            option.name
+            for option in OPTIONS
+            if not option.supported and option.name not in self.bad and self.values[option.name] != option.default
+        ]
+        self.bad.update(given)
+        if len(given) < 3:
+            for name in given:
+                message = f"{name} has no effect yet in this version, so it is not accepted."
+                advice = "Leave it out to train without it."
+                self.errors.append(InputError(message, field=name, where=self.places.get(name, ""), advice=advice))
+            return
+        message = f"{len(given)} options have no effect yet in this version, so they are not accepted: {', '.join(given)}."
+        self.errors.append(InputError(message, field=given[0], advice="Leave them out to train without them."))
+
     def _hold(self, option: Option) -> None:
         """Checks of one option that need its final value."""
         value = self.values[option.name]
         place = self.places.get(option.name, "")
-        if value != option.default and not option.supported:
-            self.bad.add(option.name)
-            self.errors.append(
-                InputError(
-                    f"{option.name} has no effect yet in this version, so it is not accepted.",
-                    field=option.name,
-                    where=place,
-                    advice="Leave it out to train without it.",
-                )
-            )
-        elif value and option.path and self.check_paths and option.name not in self.to_come and not option.many:
+        if value and option.path and self.check_paths and option.name not in self.to_come and not option.many:
             self._add(path_problem(option, value), place)
         elif option.name == "v2" and self.check_paths:
             self._add(v2_problem(self.values), place)
@@ -153,6 +171,12 @@ class _Resolver:
     def _add(self, error: InputError | None, where: str) -> None:
         if error is not None:
             self.errors.append(InputError(error.message, field=error.field, where=where, advice=error.advice))
+
+
+def _option_name(key: str) -> str:
+    """The option that a key of a file, form or command line means."""
+    name = key.lstrip("-").replace("-", "_")
+    return ALIASES.get(name, name)
 
 
 def _true(value: Any) -> bool:

@@ -32,6 +32,7 @@ class Option:
     kind        what one value is: bool, int, float, int_or_float (an int stays one: `0.1` is a share, `100` a count), str
     many        several values of that kind (a tuple)
     choices     the only values there are; texts are recognised in any case and get the spelling declared here
+    off         words for "not at all", which are taken as the default
     ready       of the choices, those that have their effect already; empty means all
     minimum     smallest allowed value; `above` is a bound that the value must exceed; `maximum` largest
     path        for texts that name a file or folder: file, files and folder have to exist, model may be a name on the hub,
@@ -50,6 +51,7 @@ class Option:
     group: Title
     section: str = ""
     choices: tuple[Any, ...] = ()
+    off: tuple[str, ...] = ()
     ready: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
@@ -77,6 +79,7 @@ def opt(
     ko: str,
     *,
     choices: Sequence[Any] = (),
+    off: Sequence[str] = (),
     ready: Sequence[str] = (),
     minimum: float | None = None,
     maximum: float | None = None,
@@ -95,6 +98,7 @@ def opt(
         "help": help,
         "ko": ko,
         "choices": tuple(choices),
+        "off": tuple(off),
         "ready": tuple(ready),
         "minimum": minimum,
         "maximum": maximum,

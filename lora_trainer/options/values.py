@@ -58,6 +58,8 @@ def convert(option: Option, raw: Any, *, loose: bool) -> Any:
         return option.default
     if raw == "" and (option.choices or (loose and (option.kind != "str" or option.default is None))):
         return option.default
+    if option.off and str(raw).lower() in option.off:
+        return option.default
     if option.name == "resolution":
         return resolution_text(raw)
     if not option.many:
