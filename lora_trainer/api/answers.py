@@ -100,6 +100,14 @@ def text_of(body: dict[str, Any], name: str, default: str | None = None) -> str:
     return value
 
 
+def number_of(body: dict[str, Any], name: str, *, minimum: int) -> int:
+    """A whole number in the body. Raises Refusal when it is missing, no whole number or below `minimum`."""
+    value = body.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise Refusal(400, f"{name!r} is {value!r}, expected a whole number from {minimum} on.")
+    return value
+
+
 def flag_of(body: dict[str, Any], name: str) -> bool:
     """A yes or no in the body, no when it is missing. Raises Refusal when it is anything else."""
     value = body.get(name, False)

@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..runs.store import Run
 from ..ui.assets import files
 from . import answers, checks, images, security, tools, trial, uploads, views
-from .answers import answer, flag_of, json_body, text_of
+from .answers import answer, flag_of, json_body, number_of, text_of
 from .sending import file_answer
 from .service import Service
 from .state import form_view, state_view
@@ -151,6 +151,11 @@ async def _changed(service: Service, request: Request, change: Callable[[Run], R
         return {"run": views.run_view(service.supervisor, change(_known(service, request)))}
 
     return answer(await service.control(do))
+
+
+async def _move(service: Service, request: Request) -> Response:
+    position = number_of(await json_body(request), "position", minimum=1)
+    return await _changed(service, request, lambda run: service.supervisor.move(run.id, position))
 
 
 async def _again(service: Service, request: Request) -> Response:
@@ -327,6 +332,7 @@ _TABLE: list[tuple[str, str, Handler]] = [
     ("POST", "runs/{id}/stop", _stop),
     ("POST", "runs/{id}/save", _save),
     ("POST", "runs/{id}/sample", _sample),
+    ("POST", "runs/{id}/move", _move),
     ("POST", "runs/{id}/again", _again),
     ("POST", "runs/{id}/use", _use),
     ("POST", "runs/{id}/delete", _delete),

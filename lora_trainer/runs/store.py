@@ -157,6 +157,22 @@ class Store:
             )
             return cursor.rowcount == 1
 
+    def move(self, run_id: str, position: int) -> bool:
+        """Give a waiting run another position in the queue: 1 is next, one beyond the end is the last.
+
+        Returns whether it was done: a run that does not wait (any more) has no position.
+        """
+        with self._writing():
+            waiting = self._db.execute("SELECT id, place FROM runs WHERE state = 'queued' ORDER BY place, rowid").fetchall()
+            order = [row["id"] for row in waiting if row["id"] != run_id]
+            if len(order) == len(waiting):
+                return False
+            order.insert(min(max(0, position - 1), len(order)), run_id)
+            first = waiting[0]["place"]
+            places = [(first + index, waiting_id) for index, waiting_id in enumerate(order)]
+            self._db.executemany("UPDATE runs SET place = ? WHERE id = ?", places)
+            return True
+
     def remove(self, run_id: str) -> None:
         with self._writing():
             self._db.execute("DELETE FROM runs WHERE id = ?", (run_id,))

@@ -145,9 +145,20 @@ class Supervisor:
         control.ask(self.folder(run_id).control, save=save, sample=sample)
         return run
 
+    def move(self, run_id: str, position: int) -> Run:
+        """Let a waiting run have its turn sooner or later: `position` 1 is next. Raises InputError when it does not wait."""
+        if not self.store.move(run_id, position):
+            run = self._get(run_id)
+            raise InputError(f"{run.name} does not wait in the queue ({run.state}).", field="position")
+        return self._get(run_id)
+
     def delete(self, run_id: str) -> None:
-        """Delete an ended run's folder and row; the LoRA in the host's folder stays. Raises InputError while it is active."""
+        """Delete the folder and row of a run that has ended or waits; the LoRA in the host's folder stays.
+
+        Raises InputError while it is active.
+        """
         self.store.must_write()
+        self.store.change(run_id, only_from=(QUEUED,), state=STOPPED)  # so that it does not begin meanwhile
         run = self._get(run_id)
         if run.state not in ENDED:
             raise InputError(f"{run.name} is {run.state}.", advice="Stop it first.")

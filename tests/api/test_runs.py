@@ -267,6 +267,22 @@ def test_unknown_runs_are_404(client):
     assert get(client, "runs/nothing").status_code == 404
     for action in ("stop", "save", "sample", "again", "delete"):
         assert post(client, f"runs/nothing/{action}").status_code == 404
+    assert post(client, "runs/nothing/move", {"position": 1}).status_code == 404
+
+
+def test_the_queue_is_reordered_and_a_waiting_run_is_deleted(client, service, values):
+    ids = [post(client, "runs", {"values": {**values, "output_name": name}}).json()["id"] for name in "abc"]
+    moved = post(client, f"runs/{ids[2]}/move", {"position": 1})
+    assert moved.json()["run"]["queue_position"] == 1
+    folder = service.supervisor.folder(ids[0]).path
+    assert post(client, f"runs/{ids[0]}/delete").json() == {} and not folder.exists()
+    positions = {run["name"]: run["queue_position"] for run in get(client, "runs").json()["runs"]}
+    assert positions == {"c": 1, "b": 2}
+    for bad in (0, -1, 1.5, True, "1", None):
+        assert post(client, f"runs/{ids[1]}/move", {"position": bad}).status_code == 400
+    post(client, f"runs/{ids[1]}/stop")
+    refused = post(client, f"runs/{ids[1]}/move", {"position": 1})
+    assert refused.status_code == 400 and "does not wait" in refused.json()["error"]["message"]
 
 
 def test_a_second_program_on_the_store_may_look_but_not_start(client, host, values):

@@ -96,6 +96,29 @@ def test_a_damaged_store_is_refused_with_what_to_do(path, damage):
         Store(path)
 
 
+@pytest.mark.parametrize(
+    ("run_id", "position", "order"),
+    [
+        ("c", 1, "cabd"),
+        ("a", 3, "bcad"),
+        ("b", 2, "abcd"),
+        ("a", 4, "bcda"),
+        ("b", 10**30, "acdb"),
+        ("d", -5, "dabc"),
+    ],
+)
+def test_a_waiting_run_gets_another_place_and_new_ones_come_behind(path, run_id, position, order):
+    store = Store(path)
+    for one in "xabcd":
+        store.add(one, one)
+    store.change("x", state="running", started=1.0)
+    assert store.move(run_id, position)
+    store.add("e", "e")
+    assert "".join(run.id for run in store.queue()) == order + "e"
+    assert not store.move("x", 1) and not store.move("nothing", 1)
+    assert "".join(run.id for run in store.queue()) == order + "e"
+
+
 def test_a_store_of_a_newer_version_is_refused(path):
     Store(path).close()
     db = sqlite3.connect(path)

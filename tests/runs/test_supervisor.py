@@ -184,6 +184,22 @@ def test_delete_removes_the_folder_and_keeps_the_lora(supervisor):
     assert os.path.exists(run.result)  # noqa: PTH110
 
 
+def test_a_waiting_run_that_is_deleted_never_begins_and_the_next_one_is_who_was_moved_up(supervisor):
+    submit(supervisor, "step", "wait-for-file")
+    worker_of(supervisor)
+    for run_id in ("run-2", "run-3", "run-4"):
+        submit(supervisor, "step", run_id=run_id, name=run_id)
+    supervisor.delete("run-2")
+    assert supervisor.store.get("run-2") is None and not supervisor.folder("run-2").path.exists()
+    supervisor.move("run-4", 1)
+    with pytest.raises(InputError, match="does not wait"):
+        supervisor.move("run-1", 1)
+    (supervisor.folder("run-1").path / "go-on").touch()
+    fourth = run_until(supervisor, "finished", run_id="run-4")
+    third = run_until(supervisor, "finished", run_id="run-3")
+    assert fourth.started < third.started
+
+
 HOST_PROGRAM = """
 import sys, time
 from pathlib import Path
