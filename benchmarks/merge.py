@@ -34,7 +34,7 @@ from lora_trainer.tools.extract import extracted
 from lora_trainer.tools.lorafile import Factors, Lora
 from lora_trainer.tools.merge import into_checkpoint
 from lora_trainer.tools.resize import choice, resized_modules
-from lora_trainer.tools.svd_merge import svd_merged
+from lora_trainer.tools.sums import svd_merged
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"

@@ -36,6 +36,7 @@ class Family:
     the UNet reads of each, [B, n, 77, C], and the summary [B, P] or None.
     `predict(unet, noisy latents, timesteps, conditioning)` returns the UNet's output.
     `latent_scale` gives the VAE's latents a variance of about 1.
+    `answer(unet)` asks a UNet whether it predicts noise or velocity, in families that have both; see prediction.py.
     `zero_empty_negative`: an empty negative prompt stands for zeros when pictures are drawn.
     """
 
@@ -46,6 +47,7 @@ class Family:
     read: Callable[[Sequence[CLIPTextModel], Sequence[torch.Tensor], int], tuple[list[torch.Tensor], torch.Tensor | None]]
     predict: Callable[[torch.nn.Module, torch.Tensor, torch.Tensor, Conditioning], torch.Tensor]
     latent_scale: float
+    answer: Callable[[UNet2DConditionModel], str] | None = None
     zero_empty_negative: bool = False
 
     @property
@@ -58,7 +60,7 @@ class Family:
 class Parts:
     """What a family's loaders return. `vae` is None when it was not asked for.
 
-    `prediction_type` is what the model says of itself, None where nothing tells; `said_by` names what tells.
+    `prediction_type` is what is written of the model, None where nothing is; `said_by` names where.
     """
 
     unet: UNet2DConditionModel

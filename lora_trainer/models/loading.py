@@ -64,7 +64,7 @@ def load(
     autoencoder = parts.vae if vae is None else load_vae_file(Path(vae).expanduser(), target)
     assert autoencoder is not None
     set_attention(parts.unet, autoencoder, attention)
-    decided, notes = decide(parts, prediction_type, str(path))
+    decided, notes = decide(parts, family.answer, prediction_type, str(path))
     return Model(
         family=family,
         unet=parts.unet,

@@ -31,8 +31,6 @@ def _load_file(weights: Weights, target: Target, with_vae: bool) -> Parts:
     config = unet_config(weights, overrides, title=TITLE, levels=4, heads=heads_by_width)
     unet = build_unet(weights, config, target)
     said, by = told_by_file(weights, overrides)
-    if said is None:
-        said, by = told_by_answer(unet, config["cross_attention_dim"])
     return Parts(
         unet=unet,
         vae=build_vae(weights, target, prefix=convert.VAE) if with_vae else None,
@@ -59,4 +57,5 @@ SD2 = Family(
     read=_read,
     predict=predict,
     latent_scale=SD_SCALE,
+    answer=told_by_answer,
 )

@@ -10,6 +10,7 @@ import torch
 
 from .. import models
 from ..errors import InputError
+from ..log import logger
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -47,6 +48,8 @@ class Session:
             self.drop()
             self._model = models.load(path, dtype=dtype, device=where, vae=vae, **how)
             self._key = key
+            for note in self._model.notes:
+                logger.warning("%s", note)
         return self._model
 
     def drop(self) -> None:

@@ -24,8 +24,9 @@ from ..networks.functional import delta_norm
 from ..networks.key_names import embeddings
 from ..options.tool_cli import parse
 from ..options.tools import CheckLora
+from .families import FAMILY_TITLES, family_of
 from .layers import places
-from .lorafile import FAMILY_TITLES, family_of, refuse_existing
+from .lorafile import refuse_existing
 
 _OTHER_NAMES = "its keys are another program's; convert_lora writes kohya's, which most programs read."
 _MOST_KEYS = 5

@@ -7,7 +7,7 @@ python -m lora_trainer extract_lora_from_models --model_org base.safetensors --m
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,16 +16,21 @@ from torch import Tensor
 from .. import log, modelfile
 from ..errors import InputError, LoraFileError
 from ..log import logger
+from ..models.family import V_PREDICTION
 from ..models.weights import Weights, open_weights
 from ..networks import files
 from ..networks.metadata import base_model_version
 from ..options.tool_cli import parse
 from ..options.tools import ExtractLora
 from . import lowrank
+from .families import FAMILY_TITLES
+from .identity import Identity
 from .layers import Place, places
-from .lorafile import FAMILY_TITLES, Factors, device_of, output_path, tensors_of
-from .provenance import modelspec, needed
+from .lorafile import Factors, device_of, output_path, tensors_of
+from .provenance import modelspec, needed, whose
 from .stream import Progress, largest
+
+_LEARNED = ("model.diffusion_model.", "cond_stage_model.", "conditioner.")  # the VAE is no part of what a LoRA changes
 
 
 def main(argv: Sequence[str]) -> int:
@@ -53,13 +58,17 @@ def run(options: ExtractLora, progress: Progress | None = None) -> Path:
             device=device,
             progress=progress,
         )
-    arguments = (
-        {} if options.conv_dim is None else {"conv_dim": str(options.conv_dim), "conv_alpha": str(float(options.conv_dim))}
-    )
-    version = base_model_version(family, options.v_parameterization)
+        _tell_left_out(original, tuned, modules, conv=options.conv_dim is not None)
+        identities = [Identity.of(weights, family) for weights in (tuned, original)]
+    predicts_v = options.v_parameterization or any(identity.prediction == V_PREDICTION for identity in identities)
+    version = base_model_version(family, predicts_v)
+    conv = options.conv_dim
+    arguments = {} if conv is None else {"conv_dim": str(conv), "conv_alpha": str(float(conv))}
     metadata = needed(version=version, dim=options.dim, alpha=float(options.dim), arguments=arguments)
     if not options.no_metadata:
-        metadata |= modelspec(path, version)
+        sure = predicts_v or any(identity.is_sure for identity in identities)
+        metadata |= modelspec(path, version, predicts_v=predicts_v, sure=sure)
+        metadata |= whose([identity.own for identity in identities])
     files.save(path, tensors_of(modules), metadata, options.save_precision or "float")
     return path
 
@@ -86,6 +95,11 @@ def extracted(
     unet = [name for name in names if name.startswith("lora_unet_")]
     text = [name for name in names if not name.startswith("lora_unet_")]
     if all(largest(_difference(original, tuned, names[name])) <= min_diff for name in text):  # NaN counts as different
+        if most := max((largest(_difference(original, tuned, names[name])) for name in text), default=0.0):
+            logger.warning(
+                "the text encoders are left out: none of their weights differs by more than %.3g, below --min_diff %g. "
+                "--min_diff 0 takes them along.", most, min_diff,
+            )  # fmt: skip
         text = []
     result: dict[str, Factors] = {}
     wanted = sorted([*text, *unet])
@@ -102,9 +116,33 @@ def extracted(
             result[name] = _factors(difference.to(device or "cpu"), layer_rank, clamp_quantile, name)
         if progress:
             progress(number, len(wanted))
+    fewer = [name for name, f in result.items() if f.rank < ((conv_rank or rank) if f.is_conv3x3 else rank)]
+    if fewer:
+        logger.info("%d of %d layers have no more ranks than they get, for example %s: %d.",
+                    len(fewer), len(result), fewer[0], result[fewer[0]].rank)  # fmt: skip
     if not result:
         raise LoraFileError("the two models are equal in every layer that a LoRA can change.", advice="Check the two paths.")
     return result
+
+
+def _tell_left_out(original: Weights, tuned: Weights, modules: Mapping[str, Factors], *, conv: bool) -> None:
+    """Say what differs between the models and is not in the LoRA: resnets that were not asked for, what no LoRA can hold."""
+    known = places(original.shapes)
+    held = {known[name].key for name in modules}
+    resnets = {place.key for place in known.values() if place.c3lier and not place.lierla and not conv}
+    text = {place.key for name, place in known.items() if not name.startswith("lora_unet_")}
+    both = [key for key in original.shapes if key in tuned.shapes and key not in held | text and key.startswith(_LEARNED)]
+    differing = [key for key in both if not _equal(original.tensor(key), tuned.tensor(key))]
+    if count := sum(key in resnets for key in differing):
+        logger.warning("%d layers of the resnets and samplers differ, too: --conv_dim takes them along.", count)
+    if others := [key for key in differing if key not in resnets]:
+        logger.warning(
+            "%d other tensors differ, which a LoRA does not hold (biases, norms, ...), for example %s.", len(others), others[0]
+        )
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.numel() == other.numel() and torch.equal(one.reshape(other.shape).float(), other.float())
 
 
 def _difference(original: Weights, tuned: Weights, place: Place) -> Tensor:
@@ -116,8 +154,9 @@ def _difference(original: Weights, tuned: Weights, place: Place) -> Tensor:
 
 def _factors(difference: Tensor, rank: int, clamp_quantile: float, name: str) -> Factors:
     matrix = difference.flatten(1)
-    rank = min(rank, *difference.shape[:2])
-    down, up = lowrank.of_matrix(matrix, rank, name=name).factors(rank)
+    svd = lowrank.of_matrix(matrix, min(rank, *difference.shape[:2]), name=name)
+    rank = min(rank, *difference.shape[:2], lowrank.effective(svd.values))
+    down, up = svd.factors(rank)
     if clamp_quantile < 1.0:
         down, up = clamped(down, up, clamp_quantile)
     shape = difference.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, LoraFileError
+from ..log import logger
 from ..networks import files
-
-FAMILY_TITLES = {"sd1": "Stable Diffusion 1", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}
-_BY_WIDTH = {768: "sd1", 1024: "sd2", 2048: "sdxl"}  # of the text states, which the UNet's cross attention reads
+from .families import possible_families
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Factors:
         return (self.up.shape[0], *self.down.shape[1:])
 
     @property
+    def largest_rank(self) -> int:
+        """The largest rank that a change of this layer can have: more would be without effect."""
+        return min(self.up.shape[0], self.down[0].numel())
+
+    @property
     def is_conv(self) -> bool:
         """Whether the layer is a convolution, a 1x1 one too."""
         return self.down.ndim == 4
@@ -63,10 +68,15 @@ class Lora:
         """The number format of the factors (of the first module)."""
         return next(iter(self.modules.values())).down.dtype
 
+    @functools.cached_property
+    def families(self) -> set[str]:
+        """Those of sd1, sd2 and sdxl that it may be for (`families.possible_families`)."""
+        return possible_families({name: module.layer_shape for name, module in self.modules.items()}, self.metadata)
+
     @property
     def family(self) -> str | None:
-        """sd1, sd2 or sdxl, from the names, the shapes and last the metadata; None when nothing tells."""
-        return family_of({name: module.layer_shape for name, module in self.modules.items()}, self.metadata)
+        """sd1, sd2 or sdxl; None when several are possible."""
+        return next(iter(self.families)) if len(self.families) == 1 else None
 
 
 def read(path: str | Path) -> Lora:
@@ -79,6 +89,9 @@ def read(path: str | Path) -> Lora:
     tensors, metadata = files.load(path)
     grouped = files.group_keys(tensors, str(path))
     modules = {name: _factors(name, parts, path) for name, parts in sorted(grouped.items())}
+    if any(module.down.element_size() == 1 or module.up.element_size() == 1 for module in modules.values()):
+        logger.info("%s: its float8 numbers are read as fp16, which holds them exactly.", path.name)
+        modules = {name: Factors(_wider(m.down), _wider(m.up), m.alpha) for name, m in modules.items()}
     return Lora(path=path, modules=modules, metadata=metadata)
 
 
@@ -97,47 +110,12 @@ def _factors(name: str, parts: Mapping[str, Tensor], path: Path) -> Factors:
     return Factors(down, up, float(down.shape[0]) if alpha is None else float(alpha))
 
 
-def family_of(layers: Mapping[str, Sequence[int]], metadata: Mapping[str, str]) -> str | None:
-    """The family of a LoRA from {module name: shape of its layer} and its metadata; None when nothing tells."""
-    for name in layers:
-        if name.startswith(("lora_te1_", "lora_te2_")) or "_input_blocks_" in name or "_output_blocks_" in name:
-            return "sdxl"
-    for name, shape in layers.items():
-        wide = name.endswith(("attn2_to_k", "attn2_to_v")) or name.startswith("lora_te_") and name.endswith("self_attn_q_proj")
-        if wide and shape[1] in _BY_WIDTH:
-            return _BY_WIDTH[shape[1]]
-    version = metadata.get("ss_base_model_version", "")
-    return next((family for mark, family in (("sdxl", "sdxl"), ("sd_v2", "sd2"), ("sd_v1", "sd1")) if mark in version), None)
-
-
-def common_family(loras: Sequence[Lora]) -> str | None:
-    """The family of all; raises InputError when they are of different ones, or when a module's layers differ in shape."""
-    known = [(lora, lora.family) for lora in loras if lora.family]
-    for lora, family in known:
-        if family != known[0][1]:
-            first, other = FAMILY_TITLES[known[0][1] or ""], FAMILY_TITLES[family or ""]
-            raise InputError(
-                f"{known[0][0].path.name} was made for {first}, {lora.path.name} for {other}: they cannot be merged.",
-                field="models",
-                advice="Merge only LoRAs of one family.",
-            )
-    shapes: dict[str, tuple[Lora, tuple[int, ...]]] = {}
-    for lora in loras:
-        for name, module in lora.modules.items():
-            first_lora, shape = shapes.setdefault(name, (lora, module.layer_shape))
-            if _flat(shape) != _flat(module.layer_shape):
-                raise InputError(
-                    f"{name} belongs to a layer of shape {list(shape)} in {first_lora.path.name} and "
-                    f"{list(module.layer_shape)} in {lora.path.name}: they were made for different models.",
-                    field="models",
-                    advice="Merge only LoRAs of one family.",
-                )
-    return known[0][1] if known else None
-
-
-def _flat(shape: Sequence[int]) -> tuple[int, ...]:
-    """A 1x1 convolution and a linear layer are the same."""
-    return tuple(shape[:2]) if math.prod(shape[2:]) == 1 else tuple(shape)
+def _wider(tensor: Tensor) -> Tensor:
+    """Numbers of 8 bits, with which nothing can be computed, in 16 (in 32 where they are larger than those can be)."""
+    if tensor.element_size() != 1:
+        return tensor
+    half = tensor.half()
+    return half if bool(half.isfinite().all()) else tensor.float()
 
 
 def tensors_of(modules: Mapping[str, Factors]) -> dict[str, Tensor]:

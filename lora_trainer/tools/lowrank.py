@@ -58,9 +58,14 @@ class Svd:
     def rank_for_energy(self, share: float) -> int:
         """The smallest rank (at least 1) that keeps `share` (0..1] of the energy, the sum of the squared values."""
         if share >= 1.0:
-            return max(1, int((self.values > self.values[0] * 1e-7).sum()))
+            return effective(self.values)
         kept = self.values.double().square().cumsum(0)
         return max(1, min(int((kept < share * self.energy).sum()) + 1, len(kept)))
+
+
+def effective(values: Tensor) -> int:
+    """How many (at least 1) of the falling singular `values` are more than rounding."""
+    return max(1, int((values > values[0] * 1e-7).sum()))
 
 
 def of_product(parts: Sequence[tuple[Tensor, Tensor, float]]) -> Svd:

@@ -8,8 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..log import logger
+from ..models.family import V_PREDICTION
+from ..models.prediction import told_by_metadata
 from ..networks.metadata import ARCHITECTURES, IMPLEMENTATION, base_model_version
 from .lorafile import Factors, Lora
+
+_WHOSE = ("author", "license", "trigger_phrase", "usage_hint", "tags")
 
 
 def needed(
@@ -34,10 +39,21 @@ def version_of(loras: Iterable[Lora], family: str | None) -> str:
     return next((version for version in said if version and version != "None"), base_model_version(family or "sd1", False))
 
 
-def modelspec(path: Path, version: str, *, merged_from: Sequence[str] = (), lora: bool = True) -> dict[str, str]:
-    """The modelspec.* values of a file written now to `path` (https://github.com/Stability-AI/ModelSpec, 1.0.1)."""
+def modelspec(
+    path: Path,
+    version: str,
+    *,
+    merged_from: Sequence[str] = (),
+    lora: bool = True,
+    predicts_v: bool | None = None,
+    sure: bool = True,
+) -> dict[str, str]:
+    """The modelspec.* values of a file written now to `path` (https://github.com/Stability-AI/ModelSpec, 1.0.1).
+
+    `predicts_v` None is what `version` says; not `sure` leaves out what depends on it.
+    """
     family = "sdxl" if "sdxl" in version else "sd2" if "sd_v2" in version else "sd1"
-    predicts_v = version.endswith("_v")
+    predicts_v = version.endswith("_v") if predicts_v is None else predicts_v
     side = 1024 if family == "sdxl" else 768 if family == "sd2" and predicts_v else 512
     values = {
         "architecture": ARCHITECTURES[family, predicts_v] + ("/lora" if lora else ""),
@@ -51,7 +67,30 @@ def modelspec(path: Path, version: str, *, merged_from: Sequence[str] = (), lora
     }
     if merged_from:
         values["merged_from"] = ", ".join(merged_from)
+    if not sure:
+        values = {key: value for key, value in values.items() if key not in ("architecture", "prediction_type", "resolution")}
     return {f"modelspec.{key}": value for key, value in values.items()}
+
+
+def merged_modelspec(path: Path, version: str, loras: Sequence[Lora]) -> dict[str, str]:
+    """The modelspec.* values of LoRAs merged with each other: also what they predict, whose they are, under which licence."""
+    said = [told_by_metadata(lora.metadata) for lora in loras]
+    known = [kind == V_PREDICTION for kind in said if kind]
+    if len(set(known)) > 1:
+        logger.warning("some of the LoRAs were made for models that predict noise, some for velocity: the sum suits neither.")
+    merged_from = [lora.path.stem for lora in loras]
+    result = modelspec(path, version, merged_from=merged_from, predicts_v=known[0] if known else None)
+    return result | whose([lora.metadata for lora in loras])
+
+
+def whose(sources: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What the metadata of all `sources` together say of rights and use, each thing once."""
+    result = {}
+    for key in (f"modelspec.{name}" for name in _WHOSE):
+        said = dict.fromkeys(text for metadata in sources if (text := metadata.get(key, "").strip()))
+        if said:
+            result[key] = "; ".join(said)
+    return result
 
 
 def one_or_dynamic(values: Iterable[float]) -> str:

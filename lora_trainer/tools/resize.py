@@ -8,6 +8,7 @@ python -m lora_trainer resize_lora --model big.safetensors --new_rank 64 --dynam
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from ..options.tool_cli import parse
 from ..options.tools import ResizeLora
 from . import lowrank
 from .lorafile import Factors, Lora, device_of, output_path, read, tensors_of
-from .svd_merge import Progress, of_rank
+from .sums import Progress, of_rank
 
 Choice = Callable[[Tensor, int], int]
 """(singular values, largest rank) -> rank."""
@@ -53,6 +54,9 @@ def run(options: ResizeLora, progress: Progress | None = None) -> Path:
     if options.verbose:
         for line in report:
             logger.info(line)
+    old = max(factors.rank for factors in lora.modules.values())
+    if options.new_rank > old and not options.dynamic_method:
+        logger.info("the file has rank %d: those above it have no effect until they are trained.", old)
     files.save(path, tensors_of(resized), _metadata(lora, resized, options), options.save_precision or lora.dtype)
     return path
 
@@ -89,13 +93,14 @@ def choice(method: str | None, parameter: float | None) -> Choice:
         values = values.double()
         if float(values[0]) <= 1e-8:
             return 1
+        values = values[: lowrank.effective(values)]
         if method == "sv_ratio":
             kept = int((values > values[0] / limit).sum())
         elif method == "sv_fro":
             kept = int((values.square().cumsum(0) / values.square().sum() < limit**2).sum()) + 1
         else:
             kept = int((values.cumsum(0) / values.sum() < limit).sum()) + 1
-        return min(max(1, kept) + 1, largest)
+        return min(max(1, kept) + 1, len(values), largest)
 
     return dynamic
 
@@ -147,6 +152,7 @@ def _metadata(lora: Lora, resized: dict[str, Factors], options: ResizeLora) -> d
             f" (conv: {options.new_conv_rank})" if options.new_conv_rank and options.new_conv_rank != options.new_rank else ""
         )
         dim = str(options.new_rank)
-        alpha = str(next(iter(resized.values())).strength * options.new_rank)
+        strength = Counter(factors.strength for factors in resized.values()).most_common(1)[0][0]
+        alpha = str(strength * options.new_rank)
         note = f"dimension is resized from {old} to {options.new_rank}{conv}"
     return {**result, "ss_training_comment": f"{note}; {comment}", "ss_network_dim": dim, "ss_network_alpha": alpha}

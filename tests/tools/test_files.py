@@ -95,9 +95,22 @@ def test_a_merged_checkpoint_keeps_the_configuration_beside_it(base, tmp_path):
     merge = ["merge_lora", "--sd_model", str(tmp_path / "model.safetensors"), "--models", source("a"), "--ratios", "1"]
     assert run([*merge, "--save_to", str(tmp_path / "merged.safetensors")]) == 0
     assert (tmp_path / "merged.yaml").read_bytes() == (tmp_path / "model.yaml").read_bytes()
+
+
+def test_a_merged_checkpoint_is_not_put_beside_another_configuration(base, tmp_path, capsys):
+    """It would be read by it, and be another model."""
+    for name in ("plain", "model"):
+        (tmp_path / f"{name}.safetensors").write_bytes(base.read_bytes())
+    (tmp_path / "model.yaml").write_text("model: {params: {parameterization: v}}", encoding="utf-8")
     (tmp_path / "again.yaml").write_text("mine", encoding="utf-8")
-    assert run([*merge, "--save_to", str(tmp_path / "again.safetensors")]) == 0
+    words = ["merge_lora", "--models", source("a"), "--ratios", "1", "--save_to", str(tmp_path / "again.safetensors")]
+    for name, said in (("plain", "plain.safetensors has none"), ("model", "is not model.yaml")):
+        assert run([*words, "--sd_model", str(tmp_path / f"{name}.safetensors")]) != 0
+        assert said in capsys.readouterr().err
     assert (tmp_path / "again.yaml").read_text(encoding="utf-8") == "mine"
+    assert not (tmp_path / "again.safetensors").exists()
+    assert run([*words, "--sd_model", str(tmp_path / "model.safetensors"), "--overwrite"]) == 0
+    assert (tmp_path / "again.yaml").read_bytes() == (tmp_path / "model.yaml").read_bytes()
 
 
 # ---- convert_lora ----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from .conftest import SDXL, golden_names
 
 
 def test_the_families_of_golden_names_are_told_apart():
-    from lora_trainer.tools.lorafile import family_of
+    from lora_trainer.tools.families import family_of
 
     for name, family in (("modules_sd15_lora_dim4_alpha1.json", "sd1"), ("modules_sdxl_lora_dim4_alpha1.json", "sdxl")):
         keys = golden_names(name)
