@@ -7,6 +7,8 @@
     const WANTED = /\.(png|jpe?g|webp|bmp|txt|caption)$/i;
     const PART_FILES = 20, PART_BYTES = 24 << 20;
     const SHOWN = 24; // pictures before "more"
+    const CAPTION_FIELDS = ["caption_source", "caption_extension", "enable_wildcard"];
+    const ENDINGS = { txt: ".txt", caption: ".caption" };
 
     // What was dropped -> files; folders are walked. Hidden files and other kinds are left out.
     async function filesOf(transfer) {
@@ -125,13 +127,18 @@
             return null;
         }
 
+        // Which captions the training would read: the host shows those.
+        const captionsWanted = () => new URLSearchParams(CAPTION_FIELDS.filter((name) => values.get(name)).map((name) => [name, String(values.get(name))]));
+
         // Asks the host what lies in the folder now; the latest question wins.
         async function read() {
             const path = values.get(imagesName);
             const question = ++asked;
             if (!path) return show(null);
             try {
-                const answer = await LT.get(values.upload ? `uploads/${encodeURIComponent(values.upload)}` : `images?folder=${encodeURIComponent(path)}`);
+                const query = captionsWanted();
+                if (!values.upload) query.set("folder", path);
+                const answer = await LT.get(`${values.upload ? `uploads/${encodeURIComponent(values.upload)}` : "images"}?${query}`);
                 if (question !== asked) return null;
                 if (answer.id && !values.upload && document.activeElement?.id !== `lt-${imagesName}`) { // the settings of an earlier run name an upload
                     values.upload = answer.id;
@@ -156,13 +163,14 @@
             headline.textContent = LT.t(images.length ? "drop_more" : "drop_here");
             zone.classList.toggle("lt-drop-small", images.length > 0);
             const missing = images.filter((image) => image.caption === null || image.caption === undefined).length;
+            const chip = missing ? LT.t("without_caption", { x: LT.number(missing) }) : LT.t("all_captioned");
             const shown = showAll ? images : images.slice(0, SHOWN);
             const count = images.length + (folder?.more || 0);
             const mine = Boolean(values.upload && folder?.id);
             LT.fill(list,
                 images.length > 0 && h("div", { class: "lt-images-head" },
                     h("strong", {}, count === 1 ? LT.t("image_count") : LT.t("images_count", { x: LT.number(count) })),
-                    h("span", { class: missing ? "lt-chip lt-chip-warn" : "lt-chip lt-chip-fine" }, missing ? LT.t("without_caption", { x: LT.number(missing) }) : LT.t("all_captioned")),
+                    values.get("caption_source") !== "words" && h("span", { class: missing ? "lt-chip lt-chip-warn" : "lt-chip lt-chip-fine" }, chip),
                     mine && h("button", { type: "button", class: "lt-link lt-push", onclick: removeAll }, LT.t("remove_all"))),
                 images.length > 0 && h("ul", { class: "lt-tiles" }, shown.map((image) => tile(image, mine))),
                 images.length > shown.length && h("button", { type: "button", class: "lt-link", onclick: () => { showAll = true; show(folder); } }, LT.t("more_images", { x: LT.number(count - shown.length) })),
@@ -171,7 +179,8 @@
 
         function tile(image, mine) {
             const caption = image.caption ?? "";
-            const text = image.problem || caption || LT.t("no_caption");
+            const words = [values.get("identifier"), values.get("class_name")].filter(Boolean).join(" "); // are trained instead
+            const text = image.problem || caption || words || LT.t("no_caption");
             const isMissing = !image.problem && (image.caption === null || image.caption === undefined);
             return h("li", { class: `lt-tile${image.problem ? " lt-tile-bad" : ""}`, title: `${image.name}\n${text}` },
                 image.problem ? h("span", { class: "lt-tile-image" }, LT.icon("warning")) : h("img", { class: "lt-tile-image", src: LT.url(image.thumb), alt: image.name, loading: "lazy" }),
@@ -196,7 +205,7 @@
         }
 
         async function edit(image) {
-            const area = h("textarea", { class: "lt-input", rows: "4", value: image.caption ?? "", "aria-label": LT.t("caption_of", { x: image.name }) });
+            const area = h("textarea", { class: "lt-input", rows: "4", value: image.whole_caption ?? image.caption ?? "", "aria-label": LT.t("caption_of", { x: image.name }) });
             const dialog = h("dialog", { class: "lt-ask lt-caption-dialog", "aria-label": LT.t("caption_of", { x: image.name }) },
                 h("form", { method: "dialog" }, h("img", { src: LT.url(image.thumb), alt: image.name }), h("code", {}, image.name), area,
                     h("div", { class: "lt-row lt-end" }, h("button", { type: "submit", class: "lt-btn", value: "" }, LT.t("cancel")), h("button", { type: "submit", class: "lt-btn lt-btn-primary", value: "yes" }, LT.t("save")))));
@@ -204,8 +213,11 @@
             dialog.addEventListener("close", async () => {
                 dialog.remove();
                 if (dialog.returnValue !== "yes") return;
-                const extension = values.get("caption_source") === "caption" ? ".caption" : ".txt";
-                await LT.post(`uploads/${encodeURIComponent(values.upload)}/caption`, { name: image.name, caption: area.value.trim(), extension }).catch(LT.report);
+                const source = values.get("caption_source");
+                if (source === "words") values.set("caption_source", "txt"); // who writes one wants it trained
+                const extension = ENDINGS[source] || (source === "other" && values.get("caption_extension")) || ".txt";
+                const body = { name: image.name, caption: area.value.trim(), extension, keep_lines: Boolean(values.get("enable_wildcard")) };
+                await LT.post(`uploads/${encodeURIComponent(values.upload)}/caption`, body).catch(LT.report);
                 await read();
                 values.announce(imagesName);
             });
@@ -216,6 +228,13 @@
 
         const readSoon = LT.debounce(400, read);
         pathField.element.addEventListener("input", () => { values.upload = ""; readSoon(); });
+        let readAs = String(captionsWanted());
+        values.watch(element, (name) => {
+            if (["identifier", "class_name"].includes(name)) show(folder);
+            if (readAs === String(captionsWanted())) return;
+            readAs = String(captionsWanted());
+            readSoon();
+        });
         showMode();
         show(null);
         read();

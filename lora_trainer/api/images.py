@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from ..data.plan.captions import find_caption, read_caption
+from ..data.plan.caption_files import Caption, CaptionFiles
 from ..data.plan.files import FactsCache, list_folder, open_image, read_facts
 from ..data.plan.pixels import orientation, rgb
 from ..errors import InputError
+from ..options.simple import caption_ending, read_simple
 from ..paths import safe_name, write_atomic
 from .answers import Refusal
 
@@ -79,8 +82,25 @@ def image_in(folder: Path, name: str) -> Path:
     return path
 
 
-def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, endings: tuple[str, ...]) -> dict[str, Any]:
-    """A Folder of docs/api.md: at most 500 images with sizes, captions (the first of `endings` that exists) and problems."""
+@dataclass(frozen=True)
+class Wanted:
+    """Which captions are shown: those of the first of `endings` that an image has, read as the training would."""
+
+    endings: tuple[str, ...]
+    enable_wildcard: bool = False
+
+    @classmethod
+    def of(cls, query: Mapping[str, str], usual: tuple[str, ...]) -> Wanted:
+        """What the fields of the form in a query say; without them `extension`, or the `usual` endings."""
+        every_line = query.get("enable_wildcard", "") == "true"
+        if "caption_source" in query:
+            fields = {name: query[name] for name in ("caption_source", "caption_extension") if query.get(name)}
+            return cls((caption_ending(read_simple(fields, [])),), every_line)
+        return cls((query["extension"],) if query.get("extension") else usual, every_line)
+
+
+def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, wanted: Wanted) -> dict[str, Any]:
+    """A Folder of docs/api.md: at most 500 images with sizes, captions as they would be trained, and problems."""
     try:
         listing = list_folder(folder)
         subfolders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -88,9 +108,10 @@ def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, endings:
         raise InputError(f"{folder} cannot be listed: {error.strerror}.", field="folder") from error
     shown = listing.images[:_SHOWN]
     looked = facts.look_at([str(folder / name) for name in shown], verify=False)
+    files = [CaptionFiles(listing, ending) for ending in wanted.endings]
     images = []
     for name, fact in zip(shown, looked, strict=True):
-        caption, trouble = _caption(folder, name, listing.names, endings)
+        caption, trouble = _caption(folder, name, files, wanted)
         query = urlencode({"folder": str(folder), "name": name})
         images.append(
             {
@@ -98,7 +119,8 @@ def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, endings:
                 "thumb": f"images/thumb?{query}",
                 "width": fact.size[0] or None,
                 "height": fact.size[1] or None,
-                "caption": caption,
+                "caption": caption.text if caption else None,
+                "whole_caption": caption.whole if caption else None,
                 "problem": f"{name} {fact.problem}" if fact.problem else trouble,
             }
         )
@@ -111,11 +133,9 @@ def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, endings:
     }
 
 
-def _caption(folder: Path, name: str, names: frozenset[str], endings: tuple[str, ...]) -> tuple[str | None, str]:
-    found = next((caption for end in endings if (caption := find_caption(name, end, names))), None)
-    if found is None:
-        return None, ""
+def _caption(folder: Path, name: str, files: list[CaptionFiles], wanted: Wanted) -> tuple[Caption | None, str]:
     try:
-        return read_caption(folder / found, enable_wildcard=True), ""
+        found = (one.read(name, folder, enable_wildcard=wanted.enable_wildcard) for one in files)
+        return next((caption for caption in found if caption is not None), None), ""
     except InputError as error:
         return None, str(error)

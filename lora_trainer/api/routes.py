@@ -230,7 +230,8 @@ async def _upload_view(service: Service, request: Request) -> Response:
     def look() -> dict[str, Any]:
         upload_id = request.path_params["id"]
         folder = service.uploads.folder(upload_id)
-        return images.describe(folder, service.facts, upload_id=upload_id, endings=uploads.CAPTIONS)
+        wanted = images.Wanted.of(request.query_params, uploads.CAPTIONS)
+        return images.describe(folder, service.facts, upload_id=upload_id, wanted=wanted)
 
     return answer(await service.look(look))
 
@@ -238,7 +239,8 @@ async def _upload_view(service: Service, request: Request) -> Response:
 async def _upload_caption(service: Service, request: Request) -> Response:
     body = await json_body(request)
     name, caption, end = text_of(body, "name"), text_of(body, "caption"), text_of(body, "extension", ".txt")
-    await service.change(service.uploads.set_caption, request.path_params["id"], name, caption, end)
+    upload_id, keep_lines = request.path_params["id"], body.get("keep_lines") is True
+    await service.change(lambda: service.uploads.set_caption(upload_id, name, caption, end, keep_lines=keep_lines))
     return answer({})
 
 
@@ -252,9 +254,8 @@ async def _upload_delete(service: Service, request: Request) -> Response:
 async def _images(service: Service, request: Request) -> Response:
     def look() -> dict[str, Any]:
         folder = images.image_folder(request.query_params.get("folder", ""))
-        extension = request.query_params.get("extension")
-        endings = (extension,) if extension else uploads.CAPTIONS
-        return images.describe(folder, service.facts, upload_id=None, endings=endings)
+        wanted = images.Wanted.of(request.query_params, uploads.CAPTIONS)
+        return images.describe(folder, service.facts, upload_id=None, wanted=wanted)
 
     return answer(await service.look(look))
 

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 from starlette.requests import ClientDisconnect, Request
 
-from ..data.plan.captions import find_caption
-from ..data.plan.files import EXTENSIONS, FactsCache, list_folder
+from ..data.plan.caption_files import ENDINGS, CaptionFiles
+from ..data.plan.files import EXTENSIONS, FactsCache, Listing, list_folder
 from ..errors import InputError
 from ..paths import safe_name, write_text_atomic
 from .answers import Refusal
@@ -74,7 +74,8 @@ class Uploads:
     def summary(self, upload_id: str, received: Received) -> dict[str, Any]:
         folder = self.folder(upload_id)
         listing = list_folder(folder)
-        lonely = [name for name in listing.images if not any(find_caption(name, end, listing.names) for end in CAPTIONS)]
+        files = [CaptionFiles(listing, end) for end in CAPTIONS]
+        lonely = [name for name in listing.images if not any(one.name_for(name) for one in files)]
         return {
             "id": upload_id,
             "folder": str(folder),
@@ -85,16 +86,22 @@ class Uploads:
             "without_caption": lonely,
         }
 
-    def set_caption(self, upload_id: str, name: str, caption: str, end: str) -> None:
-        """Write an image's caption, one line. Raises Refusal for an unknown image or ending."""
+    def set_caption(self, upload_id: str, name: str, caption: str, end: str, *, keep_lines: bool = False) -> None:
+        """Write an image's caption: one line, or with `keep_lines` each line for itself. Blank, it is taken away.
+
+        It goes into the file that is the image's caption already, whatever its exact name, unless others share it.
+        Raises Refusal for an unknown image or ending.
+        """
         folder = self.folder(upload_id)
-        if name not in list_folder(folder).images:
+        listing = list_folder(folder)
+        if name not in listing.images:
             raise Refusal(404, f"There is no image {name!r} in this upload.")
-        if end not in CAPTIONS:
-            raise Refusal(400, f"A caption ends in {' or '.join(CAPTIONS)}, not in {end!r}.")
-        path = (folder / name).with_suffix(end)
+        if end not in ENDINGS:
+            raise Refusal(400, f"A caption ends in {' or '.join(ENDINGS)}, not in {end!r}.")
+        path = folder / (_own_caption(name, CaptionFiles(listing, end), listing) or f"{Path(name).stem}{end}")
+        lines = [" ".join(line.split()) for line in (caption.splitlines() if keep_lines else [caption])]
         if caption.strip():
-            write_text_atomic(path, " ".join(caption.split()) + "\n")
+            write_text_atomic(path, "\n".join(line for line in lines if line) + "\n")
         else:
             path.unlink(missing_ok=True)
 
@@ -107,10 +114,11 @@ class Uploads:
         path = folder / safe_name(name, field="name")
         if not path.is_file():
             raise Refusal(404, f"There is no {name!r} in this upload.")
+        listing = list_folder(folder)
+        captions = [_own_caption(name, CaptionFiles(listing, end), listing) for end in ENDINGS]
         path.unlink()
-        if not any(other.stem == path.stem and other.suffix.lower() in IMAGES for other in folder.iterdir()):
-            for end in CAPTIONS:
-                path.with_suffix(end).unlink(missing_ok=True)
+        for caption in filter(None, captions):
+            (folder / caption).unlink(missing_ok=True)
 
     def remove_leavings(self) -> None:
         """Half-received files of an earlier program, and folders that hold nothing."""
@@ -119,6 +127,13 @@ class Uploads:
         for folder in self.root.glob("*/"):
             if _ID.fullmatch(folder.name) and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def _own_caption(name: str, files: CaptionFiles, listing: Listing) -> str | None:
+    """The caption file of the image `name`, unless another image shares it."""
+    found = files.name_for(name)
+    shared = found is not None and any(files.name_for(other) == found for other in listing.images if other != name)
+    return None if shared else found
 
 
 def clean_name(sent: str) -> str:

@@ -192,14 +192,18 @@ def read_simple(values: Mapping[str, Any], errors: list[InputError]) -> SimpleOp
 
 def dataset_text(simple: SimpleOptions) -> str:
     """The data set file for checked simple fields. What is the same for all images comes from the configuration file."""
-    ending = {WORDS: NO_CAPTIONS, TXT: ".txt", CAPTION: ".caption", OTHER: simple.caption_extension or ""}[
-        simple.caption_source
-    ]
+    ending = caption_ending(simple)
     subsets = [_subset(simple.image_dir or "", activation_words(simple), ending, simple.num_repeats)]
     if simple.reg_dir:
         reg = _subset(simple.reg_dir, (simple.class_name or "").strip(), ending, simple.reg_repeats)
         subsets.append({"is_reg": True, **reg})
     return config_file.tables_to_toml({"datasets": [{"subsets": subsets}]})
+
+
+def caption_ending(simple: SimpleOptions) -> str:
+    """The ending of the caption files that are trained; NO_CAPTIONS where identifier and class are every caption."""
+    own = simple.caption_extension or ""
+    return {WORDS: NO_CAPTIONS, TXT: ".txt", CAPTION: ".caption", OTHER: own}[simple.caption_source]
 
 
 def _subset(folder: str, words: str, ending: str, repeats: int) -> dict[str, Any]:

@@ -20,11 +20,11 @@ _UTF8 = "Save the file again with the encoding UTF-8 (a text editor offers it un
 
 @dataclass(frozen=True)
 class Caption:
-    """What an image's caption file says: the text that is trained, and how many lines of the file are not."""
+    """What an image's caption file says: the text that is trained, and all lines with text of the file."""
 
     file: str
     text: str
-    left_out: int = 0
+    whole: str
 
 
 def caption_names(image_name: str, caption_extension: str) -> list[str]:
@@ -72,7 +72,7 @@ class CaptionFiles:
         if name is None:
             return None
         lines = read_lines(folder / name)
-        return Caption(name, _text_of(lines, enable_wildcard), 0 if enable_wildcard else max(0, len(lines) - 1))
+        return Caption(name, _text_of(lines, enable_wildcard), _text_of(lines, True))
 
     def unused(self) -> list[str]:
         """Files with this ending that are no image's caption, sorted."""

@@ -73,7 +73,7 @@ class _Reporter:
         """Captions that are blank, or of which lines are not trained."""
         there = [caption for caption in self.captions.values() if caption is not None]
         blank = sorted({caption.file for caption in there if not caption.text})
-        longer = sorted({caption.file for caption in there if caption.left_out})
+        longer = sorted({caption.file for caption in there if caption.whole != caption.text})
         if blank:
             self._add("warning", f"{count(len(blank), 'caption is', 'captions are')} blank: {name_some(blank)}.")
         if longer:

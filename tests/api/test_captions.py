@@ -1,0 +1,102 @@
+"""What the page shows as a caption is what the training takes, and editing it writes the file that counts."""
+
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from lora_trainer.data.plan import make_plan
+from lora_trainer.options.data_spec import DatasetSpec, DataSpec, SubsetSpec
+from lora_trainer.options.simple import caption_ending, read_simple
+
+from .conftest import get, picture, post
+
+FILES = {
+    "both.png": {"both.txt": "text file", "both.caption": "caption file"},
+    "upper.png": {"upper.TXT": "a striped cat"},
+    "double.png": {"double.png.txt": "a black cat"},
+    "lines.png": {"lines.txt": "\nfirst\n\nsecond\n"},
+    "tags.png": {"tags.tags": "cat, wall"},
+    "none.png": {},
+    "a_1_2_3_4.png": {"a.txt": "a shared one"},
+    "a_5_6_7_8.png": {},
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "cats"
+    place.mkdir()
+    for image, captions in FILES.items():
+        (place / image).write_bytes(picture())
+        for name, text in captions.items():
+            (place / name).write_text(text)
+    return place
+
+
+def shown(client, folder, **fields):
+    answer = get(client, f"images?{urlencode({'folder': str(folder), **fields})}").json()
+    return {one["name"]: one["caption"] for one in answer["images"]}
+
+
+@pytest.mark.parametrize("wildcard", [False, True])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"caption_source": "txt"},
+        {"caption_source": "caption"},
+        {"caption_source": "words"},
+        {"caption_source": "other", "caption_extension": ".tags"},
+        {"caption_source": "other", "caption_extension": "tags"},
+    ],
+)
+def test_the_page_shows_the_captions_that_are_trained(client, folder, fields, wildcard):
+    ending = caption_ending(read_simple(fields, []))
+    subset = SubsetSpec(image_dir=folder, caption_extension=ending, class_tokens="x", enable_wildcard=wildcard)
+    plan = make_plan(DataSpec(datasets=(DatasetSpec(resolution=(64, 64), subsets=(subset,)),)))
+    trained = {Path(image.path).name: image.caption if image.has_caption else None for image in plan.images}
+    query = {**fields, **({"enable_wildcard": "true"} if wildcard else {})}
+    assert shown(client, folder, **query) == trained
+    assert len(trained) == len(FILES)
+
+
+@pytest.fixture
+def upload(client, folder):
+    files = [("files", (path.name, path.read_bytes(), "application/octet-stream")) for path in sorted(folder.iterdir())]
+    answer = client.post("/lora-trainer/api/uploads", files=files, headers={"x-lora-trainer": "1"}).json()
+    return answer["id"], Path(answer["folder"])
+
+
+def captions(client, upload_id):
+    answer = get(client, f"uploads/{upload_id}?caption_source=txt").json()
+    return {one["name"]: (one["caption"], one["whole_caption"]) for one in answer["images"]}
+
+
+def test_an_edited_caption_is_the_one_that_counts(client, upload):
+    upload_id, place = upload
+    for image in FILES:
+        body = {"name": image, "caption": f"new words for {image}", "extension": ".txt"}
+        assert post(client, f"uploads/{upload_id}/caption", body).status_code == 200
+    assert {name: text for name, (text, _) in captions(client, upload_id).items()} == {
+        image: f"new words for {image}" for image in FILES
+    }
+    assert (place / "a_1_2_3_4.txt").exists()  # a.txt was both images' caption
+    assert not (place / "double.txt").exists()
+
+
+def test_lines_are_shown_whole_for_editing_and_kept_when_each_counts(client, upload):
+    upload_id, place = upload
+    assert captions(client, upload_id)["lines.png"] == ("first", "first\nsecond")
+    body = {"name": "lines.png", "caption": " one \n\n two", "extension": ".txt"}
+    post(client, f"uploads/{upload_id}/caption", body | {"keep_lines": True})
+    assert (place / "lines.txt").read_text() == "one\ntwo\n"
+    post(client, f"uploads/{upload_id}/caption", body)
+    assert (place / "lines.txt").read_text() == "one two\n"
+
+
+def test_a_deleted_image_takes_its_captions_along_and_no_others(client, upload):
+    upload_id, place = upload
+    for image in ("double.png", "upper.png", "both.png", "a_1_2_3_4.png"):
+        assert post(client, f"uploads/{upload_id}/delete", {"name": image}).status_code == 200
+    left = {path.name for path in place.iterdir()}
+    assert left == {"lines.png", "lines.txt", "tags.png", "tags.tags", "none.png", "a.txt", "a_5_6_7_8.png"} - {"tags.tags"}
