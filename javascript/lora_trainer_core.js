@@ -163,6 +163,16 @@
         }
     };
 
+    // A list of runs as it stands, after the part of it that the host sent: runs that have changed, and the order of all.
+    // `known` is the answer before ({} for none); asks again when a run has come in that was sent before our time.
+    LT.newsOfRuns = async function (path, known) {
+        const answer = await LT.get(known.token ? `${path}?since=${encodeURIComponent(known.token)}` : path);
+        if (!answer.order) return answer;
+        const byId = new Map([...(known.runs || []), ...answer.runs].map((run) => [run.id, run]));
+        const runs = answer.order.map((id) => byId.get(id));
+        return runs.includes(undefined) ? LT.newsOfRuns(path, {}) : { ...answer, runs };
+    };
+
     // XMLHttpRequest, because fetch does not tell how much has been sent.
     LT.send = (path, form, onProgress) =>
         new Promise((resolve, reject) => {

@@ -13,7 +13,7 @@
 
     LT.runView = function (signal, id) {
         const body = h("div", { class: "lt-run-view" }, h("p", { class: "lt-loading", role: "status" }, LT.t("loading")));
-        let offset = 0, page = null;
+        let offset = 0, have = "", page = null; // `have`: which samples, files, warnings and log lines are here
         LT.poll(signal, 1, async () => {
             try {
                 if (!page) {
@@ -23,8 +23,9 @@
                     LT.fill(body, page.element);
                     return answer.run.active ? 1 : 4;
                 }
-                const answer = await LT.get(`runs/${encodeURIComponent(id)}?after=${offset}`);
+                const answer = await LT.get(`runs/${encodeURIComponent(id)}?after=${offset}&have=${have}`);
                 offset = answer.offset;
+                have = answer.have || "";
                 page.update(answer.run, answer.events, answer.log);
                 return answer.more ? 0.05 : answer.run.active ? 1 : 4;
             } catch (error) {
@@ -75,6 +76,7 @@
             const tenth = run.total_steps ? Math.floor((10 * (run.step || 0)) / run.total_steps) * 10 : 0;
             const said = `${run.name}: ${LT.t("state_" + run.state)}${run.active && run.total_steps ? ` ${tenth} %` : ""}`;
             if (live.textContent !== said) live.textContent = said;
+            if (logText === null) return; // as it was
             const text = (Array.isArray(logText) ? logText.join("\n") : logText) || LT.t("log_none");
             if (log.textContent !== text) {
                 const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 20;
@@ -85,7 +87,7 @@
 
         function update(next, events, logText) {
             const wasActive = run.active;
-            run = next;
+            run = { ...run, ...next };
             for (const event of events || []) {
                 if (event.type !== "step") continue;
                 const at = curve.steps.length;

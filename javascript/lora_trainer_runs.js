@@ -31,9 +31,8 @@
     };
 
     function row(run) {
-        const picture = (run.samples || []).at(-1);
         return h("li", {}, h("a", { class: "lt-run", href: `#lora-run=${encodeURIComponent(run.id)}` },
-            h("span", { class: "lt-run-picture" }, picture ? h("img", { src: LT.url(picture.thumb || picture.url), alt: "", loading: "lazy" }) : LT.icon("box")),
+            h("span", { class: "lt-run-picture" }, run.picture ? h("img", { src: LT.url(run.picture), alt: "", loading: "lazy" }) : LT.icon("box")),
             h("span", { class: "lt-run-text" },
                 h("span", { class: "lt-run-title" }, h("strong", {}, run.name), LT.badge(run)),
                 h("span", { class: "lt-run-line" }, LT.standing(run)),
@@ -44,9 +43,10 @@
     LT.runsView = function (signal) {
         const list = h("ul", { class: "lt-runs" });
         const view = h("section", { class: "lt-card" }, h("h2", {}, LT.t("runs")), list);
-        let before = "";
+        let before = "", known = {};
         LT.poll(signal, 2, async () => {
-            const { runs } = await LT.get("runs");
+            known = await LT.newsOfRuns("runs", known);
+            const { runs } = known;
             const text = JSON.stringify(runs) + LT.language;
             if (text === before) return;
             before = text;

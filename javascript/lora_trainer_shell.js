@@ -64,7 +64,7 @@
             LT.shell.refresh();
             LT.poll(begin("page"), 3, async () => {
                 const before = LT.shell.state;
-                LT.shell.state = await LT.get("state");
+                LT.shell.state = await LT.newsOfRuns("state", before);
                 LT.shell.refresh();
                 LT.shell.noticeEnd(before);
             });

@@ -55,10 +55,10 @@ class Lane:
         self._at_work: list[_Job] = []
         self._slow = 0
 
-    async def run(self, function: Callable[..., Result], *arguments: Any, limit: float | None, **named: Any) -> Result:
+    async def run(self, function: Callable[..., Result], *arguments: Any, limit: float | None) -> Result:
         """The result of the call. Raises what it raises, and Refusal (503) when it takes longer than `limit` seconds (it goes
         on then, so this is for what changes nothing), or when too many calls hang."""
-        job = self.start(partial(function, *arguments, **named))
+        job = self.start(partial(function, *arguments))
         answer: asyncio.Future[Result] = asyncio.wrap_future(job.done)
         began = time.monotonic()
         while True:

@@ -25,9 +25,10 @@ from . import answers, checks, images, security, tools, trial, uploads, views
 from .answers import answer, flag_of, json_body, number_of, text_of
 from .sending import file_answer
 from .service import Service
-from .state import form_view, state_view
+from .state import form_view, runs_view, state_view
 
 PREFIX = "/lora-trainer"
+MAX_RUNS = 200  # in a list
 Handler = Callable[[Service, Request], Awaitable[Response]]
 
 
@@ -73,7 +74,7 @@ async def _asset(service: Service, request: Request) -> Response:
 
 
 async def _state(service: Service, request: Request) -> Response:
-    return answer(await service.control(state_view, service))
+    return answer(await service.control(state_view, service, request.query_params.get("since", "")))
 
 
 async def _form(service: Service, request: Request) -> Response:
@@ -106,27 +107,20 @@ async def _trial_picture(service: Service, request: Request) -> Response:
 
 
 async def _list(service: Service, request: Request) -> Response:
-    def look() -> dict[str, Any]:
-        queue = [run.id for run in service.store.queue()]
-        return {"runs": [views.run_view(service.supervisor, run, queue) for run in service.store.runs(limit=200)]}
-
-    return answer(await service.control(look))
+    return answer(await service.control(runs_view, service, request.query_params.get("since", ""), MAX_RUNS))
 
 
 async def _run(service: Service, request: Request) -> Response:
-    after = request.query_params.get("after")
-    if after is not None and not after.isdecimal():
-        raise answers.Refusal(400, f"'after' is {after!r}, expected a number of bytes.")
+    after, have = request.query_params.get("after"), request.query_params.get("have", "")
+    if after is not None and not (after.isdecimal() and len(after) < 16):
+        raise answers.Refusal(400, f"'after' is {after[:40]!r}, expected a number of bytes.")
 
     def look() -> dict[str, Any]:
         run = _known(service, request)
-        if after is None:
-            _, offset = service.supervisor.progress(run.id)
-            return {"run": views.detail_view(service.supervisor, run), "offset": offset}
-        folder = service.supervisor.folder(run.id)
-        events, offset, more = views.events_after(folder.events, int(after))
-        seen = {"events": events, "offset": offset, "more": more, "log": folder.log_tail()}
-        return {"run": views.run_view(service.supervisor, run), **seen}
+        if after is not None:
+            return views.news_view(service.supervisor, run, int(after), have)
+        _, offset = service.supervisor.progress(run.id)
+        return {"run": views.detail_view(service.supervisor, run), "offset": offset}
 
     return answer(await service.control(look))
 

@@ -18,6 +18,7 @@ from ..runs.generation import Generation
 from ..runs.store import Store
 from ..runs.supervisor import Supervisor
 from ..runs.tool_jobs import ToolJobs
+from .changes import Changes
 from .images import Thumbnails
 from .lanes import Lane
 from .names import Names
@@ -41,6 +42,7 @@ class Service:
         self.generation = Generation(host, self.paths.generated, busy=self._busy)
         self.tools = ToolJobs(host, self.paths.tools)
         self.names = Names()
+        self.changes = Changes()
         self.trouble: StoreError | None = None
         self._supervisor: Supervisor | None = None
         # What looks at files that a person named (models, images) may hang for ever; how runs stand and stopping them may not.
@@ -61,17 +63,17 @@ class Service:
     def store(self) -> Store:
         return self.supervisor.store
 
-    async def look(self, function: Callable[..., Result], *arguments: Any, within: float | None = None, **named: Any) -> Result:
+    async def look(self, function: Callable[..., Result], *arguments: Any, within: float | None = None) -> Result:
         """Run what only looks at files; a Refusal (503) tells when they do not answer `within` so many seconds."""
-        return await self._files.run(function, *arguments, limit=within or LOOK_SECONDS, **named)
+        return await self._files.run(function, *arguments, limit=within or LOOK_SECONDS)
 
-    async def change(self, function: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
+    async def change(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Run what changes something, to its end however long that takes."""
-        return await self._files.run(function, *arguments, limit=None, **named)
+        return await self._files.run(function, *arguments, limit=None)
 
-    async def control(self, function: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
+    async def control(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Run what concerns the store and the folders of runs alone: it is answered whatever other drives do."""
-        return await self._control.run(function, *arguments, limit=LOOK_SECONDS, **named)
+        return await self._control.run(function, *arguments, limit=LOOK_SECONDS)
 
     def generate(self, request: Mapping[str, Any]) -> str:
         """Ask for pictures; returns the id. Raises HostError inside the Web UI, and while a training has the card."""

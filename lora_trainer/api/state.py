@@ -19,7 +19,7 @@ _SHOWN_RUNS = 20
 FORM_SECONDS = 15.0  # for each list of files
 
 
-def state_view(service: Service) -> dict[str, Any]:
+def state_view(service: Service, since: str = "") -> dict[str, Any]:
     """The answer of GET state. It never fails for a store that cannot be used: that is one of its problems."""
     problems = [_problem(trouble.message, trouble.advice) for trouble in service.host.problems()]
     state = {
@@ -31,21 +31,31 @@ def state_view(service: Service) -> dict[str, Any]:
         "read_only": "",
         "active": None,
         "runs": [],
+        "order": [],
+        "token": "",
         "trial": False,
         "generating": service.generation.active(),
     }
     try:
-        store, supervisor = service.store, service.supervisor
-        queue, active = [run.id for run in store.queue()], store.active()
+        store, active = service.store, service.store.active()
         other = store.other_owner()
         if other:
             state["read_only"] = f"Another program runs the queue ({other}); here it can only be watched."
         state["active"] = active.id if active else None
-        state["runs"] = [views.run_view(supervisor, run, queue) for run in store.runs(limit=_SHOWN_RUNS)]
-        state["trial"] = not state["runs"] and not other and trial.can_try(service)
+        state |= runs_view(service, since, _SHOWN_RUNS)
+        state["trial"] = not state["order"] and not other and trial.can_try(service)
     except StoreError as error:
         problems.append(_problem(error.message, error.advice))
     return {**state, "problems": problems, "ready": not problems}
+
+
+def runs_view(service: Service, since: str, most: int) -> dict[str, Any]:
+    """The newest runs, `most` at most: {"runs": those that have changed since the answer with the token `since`, "order": the
+    ids of all, newest first, "token"}."""
+    supervisor, queue = service.supervisor, [run.id for run in service.store.queue()]
+    shown = {run.id: views.run_view(supervisor, run, queue) for run in service.store.runs(limit=most)}
+    changed, token = service.changes.news(shown, since)
+    return {"runs": [shown[run_id] for run_id in changed], "order": list(shown), "token": token}
 
 
 async def form_view(service: Service) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from urllib.parse import quote
 from ..errors import LoraTrainerError
 from ..networks.files import read_metadata
 from ..runs.events import Event, read_events
+from ..runs.folder import RunFolder
 from ..runs.progress import Progress
 from ..runs.result import SUFFIX
 from ..runs.store import Run
 from ..runs.supervisor import Supervisor
+from .changes import changed_parts
 
 _LORA_SUFFIXES = {SUFFIX, ".pt", ".ckpt"}
 READ_PART = 256 << 10  # bytes of events in one answer
@@ -24,6 +26,7 @@ def run_view(supervisor: Supervisor, run: Run, queue: list[str] | None = None) -
     """A Run of docs/api.md. `queue` holds the ids that wait, next first."""
     progress, _ = supervisor.progress(run.id)
     waiting = queue if queue is not None else [waiting_run.id for waiting_run in supervisor.store.queue()]
+    last = progress.samples[-1:]
     return {
         "id": run.id,
         "name": run.name,
@@ -37,12 +40,54 @@ def run_view(supervisor: Supervisor, run: Run, queue: list[str] | None = None) -
         "advice": run.advice,
         **_progress_view(run, progress),
         "last_sign_of_life": _last_sign(supervisor, run, progress),
-        "lora": _lora_of(supervisor, run),
+        "picture": _sample_view(run, last[0])["thumb"] if last else "",
+        "lora": {"name": Path(run.result).stem, "path": run.result} if run.result else None,
     }
 
 
+def parts_view(supervisor: Supervisor, run: Run) -> dict[str, Any]:
+    """What of a Detail grows while it trains and changes seldom."""
+    progress, _ = supervisor.progress(run.id)
+    folder = supervisor.folder(run.id)
+    return {
+        "samples": [_sample_view(run, sample) for sample in progress.samples],
+        "files": _files_view(run, folder, progress),
+        "warnings": progress.warnings,
+        "lora": _lora_of(run, folder),
+        "log": folder.log_tail(),
+    }
+
+
+def detail_view(supervisor: Supervisor, run: Run) -> dict[str, Any]:
+    """A Detail of docs/api.md."""
+    folder = supervisor.folder(run.id)
+    progress, _ = supervisor.progress(run.id)
+    request = folder.request()
+    return {
+        **run_view(supervisor, run),
+        **parts_view(supervisor, run),
+        "curve": progress.curve.as_dict(),
+        "config": _text(folder.config),
+        "dataset": _text(folder.dataset),
+        "prompts": _text(folder.prompts),
+        "command": str(request.get("command") or ""),
+        "values": request.get("values"),
+        "folder": str(folder.path),
+    }
+
+
+def news_view(supervisor: Supervisor, run: Run, after: int, have: str) -> dict[str, Any]:
+    """What a page that shows the run is sent: events from the offset `after` on, and the parts that are not as it has them."""
+    events, offset, more = events_after(supervisor.folder(run.id).events, after)
+    parts, having = changed_parts(parts_view(supervisor, run), have)
+    log = parts.pop("log", None)
+    run_now = run_view(supervisor, run)
+    del run_now["lora"]  # one of the parts, with more in it
+    seen = {"events": events, "offset": offset, "more": more, "log": log, "have": having}
+    return {"run": {**run_now, **parts}, **seen}
+
+
 def _progress_view(run: Run, progress: Progress) -> dict[str, Any]:
-    base = f"runs/{run.id}"
     return {
         "phase": progress.phase if run.is_active else None,
         "step": progress.step,
@@ -59,26 +104,29 @@ def _progress_view(run: Run, progress: Progress) -> dict[str, Any]:
         "seconds_left": progress.seconds_left if run.is_active else None,
         "peak_memory": progress.peak_memory,
         "device": progress.device,
-        "samples": [
-            {
-                "name": (name := Path(str(sample.get("path", ""))).name),
-                "url": f"{base}/file/{quote(name)}",
-                "thumb": f"{base}/thumb/{quote(name)}",
-                **{key: sample.get(key) for key in ("step", "prompt", "seed")},
-            }
-            for sample in progress.samples
-        ],
-        # what the settings say to keep: older files are removed while it trains
-        "files": [_file_view(base, saved) for saved in progress.files if Path(str(saved.get("path", ""))).is_file()],
-        "warnings": progress.warnings,
     }
 
 
-def _file_view(base: str, saved: dict[str, Any]) -> dict[str, Any]:
-    path = Path(str(saved.get("path", "")))
-    view = {key: saved.get(key) for key in ("step", "epoch")}
-    view |= {"name": path.name, "url": f"{base}/file/{quote(path.name)}"}
-    return {**view, "final": bool(saved.get("final")), "bytes": path.stat().st_size}
+def _sample_view(run: Run, sample: dict[str, Any]) -> dict[str, Any]:
+    name = Path(str(sample.get("path", ""))).name
+    urls = {kind: f"runs/{quote(run.id)}/{way}/{quote(name)}" for kind, way in (("url", "file"), ("thumb", "thumb"))}
+    return {"name": name, **urls, **{key: sample.get(key) for key in ("step", "prompt", "seed")}}
+
+
+def _files_view(run: Run, folder: RunFolder, progress: Progress) -> list[dict[str, Any]]:
+    """The saved files that are there: older ones are removed while it trains when the settings say so."""
+    sizes = folder.saved_sizes()
+    return [
+        {
+            "name": (name := Path(path).name),
+            "url": f"runs/{quote(run.id)}/file/{quote(name)}",
+            **{key: saved.get(key) for key in ("step", "epoch")},
+            "final": bool(saved.get("final")),
+            "bytes": sizes[name],
+        }
+        for path, saved in progress.files.items()
+        if Path(path).name in sizes
+    ]
 
 
 def _last_sign(supervisor: Supervisor, run: Run, progress: Progress) -> float | None:
@@ -88,10 +136,10 @@ def _last_sign(supervisor: Supervisor, run: Run, progress: Progress) -> float | 
     return max((sign for sign in signs if sign is not None), default=None)
 
 
-def _lora_of(supervisor: Supervisor, run: Run) -> dict[str, Any] | None:
+def _lora_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
     if not run.result:
         return None
-    request = supervisor.folder(run.id).request()
+    request = folder.request()
     view = lora_view(Path(run.result), str(request.get("activation") or ""))
     generate = request.get("generate") or {}
     return {**view, "prompt": str(generate.get("prompt") or view["prompt"]), "generate": generate}
@@ -100,24 +148,6 @@ def _lora_of(supervisor: Supervisor, run: Run) -> dict[str, Any] | None:
 def lora_view(path: Path, activation: str) -> dict[str, Any]:
     prompt = f"{activation} <lora:{path.stem}:0.8>".strip()
     return {"name": path.stem, "path": str(path), "prompt": prompt, "activation": activation}
-
-
-def detail_view(supervisor: Supervisor, run: Run) -> dict[str, Any]:
-    """A Detail of docs/api.md."""
-    folder = supervisor.folder(run.id)
-    progress, _ = supervisor.progress(run.id)
-    request = folder.request()
-    return {
-        **run_view(supervisor, run),
-        "curve": progress.curve.as_dict(),
-        "log": folder.log_tail(),
-        "config": _text(folder.config),
-        "dataset": _text(folder.dataset),
-        "prompts": _text(folder.prompts),
-        "command": str(request.get("command") or ""),
-        "values": request.get("values"),
-        "folder": str(folder.path),
-    }
 
 
 def events_after(path: Path, offset: int) -> tuple[list[Event], int, bool]:

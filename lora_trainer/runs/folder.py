@@ -136,6 +136,14 @@ class RunFolder:
                 return path
         return None
 
+    def saved_sizes(self) -> dict[str, int]:
+        """The files that were saved and are there: {name: bytes}. One look, however many there are."""
+        try:
+            with os.scandir(self.output) as entries:
+                return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+        except OSError:  # the folder is gone
+            return {}
+
     def log_tail(self, lines: int = 40, *, limit: int = 32_768) -> str:
         """The last lines of the worker's output; "" when there is none. Progress bars' carriage returns are resolved."""
         try:

@@ -69,7 +69,7 @@ class Progress:
     peak_memory: int | None = None
     last_time: float | None = None
     samples: list[dict[str, Any]] = field(default_factory=list)
-    files: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, Event] = field(default_factory=dict)  # by path, in the order of saving
     warnings: list[str] = field(default_factory=list)
     failed: Event | None = None
     finished: Event | None = None
@@ -108,7 +108,9 @@ class Progress:
             for name in ("total_steps", "epochs", "steps_per_epoch"):
                 setattr(self, name, event.get(name))
         elif kind == "saved":
-            self.files = [file for file in self.files if file.get("path") != event.get("path")] + [event]
+            path = str(event.get("path", ""))
+            self.files.pop(path, None)
+            self.files[path] = event
         elif kind == "sample":
             self.samples.append(event)
         elif kind == "warning":
@@ -162,7 +164,7 @@ def _rates(lr: Any) -> dict[str, float]:
 class ProgressBook:
     """Progress of many runs, each read on from where the last look ended. Thread-safe; the least used are forgotten."""
 
-    def __init__(self, kept: int = 32) -> None:
+    def __init__(self, kept: int = 256) -> None:  # more than a list of runs shows, which would else be read anew each time
         self._kept = kept
         self._lock = threading.Lock()
         self._pages: OrderedDict[Path, tuple[Progress, int]] = OrderedDict()

@@ -5,6 +5,7 @@ Uploads and checks follow simple rules; runs and pictures are what a test puts i
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import random
@@ -15,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from lora_trainer.api.changes import Changes, changed_parts
 from lora_trainer.api.trial import picture
 from lora_trainer.modelfile import TITLES
 from lora_trainer.options.network_arguments import block_findings, network_args_problems
@@ -25,6 +27,7 @@ from .frogs import frog, png
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 PREFIX = "/lora-trainer/api"
+PARTS = ("samples", "files", "warnings")  # of a run, which no list holds
 
 
 class FakeApi:
@@ -40,6 +43,7 @@ class FakeApi:
         self.files: dict[str, bytes] = {}
         self.captions: dict[str, str] = {}
         self.runs: dict[str, dict[str, Any]] = {}
+        self.changes = Changes()
         self.events: dict[str, list[dict[str, Any]]] = {}
         self.loras: list[dict[str, Any]] = []
         self.posted: list[tuple[str, Any]] = []
@@ -112,7 +116,7 @@ class FakeApi:
             "user_dir": "/user",
             "lora_dir": "/loras",
             "active": active,
-            "runs": list(self.runs.values()),
+            **self.news(request),
             "trial": self.trial,
             "generating": None,
             "time": time.time(),
@@ -365,7 +369,18 @@ class FakeApi:
         run.update(state=state, active=False, ended=time.time(), seconds_left=None, phase=None, files=files, lora=lora)
 
     async def list_runs(self, request: Request) -> Any:
-        return {"runs": list(self.runs.values())}
+        return self.news(request)
+
+    def news(self, request: Request) -> dict[str, Any]:
+        """The runs that have changed since the page asked last."""
+        shown = {
+            run["id"]: {**run, "picture": run["samples"][-1]["thumb"] if run["samples"] else ""} for run in self.runs.values()
+        }
+        for run in shown.values():
+            for part in PARTS:
+                run.pop(part)
+        changed, token = self.changes.news(copy.deepcopy(shown), request.query_params.get("since", ""))
+        return {"runs": [shown[run_id] for run_id in changed], "order": list(shown), "token": token}
 
     async def run(self, request: Request) -> Any:
         run = self.runs.get(request.path_params["id"])
@@ -375,7 +390,12 @@ class FakeApi:
         log = "step 1 loss 0.14\nstep 2 loss 0.13"
         if "after" in request.query_params:
             after = int(request.query_params["after"])
-            return {"run": run, "events": events[after:], "offset": len(events), "more": False, "log": log}
+            whole = {name: run[name] for name in PARTS} | {"lora": run["lora"], "log": log}
+            parts, have = changed_parts(whole, request.query_params.get("have", ""))
+            log = parts.pop("log", None)
+            rest = {key: value for key, value in run.items() if key not in whole}
+            seen = {"events": events[after:], "offset": len(events), "more": False, "log": log, "have": have}
+            return {"run": {**rest, **parts}, **seen}
         curve = {
             "steps": [event["step"] for event in events],
             "loss": [event["loss"] for event in events],

@@ -94,3 +94,33 @@ def test_the_time_left_is_what_the_worker_told_also_while_pictures_are_drawn():
     assert (progress.phase["done"], progress.seconds_left) == (2, 60.0)
     progress.fold({**step, "time": 113, "step": 51})
     assert progress.seconds_left == pytest.approx(24.5), "by the pace where nothing is told"
+
+
+class Counted(dict):
+    """An event that counts how often it is looked into."""
+
+    looks = 0
+
+    def get(self, *key):
+        Counted.looks += 1
+        return super().get(*key)
+
+
+def test_what_a_save_costs_does_not_grow_with_the_saves_before_it():
+    progress = Progress()
+    for number in range(2000):
+        progress.fold(Counted(type="saved", path=f"{number % 1500}.safetensors", step=number))
+    assert Counted.looks < 2000 * 10
+    assert [file["step"] for file in progress.files.values()] == list(range(500, 2000)), "the order of the last saves"
+
+
+def test_a_list_of_many_runs_is_read_once_and_not_again(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{number}.jsonl" for number in range(200)]
+    for path in paths:
+        path.write_text('{"type": "step", "step": 1, "loss": 0.5}\n')
+    book, folded = ProgressBook(), []
+    monkeypatch.setattr(Progress, "fold", lambda self, event: folded.append(event))
+    for _ in range(3):
+        for path in paths:
+            book.look(path)
+    assert len(folded) == len(paths)
