@@ -18,13 +18,13 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def write(path: Path, shapes: dict[str, tuple[int, ...]], *, missing: int = 0, extra: int = 0, metadata=None) -> Path:
-    """Write a .safetensors file of uint8 tensors by hand."""
+    """Write a .safetensors file of float16 tensors by hand."""
     header, offset = {}, 0
     for name, shape in shapes.items():
-        size = 1
+        size = 2
         for side in shape:
             size *= side
-        header[name] = {"dtype": "U8", "shape": list(shape), "data_offsets": [offset, offset + size]}
+        header[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [offset, offset + size]}
         offset += size
     if metadata:
         header["__metadata__"] = metadata

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .family import Parts
-from .folders import find_weights, read_json
+from .folders import find_weights, read_config
 from .text_encoders import clip_from_folder, tokenizer
 from .unets import unet_from_folder
 from .vae_files import build_vae
@@ -32,13 +32,13 @@ def load_folder(folder: Path, target: Target, with_vae: bool, texts: Sequence[Te
     vae = None
     if with_vae:
         with open_weights(find_weights(folder / "vae")) as weights:
-            vae = build_vae(weights, target, config=read_json(folder / "vae" / "config.json"))
+            vae = build_vae(weights, target, config=read_config(folder / "vae" / "config.json"))
     scheduler = folder / "scheduler" / "scheduler_config.json"
     return Parts(
         unet=unet,
         vae=vae,
         text_encoders=encoders,
         tokenizers=[tokenizer(folder / one.tokenizer, pad_with_zero=one.pad_with_zero) for one in texts],
-        prediction_type=read_json(scheduler).get("prediction_type", "epsilon") if scheduler.is_file() else None,
+        prediction_type=read_config(scheduler).get("prediction_type", "epsilon") if scheduler.is_file() else None,
         said_by=str(scheduler),
     )

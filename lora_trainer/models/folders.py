@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from .. import modelfile
 from ..errors import BaseModelError, NotInstalledError
+from ..foreign.json_text import read_json
+from ..foreign.reading import UnreadableError, is_file
 
 # In the order of preference: safetensors before pickles, full precision before fp16.
 _WEIGHTS = tuple(
@@ -25,7 +26,7 @@ _WEIGHTS = tuple(
 def find_weights(folder: Path) -> Path:
     """Return the file with the tensors of the part in `folder`. Raises BaseModelError when there is none."""
     for name in _WEIGHTS:
-        if (folder / name).is_file():
+        if is_file(folder / name):
             return folder / name
     raise BaseModelError(
         f"{folder} has no file with weights, expected one of {', '.join(_WEIGHTS[:2])} or their .fp16 and .bin forms.",
@@ -33,14 +34,12 @@ def find_weights(folder: Path) -> Path:
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
     """Return the table in a configuration file. Raises BaseModelError when it is missing or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BaseModelError(f"{path} does not exist.", advice="Download the model's folder again, completely.") from error
-    except ValueError as error:
-        raise BaseModelError(f"{path} is damaged: {error}.", advice="Download the model's folder again.") from error
+        content = read_json(path)
+    except UnreadableError as error:
+        raise BaseModelError(f"{path} {error}", advice="Download the model's folder again, completely.") from error
     if not isinstance(content, dict):
         raise BaseModelError(f"{path} holds no table of settings.", advice="Download the model's folder again.")
     return content
@@ -76,7 +75,7 @@ def fetch_from_hub(name: str) -> Path:
             folder = Path(
                 snapshot_download(name, allow_patterns=small + [f"{part}/{file}" for part in parts for file in weights])
             )
-            if all(any((folder / part / file).is_file() for file in _WEIGHTS) for part in parts):
+            if all(any(is_file(folder / part / file) for file in _WEIGHTS) for part in parts):
                 return folder
     except BaseModelError:
         raise

@@ -5,13 +5,16 @@ The Web UI reads the same file, so that a model of unusual sizes gives the same 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import BaseModelError
+from ..foreign.json_text import read_json
+from ..foreign.reading import errors_as, is_file, read_text
+
+_LIMIT = 256 << 10  # bytes; LDM's own have 2 KB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +37,17 @@ def read_overrides(checkpoint: Path) -> Overrides:
     Raises BaseModelError when it is damaged.
     """
     path = checkpoint.with_suffix(".yaml")
-    if not path.is_file():
+    if not is_file(path):
         return Overrides()
     import yaml
 
+    mend = "Mend it, or remove it for an ordinary model."
+    with errors_as(BaseModelError, path):
+        text = read_text(path, limit=_LIMIT)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BaseModelError(f"{path} is no YAML: {error}.", advice="Mend it, or remove it for an ordinary model.") from error
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+        raise BaseModelError(f"{path} is no YAML: {str(error)[:300]}.", advice=mend) from error
     model = _inside(content, "model", "params")
     unet = _inside(model, "unet_config", "params") or _inside(model, "network_config", "params")
     return Overrides(
@@ -64,8 +70,9 @@ def _count(path: Path, unet: Mapping[str, Any], key: str) -> int:
     """A number of heads or channels; 0 for none, which LDM writes as -1."""
     value = unet.get(key, -1)
     if not isinstance(value, int) or value == 0:
+        found = repr(value)[:100] if isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
         raise BaseModelError(
-            f"{path}: {key} is {value!r}, expected a whole number.", advice="Mend it, or remove the file for an ordinary model."
+            f"{path}: {key} is {found}, expected a whole number.", advice="Mend it, or remove the file for an ordinary model."
         )
     return max(value, 0)
 
@@ -82,10 +89,10 @@ def _clip_heads(path: Path, version: object) -> int:
     if not isinstance(version, str):
         return 0
     file = path.parent / version / "config.json"  # an absolute version replaces the parent
-    if not file.is_file():
+    if not is_file(file):
         return 0
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = read_json(file)
         return int(config.get("text_config", config).get("num_attention_heads", 0))
     except (ValueError, TypeError, AttributeError) as error:
         raise BaseModelError(f"{file} is damaged: {error}.", advice="Mend it, or remove the YAML that names it.") from error

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
 from .. import modelfile
 from ..errors import BaseModelError
+from ..foreign.reading import UnreadableError, is_folder, is_there
 from .attention import set_attention
 from .family import Family, Model
 from .folders import fetch_from_hub, is_hub_id
@@ -44,16 +47,17 @@ def load(
     """
     target = Target(dtype=dtype, device=torch.device(device), vae_dtype=vae_dtype or dtype, progress=progress)
     source = Path(path).expanduser()
-    if not source.exists() and is_hub_id(str(path)):
+    if not is_there(source) and is_hub_id(str(path)):
         source = fetch_from_hub(str(path))
     info = modelfile.probe(source)
     if info.problem:
         raise BaseModelError(info.problem, advice=info.advice)
-    if source.is_dir():
+    if is_folder(source):
         family = _family(info.kind)
-        parts = family.load_folder(source, target, vae is None)
+        with _structure_explained(source):
+            parts = family.load_folder(source, target, vae is None)
     else:
-        with open_weights(source) as weights:
+        with open_weights(source) as weights, _structure_explained(source):
             # Of a pickle, the first look saw the names only; now the shapes are known too.
             kind, channels = modelfile.classify(weights.shapes)
             problem, advice = modelfile.refusal(source, kind, channels)
@@ -61,7 +65,11 @@ def load(
                 raise BaseModelError(problem, advice=advice)
             family = _family(kind)
             parts = family.load_file(weights, target, vae is None)
-    autoencoder = parts.vae if vae is None else load_vae_file(Path(vae).expanduser(), target)
+    if vae is None:
+        autoencoder = parts.vae
+    else:
+        with _structure_explained(Path(vae)):
+            autoencoder = load_vae_file(Path(vae).expanduser(), target)
     assert autoencoder is not None
     set_attention(parts.unet, autoencoder, attention)
     decided, notes = decide(parts, family.answer, prediction_type, str(path))
@@ -75,6 +83,20 @@ def load(
         source=str(path),
         notes=notes,
     )
+
+
+@contextlib.contextmanager
+def _structure_explained(path: Path) -> Iterator[None]:
+    """A file whose sizes contradict each other fails anywhere in their reading, or in diffusers: say that it is the file."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
+        if isinstance(error, UnreadableError):
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BaseModelError(
+            f"{path} is damaged, or built in a way that is not known here: {reason[:300]}", advice=modelfile.FULL_MODEL
+        ) from error
 
 
 def _family(kind: str) -> Family:

@@ -18,8 +18,8 @@ from ..errors import BaseModelError, NotInstalledError
 from ..modelfile import FULL_MODEL
 from ..paths import ASSETS_DIR
 from . import convert
-from .folders import find_weights, read_json
-from .weights import Target, Weights, build, open_weights
+from .folders import find_weights, read_config
+from .weights import Target, Weights, build, count_of, open_weights
 
 CLIP_HEAD_WIDTH = 64
 
@@ -42,7 +42,7 @@ def build_clip(
         "vocab_size": vocabulary,
         "hidden_size": width,
         "intermediate_size": inner,
-        "num_hidden_layers": _count_layers(shapes, r"encoder\.layers\.(\d+)\."),
+        "num_hidden_layers": _count_layers(weights, shapes, r"encoder\.layers\.(\d+)\."),
         "num_attention_heads": heads or max(1, width // CLIP_HEAD_WIDTH),
         "max_position_embeddings": positions,
         "projection_dim": width,
@@ -51,7 +51,8 @@ def build_clip(
     def find(state: dict[str, torch.Tensor]) -> dict[str, str]:
         return {name: prefix + (name if full else name.removeprefix("text_model.")) for name in state}
 
-    return _clip(config, weights, find, target, part=part)
+    whole = rf"{re.escape(stem)}(encoder\.layers|final_layer_norm)\."
+    return _clip(config, weights, find, target, part=part, whole=whole)
 
 
 def build_open_clip(
@@ -79,7 +80,7 @@ def build_open_clip(
         "vocab_size": vocabulary,
         "hidden_size": width,
         "intermediate_size": inner,
-        "num_hidden_layers": _count_layers(shapes, r"transformer\.resblocks\.(\d+)\.") - leave_out,
+        "num_hidden_layers": _count_layers(weights, shapes, r"transformer\.resblocks\.(\d+)\.") - leave_out,
         "num_attention_heads": max(1, width // CLIP_HEAD_WIDTH),
         "max_position_embeddings": positions,
         "projection_dim": projection,
@@ -89,21 +90,23 @@ def build_open_clip(
     def find(state: dict[str, torch.Tensor]) -> dict[str, str]:
         return {name: prefix + stored for name, stored in convert.open_clip_names(state).items()}
 
-    return _clip(config, weights, find, target, part=part, projected=projected, change=convert.from_open_clip)
+    whole = "" if leave_out else rf"{re.escape(prefix)}(transformer\.resblocks|ln_final)\."
+    return _clip(config, weights, find, target, part=part, projected=projected, change=convert.from_open_clip, whole=whole)
 
 
 def clip_from_folder(
     folder: Path, target: Target, *, part: str = "the text encoder", projected: bool = False
 ) -> torch.nn.Module:
     """Return the text encoder in the folder `text_encoder` (or another one) of a diffusers model."""
-    config = read_json(folder / "config.json")
+    config = read_config(folder / "config.json")
     with open_weights(find_weights(folder)) as weights:
         known = set(weights.shapes)
 
         def find(state: dict[str, torch.Tensor]) -> dict[str, str]:
             return {name: name if name in known else name.removeprefix("text_model.") for name in state}
 
-        return _clip(config, weights, find, target, part=part, projected=projected)
+        whole = r"(text_model\.)?(encoder\.layers|final_layer_norm)\."
+        return _clip(config, weights, find, target, part=part, projected=projected, whole=whole)
 
 
 def tokenizer(folder: Path = ASSETS_DIR / "clip", *, pad_with_zero: bool = False) -> Any:
@@ -130,8 +133,9 @@ def _below(weights: Weights, prefix: str) -> dict[str, tuple[int, ...]]:
     return {name[len(prefix) :]: shape for name, shape in weights.shapes.items() if name.startswith(prefix)}
 
 
-def _count_layers(shapes: Mapping[str, tuple[int, ...]], pattern: str) -> int:
-    return 1 + max(int(match[1]) for name in shapes if (match := re.match(pattern, name)))
+def _count_layers(weights: Weights, shapes: Mapping[str, tuple[int, ...]], pattern: str) -> int:
+    numbers = (int(match[1]) for name in shapes if (match := re.match(pattern, name)))
+    return count_of(numbers, weights.path, "layers of the text encoder")
 
 
 def _absent(weights: Weights, error: KeyError) -> BaseModelError:

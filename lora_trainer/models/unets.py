@@ -12,9 +12,9 @@ import torch
 from ..errors import BaseModelError
 from ..modelfile import FULL_MODEL
 from . import convert
-from .folders import find_weights, read_json
+from .folders import find_weights, read_config
 from .ldm_yaml import Overrides
-from .weights import Target, Weights, build, open_weights
+from .weights import Target, Weights, build, count_of, open_weights
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -51,7 +51,7 @@ def unet_config(
             f"{weights.path}: the UNet has {len(inputs)} input blocks, expected the {expected} of {title}.", advice=FULL_MODEL
         )
     firsts = [1 + (_LAYERS + 1) * level for level in range(levels)]
-    depths = [_depth(names, f"input_blocks.{block}.1.") for block in firsts]
+    depths = [_depth(weights.path, names, f"input_blocks.{block}.1.") for block in firsts]
     channels = [shape(weights, f"input_blocks.{block}.0.in_layers.2.weight")[0] for block in firsts]
     projection = shape(weights, "middle_block.1.proj_in.weight")
     counts = [
@@ -66,7 +66,10 @@ def unet_config(
         "up_block_types": ["CrossAttnUpBlock2D" if depth else "UpBlock2D" for depth in reversed(depths)],
         "cross_attention_dim": shape(weights, "middle_block.1.transformer_blocks.0.attn2.to_k.weight")[1],
         # The last number is also that of the block in the middle; where a level has no attention, it counts for nothing.
-        "transformer_layers_per_block": [*(depth or 1 for depth in depths[:-1]), _depth(names, "middle_block.1.")],
+        "transformer_layers_per_block": [
+            *(depth or 1 for depth in depths[:-1]),
+            _depth(weights.path, names, "middle_block.1."),
+        ],
         "attention_head_dim": counts[0] if len(set(counts)) == 1 else counts,  # diffusers' name for the number of heads
         "use_linear_projection": len(projection) == 2 if linear is None else linear,
         "layers_per_block": _LAYERS,
@@ -83,10 +86,11 @@ def shape(weights: Weights, name: str) -> tuple[int, ...]:
     return found
 
 
-def _depth(names: list[str], block: str) -> int:
+def _depth(path: Path, names: list[str], block: str) -> int:
     """How many transformer blocks stand in a row at this place."""
     pattern = re.compile(re.escape(block) + r"transformer_blocks\.(\d+)\.")
-    return 1 + max((int(match[1]) for name in names if (match := pattern.match(name))), default=-1)
+    numbers = {int(match[1]) for name in names if (match := pattern.match(name))}
+    return count_of(numbers, path, f"transformer blocks of {block[:-1]}") if numbers else 0
 
 
 def build_unet(weights: Weights, config: dict[str, Any], target: Target) -> UNet2DConditionModel:
@@ -96,14 +100,18 @@ def build_unet(weights: Weights, config: dict[str, Any], target: Target) -> UNet
     def find(state: dict[str, torch.Tensor]) -> dict[str, str]:
         return {name: convert.UNET + ldm for name, ldm in convert.unet_names(state).items()}
 
-    return build(lambda: UNet2DConditionModel(**config), weights, find, part="the UNet", dtype=target.dtype, target=target)
+    def make() -> torch.nn.Module:
+        return UNet2DConditionModel(**config)
+
+    whole = re.escape(convert.UNET)
+    return build(make, weights, find, part="the UNet", dtype=target.dtype, target=target, whole=whole)
 
 
 def unet_from_folder(folder: Path, target: Target) -> UNet2DConditionModel:
     """Return the UNet in the folder `unet` of a diffusers model."""
     from diffusers import UNet2DConditionModel
 
-    config = read_json(folder / "config.json")
+    config = read_config(folder / "config.json")
     with open_weights(find_weights(folder)) as weights:
         return build(
             lambda: UNet2DConditionModel.from_config(config),
@@ -112,4 +120,5 @@ def unet_from_folder(folder: Path, target: Target) -> UNet2DConditionModel:
             part="the UNet",
             dtype=target.dtype,
             target=target,
+            whole=".",
         )

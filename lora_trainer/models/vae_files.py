@@ -11,9 +11,10 @@ import torch
 
 from .. import modelfile
 from ..errors import BaseModelError
+from ..foreign.reading import is_file, is_folder
 from . import convert
-from .folders import find_weights, read_json
-from .weights import Target, Weights, build, open_weights
+from .folders import find_weights, read_config
+from .weights import Target, Weights, build, count_of, open_weights
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -34,10 +35,10 @@ def load_vae_file(path: Path, target: Target) -> AutoencoderKL:
     problem, advice = modelfile.problem_as("vae", path)
     if problem:
         raise BaseModelError(problem, advice=advice)
-    if path.is_dir():
-        folder = path / "vae" if (path / "vae" / "config.json").is_file() else path
+    if is_folder(path):
+        folder = path / "vae" if is_file(path / "vae" / "config.json") else path
         with open_weights(find_weights(folder)) as weights:
-            return build_vae(weights, target, config=read_json(folder / "config.json"))
+            return build_vae(weights, target, config=read_config(folder / "config.json"))
     with open_weights(path) as weights:
         inside = any(name.startswith(convert.VAE) for name in weights.shapes)
         return build_vae(weights, target, prefix=convert.VAE if inside else "")
@@ -63,7 +64,8 @@ def build_vae(weights: Weights, target: Target, *, prefix: str = "", config: dic
     def make() -> torch.nn.Module:
         return AutoencoderKL.from_config(arguments)
 
-    return build(make, weights, find, part="the VAE", dtype=target.vae_dtype, target=target)
+    whole = rf"{re.escape(prefix)}(encoder|decoder|quant_conv|post_quant_conv)\."
+    return build(make, weights, find, part="the VAE", dtype=target.vae_dtype, target=target, whole=whole)
 
 
 def _as_written(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
@@ -92,11 +94,11 @@ def vae_config(shapes: Mapping[str, tuple[int, ...]], path: Path) -> dict[str, A
                 blocks[int(match[1]), int(match[2])] = shape[0]
     if (0, 0) not in blocks:
         raise BaseModelError(f"{path} has no VAE in it.", advice=f"Give a VAE file as well. {modelfile.VAE_ADVICE}")
-    levels = 1 + max(level for level, _ in blocks)
+    levels = count_of((level for level, _ in blocks), path, "levels of the VAE")
     latent = shapes.get("decoder.conv_in.weight", (0, LATENT_CHANNELS))[1]
     return {
         "block_out_channels": [blocks.get((level, 0), 0) for level in range(levels)],
-        "layers_per_block": 1 + max(block for _, block in blocks),
+        "layers_per_block": count_of((block for _, block in blocks), path, "blocks of the VAE's levels"),
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
         "latent_channels": latent,

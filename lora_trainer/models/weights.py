@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from .. import modelfile
 from ..errors import BaseModelError
+from ..foreign import tensors
+from ..foreign.reading import errors_as
+from ..foreign.tensors import Weights
+from ..model_kinds import PLAIN_MODEL
 from .convert import fit
 
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """The tensors of an open file: `shapes` by name, and `tensor(name)`, a view of the memory-mapped file in the file's dtype.
-
-    Copy what is to be kept: the view ends with the file. `metadata` is that of a .safetensors file.
-    """
-
-    path: Path
-    shapes: Mapping[str, tuple[int, ...]]
-    tensor: Callable[[str], torch.Tensor]
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
+__all__ = ["Progress", "Target", "Weights", "build", "count_of", "open_weights"]
 
 Progress = Callable[[str, int, int], None]
 """Called with (part, tensors read, tensors of the part) while a model is loaded; the part is "the UNet", "the VAE", ..."""
@@ -45,58 +36,13 @@ class Target:
 
 @contextlib.contextmanager
 def open_weights(path: Path) -> Iterator[Weights]:
-    """Open a .safetensors or torch.save file. Raises BaseModelError when it is damaged or holds more than tensors."""
-    if path.suffix.lower() == modelfile.SAFETENSORS:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            shapes, metadata = modelfile.read_safetensors_header(path)
-            with safe_open(str(path), framework="pt", device="cpu") as file:
-                yield Weights(path=path, shapes=shapes, tensor=file.get_tensor, metadata=metadata)
-        except modelfile.DamagedFileError as error:
-            raise BaseModelError(f"{path} {error}", advice=error.advice) from error
-        except SafetensorError as error:
-            raise BaseModelError(f"{path} is damaged: {error}.", advice="Download or copy the file again.") from error
-    else:
-        tensors = _read_pickle(path)
-        yield Weights(path=path, shapes={name: tuple(t.shape) for name, t in tensors.items()}, tensor=tensors.__getitem__)
-
-
-def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a file made by torch.save, memory-mapped where the format allows it."""
-    try:
-        modelfile.read_pickle_names(path)
-        with _lightning_stand_in():
-            content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except modelfile.DamagedFileError as error:
-        raise BaseModelError(f"{path} {error}", advice=error.advice) from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, AssertionError) as error:
-        reason = str(error).strip() or type(error).__name__
-        if isinstance(error, pickle.UnpicklingError) and "EOF" not in reason:
-            raise BaseModelError(
-                f"{path} holds more than tensors, which could run code; it was not loaded. ({reason.splitlines()[-1]})",
-                advice="Use a .safetensors version of this model.",
-            ) from error
-        message = f"{path} is cut short or damaged: {reason.splitlines()[-1]}."
-        raise BaseModelError(message, advice="Download or copy the file again.") from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping):
-        raise BaseModelError(
-            f"{path} holds a {type(content).__name__}, expected a table of tensors.", advice=modelfile.FULL_MODEL
-        )
-    return {str(name): tensor for name, tensor in content.items() if isinstance(tensor, torch.Tensor)}
-
-
-def _lightning_stand_in() -> contextlib.AbstractContextManager[object]:
-    """Let weights_only accept the one class that Stability's first files name (as a key beside the tensors), by an empty one.
-
-    torch can be told so since 2.5; an older one refuses those files, with our message.
-    """
-    if not hasattr(torch.serialization, "safe_globals"):
-        return contextlib.nullcontext()
-    empty = type("ModelCheckpoint", (), {"__module__": "pytorch_lightning.callbacks.model_checkpoint"})
-    return torch.serialization.safe_globals([empty])
+    """Open a .safetensors or torch.save file. Raises BaseModelError when it is damaged, holds more than tensors, or
+    numbers that mean something else than they say (quantised weights)."""
+    with errors_as(BaseModelError, path), tensors.open_weights(path) as weights:
+        problem, advice = modelfile.strange_problem(path, weights.shapes, weights.dtypes)
+        if problem:
+            raise BaseModelError(problem, advice=advice)
+        yield weights
 
 
 def build(
@@ -108,16 +54,22 @@ def build(
     dtype: torch.dtype,
     target: Target,
     change: Callable[[str, torch.Tensor], torch.Tensor] = lambda _, tensor: tensor,
+    whole: str = "",
 ) -> torch.nn.Module:
     """Return `make()`, an untouched module, filled from `weights`: frozen, in eval mode, in `dtype` on `target.device`.
 
     The module is made without memory and each tensor goes from the mapped file to its place, so that loading needs about one
     copy of the model. `find(state)` returns {the module's name: the file's name}; `change(the module's name, tensor)` takes
-    what is meant of a tensor that the file holds in another form. Raises BaseModelError when tensors are missing or have
-    another shape than the sizes read from the others say.
+    what is meant of a tensor that the file holds in another form. `whole` is a pattern of the file's names which all belong to
+    this part: one that the module does not have is refused, because the part is then not what the module computes. Raises
+    BaseModelError when tensors are missing, have another shape than the sizes read from the others say, are no
+    floating-point numbers, or hold NaN or infinity.
     """
-    with torch.device("meta"):
-        module = make()
+    try:
+        with torch.device("meta"):
+            module = make()
+    except RuntimeError as error:
+        raise BaseModelError(f"{weights.path}: {part} has impossible sizes: {error}", advice=modelfile.FULL_MODEL) from error
     state = module.state_dict()
     names = find(state)
     missing = [name for name in names.values() if name not in weights.shapes]
@@ -126,9 +78,17 @@ def build(
             f"{weights.path} lacks {len(missing)} of the {len(names)} tensors of {part}, the first is {missing[0]}.",
             advice=f"The file is incomplete or of another kind. {modelfile.FULL_MODEL}",
         )
+    if whole:
+        _refuse_unknown(weights, set(names.values()), whole, part)
     filled: dict[str, torch.Tensor] = {}
     for name, stored in names.items():
-        tensor = fit(change(name, weights.tensor(stored)), state[name].shape)
+        raw = weights.tensor(stored)
+        if not raw.is_floating_point():
+            what = (
+                f"{stored} holds numbers of the type {str(raw.dtype).removeprefix('torch.')}, expected floating-point numbers."
+            )
+            raise BaseModelError(f"{weights.path}: {what}", advice=PLAIN_MODEL)
+        tensor = fit(change(name, raw), state[name].shape)
         if tensor.shape != state[name].shape:
             raise BaseModelError(
                 f"{weights.path}: {stored} has the shape {list(tensor.shape)}, expected {list(state[name].shape)} for {part}.",
@@ -136,11 +96,60 @@ def build(
             )
         # Contiguous, and never a view of the mapped file: the file may be replaced or its drive vanish while we train.
         filled[name] = tensor.to(device=target.device, dtype=dtype, copy=True).contiguous()
+        if not _is_finite(filled[name]):
+            raise _not_finite(weights.path, stored, tensor, part, dtype)
         if target.progress:
             target.progress(part, len(filled), len(names))
     module.load_state_dict(filled, strict=True, assign=True)
     _fill_buffers(module, target.device)
     return module.requires_grad_(False).eval()
+
+
+def count_of(numbers: Iterable[int], path: Path, what: str) -> int:
+    """How many parts there are that are numbered through from 0. Raises BaseModelError when there is none or one is missing:
+    what is made is never larger than the file."""
+    found = set(numbers)
+    if not found or found != set(range(len(found))):
+        raise BaseModelError(
+            f"{path}: the {what} are not numbered from 0 without gaps ({len(found)} of them, up to {max(found, default=0)}).",
+            advice=f"The file is incomplete or of another kind. {modelfile.FULL_MODEL}",
+        )
+    return len(found)
+
+
+def _refuse_unknown(weights: Weights, known: set[str], whole: str, part: str) -> None:
+    pattern = re.compile(whole)
+    strange = [name for name in weights.shapes if pattern.match(name) and name not in known]
+    if strange:
+        raise BaseModelError(
+            f"{weights.path} has {len(strange)} tensors in {part} that are not understood, the first is {strange[0]}.",
+            advice=f"The model was changed in a way that is not known here. {modelfile.FULL_MODEL}",
+        )
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Whether there is no NaN and no infinity (True on the meta device). One pass: a sum has them when a number has them, or,
+    rarely, when it overflows."""
+    if tensor.is_meta:
+        return True
+    total = torch.sum(tensor, dtype=torch.float64 if tensor.dtype == torch.float64 else torch.float32)
+    return bool(torch.isfinite(total)) or bool(torch.isfinite(tensor).all())
+
+
+def _not_finite(path: Path, stored: str, tensor: torch.Tensor, part: str, dtype: torch.dtype) -> BaseModelError:
+    numbers = tensor.float()
+    bad = int((~torch.isfinite(numbers)).sum())
+    if not bad:
+        most, format_name = numbers.abs().max().item(), str(dtype).removeprefix("torch.")
+        return BaseModelError(
+            f"{path}: {stored} of {part} has values up to {most:.3g}, too large for {format_name}.",
+            advice="Set mixed_precision to bf16 or no; for the VAE, no_half_vae.",
+        )
+    return BaseModelError(
+        f"{path}: the base model itself is spoilt: {stored} of {part} holds NaN or infinity "
+        f"({bad:,} of {numbers.numel():,} numbers).",
+        advice="Choose another copy or version of this model: no setting of the training mends it.",
+    )
 
 
 def _fill_buffers(module: torch.nn.Module, device: torch.device) -> None:

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import LoraFileError, SaveError
-from ..modelfile import TITLES, DamagedFileError, classify, read_pickle_names, read_safetensors_header
+from ..foreign.json_text import read_json
+from ..foreign.model_header import read_model_header
+from ..foreign.reading import errors_as, is_file, open_file
+from ..foreign.safetensors_header import Header
+from ..foreign.tensors import TYPES, open_weights
+from ..modelfile import TITLES, classify
 from ..paths import write_atomic
 from .key_names import configured_alphas, embeddings, kohya_keys
 
@@ -25,11 +30,8 @@ if TYPE_CHECKING:
 DOWN, UP, ALPHA = "lora_down.weight", "lora_up.weight", "alpha"
 PRECISIONS = {"float": "float32", "fp16": "float16", "bf16": "bfloat16"}  # the values of save_precision
 
-# torch's name -> safetensors' name, in the order in which tensors stand in a file: wide types first.
-TYPES = {
-    "int64": "I64", "float64": "F64", "float32": "F32", "int32": "I32", "bfloat16": "BF16", "float16": "F16",
-    "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
-}  # fmt: skip
+_MAX_BYTES = 32 << 30  # of a LoRA file that is read into memory; rank 512 on all layers of SDXL in float32 has 10 GB
+_MAX_CONFIG = 4 << 20  # bytes of PEFT's adapter_config.json
 _LEGACY_START, _LEGACY_LENGTH = 0x100000, 0x10000
 _OTHER_KINDS = {
     "hada_": "LoHa",
@@ -53,17 +55,14 @@ def read_header(path: Path | str) -> tuple[dict[str, tuple[int, ...]], dict[str,
 
     Raises LoraFileError when the file is missing, cut short, damaged or holds code.
     """
-    path = Path(path)
-    try:
-        if path.suffix.lower() == ".safetensors":
-            return read_safetensors_header(path)
-        return dict.fromkeys(read_pickle_names(path), ()), {}
-    except FileNotFoundError as error:
-        raise LoraFileError(f"{path} does not exist.", advice="Check the path and the name.") from error
-    except OSError as error:
-        raise LoraFileError(f"{path} cannot be read: {error.strerror or error}.", advice="Check its permissions.") from error
-    except DamagedFileError as error:
-        raise LoraFileError(f"{path} {error}", advice=error.advice) from error
+    header = read_whole_header(path)
+    return header.shapes, header.metadata
+
+
+def read_whole_header(path: Path | str) -> Header:
+    """The same with the tensors' number formats and places in the file."""
+    with errors_as(LoraFileError, path):
+        return read_model_header(path)
 
 
 def check_lora(path: Path | str) -> dict[str, str]:
@@ -85,31 +84,39 @@ def load(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     import torch
 
     path = Path(path)
-    metadata = check_lora(path)
-    if path.suffix.lower() == ".safetensors":
-        import safetensors.torch
+    check_lora(path)
+    with errors_as(LoraFileError, path):
+        if path.stat().st_size > _MAX_BYTES:
+            raise LoraFileError(f"{path} is no LoRA file: it has more than {_MAX_BYTES >> 30} GB.")
+        with open_weights(path) as weights:
+            # Sorted: the library's order is random. Copied: the file may be replaced while its tensors are in use.
+            tensors = {name: weights.tensor(name).clone() for name in sorted(weights.shapes)}
+            metadata = dict(weights.metadata)
+    if not tensors:
+        _refuse(str(path), "empty")
+    _check_numbers(path, tensors)
+    keys, alphas = kohya_names({name: tuple(tensor.shape) for name, tensor in tensors.items()}, metadata, path)
+    renamed = {keys[name]: tensor for name, tensor in tensors.items()}
+    return renamed | {f"{module}.{ALPHA}": torch.tensor(alpha) for module, alpha in alphas.items()}, metadata
 
-        tensors = dict(sorted(safetensors.torch.load(path.read_bytes()).items()))  # the library's order is random
-    else:
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises UnpicklingError, RuntimeError and others for what it refuses
+
+def _check_numbers(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise LoraFileError for factors that are whole numbers (quantised), and for NaN and infinity."""
+    import torch
+
+    for name, tensor in tensors.items():
+        if tensor.ndim > 1 and not tensor.is_floating_point():
+            kind = str(tensor.dtype).removeprefix("torch.")
             raise LoraFileError(
-                f"{path} cannot be loaded as tensors alone: {error}.", advice="Use a .safetensors file."
-            ) from error
-        if not isinstance(content, dict):
-            _refuse(str(path), f"a {type(content).__name__}")
-        content = content.get("state_dict", content)
-        tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+                f"{path} is quantised: {name} holds numbers of the type {kind}, expected floating-point numbers.",
+                advice="Use the fp16, bf16 or float version of this LoRA.",
+            )
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor.float()).all()]
     if broken:
         raise LoraFileError(
             f"{path} is spoilt: {len(broken)} of its {len(tensors)} tensors hold NaN or infinity, for example {broken[0]}.",
             advice="Use an earlier file of the same training, and a lower learning rate.",
         )
-    keys, alphas = kohya_names({name: tuple(tensor.shape) for name, tensor in tensors.items()}, metadata, path)
-    renamed = {keys[name]: tensor for name, tensor in tensors.items()}
-    return renamed | {f"{module}.{ALPHA}": torch.tensor(alpha) for module, alpha in alphas.items()}, metadata
 
 
 def kohya_names(
@@ -128,13 +135,12 @@ def kohya_names(
                 advice="It was saved for two programs at once: save it for one of them.",
             )
     config, beside = None, path.with_name("adapter_config.json")
-    if any(".lora_A." in key for key in shapes) and beside.is_file():
-        try:
-            config = json.loads(beside.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise LoraFileError(f"{beside}, which belongs to {path.name}, cannot be read: {error}.") from error
+    if any(".lora_A." in key for key in shapes) and is_file(beside):
+        with errors_as(LoraFileError, beside):
+            config = read_json(beside, limit=_MAX_CONFIG)
         config = config if isinstance(config, dict) else None
-    return keys, configured_alphas(keys, shapes, metadata, config)
+    with errors_as(LoraFileError, path):
+        return keys, configured_alphas(keys, shapes, metadata, config)
 
 
 def group_keys(keys: Mapping[str, Any], where: str = "the LoRA") -> dict[str, dict[str, Any]]:
@@ -149,17 +155,31 @@ def group_keys(keys: Mapping[str, Any], where: str = "the LoRA") -> dict[str, di
             _refuse_key(where, key, keys)
         grouped.setdefault(name, {})[suffix] = value
     for name, parts in grouped.items():
-        for half in (DOWN, UP):
-            if half not in parts:
-                raise LoraFileError(f"{where} is incomplete: {name}.{half} is missing.", advice="Use another copy of the file.")
-        down, up = (getattr(parts[half], "shape", None) for half in (DOWN, UP))
-        if down and up and down[0] != up[1]:
-            raise LoraFileError(f"{where} is damaged: {name} has rank {down[0]} in lora_down and {up[1]} in lora_up.")
-        if down and 0 in down:
-            raise LoraFileError(f"{where} is damaged: {name}.{DOWN} is empty, of shape {list(down)}.")
+        _check_pair(name, parts, where)
     if not grouped:
         _refuse(where, "empty")
     return grouped
+
+
+def _check_pair(name: str, parts: Mapping[str, Any], where: str) -> None:
+    """Raise LoraFileError when a module's tensors (or shapes alone, which say nothing) are no pair of factors and one alpha."""
+    for half in (DOWN, UP):
+        if half not in parts:
+            raise LoraFileError(f"{where} is incomplete: {name}.{half} is missing.", advice="Use another copy of the file.")
+    down, up, alpha = (getattr(parts.get(part), "shape", None) for part in (DOWN, UP, ALPHA))
+    if alpha is not None and math.prod(alpha) != 1:
+        raise LoraFileError(f"{where} is damaged: the alpha of {name} has the shape {list(alpha)}, expected one number.")
+    if down is None or up is None:
+        return
+    if len(down) not in (2, 4) or len(up) != len(down) or math.prod(up[2:]) != 1:
+        raise LoraFileError(
+            f"{where} is damaged: {name} has lora_down {list(down)} and lora_up {list(up)}, which are no pair.",
+            advice="Use another copy of the file.",
+        )
+    if down[0] != up[1]:
+        raise LoraFileError(f"{where} is damaged: {name} has rank {down[0]} in lora_down and {up[1]} in lora_up.")
+    if 0 in down or 0 in up:
+        raise LoraFileError(f"{where} is damaged: {name}.{DOWN} is empty, of shape {list(down)}.")
 
 
 def other_kind(key: str) -> str | None:
@@ -295,10 +315,10 @@ def _hashes(entries: Mapping[str, Any], blocks: Iterable[memoryview], metadata: 
 
 def tensor_hash(path: Path | str) -> str:
     """SHA-256 of the tensors of a .safetensors file (everything behind its header): `sshs_model_hash`, AutoV3."""
-    read_header(path)
+    start = read_whole_header(path).start
     digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        file.seek(8 + int.from_bytes(file.read(8), "little"))
+    with errors_as(LoraFileError, path), open_file(path) as file:
+        file.seek(start)
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
@@ -312,7 +332,7 @@ def webui_hash(path: Path | str) -> str:
 def file_hashes(path: Path | str) -> tuple[str, str]:
     """(old hash of 8 digits, SHA-256) of a whole file: ss_sd_model_hash and ss_new_sd_model_hash. Reads all of it."""
     digest, legacy = hashlib.sha256(), hashlib.sha256()
-    with Path(path).open("rb") as file:
+    with errors_as(LoraFileError, path), open_file(path) as file:
         position = 0
         while chunk := file.read(1 << 20):
             digest.update(chunk)

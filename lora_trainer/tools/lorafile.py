@@ -97,16 +97,9 @@ def read(path: str | Path) -> Lora:
 
 def _factors(name: str, parts: Mapping[str, Tensor], path: Path) -> Factors:
     down, up = parts[files.DOWN], parts[files.UP]
-    if down.ndim not in (2, 4) or up.ndim != down.ndim or math.prod(up.shape[2:]) != 1:
-        raise LoraFileError(
-            f"{path} is damaged: {name} has lora_down {list(down.shape)} and lora_up {list(up.shape)}, which are no pair.",
-            advice="Use another copy of the file.",
-        )
     if not (down.is_floating_point() and up.is_floating_point()):
         raise LoraFileError(f"{path} is damaged: the factors of {name} are whole numbers ({down.dtype}, {up.dtype}).")
     alpha = parts.get(files.ALPHA)
-    if alpha is not None and alpha.numel() != 1:
-        raise LoraFileError(f"{path} is damaged: the alpha of {name} has the shape {list(alpha.shape)}, expected one number.")
     return Factors(down, up, float(down.shape[0]) if alpha is None else float(alpha))
 
 

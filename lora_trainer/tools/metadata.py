@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .. import log
-from ..errors import InputError, InputErrors
+from ..errors import InputError, InputErrors, LoraFileError
+from ..foreign.json_text import parse_json
+from ..foreign.reading import UnreadableError, errors_as, open_file
 from ..log import logger
 from ..networks import files
 from ..options.tool_cli import parse
@@ -57,8 +59,8 @@ def _readable(metadata: Mapping[str, str]) -> dict[str, Any]:
         result[key] = value
         if value[:1] in ("{", "["):
             try:
-                result[key] = json.loads(value)
-            except ValueError:
+                result[key] = parse_json(value)
+            except UnreadableError:
                 continue
     return result
 
@@ -115,12 +117,9 @@ def rewrite(source: Path, path: Path, metadata: Mapping[str, str]) -> None:
     The old short hash, which covers some of the metadata, is brought up to date where the file has one. Raises LoraFileError
     and SaveError.
     """
-    files.read_header(source)
-    with source.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        entries = json.loads(file.read(length))
-        entries.pop("__metadata__", None)
-        start = 8 + length
+    found = files.read_whole_header(source)
+    with errors_as(LoraFileError, source), open_file(source) as file:
+        entries, start = found.entries, found.start
         written = dict(metadata)
         if "sshs_legacy_hash" in written:
             written["sshs_legacy_hash"] = _legacy_hash(file, start, entries, written)

@@ -174,7 +174,7 @@ def cut_header(path):
         ("a.pt", lambda p: torch.save({"lora_unet_x.lora_up.weight": Bomb()}, p), "can run code"),
         ("a.ckpt", lambda p: p.write_bytes(pickle.dumps({"lora_unet_x.lora_up.weight": 1, "b": Bomb()})), "can run code"),
         ("a.ckpt", cut, "cut short"),
-        ("a.pt", lambda p: torch.save(["lora_unet_x.lora_up.weight"], p), "it is a list"),
+        ("a.pt", lambda p: torch.save(["lora_unet_x.lora_up.weight"], p), "holds a list, expected a table of tensors"),
     ],
 )  # fmt: skip
 def test_damaged_and_foreign_files_are_refused_by_name(tmp_path, name, spoil, words):
