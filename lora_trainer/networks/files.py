@@ -108,7 +108,7 @@ def _check_numbers(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
         if tensor.ndim > 1 and not tensor.is_floating_point():
             kind = str(tensor.dtype).removeprefix("torch.")
             raise LoraFileError(
-                f"{path} is quantised: {name} holds numbers of the type {kind}, expected floating-point numbers.",
+                f"{path} is quantised or damaged: {name} holds whole numbers ({kind}), expected floating-point numbers.",
                 advice="Use the fp16, bf16 or float version of this LoRA.",
             )
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor.float()).all()]

@@ -214,6 +214,7 @@ class TestPickled:
         torch.save({"state_dict": tensors | {f"{LAYER}.weight": tensor}}, path)
         return path
 
+    @pytest.mark.filterwarnings("ignore")  # torch wants to be rid of some of these
     @pytest.mark.parametrize(
         ("make", "word"),
         [
