@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import modelfile
 from ..data.plan import DataPlan, count_steps, make_plan
+from ..data.plan.captions import example
 from ..errors import InputError, InputErrors, LoraFileError
 from ..networks.files import check_lora
 from ..options import flat
@@ -220,7 +221,10 @@ def _plan_view(plan: DataPlan) -> dict[str, Any]:
         "total_steps": None,
         "subsets": [{**one, "captions": one["captions_found"]} for one in folders],
         "buckets": [bucket for one in summary["datasets"] for bucket in one["buckets"]],
-        "examples": [{"image": Path(image.path).name, "caption": image.caption} for image in shown],
+        "examples": [
+            {"image": Path(image.path).name, "caption": example(image.caption, plan.subsets[image.subset].spec)}
+            for image in shown
+        ],
     }
 
 

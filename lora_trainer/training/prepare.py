@@ -25,7 +25,7 @@ from ..networks.network import Network
 from ..options import TrainOptions
 from ..options.dataset_config import data_spec
 from ..options.family_checks import hints
-from . import optimizers, schedulers
+from . import long_captions, optimizers, schedulers
 from .conditioning import TextStates
 from .distributed import Processes
 from .encoding import Encoder
@@ -209,6 +209,10 @@ def text_states(
         clip_skip=options.model.clip_skip or 1,
         weighted=options.model.weighted_captions,
     )
+    for message in long_captions.warnings(
+        plan, model.tokenizers[0], max_token_length=states.max_token_length, weighted=states.weighted
+    ):
+        emit({"type": "warning", "message": message})
     captions = constant_captions(plan)
     if not trained and captions is not None:
         states.prepare(captions, phase(emit, "encoding the captions"))

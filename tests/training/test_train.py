@@ -17,7 +17,7 @@ from lora_trainer.training import loop, prepare, previews, saver
 from lora_trainer.training.train import train
 from lora_trainer.training.trainee import Trainee
 
-from .conftest import Recorder
+from .conftest import Recorder, make_images
 
 
 def tensors_equal(first: Path, second: Path) -> bool:
@@ -255,6 +255,17 @@ def test_a_text_encoder_that_is_not_trained_runs_once_per_caption(options_for, m
     encoded.clear()
     train(options_for(max_train_steps=3), reporter=Recorder())
     assert len(encoded) == 3  # trained: at every step
+
+
+def test_a_caption_that_is_cut_is_named(options_for, tmp_path):
+    (tmp_path / "long").mkdir()
+    folder = make_images(tmp_path / "long" / "1_sls frog", 2)
+    (folder / "0.txt").write_text("frog, " * 40, encoding="utf-8")
+    reporter = Recorder()
+    train(options_for(train_data_dir=str(tmp_path / "long"), max_train_steps=1), reporter=reporter)
+    (warning,) = [event["message"] for event in reporter.of("warning") if "tokens" in event["message"]]
+    assert "more than 75 tokens" in warning and "0.png" in warning and "1.png" not in warning
+    assert "max_token_length" in warning
 
 
 def test_shuffled_captions_are_encoded_when_they_come_up(options_for):

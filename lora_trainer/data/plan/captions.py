@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 from random import Random
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from .caption_files import caption_names, find_caption, read_caption
 if TYPE_CHECKING:
     from ...options.dataset_config import SubsetSpec
 
-__all__ = ["caption_names", "find_caption", "process_caption", "read_caption"]
+__all__ = ["caption_names", "example", "find_caption", "process_caption", "read_caption"]
 
 _WILDCARD = re.compile(r"\{([^}]+)\}")
 _ESCAPED_OPEN, _ESCAPED_CLOSE = "\0open\0", "\0close\0"
@@ -40,6 +40,19 @@ def process_caption(
     if options.secondary_separator:
         caption = caption.replace(options.secondary_separator, options.caption_separator)
     return caption
+
+
+def example(caption: str, options: SubsetSpec) -> str:
+    """The caption as a showing has it on which nothing is left out or shuffled: with prefix, suffix and separators."""
+    whole = replace(
+        options,
+        shuffle_caption=False,
+        caption_dropout_rate=0.0,
+        caption_dropout_every_n_epochs=0,
+        caption_tag_dropout_rate=0.0,
+        token_warmup_step=0.0,
+    )
+    return process_caption(caption, whole, Random(0), epoch=1)
 
 
 def _one_line(caption: str, options: SubsetSpec, rng: Random) -> str:
