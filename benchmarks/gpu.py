@@ -7,7 +7,7 @@
 Makes random checkpoints of the released sizes, trains each case by the ordinary training in a process of its own, and sets
 beside it the step of diffusers' own LoRA script (PEFT) on the same card. Memory is what the process held at its peak during the
 steps; "share" is the rate of floating-point operations (counted by torch, recomputation included) over that of a plain bf16
-product in the same run.
+product in the same run; the time to the first step leaves the imports out (benchmarks/start.py has them).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.card import cases, reference  # noqa: E402
+from benchmarks.card import cases, child, processes, reference  # noqa: E402
 from benchmarks.card.cases import CASES, Case  # noqa: E402
 from benchmarks.card.table import markdown  # noqa: E402
 
@@ -47,8 +47,7 @@ class Bench:
 
     def child(self, what: str, **arguments: Any) -> Results:
         """Measure in a new process; the answer, or {"error": ...}."""
-        request = json.dumps({"what": what, **arguments})
-        return self._run([sys.executable, "-m", "benchmarks.card.child", request], ROOT)
+        return processes.call(child.WHAT[what], arguments, seconds=self._left(), log=self.folder / "failures.log")
 
     def ours(self, case: Case) -> Results:
         """Our training of `case`."""
@@ -73,10 +72,13 @@ class Bench:
     def _how(self) -> dict[str, Any]:
         return {"size": self.size, "seconds": self.seconds, "steps": self.steps}
 
+    def _left(self) -> float:
+        return min(_CHILD_SECONDS, self.deadline - time.monotonic())
+
     def _run(self, command: list[str], where: Path) -> Results:
-        left = min(_CHILD_SECONDS, self.deadline - time.monotonic())
-        if left < 5:
-            return {"error": "no time was left"}
+        left = self._left()
+        if left < processes.LEAST_SECONDS:
+            return processes.NO_TIME
         try:
             done = subprocess.run(command, cwd=where, capture_output=True, text=True, errors="replace", timeout=left)
         except subprocess.TimeoutExpired:

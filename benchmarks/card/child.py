@@ -1,12 +1,7 @@
-"""One measurement in a process of its own, so that each starts with an empty card: `python -m benchmarks.card.child JSON`.
-
-The request names `what` ("models", "matmul", "ours" or "opponent") and its arguments; the answer is the last line, as JSON.
-"""
+"""What is measured in a process of its own, so that each measurement starts with an empty card: the functions of WHAT."""
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -75,14 +70,4 @@ def against(name: str, size: str, seconds: float, steps: int) -> dict[str, Any]:
     return opponent.measure(cases.by_name(name), device(), size=size, seconds=seconds, steps=steps)
 
 
-_WHAT = {"models": make_models, "matmul": matmul, "ours": ours, "opponent": against}
-
-
-def main() -> None:
-    request = json.loads(sys.argv[1])
-    answer = _WHAT[request.pop("what")](**request)
-    sys.stdout.write("\n" + json.dumps(answer) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+WHAT = {"models": make_models, "matmul": matmul, "ours": ours, "opponent": against}

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from benchmarks import gpu
-from benchmarks.card import child, reference
+from benchmarks.card import child, processes, reference
 from benchmarks.card.cases import CASES, by_name
 from benchmarks.card.table import markdown
 from lora_trainer.options.resolve import train_options
@@ -42,6 +42,14 @@ def test_a_process_that_fails_is_a_note_below_the_table(bench):
     assert found == {"error": "no such card"}
     results = {"size": "small", "machine": {"device": "CPU", "torch": "2"}, "matmul": found, "cases": {"x": {"ours": found}}}
     assert "- x: not measured: no such card" in markdown(results)
+
+
+def test_a_measurement_runs_in_a_process_of_its_own_and_may_fail_there(tmp_path):
+    log = tmp_path / "log"
+    assert processes.call(child.matmul, {"side": 8, "seconds": 0.01}, seconds=100, log=log)["flops_per_second"] > 0
+    failed = processes.call(child.ours, {"name": "no such case"}, seconds=100, log=log)
+    assert failed["error"].startswith("TypeError") and "Traceback" in log.read_text()
+    assert processes.call(time.sleep, {"secs": 1}, seconds=1, log=log) == processes.NO_TIME
 
 
 def test_what_is_left_at_the_end_of_the_time_is_not_begun(tmp_path):

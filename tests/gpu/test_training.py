@@ -121,16 +121,20 @@ def test_checkpointing_lowers_the_peak_and_a_finished_training_holds_nothing(opt
 
     model = make_checkpoint(tmp_path / "wide.safetensors", model_channels=128)
     peaks = {}
-    for checkpointing in (False, True):
+    for checkpointing in (None, False, True):  # the first one leaves the workspaces that the libraries keep
         gc.collect()
         torch.cuda.empty_cache()
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         options = options_for(
-            pretrained_model_name_or_path=str(model), resolution="256", gradient_checkpointing=checkpointing, train_batch_size=4
+            pretrained_model_name_or_path=str(model),
+            resolution="256",
+            gradient_checkpointing=bool(checkpointing),
+            train_batch_size=4,
         )
         train(options, reporter=Recorder(), processes=Processes("cuda"))
         peaks[checkpointing] = torch.cuda.max_memory_allocated() - before
         gc.collect()
-        assert torch.cuda.memory_allocated() - before < 1 << 20, "the training's tensors are gone"
+        left = torch.cuda.memory_allocated() - before
+        assert checkpointing is None or left < 1 << 20, "the training's tensors are gone"
     assert peaks[True] < 0.9 * peaks[False]
