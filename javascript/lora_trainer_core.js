@@ -236,7 +236,7 @@
     };
 
     // --- start --------------------------------------------------------------------------------------------------
-    const PARTS = ["t", "shell", "trainValues", "controls", "advanced", "trainView", "upload", "planView", "runsView", "runView", "chart", "gallery", "generateView", "toolsView", "toolResult", "trialPanel", "networkArgs", "blocksPanel", "blockParts", "networkEditor"];
+    const PARTS = ["t", "shell", "trainValues", "controls", "advanced", "trainView", "upload", "transfer", "planView", "runsView", "runView", "chart", "gallery", "generateView", "toolsView", "toolResult", "trialPanel", "networkArgs", "blocksPanel", "blockParts", "networkEditor"];
 
     async function start(mount) {
         mount.dataset.started = "yes";

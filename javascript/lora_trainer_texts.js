@@ -128,6 +128,10 @@
         remove_all: ["Remove all", "모두 삭제"],
         remove_all_ask: ["Remove all uploaded images? The originals on your disk stay.", "업로드한 이미지를 모두 삭제할까요? 원본 파일은 그대로 남습니다."],
         refused_files: ["Not taken:", "제외된 파일:"],
+        noted_files: ["Please note:", "확인하세요:"],
+        unused_captions: ["Captions without an image of their name, not used:", "이름이 같은 이미지가 없어 쓰이지 않는 캡션:"],
+        not_wanted: ["Only images and captions are taken: {x}", "이미지와 캡션만 받습니다: {x}"],
+        not_readable: ["It cannot be read.", "읽을 수 없습니다."],
         more_images: ["and {x} more", "외 {x}장"],
         nothing_dropped: ["No images or captions were among the files.", "이미지나 캡션 파일이 없습니다."],
 

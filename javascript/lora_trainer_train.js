@@ -24,7 +24,7 @@
         };
         firstModel();
 
-        const upload = LT.upload(F.images, (folder) => readFolderName(folder));
+        const upload = LT.upload(signal, F.images, (folder) => readFolderName(folder));
         fields.set(F.images, upload.field);
         const example = h("p", { class: "lt-example", "aria-live": "polite" });
         const advanced = LT.advanced((control) => {

@@ -1,64 +1,31 @@
-// Images: dropped files or folders are sent to the host; a path names a folder that is there already. Either way the
-// pictures are shown with the captions that will be paired with them.
+// Images: dropped files or folders are sent to the host (lora_trainer_transfer.js); a path names a folder that is there
+// already. Either way the pictures are shown with the captions that will be paired with them.
 (function () {
     "use strict";
     const LT = (window.loraTrainer = window.loraTrainer || {});
     const h = (...values) => LT.h(...values);
-    const WANTED = /\.(png|jpe?g|webp|bmp|txt|caption)$/i;
-    const PART_FILES = 20, PART_BYTES = 24 << 20;
     const SHOWN = 24; // pictures before "more"
     const CAPTION_FIELDS = ["caption_source", "caption_extension", "enable_wildcard"];
     const ENDINGS = { txt: ".txt", caption: ".caption" };
 
-    // What was dropped -> files; folders are walked. Hidden files and other kinds are left out.
-    async function filesOf(transfer) {
-        const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-        if (!entries.length) return { files: [...transfer.files], folder: "" };
-        const files = [];
-        const walk = async (entry) => {
-            if (entry.isFile) return files.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
-            const reader = entry.createReader();
-            for (;;) { // readEntries gives at most 100 at a time
-                const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-                if (!some.length) return null;
-                for (const one of some) await walk(one);
-            }
-        };
-        for (const entry of entries) await walk(entry);
-        return { files, folder: entries.length === 1 && entries[0].isDirectory ? entries[0].name : "" };
-    }
-
-    // Sends the files in parts and tells how far it is. Returns the last answer with all refusals.
-    async function send(files, id, onProgress) {
-        const total = files.reduce((sum, file) => sum + file.size, 0);
-        let answer = { id, saved: [], refused: [] }, sent = 0, at = 0;
-        const refused = [], saved = [];
-        while (at < files.length) {
-            const form = new FormData();
-            let size = 0, count = 0;
-            while (at < files.length && count < PART_FILES && (!count || size + files[at].size <= PART_BYTES)) {
-                form.append("files", files[at], files[at].name);
-                size += files[at].size;
-                [count, at] = [count + 1, at + 1];
-            }
-            const path = answer.id ? `uploads?folder=${encodeURIComponent(answer.id)}` : "uploads";
-            answer = await LT.send(path, form, (loaded, all) => onProgress((sent + (loaded / all) * size) / (total || 1), at, files.length));
-            sent += size;
-            saved.push(...(answer.saved || []));
-            refused.push(...(answer.refused || []));
-        }
-        return { ...answer, saved, refused };
-    }
-
     // `imagesName` is the field that holds the folder. Returns {element, isBusy()}; `onFolder(name)` hears of a dropped folder.
-    LT.upload = function (imagesName, onFolder) {
+    LT.upload = function (signal, imagesName, onFolder) {
         const values = LT.trainValues;
-        let busy = false, showAll = false, folder = null, refused = [], asked = 0;
+        const transfer = LT.transfer;
+        let showAll = false, folder = null, asked = 0;
         let isPath = Boolean(values.get(imagesName)) && !values.upload;
 
-        const picker = h("input", { type: "file", multiple: true, accept: "image/png,image/jpeg,image/webp,image/bmp,.txt,.caption", class: "lt-offscreen", tabindex: "-1", "aria-hidden": "true", onchange: () => take([...picker.files], "") });
-        const folderPicker = h("input", { type: "file", webkitdirectory: true, class: "lt-offscreen", tabindex: "-1", "aria-hidden": "true",
-            onchange: () => take([...folderPicker.files], (folderPicker.files[0]?.webkitRelativePath || "").split("/")[0]) });
+        const kinds = LT.form.uploads;
+        const input = (more) => {
+            const element = h("input", { type: "file", class: "lt-offscreen", tabindex: "-1", "aria-hidden": "true", ...more, onchange: () => {
+                const drop = transfer.chosen(element);
+                element.value = "";
+                take(drop);
+            } });
+            return element;
+        };
+        const picker = input({ multiple: true, accept: [...kinds.images, ...kinds.captions].join(",") });
+        const folderPicker = input({ webkitdirectory: true });
         const headline = h("strong", {});
         const zone = h("div", { class: "lt-drop" }, LT.icon("upload"), headline,
             h("div", { class: "lt-row lt-center" },
@@ -84,47 +51,29 @@
         element.addEventListener("drop", async (event) => {
             event.preventDefault();
             event.stopPropagation(); // the Web UI sends dropped pictures to its own fields
-            try {
-                const dropped = await filesOf(event.dataTransfer);
-                await take(dropped.files, dropped.folder);
-            } catch (error) {
-                LT.report(error);
-            }
+            await transfer.filesOf(event.dataTransfer).then(take).catch(LT.report);
         });
 
-        async function take(all, folderName) {
-            picker.value = folderPicker.value = "";
-            const files = all.filter((file) => WANTED.test(file.name) && !file.name.startsWith("."));
-            if (!files.length) return LT.say(LT.t("nothing_dropped"), "error");
-            if (busy) return null;
-            busy = true;
+        // This view may be left before all has arrived: only what the form holds is touched then.
+        function take(drop) {
             isPath = false;
-            progress.hidden = false;
-            refused = [];
-            values.announce(imagesName);
-            try {
-                const answer = await send(files, values.upload, (share, done, total) => {
-                    bar.style.width = `${share * 100}%`;
-                    barText.textContent = LT.t("uploading", { done, total });
-                });
-                refused = answer.refused;
+            showMode();
+            const all = transfer.take(drop, values.upload, (answer, { files, folder: name }) => {
+                if (name) onFolder(name);
+                const hasEnding = (ending) => files.some((one) => one.name.toLowerCase().endsWith(ending));
+                if (hasEnding(".caption") && !hasEnding(".txt")) values.set("caption_source", "caption");
                 values.upload = answer.id;
-                busy = false;
-                if (folderName) onFolder(folderName);
-                const endings = new Set(files.map((file) => file.name.split(".").pop().toLowerCase()));
-                if (endings.has("caption") && !endings.has("txt")) values.set("caption_source", "caption");
                 values.set(imagesName, answer.folder);
-                await read();
-            } catch (error) {
-                LT.report(error);
-            } finally {
-                busy = false;
-                progress.hidden = true;
-                bar.style.width = "0";
-                values.announce(imagesName);
-                showMode();
-            }
-            return null;
+            });
+            values.announce(imagesName);
+            return all.then(() => values.announce(imagesName));
+        }
+
+        function showTransfer() {
+            progress.hidden = !transfer.isBusy();
+            bar.style.width = `${transfer.share * 100}%`;
+            barText.textContent = transfer.total ? LT.t("uploading", transfer) : "";
+            if (!transfer.isBusy()) show(folder);
         }
 
         // Which captions the training would read: the host shows those.
@@ -174,8 +123,12 @@
                     mine && h("button", { type: "button", class: "lt-link lt-push", onclick: removeAll }, LT.t("remove_all"))),
                 images.length > 0 && h("ul", { class: "lt-tiles" }, shown.map((image) => tile(image, mine))),
                 images.length > shown.length && h("button", { type: "button", class: "lt-link", onclick: () => { showAll = true; show(folder); } }, LT.t("more_images", { x: LT.number(count - shown.length) })),
-                refused.length > 0 && LT.note({ level: "warning", message: `${LT.t("refused_files")} ${refused.map((one) => `${one.name} (${one.message})`).join("; ")}` }));
+                report("refused_files", transfer.refused), report("noted_files", transfer.noted, "info"),
+                report("unused_captions", (folder?.unused || []).map((name) => ({ name }))));
         }
+
+        // Names, each with what is to be said of it.
+        const report = (text, names, level = "warning") => names.length > 0 && LT.note({ level, message: `${LT.t(text)} ${names.map(({ name, message }) => (message ? `${name} (${message})` : name)).join("; ")}` });
 
         function tile(image, mine) {
             const caption = image.caption ?? "";
@@ -191,7 +144,6 @@
 
         async function remove(image) {
             await LT.post(`uploads/${encodeURIComponent(values.upload)}/delete`, { name: image.name }).catch(LT.report);
-            await read();
             values.announce(imagesName);
         }
 
@@ -199,9 +151,8 @@
             if (!(await LT.ask(LT.t("remove_all_ask"), LT.t("remove_all")))) return;
             await LT.post(`uploads/${encodeURIComponent(values.upload)}/delete`, {}).catch(LT.report);
             values.upload = "";
-            refused = [];
+            transfer.forget();
             values.set(imagesName, null);
-            show(null);
         }
 
         async function edit(image) {
@@ -218,7 +169,6 @@
                 const extension = ENDINGS[source] || (source === "other" && values.get("caption_extension")) || ".txt";
                 const body = { name: image.name, caption: area.value.trim(), extension, keep_lines: Boolean(values.get("enable_wildcard")) };
                 await LT.post(`uploads/${encodeURIComponent(values.upload)}/caption`, body).catch(LT.report);
-                await read();
                 values.announce(imagesName);
             });
             LT.mount.querySelector(".lt-app").append(dialog);
@@ -226,18 +176,23 @@
             area.focus();
         }
 
-        const readSoon = LT.debounce(400, read);
-        pathField.element.addEventListener("input", () => { values.upload = ""; readSoon(); });
+        // While a path is being typed the host is not asked at each letter.
+        const readSoon = LT.debounce(400, () => signal.aborted || read());
         let readAs = String(captionsWanted());
-        values.watch(element, (name) => {
+        values.watch(signal, (name) => {
             if (["identifier", "class_name"].includes(name)) show(folder);
-            if (readAs === String(captionsWanted())) return;
+            const isTyped = document.activeElement?.id === `lt-${imagesName}`;
+            if (name === imagesName && !isTyped) return read();
+            if (name !== imagesName && readAs === String(captionsWanted())) return null;
             readAs = String(captionsWanted());
-            readSoon();
+            return readSoon();
         });
+        transfer.watch(signal, showTransfer);
+        // Heard before the field itself: what is typed is no upload, and the draft must not say so.
+        pathField.element.addEventListener("input", () => (values.upload = ""), true);
         showMode();
-        show(null);
+        showTransfer();
         read();
-        return { element, field: pathField, isBusy: () => busy, isPath: () => isPath, refresh: read };
+        return { element, field: pathField, isBusy: transfer.isBusy, isPath: () => isPath };
     };
 })();

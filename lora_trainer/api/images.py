@@ -11,9 +11,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..data.plan.caption_files import Caption, CaptionFiles
-from ..data.plan.files import FactsCache, list_folder, open_image, read_facts
+from ..data.plan.files import FactsCache, Listing, list_folder, open_image, read_facts
 from ..data.plan.pixels import orientation, rgb
 from ..errors import InputError
+from ..options.data_spec import NO_CAPTIONS
 from ..options.simple import caption_ending, read_simple
 from ..paths import safe_name, write_atomic
 from .answers import Refusal
@@ -100,7 +101,8 @@ class Wanted:
 
 
 def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, wanted: Wanted) -> dict[str, Any]:
-    """A Folder of docs/api.md: at most 500 images with sizes, captions as they would be trained, and problems."""
+    """A Folder of docs/api.md: at most 500 images with sizes, captions as they would be trained, problems, and
+    the caption files that belong to no image."""
     try:
         listing = list_folder(folder)
         subfolders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -129,8 +131,14 @@ def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, wanted: 
         "folder": str(folder),
         "images": images,
         "more": len(listing.images) - len(shown),
+        "unused": unused_captions(listing, wanted.endings),
         "subfolders": subfolders,
     }
+
+
+def unused_captions(listing: Listing, endings: tuple[str, ...]) -> list[str]:
+    """The caption files of a folder that belong to none of its images."""
+    return sorted({name for end in endings if end != NO_CAPTIONS for name in CaptionFiles(listing, end).unused()})
 
 
 def _caption(folder: Path, name: str, files: list[CaptionFiles], wanted: Wanted) -> tuple[Caption | None, str]:
@@ -139,3 +147,4 @@ def _caption(folder: Path, name: str, files: list[CaptionFiles], wanted: Wanted)
         return next((caption for caption in found if caption is not None), None), ""
     except InputError as error:
         return None, str(error)
+    return None, ""

@@ -21,11 +21,12 @@ from starlette.routing import BaseRoute, Mount, Route
 from ..errors import InputError
 from ..runs.store import Run
 from ..ui.assets import files
-from . import answers, checks, images, security, tools, trial, uploads, views
+from . import answers, checks, images, receiving, security, tools, trial, views
 from .answers import answer, flag_of, json_body, number_of, text_of
 from .sending import file_answer
 from .service import Service
 from .state import form_view, runs_view, state_view
+from .upload_names import CAPTIONS
 
 PREFIX = "/lora-trainer"
 MAX_RUNS = 200  # in a list
@@ -215,8 +216,11 @@ async def _upload(service: Service, request: Request) -> Response:
     wanted = request.query_params.get("folder")
     upload_id = wanted if wanted else await service.change(service.uploads.new)
     folder = await service.change(service.uploads.folder, upload_id)
-    received = await uploads.receive(request, folder, service.change)
-    await service.change(service.uploads.check_images, folder, received)
+    arrivals = receiving.Arrivals()
+    try:
+        await receiving.receive(request, folder, service.change, arrivals)
+    finally:  # what came whole is kept, also of a request that broke off
+        received = await service.change(service.uploads.place, upload_id, arrivals)
     return answer(await service.change(service.uploads.summary, upload_id, received))
 
 
@@ -224,7 +228,7 @@ async def _upload_view(service: Service, request: Request) -> Response:
     def look() -> dict[str, Any]:
         upload_id = request.path_params["id"]
         folder = service.uploads.folder(upload_id)
-        wanted = images.Wanted.of(request.query_params, uploads.CAPTIONS)
+        wanted = images.Wanted.of(request.query_params, CAPTIONS)
         return images.describe(folder, service.facts, upload_id=upload_id, wanted=wanted)
 
     return answer(await service.look(look))
@@ -248,7 +252,7 @@ async def _upload_delete(service: Service, request: Request) -> Response:
 async def _images(service: Service, request: Request) -> Response:
     def look() -> dict[str, Any]:
         folder = images.image_folder(request.query_params.get("folder", ""))
-        wanted = images.Wanted.of(request.query_params, uploads.CAPTIONS)
+        wanted = images.Wanted.of(request.query_params, CAPTIONS)
         return images.describe(folder, service.facts, upload_id=None, wanted=wanted)
 
     return answer(await service.look(look))

@@ -11,7 +11,7 @@ from .. import __version__
 from ..errors import StoreError
 from ..hosts.base import Checkpoint
 from ..ui.form import specification
-from . import trial, views
+from . import trial, upload_names, views
 from .answers import Refusal
 from .service import Service
 
@@ -80,6 +80,7 @@ async def form_view(service: Service) -> dict[str, Any]:
         "checkpoints": [_choice(one) for one in checkpoints],
         "vaes": [_choice(one) for one in vaes],
         "loras": [{"name": path.stem, "path": str(path)} for path in loras],
+        "uploads": {"images": list(upload_names.images()), "captions": list(upload_names.CAPTIONS)},
         "spec": await service.control(specification),
         "problems": problems,
     }

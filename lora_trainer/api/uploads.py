@@ -1,46 +1,36 @@
-"""Images and captions dropped into the page: streamed to disk under their own names, so that pairs stay pairs."""
+"""The folders of dropped images and captions: what came is put in its place, described, edited and deleted."""
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 import secrets
 import shutil
+import threading
 import time
-import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
-
-from starlette.requests import ClientDisconnect, Request
+from pathlib import Path
+from typing import Any
 
 from ..data.plan.caption_files import ENDINGS, CaptionFiles
-from ..data.plan.files import EXTENSIONS, FactsCache, Listing, list_folder
-from ..errors import InputError
+from ..data.plan.files import FactsCache, Listing, list_folder
 from ..paths import safe_name, write_text_atomic
 from .answers import Refusal
+from .images import unused_captions
+from .receiving import PART, Arrivals
+from .upload_names import CAPTIONS, Sent, arrange
 
-try:
-    from python_multipart.multipart import MultipartParser, parse_options_header
-except ImportError:  # its name before version 0.0.13
-    from multipart.multipart import MultipartParser, parse_options_header
-
-IMAGES = tuple(f".{extension}" for extension in EXTENSIONS)
-CAPTIONS = (".txt", ".caption")
-MAX_IMAGE = 256 << 20  # bytes
-MAX_CAPTION = 1 << 20
-MAX_FILES = 10_000  # in one request
-_PART = ".part"
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 
 
 @dataclass
 class Received:
-    """What a request brought: names saved, names refused with the reason."""
+    """What a request brought: names saved, and what was refused or kept in another way than it was sent, with the reason."""
 
     saved: list[str] = field(default_factory=list)
     refused: list[dict[str, str]] = field(default_factory=list)
+    noted: list[dict[str, str]] = field(default_factory=list)
 
 
 class Uploads:
@@ -49,6 +39,7 @@ class Uploads:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._facts = FactsCache()
+        self._placing = threading.Lock()  # two requests must not choose the same free name
 
     def new(self) -> str:
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
@@ -62,14 +53,37 @@ class Uploads:
             raise Refusal(404, f"There is no upload {upload_id!r}.", advice="Drop the files again.")
         return folder
 
-    def check_images(self, folder: Path, received: Received) -> None:
-        """Take out of `folder` what was sent as an image but cannot be read as one."""
-        images = [name for name in received.saved if name.lower().endswith(IMAGES)]
-        for name, facts in zip(images, self._facts.look_at(str(folder / name) for name in images), strict=True):
-            if facts.problem:
-                (folder / name).unlink(missing_ok=True)
-                received.saved.remove(name)
-                received.refused.append({"name": name, "message": f"{facts.problem} {facts.advice}".strip()})
+    def place(self, upload_id: str, arrivals: Arrivals) -> Received:
+        """Give what came whole its names in the folder; what was sent as a picture but is none is refused."""
+        folder = self.folder(upload_id)
+        received = Received(refused=list(arrivals.refused))
+        readable = self._readable(arrivals.whole, received)
+
+        def is_same(one: Sent, name: str) -> bool:
+            return filecmp.cmp(one.file, folder / name, shallow=False)
+
+        with self._placing:
+            there = [path.name for path in folder.iterdir() if not path.name.endswith(PART)]
+            arranged = arrange(readable, there, is_same)
+            for one, name in arranged.kept:
+                os.replace(one.file, folder / name)
+        for sent in arrivals.whole:
+            sent.file.unlink(missing_ok=True)  # of what was refused
+        names = {one.file: name for one, name in arranged.kept}
+        received.saved += dict.fromkeys(names[one.file] for one in readable if one.file in names)
+        received.refused += arranged.refused
+        received.noted += arranged.noted
+        return received
+
+    def _readable(self, whole: list[Sent], received: Received) -> list[Sent]:
+        pictures = [one for one in whole if one.ending not in CAPTIONS]
+        facts = self._facts.look_at(str(one.file) for one in pictures)
+        bad = {one.file: fact for one, fact in zip(pictures, facts, strict=True) if fact.problem}
+        for one in pictures:
+            if one.file in bad:
+                said = f"{bad[one.file].problem} {bad[one.file].advice}".strip()
+                received.refused.append({"name": one.sent, "message": said})
+        return [one for one in whole if one.file not in bad]
 
     def summary(self, upload_id: str, received: Received) -> dict[str, Any]:
         folder = self.folder(upload_id)
@@ -81,9 +95,11 @@ class Uploads:
             "folder": str(folder),
             "saved": received.saved,
             "refused": received.refused,
+            "noted": received.noted,
             "images": len(listing.images),
             "captions": len(listing.images) - len(lonely),
             "without_caption": lonely,
+            "unused": unused_captions(listing, CAPTIONS),
         }
 
     def set_caption(self, upload_id: str, name: str, caption: str, end: str, *, keep_lines: bool = False) -> None:
@@ -122,7 +138,7 @@ class Uploads:
 
     def remove_leavings(self) -> None:
         """Half-received files of an earlier program, and folders that hold nothing."""
-        for part in self.root.glob(f"*/*{_PART}"):
+        for part in self.root.glob(f"*/*{PART}"):
             part.unlink(missing_ok=True)
         for folder in self.root.glob("*/"):
             if _ID.fullmatch(folder.name) and folder.is_dir() and not any(folder.iterdir()):
@@ -134,134 +150,3 @@ def _own_caption(name: str, files: CaptionFiles, listing: Listing) -> str | None
     found = files.name_for(name)
     shared = found is not None and any(files.name_for(other) == found for other in listing.images if other != name)
     return None if shared else found
-
-
-def clean_name(sent: str) -> str:
-    """The name a file is kept under: its own, in Unicode's composed form, without what a file name cannot have.
-
-    A dropped folder sends `folder/sub/1.png`: the sub-folders become part of the name (`sub_1.png`), for image and caption
-    alike. Raises InputError when nothing usable is left.
-    """
-    parts = [part for part in PurePosixPath(unicodedata.normalize("NFC", sent).replace("\\", "/")).parts if part not in "/.."]
-    name = "_".join(parts[1:] if len(parts) > 1 else parts)
-    name = re.sub(r'[<>:"|?*\x00-\x1f]', "_", name).strip().rstrip(".").lstrip(".")
-    stem, dot, ending = name.rpartition(".")
-    if len(name.encode("utf-8")) > 180:
-        name = stem.encode("utf-8")[: 170 - len(ending)].decode("utf-8", errors="ignore") + dot + ending
-    try:
-        return safe_name(name)
-    except InputError:
-        return safe_name(f"_{name}")
-
-
-class _Receiver:
-    """Writes the files of one multipart body into `folder`, each under a temporary name until it is whole."""
-
-    def __init__(self, folder: Path, boundary: bytes) -> None:
-        self.folder = folder
-        self.received = Received()
-        self._headers: dict[str, bytes] = {}
-        self._header_name = b""
-        self._header_value = b""
-        self._name = ""
-        self._limit = 0
-        self._size = 0
-        self._files = 0
-        self._file: BinaryIO | None = None
-        callbacks: dict[str, Callable[..., None]] = {
-            "on_part_begin": self._begin,
-            "on_header_field": self._field,
-            "on_header_value": self._value,
-            "on_header_end": self._header_end,
-            "on_headers_finished": self._open,
-            "on_part_data": self._data,
-            "on_part_end": self._end,
-        }
-        self.parser: Any = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
-
-    def _begin(self) -> None:
-        self._headers, self._header_name, self._header_value = {}, b"", b""
-
-    def _field(self, data: bytes, start: int, end: int) -> None:
-        self._header_name += data[start:end]
-
-    def _value(self, data: bytes, start: int, end: int) -> None:
-        self._header_value += data[start:end]
-
-    def _header_end(self) -> None:
-        self._headers[self._header_name.decode("latin-1").lower()] = self._header_value
-        self._header_name, self._header_value = b"", b""
-
-    def _open(self) -> None:
-        sent = parse_options_header(self._headers.get("content-disposition", b""))[1].get(b"filename")
-        self._name, self._size = "", 0
-        if sent is None:
-            return  # a field, not a file
-        self._files += 1
-        if self._files > MAX_FILES:
-            raise Refusal(413, f"More than {MAX_FILES:,} files were sent.", advice="Send them in several drops.")
-        shown = sent.decode("utf-8", errors="replace").replace("%22", '"')
-        try:
-            name = clean_name(shown)
-        except InputError as error:
-            self.received.refused.append({"name": shown, "message": str(error)})
-            return
-        ending = Path(name).suffix.lower()
-        if ending not in (*IMAGES, *CAPTIONS):
-            kinds = ", ".join((*IMAGES, *CAPTIONS))
-            self.received.refused.append({"name": shown, "message": f"Only images and captions are taken ({kinds})."})
-            return
-        self._name, self._limit = name, MAX_CAPTION if ending in CAPTIONS else MAX_IMAGE
-        self._file = (self.folder / f"{name}{_PART}").open("wb")
-
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._file is None:
-            return
-        self._size += end - start
-        if self._size > self._limit:
-            self._drop()
-            self.received.refused.append({"name": self._name, "message": f"It is larger than {self._limit >> 20} MB."})
-            return
-        self._file.write(data[start:end])
-
-    def _end(self) -> None:
-        if self._file is None:
-            return
-        self._file.close()
-        self._file = None
-        os.replace(self.folder / f"{self._name}{_PART}", self.folder / self._name)
-        if self._name not in self.received.saved:
-            self.received.saved.append(self._name)
-
-    def _drop(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            (self.folder / f"{self._name}{_PART}").unlink(missing_ok=True)
-
-    close = _drop
-
-
-async def receive(request: Request, folder: Path, run: Callable[..., Any]) -> Received:
-    """Stream the files of a multipart request into `folder`; `await run(function, *arguments)` keeps the disk off the loop.
-
-    A request that breaks off leaves the files that came whole. Raises Refusal: 400 not multipart or broken off, 413, 507.
-    """
-    _, options = parse_options_header(request.headers.get("content-type", ""))
-    boundary = options.get(b"boundary")
-    if not boundary:
-        raise Refusal(400, "The upload has no boundary, so it cannot be taken apart.")
-    receiver = _Receiver(folder, boundary)
-    try:
-        async for chunk in request.stream():
-            await run(receiver.parser.write, chunk)
-        receiver.parser.finalize()
-    except ClientDisconnect as error:
-        raise Refusal(400, "The upload was broken off.") from error
-    except OSError as error:
-        raise Refusal(507, f"The upload could not be written: {error.strerror}.", advice="Free some disk space.") from error
-    except ValueError as error:  # the parser's own errors
-        raise Refusal(400, f"The upload is not whole: {error}.") from error
-    finally:
-        receiver.close()
-    return receiver.received

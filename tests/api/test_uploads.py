@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lora_trainer.api import uploads
+from lora_trainer.api import receiving
 from lora_trainer.api.images import Thumbnails
-from lora_trainer.api.uploads import clean_name
+from lora_trainer.api.upload_names import clean_name
 
 from .conftest import API, get, picture, post
 
@@ -59,7 +59,7 @@ def test_what_is_no_image_or_caption_is_refused_and_the_rest_is_kept(client):
 
 
 def test_files_that_are_too_large_are_broken_off_and_leave_nothing(client, monkeypatch):
-    monkeypatch.setattr(uploads, "MAX_CAPTION", 1000)
+    monkeypatch.setattr(receiving, "MAX_CAPTION", 1000)
     answer = send(client, ("big.txt", b"x" * 100_000), ("small.txt", b"x"), ("1.png", picture())).json()
     assert answer["saved"] == ["small.txt", "1.png"]
     assert [one["name"] for one in answer["refused"]] == ["big.txt"]
@@ -67,7 +67,7 @@ def test_files_that_are_too_large_are_broken_off_and_leave_nothing(client, monke
 
 
 def test_too_many_files_are_refused(client, monkeypatch):
-    monkeypatch.setattr(uploads, "MAX_FILES", 2)
+    monkeypatch.setattr(receiving, "MAX_FILES", 2)
     assert send(client, *((f"{n}.txt", b"x") for n in range(3))).status_code == 413
 
 
@@ -160,3 +160,117 @@ def test_thumbnails_of_every_kind_of_picture(tmp_path, mode):
     path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
     Image.new(mode, (300, 30)).save(path)
     assert Image.open(Thumbnails(tmp_path / "cache").of(path)).mode == "RGB"
+
+
+def kept(answer) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(answer["folder"]).iterdir()}
+
+
+RED, BLUE = picture(color="red"), picture(color="blue")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("a:b.png", "a?b.png"),
+        ("drop/green/1.png", "drop/green_1.png"),
+        ("one/1.png", "two/1.png"),
+        ("1.png", "1.png"),
+        ("1.PNG", "1.png"),
+        ("A.png", "a.png"),
+        (unicodedata.normalize("NFD", "née.png"), unicodedata.normalize("NFC", "née.png")),
+        ("1.png ", "1.png"),
+        ("가" * 100 + "a.png", "가" * 100 + "b.png"),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_two_pictures_of_one_name_are_both_kept_each_with_its_caption(client, first, second, together):
+    def caption(name):
+        return name.strip()[: -len(".png")] + ".txt"
+
+    one = [(first, RED), (caption(first), b"red")]
+    other = [(second, BLUE), (caption(second), b"blue")]
+    if together:
+        answer = send(client, *one, *other).json()
+    else:
+        answer = send(client, *other, folder=send(client, *one).json()["id"]).json()
+    files = kept(answer)
+    assert answer["refused"] == [] and answer["without_caption"] == answer["unused"] == []
+    pairs = {data: files[f"{Path(name).stem}.txt"] for name, data in files.items() if name.endswith(".png")}
+    assert pairs == {RED: b"red", BLUE: b"blue"}
+    assert {one["name"] for one in answer["noted"]} == {second, caption(second)}
+    assert all(name in answer["noted"][0]["message"] for name in files if "-2.png" in name)
+
+
+def test_a_second_caption_for_one_picture_is_refused_by_name(client):
+    answer = send(client, ("a.png", RED), ("a.txt", b"one"), ("a.png.txt", b"two"), ("a.txt", b"three")).json()
+    assert kept(answer) == {"a.png": RED, "a.txt": b"one"}
+    assert [one["name"] for one in answer["refused"]] == ["a.png.txt", "a.txt"]
+
+
+def test_what_is_dropped_again_is_the_same_file_and_a_changed_caption_takes_the_place(client):
+    drop = [("x/a.png", RED), ("x/a.txt", b"one"), ("y/a.png", BLUE), ("y/a.txt", b"two")]
+    before = send(client, *drop).json()
+    again = send(client, *drop, folder=before["id"]).json()
+    assert kept(again) == kept(before) and len(kept(again)) == 4
+    assert again["noted"] == again["refused"] == []
+    changed = send(client, ("y/a.png", BLUE), ("y/a.txt", b"three"), folder=before["id"]).json()
+    assert kept(changed) == {"a.png": RED, "a.txt": b"one", "a-2.png": BLUE, "a-2.txt": b"three"}
+    assert [one["name"] for one in changed["noted"]] == ["y/a.txt"]
+    alone = send(client, ("a.txt", b"four"), folder=before["id"]).json()
+    assert kept(alone)["a.txt"] == b"four" and [one["name"] for one in alone["noted"]] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("image", "caption"),
+    [
+        ("a.Png", "a.TXT"),
+        ("a.JPG", "a.Caption"),
+        ("a.png", "a.png.txt"),
+        ("a.png", "a.txt.txt"),
+        ("IMG_1.PNG", "img_1.txt"),
+        ("a.png.png", "a.png.txt"),
+        (unicodedata.normalize("NFD", "née.png"), unicodedata.normalize("NFC", "née.txt")),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_a_caption_under_a_look_alike_name_is_used(client, image, caption, together):
+    data = picture(kind="JPEG" if image.lower().endswith("jpg") else "PNG")
+    if together:
+        answer = send(client, (caption, b"words"), (image, data)).json()
+    else:
+        answer = send(client, (caption, b"words"), folder=send(client, (image, data)).json()["id"]).json()
+    assert (answer["images"], answer["without_caption"], answer["unused"], answer["refused"]) == (1, [], [], [])
+    (shown,) = get(client, f"uploads/{answer['id']}").json()["images"]
+    assert shown["caption"] == "words"
+
+
+def test_captions_without_a_picture_are_named(client):
+    answer = send(client, ("a.png", RED), ("b.txt", b"words")).json()
+    assert answer["unused"] == ["b.txt"] == get(client, f"uploads/{answer['id']}").json()["unused"]
+    assert send(client, ("b.png", BLUE), folder=answer["id"]).json()["unused"] == []
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.TIFF", "a.heic", "a.jfif", "a.pdf", "a", "a.png.pdf", ".txt", "..", " "])
+def test_what_is_not_kept_is_refused_by_the_name_it_was_sent_under(client, name):
+    answer = send(client, (name, b"GIF89a")).json()
+    assert answer["saved"] == [] and [one["name"] for one in answer["refused"]] == [name]
+    assert kept(answer) == {}
+
+
+def test_avif_is_kept_where_it_can_be_trained_and_refused_by_name_elsewhere(client, monkeypatch):
+    from lora_trainer.api import upload_names
+
+    can = Image.registered_extensions().get(".avif") is not None
+    data = picture(kind="AVIF") if can else b"\0\0\0 ftypavif"
+    answer = send(client, ("a.AVIF", data)).json()
+    assert (answer["images"], len(answer["refused"])) == ((1, 0) if can else (0, 1))
+    monkeypatch.setattr(upload_names, "readable_extensions", lambda: ("png",))
+    (refused,) = send(client, ("b.avif", data)).json()["refused"]
+    assert refused["name"] == "b.avif" and "PNG or JPEG" in refused["message"]
+
+
+def test_a_broken_picture_does_not_take_the_place_of_a_good_one(client):
+    first = send(client, ("a.png", RED)).json()
+    answer = send(client, ("a.png", RED[:60]), folder=first["id"]).json()
+    assert kept(answer) == {"a.png": RED} and [one["name"] for one in answer["refused"]] == ["a.png"]

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from lora_trainer.api.changes import Changes, changed_parts
 from lora_trainer.api.trial import picture
+from lora_trainer.api.upload_names import clean_name
 from lora_trainer.modelfile import TITLES
 from lora_trainer.options.network_arguments import block_findings, network_args_problems
 from lora_trainer.options.tool_page import page_tools
@@ -129,6 +130,7 @@ class FakeApi:
             "loras": [],
             "lora_dir": "/loras",
             "host": self.host,
+            "uploads": {"images": list(IMAGES), "captions": [".txt", ".caption"]},
             "spec": specification(cuda=True),
         }
 
@@ -137,10 +139,10 @@ class FakeApi:
         form = await request.form()
         saved, refused = [], []
         for part in form.getlist("files"):
-            data = await part.read()
+            data, name = await part.read(), clean_name(part.filename)
             if data:
-                self.files[part.filename] = data
-                saved.append(part.filename)
+                self.files[name] = data
+                saved.append(name)
             else:
                 refused.append({"name": part.filename, "message": "the file is empty"})
         for name in saved:
@@ -151,6 +153,7 @@ class FakeApi:
             "folder": "/uploads/up1",
             "saved": saved,
             "refused": refused,
+            "noted": [],
             "images": len(self.files),
             "captions": len(self.captions),
             "without_caption": [],
@@ -176,7 +179,7 @@ class FakeApi:
             }
             for name in sorted(self.files)
         ]
-        return {"id": "up1", "folder": "/uploads/up1", "images": shown, "more": 0, "subfolders": []}
+        return {"id": "up1", "folder": "/uploads/up1", "images": shown, "more": 0, "unused": [], "subfolders": []}
 
     async def thumb(self, request: Request) -> Any:
         return Response(self.files[request.query_params["name"]], media_type="image/png")

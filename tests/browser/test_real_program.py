@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 
@@ -83,3 +84,73 @@ def test_every_view_answers_after_it_was_left_and_entered_again(program, xl_firs
     page.fill("#lt-identifier", "ohwx")
     expect(page.locator("#lt-output_name")).to_have_value("ohwx_frog")
     expect(page.locator(".lt-table tbody tr")).to_have_text(re.compile("ohwx frog"))
+
+
+def test_what_is_dropped_is_kept_or_refused_by_name(program, open_page, frogs, drop, tmp_path):
+    def copied(name: str, of=None):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(of.read_bytes() if of else b"%PDF-1.4")
+        return path
+
+    page = open_page(program[0])
+    drop(
+        page,
+        [
+            copied("a.Png", frogs[0]),
+            copied("b.pdf"),
+            copied("c.gif"),
+            copied("a.TXT", frogs[-1]),
+            copied("lonely.txt", frogs[-1]),
+        ],
+    )
+    expect(page.locator(".lt-tile")).to_have_count(1)
+    expect(page.locator(".lt-tile")).to_contain_text("photo of sls frog")
+    notes = page.locator(".lt-images .lt-note")
+    expect(notes.first).to_contain_text(re.compile(r"Not taken: b\.pdf .*c\.gif"))
+    expect(notes.last).to_contain_text("not used: lonely.txt")
+    drop(page, [copied("other/a.png", frogs[1]), copied("other/a.txt", frogs[-2])])
+    expect(page.locator(".lt-tile")).to_have_count(2)
+    expect(notes.first).to_contain_text(re.compile(r"a\.png \(There is another picture called a: this is kept as a-2\.png\.\)"))
+    drop(page, [copied("only.pdf")])
+    expect(notes.first).to_contain_text("Not taken: only.pdf")
+    expect(page.locator(".lt-tile")).to_have_count(2)
+
+
+def test_a_folder_with_one_name_in_two_places_keeps_both(program, open_page, frogs):
+    page = open_page(program[0])
+    page.evaluate(TWO_FOLDERS, [{"data": base64.b64encode(path.read_bytes()).decode()} for path in frogs[:2]])
+    expect(page.locator(".lt-tile")).to_have_count(2)
+    expect(page.locator("#lt-identifier")).to_have_value("sls")
+
+
+TWO_FOLDERS = """([first, second]) => {
+    const file = (one) => new File([Uint8Array.from(atob(one.data), (c) => c.charCodeAt(0))], "1.png", {type: "image/png"});
+    const entry = (one) => ({isFile: true, name: "1.png", file: (done) => done(file(one))});
+    const folder = (name, inside) => ({isDirectory: true, name, createReader: () => {
+        const parts = [inside, []];
+        return {readEntries: (done) => done(parts.shift())};
+    }});
+    const root = folder("10_sls frog", [folder("green", [entry(first)]), folder("red", [entry(second)])]);
+    const event = new DragEvent("drop", {bubbles: true, cancelable: true});
+    Object.defineProperty(event, "dataTransfer", {value: {items: [{webkitGetAsEntry: () => root}], files: []}});
+    document.querySelector(".lt-drop").dispatchEvent(event);
+}"""
+
+
+def test_a_drop_goes_on_while_another_view_is_shown(program, open_page, frogs, drop):
+    page = open_page(program[0])
+    held, is_open = [], []
+    page.route("**/api/uploads", lambda route: route.continue_() if is_open else held.append(route))
+    drop(page, frogs)
+    page.wait_for_function("loraTrainer.transfer.isBusy()")
+    page.click("#lt-tab-runs")
+    page.click("#lt-tab-train")
+    expect(page.locator(".lt-reasons")).to_contain_text("Wait for the upload.")
+    expect(page.locator(".lt-upload-progress")).to_be_visible()
+    drop(page, [frogs[0]])  # a second drop waits for the first
+    is_open.append(True)
+    held[0].continue_()
+    expect(page.locator(".lt-tile")).to_have_count(8)
+    expect(page.locator(".lt-upload-progress")).to_be_hidden()
+    expect(page.locator(".lt-reasons")).not_to_contain_text("Wait for the upload.")

@@ -60,7 +60,7 @@ def list_folder(folder: Path) -> Listing:
 
     A link that leads nowhere counts as a file, so that it is reported and not passed over. Raises OSError.
     """
-    allowed = {spelling for ext in _readable_extensions() for spelling in (ext, ext.upper())}
+    allowed = {spelling for ext in readable_extensions() for spelling in (ext, ext.upper())}
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_file(entry))
     extensions = {name: name.rpartition(".")[2] for name in names if "." in name}
@@ -78,7 +78,8 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
     return entry.is_file()
 
 
-def _readable_extensions() -> tuple[str, ...]:
+def readable_extensions() -> tuple[str, ...]:
+    """The endings, in small letters and without a dot, of the pictures that are trained."""
     registered = Image.registered_extensions()
     return EXTENSIONS + tuple(ext for ext in OPTIONAL_EXTENSIONS if f".{ext}" in registered)
 
