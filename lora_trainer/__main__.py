@@ -6,8 +6,11 @@ import sys
 
 
 def main() -> int:
+    from . import optional_packages
     from .commands import run
 
+    if sys.argv[1:2] != ["ui"]:  # the page's own process needs gradio and what gradio needs
+        optional_packages.hide()
     return run(sys.argv[1:])
 
 

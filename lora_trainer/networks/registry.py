@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from .. import optional_packages
 from ..errors import InputError, NotInstalledError
 
 NETWORKS = {
@@ -45,7 +46,7 @@ def get(network_module: str | None, *, allow_import: bool = False) -> Builder:
         return _builder(module, network_module)
     if allow_import and _DOTTED_NAME.fullmatch(network_module) and not short.startswith("networks."):
         try:
-            return _builder(importlib.import_module(network_module), network_module)
+            return _builder(optional_packages.load(network_module), network_module)
         except ImportError as error:
             raise NotInstalledError(
                 f"the network module {network_module} cannot be imported: {error}.",

@@ -104,6 +104,8 @@ class Supervisor:
             queue = self.store.queue()
             if queue:
                 self._start(queue[0])
+            elif self._lent_to is not None:
+                self._reclaim()  # it was kept for a run that has been taken from the queue
 
     # -- what the page asks ---------------------------------------------------------------------------------------
 
@@ -258,7 +260,6 @@ class Supervisor:
         if found is not None:
             process.end_leftovers(found.pid, found.group)
         progress, _ = self.progress(run.id)
-        self._reclaim()
         if progress.failed is not None:
             self._end(run, FAILED, str(progress.failed.get("message", "")), str(progress.failed.get("advice") or ""))
         elif progress.finished is not None:
@@ -296,7 +297,8 @@ class Supervisor:
             logger.exception("%s is written, but the host could not be told; it will see it after a refresh", path)
 
     def _end(self, run: Run, state: str, message: str = "", advice: str = "", *, result_path: Path | None = None) -> None:
-        self._reclaim()
+        if not any(other.id != run.id for other in self.store.queue()):
+            self._reclaim()  # else the host would load its model only to drop it again
         result_text = str(result_path or "")
         self.store.change(run.id, state=state, ended=time.time(), message=message, advice=advice, result=result_text)
         logger.info("training %s: %s%s", run.name, state, f" ({message.splitlines()[0]})" if message else "")

@@ -49,9 +49,20 @@ class WorkerHost(Protocol):
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
+# What steers Python elsewhere, or turns warnings of other packages into errors; what `accelerate launch` tells the program
+# that it starts (some start the Web UI by it), which the worker is not; what chooses a framework other than torch.
+_NOT_INHERITED = {"PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONWARNINGS", "PYTHONPLATLIBDIR"}
+_NOT_INHERITED |= {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"}
+_NOT_INHERITED |= {"USE_TORCH", "USE_TF", "USE_FLAX", "USE_JAX", "USE_SAFETENSORS", "FORCE_TF_AVAILABLE", "DIFFUSERS_SLOW_IMPORT"}
+
+
+def _is_inherited(name: str) -> bool:
+    return name not in _NOT_INHERITED and not name.startswith(("ACCELERATE_", "FSDP_", "PARALLELISM_CONFIG_"))
+
+
 def environment(host: WorkerHost) -> dict[str, str]:
-    """The whole environment of a worker: ours, less what steers Python elsewhere, plus the host's, offline-safe."""
-    env = {key: value for key, value in os.environ.items() if key not in {"PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT"}}
+    """The whole environment of a worker: ours, less what steers it elsewhere, plus the host's, offline-safe."""
+    env = {name: value for name, value in os.environ.items() if _is_inherited(name)}
     added = dict(host.worker_environment())
     path = [added.pop("PYTHONPATH", ""), str(ROOT_DIR), env.get("PYTHONPATH", "")]
     env.update(

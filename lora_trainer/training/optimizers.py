@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from .. import optional_packages
 from ..errors import InputError
 from ..networks.metadata import optimizer_text
 
@@ -61,7 +61,7 @@ def _adamw8bit() -> tuple[Callable[..., torch.optim.Optimizer], str]:
     why = "there is no CUDA device"
     if torch.cuda.is_available():
         try:
-            return importlib.import_module("bitsandbytes").optim.AdamW8bit, ""
+            return optional_packages.load("bitsandbytes").optim.AdamW8bit, ""
         except (ImportError, AttributeError, RuntimeError, OSError) as error:
             why = f"the package bitsandbytes cannot be used ({error})"
     return torch.optim.AdamW, f"AdamW8bit needs CUDA and bitsandbytes; {why}. Training with AdamW, which takes more memory."

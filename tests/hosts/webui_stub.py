@@ -29,6 +29,12 @@ def module(name: str, **members) -> ModuleType:
     return made
 
 
+def load_scripts(script_loading, processing) -> None:
+    """As "Reload UI": scripts are run anew, take the function that draws as it is now, and are not in sys.modules."""
+    for name in ("prompt_matrix.py", "poor_mans_outpainting.py"):
+        script_loading.loaded_scripts[f"scripts/{name}"] = module(name, draw=processing.process_images)
+
+
 def install(monkeypatch, tmp_path, **flags) -> SimpleNamespace:
     """Put stub modules into sys.modules and return them as a namespace."""
     lock = Lock()
@@ -43,8 +49,28 @@ def install(monkeypatch, tmp_path, **flags) -> SimpleNamespace:
         assert lock.held, "the model may only be dropped under the queue lock"
         victim.device = "meta"
 
+    def reload_model_weights():
+        if data.sd_model is None:
+            data.sd_model = Model(network_layer_mapping={}, device="cuda")
+            log.append("loaded")
+
     def process_images(p):
+        modules["modules.sd_models"].reload_model_weights()
+        return modules["modules.processing"].process_images_inner(p)
+
+    def process_images_inner(p):
+        assert data.sd_model.device == "cuda"
         return "picture"
+
+    class Processed:
+        def __init__(self, p, images_list):
+            self.images, self.comments = images_list, ""
+
+    class ScriptRunner:
+        """Runs the script that the page or the API chose; None without one, and then the caller draws."""
+
+        def run(self, p, *args):
+            return args[0](p) if args and args[0] else None
 
     class StableDiffusionProcessing:
         cached_c = [("prompt",), "conditioning"]
@@ -61,14 +87,23 @@ def install(monkeypatch, tmp_path, **flags) -> SimpleNamespace:
         "modules": module("modules"),
         "modules.call_queue": module("modules.call_queue", queue_lock=lock),
         "modules.devices": module("modules.devices", torch_gc=lambda: log.append("gc")),
-        "modules.sd_models": module("modules.sd_models", model_data=data, send_model_to_trash=send_model_to_trash),
+        "modules.sd_models": module(
+            "modules.sd_models",
+            model_data=data,
+            send_model_to_trash=send_model_to_trash,
+            reload_model_weights=reload_model_weights,
+        ),
         "modules.processing": module(
             "modules.processing",
             process_images=process_images,
+            process_images_inner=process_images_inner,
+            Processed=Processed,
             StableDiffusionProcessing=StableDiffusionProcessing,
             StableDiffusionProcessingTxt2Img=StableDiffusionProcessingTxt2Img,
         ),
         "modules.img2img": module("modules.img2img", process_images=process_images),
+        "modules.scripts": module("modules.scripts", ScriptRunner=ScriptRunner),
+        "modules.script_loading": module("modules.script_loading", loaded_scripts={}),
         "modules.hashes": module("modules.hashes", cache=caches.__getitem__),
         "modules.shared": module(
             "modules.shared",
@@ -83,6 +118,7 @@ def install(monkeypatch, tmp_path, **flags) -> SimpleNamespace:
             list_available_networks=lambda: log.append("listed"),
         ),
     }
+    load_scripts(modules["modules.script_loading"], modules["modules.processing"])
     for name, stub in modules.items():
         monkeypatch.setitem(sys.modules, name, stub)
         if name.startswith("modules."):

@@ -1,15 +1,15 @@
 """Make the running Web UI use a LoRA file that was just written, overwritten or deleted.
 
 The host keeps the weights of a LoRA in the layers (keyed by name and multiplier, not by content), its text conditioning
-(keyed by the prompt's text), its list of files and, in some versions, the parsed file (keyed by its name). All four forget
-here. What a version does not have is passed over: attributes are asked for, never names of forks.
+(keyed by the prompt's text), its list of files and, in some versions, the parsed file (keyed by its name). All of them
+forget here. What a version does not have is passed over: attributes are asked for, never names of forks.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -78,6 +78,21 @@ def _forget_applied_weights() -> None:
             layer.network_current_names = _NEVER_WANTED
     if hasattr(model, "current_lora_hash"):
         model.current_lora_hash = str(_NEVER_WANTED)
+    for loader in _lora_loaders(model):
+        loader.loaded_hash = str(_NEVER_WANTED)
+
+
+def _lora_loaders(model: Any) -> list[Any]:
+    """What merges LoRAs into the parts (UNet, text encoders) of a model of Forge, and takes names and strengths that it has
+    merged for the same weights. A part is a patcher, or has one."""
+    found: dict[int, Any] = {}
+    for parts in [value for name, value in vars(model).items() if name.startswith("forge_objects") and value is not None]:
+        for part in vars(parts).values():
+            for patcher in (part, getattr(part, "patcher", None)):
+                loader = getattr(patcher, "lora_loader", None)
+                if hasattr(loader, "loaded_hash"):
+                    found[id(loader)] = loader
+    return list(found.values())
 
 
 def _forget_conditioning() -> None:
@@ -98,18 +113,32 @@ def _refresh_cards() -> None:
     demo = getattr(shared, "demo", None)
     wanted = {f"{tab}_lora_extra_refresh_internal" for tab in ("txt2img", "img2img")}
     ids = {number for number, block in getattr(demo, "blocks", {}).items() if getattr(block, "elem_id", None) in wanted}
-    for dependency, function in zip(getattr(demo, "dependencies", []), getattr(demo, "fns", []), strict=False):
-        call = getattr(function, "fn", None)
-        if getattr(call, "__name__", "") == "refresh" and ids & set(_targets(dependency)):
+    for call, targets in _functions(demo):
+        if getattr(call, "__name__", "") == "refresh" and ids & targets:
             try:
                 call()
             except Exception:  # the host's own code; its cards are renewed by its button as well
                 logger.exception("The Web UI's Lora page could not be refreshed; its refresh button does it.")
 
 
-def _targets(dependency: Any) -> Iterable[int]:
-    targets = dependency.get("targets", []) if isinstance(dependency, dict) else []
-    return [target[0] if isinstance(target, (list, tuple)) else target for target in targets]
+def _functions(demo: Any) -> Iterator[tuple[Any, set[int]]]:
+    """The page's functions, each with the ids of the components whose events call it.
+
+    gradio 3 keeps two lists side by side, of functions and of dictionaries; gradio 4 one table of functions that know
+    their targets.
+    """
+    functions = getattr(demo, "fns", [])
+    if isinstance(functions, dict):
+        for function in list(functions.values()):
+            yield getattr(function, "fn", None), _ids(getattr(function, "targets", []))
+        return
+    for dependency, function in zip(getattr(demo, "dependencies", []), functions, strict=False):
+        if isinstance(dependency, dict):
+            yield getattr(function, "fn", None), _ids(dependency.get("targets", []))
+
+
+def _ids(targets: Iterable[Any]) -> set[int]:
+    return {target[0] if isinstance(target, (list, tuple)) else target for target in targets}
 
 
 def _values(module: ModuleType, name: str) -> list[Any]:

@@ -1,0 +1,123 @@
+"""While a worker has the card, the host neither draws nor loads a model: one gate, put once around four functions.
+
+A gate asks one flag and otherwise calls the host's own function, so it is harmless wherever it is kept: the host's modules,
+scripts that hold the function under another name, and scripts that are loaded anew in the middle of a training all keep it.
+It is therefore never taken away, and a second call of `install` only finds what has come since.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from ...log import logger
+
+_MARK = "lora_trainer_gate_of"
+_refusal: Callable[[], str] | None = None
+
+
+class CardIsTaken(HTTPException, RuntimeError):
+    """A picture was asked for while a worker has the card. The host's API answers 503 with the text, and prints nothing."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(status_code=503, detail=text)
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+def close(refusal: Callable[[], str]) -> None:
+    """From now on answer with the text of `refusal()`. Calling it again only changes the text."""
+    global _refusal
+    install()
+    _refusal = refusal
+
+
+def open_again() -> bool:
+    """Draw again; returns whether the gate was closed."""
+    global _refusal
+    was_closed, _refusal = _refusal is not None, None
+    return was_closed
+
+
+def install() -> None:
+    """Put the gates around whatever the host has of these functions, wherever it or a script holds them by now."""
+    for module, name, gate in (
+        ("modules.processing", "process_images", _raising),
+        ("modules.processing", "process_images_inner", _raising),  # for who keeps the outer one out of our sight
+        ("modules.sd_models", "reload_model_weights", _passing_over),
+    ):
+        original = getattr(importlib.import_module(module), name, None)
+        if original is not None and not hasattr(original, _MARK):
+            _replace(original, _marked(gate(original), original))
+    runner = getattr(sys.modules.get("modules.scripts"), "ScriptRunner", None)
+    run = getattr(runner, "run", None)
+    if runner is not None and run is not None and not hasattr(run, _MARK):
+        runner.run = _marked(_answering(run), run)
+
+
+def _raising(original: Callable[..., Any]) -> Callable[..., Any]:
+    def gate(*arguments: Any, **named: Any) -> Any:
+        if _refusal is not None:
+            raise CardIsTaken(_say(_refusal()))
+        return original(*arguments, **named)
+
+    return gate
+
+
+def _passing_over(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Another checkpoint was chosen during a training: it is loaded by the next picture instead."""
+
+    def gate(*arguments: Any, **named: Any) -> Any:
+        return None if _refusal is not None else original(*arguments, **named)
+
+    return gate
+
+
+def _answering(original: Callable[..., Any]) -> Callable[..., Any]:
+    """The page's buttons come by here first, with a script or without: no picture, and the text below the gallery.
+
+    An exception would be printed with all its arguments, and would empty the gallery.
+    """
+
+    def gate(self: Any, p: Any, *arguments: Any) -> Any:
+        if _refusal is None or getattr(p, "is_api", False):
+            return original(self, p, *arguments)
+        processing = importlib.import_module("modules.processing")
+        first = getattr(p, "firstpass_image", None)  # the picture that was to be made larger stays in the gallery
+        answer = processing.Processed(p, [first] if first is not None else [])
+        answer.comments = _say(_refusal())
+        return answer
+
+    return gate
+
+
+def _say(text: str) -> str:
+    logger.info("A picture was asked for and not made: %s", text)
+    return text
+
+
+def _marked(gate: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    functools.update_wrapper(gate, original)
+    setattr(gate, _MARK, original)
+    return gate
+
+
+def _replace(original: object, gate: object) -> None:
+    for names in _namespaces():
+        for name in [name for name, value in list(names.items()) if value is original]:
+            names[name] = gate
+
+
+def _namespaces() -> Iterator[dict[str, Any]]:
+    """The names of every module, and of every script: the host keeps these in a table of its own."""
+    scripts = getattr(sys.modules.get("modules.script_loading"), "loaded_scripts", {})
+    for module in [*sys.modules.values(), *scripts.values()]:
+        names = getattr(module, "__dict__", None)
+        if isinstance(names, dict):
+            yield names
