@@ -51,9 +51,11 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 # What steers Python elsewhere, or turns warnings of other packages into errors; what `accelerate launch` tells the program
 # that it starts (some start the Web UI by it), which the worker is not; what chooses a framework other than torch.
-_NOT_INHERITED = {"PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONWARNINGS", "PYTHONPLATLIBDIR"}
-_NOT_INHERITED |= {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"}
-_NOT_INHERITED |= {"USE_TORCH", "USE_TF", "USE_FLAX", "USE_JAX", "USE_SAFETENSORS", "FORCE_TF_AVAILABLE", "DIFFUSERS_SLOW_IMPORT"}
+_NOT_INHERITED = {
+    *("PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONWARNINGS", "PYTHONPLATLIBDIR"),
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"),
+    *("USE_TORCH", "USE_TF", "USE_FLAX", "USE_JAX", "USE_SAFETENSORS", "FORCE_TF_AVAILABLE", "DIFFUSERS_SLOW_IMPORT"),
+}
 
 
 def _is_inherited(name: str) -> bool:

@@ -63,7 +63,9 @@ def forge(monkeypatch, tmp_path) -> SimpleNamespace:
     """`webui.draw(file, strength)` returns what the UNet and the text encoders are made of in that picture."""
     webui = _fork(monkeypatch, tmp_path, "backend.memory_management")
     webui.model = ForgeModel()
-    webui.sd_models.model_data = webui.data = SimpleNamespace(sd_model=webui.model, forge_hash="demo", forge_loading_parameters="demo")
+    webui.sd_models.model_data = webui.data = SimpleNamespace(
+        sd_model=webui.model, forge_hash="demo", forge_loading_parameters="demo"
+    )
     webui.sd_models.FakeInitialModel = FakeInitialModel
     webui.sd_models.reload_model_weights = lambda *_: None
 

@@ -96,7 +96,7 @@ def test_the_api_is_told_with_its_own_kind_of_error_which_it_does_not_print(webu
     assert webui.scripts.ScriptRunner().run(asked, None) is None
     with pytest.raises(gate.CardIsTaken) as caught:
         webui.scripts.ScriptRunner().run(asked, webui.processing.process_images)
-    from starlette.exceptions import HTTPException
+    from fastapi import HTTPException
 
     assert isinstance(caught.value, HTTPException) and vars(caught.value)["status_code"] == 503
     assert str(caught.value) == vars(caught.value)["detail"] == "training frog"
