@@ -30,6 +30,28 @@ class Command:
         return loaded
 
 
+# Scripts of sd-scripts that this program does not have, with what to do instead.
+_NOT_YET: dict[str, str] = {
+    "fine_tune train_db train_textual_inversion train_textual_inversion_XTI train_controlnet sdxl_train "
+    "sdxl_train_textual_inversion sdxl_train_control_net_lllite sd3_train sd3_train_network flux_train flux_train_network "
+    "lumina_train_network": "This program trains LoRA for SD1, SD2 and SDXL: see train_network --help.",
+    "make_captions make_captions_by_git tag_images_by_wd14_tagger": (
+        "Write captions into text files beside the images: on the page, or with any captioning program."
+    ),
+    "merge_captions_to_metadata merge_dd_tags_to_metadata clean_captions_and_tags": (
+        "Captions are read from the text files beside the images as they are."
+    ),
+    "prepare_buckets_latents cache_latents cache_text_encoder_outputs": (
+        "Not needed: images are sorted into buckets, and what --cache_latents asks for is made, when a training starts."
+    ),
+    "convert_diffusers20_original_sd convert_diffusers_to_original_stable_diffusion convert_original_to_diffusers": (
+        "Not needed here: checkpoints and diffusers folders are both read as they are."
+    ),
+    "detect_face_rotate latent_upscaler original_control_net canny lora_interrogator": "",
+}
+MISSING = {name: advice for names, advice in _NOT_YET.items() for name in names.split()}
+_OTHER_NAMES = {"check_lora_weights": "check_lora", "sdxl_merge_lora": "merge_lora", "sdxl_gen_img": "gen_img"}
+
 _ALL_SECTIONS = ("model", "network", "dataset", "optimizer", "training", "sampling", "saving")
 COMMANDS: tuple[Command, ...] = (
     Command("train_network", "train a LoRA", _ALL_SECTIONS, "lora_trainer.training.command:main"),
@@ -72,16 +94,29 @@ def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         sys.stdout.write(overview())
         return EXIT_OK if argv else EXIT_INPUT
-    name, arguments = argv[0].removesuffix(".py"), argv[1:]
-    command = next((command for command in COMMANDS if command.name == name.replace("-", "_")), None)
-    if command is None:
-        near = nearest(name, [command.name for command in COMMANDS])
-        hint = f"Did you mean {near}?" if near else "The commands are: " + ", ".join(command.name for command in COMMANDS) + "."
-        raise InputError(f"there is no command {argv[0]!r}.", advice=hint)
+    command = _find(argv[0])
     try:
-        return command.load()(arguments)
+        return command.load()(argv[1:])
     except SystemExit as exit_:  # argparse leaves this way after --help
         return exit_.code if isinstance(exit_.code, int) else EXIT_OK if exit_.code is None else EXIT_ERROR
+
+
+def script_name(word: str) -> str:
+    """The command that `word` means: documents call it by file and folder (`networks\\merge_lora.py`)."""
+    name = word.replace("\\", "/").rstrip("/").rpartition("/")[2].removesuffix(".py").replace("-", "_")
+    return _OTHER_NAMES.get(name, name)
+
+
+def _find(word: str) -> Command:
+    name = script_name(word)
+    for command in COMMANDS:
+        if command.name == name:
+            return command
+    if name in MISSING:
+        raise InputError(f"the command {name} is not in this program yet.", advice=MISSING[name])
+    near = nearest(name, [command.name for command in COMMANDS])
+    hint = f"Did you mean {near}?" if near else "The commands are: " + ", ".join(command.name for command in COMMANDS) + "."
+    raise InputError(f"there is no command {word!r}.", advice=hint)
 
 
 def overview() -> str:

@@ -56,6 +56,44 @@ def test_arguments_and_exit_code_are_passed_on(command):
     assert commands.run(["train-network"]) == 7
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("networks/merge_lora.py", "merge_lora"),
+        ("networks\\merge_lora.py", "merge_lora"),
+        (r"tools\resize_images_to_resolution.py", "resize_images_to_resolution"),
+        (r"C:\sd scripts\networks\extract-lora-from-dylora.py", "extract_lora_from_dylora"),
+        ("./train_network.py", "train_network"),
+        ("/home/me/sd-scripts/sdxl_train_network.py", "sdxl_train_network"),
+        ("networks/svd_merge_lora", "svd_merge_lora"),
+        ("networks/check_lora_weights.py", "check_lora"),
+        ("networks/sdxl_merge_lora.py", "merge_lora"),
+    ],
+)
+def test_scripts_are_found_by_the_names_of_the_documents(word, expected):
+    assert commands._find(word).name == expected
+
+
+SPECIFIED = """train_network train_db fine_tune train_textual_inversion prepare_buckets_latents merge_dd_tags_to_metadata
+    merge_captions_to_metadata networks\\merge_lora networks\\svd_merge_lora finetune\\make_captions clean_captions_and_tags
+    tag_images_by_wd14_tagger tools\\resize_images_to_resolution networks\\extract_lora_from_models gen_img_diffusers
+    networks\\extract_lora_from_dylora tools/convert_diffusers20_original_sd"""
+
+
+@pytest.mark.parametrize("script", SPECIFIED.split())
+def test_every_script_of_the_documents_is_there_or_said_to_be_missing(script, capsys, monkeypatch):
+    monkeypatch.setattr(commands.Command, "load", lambda self: lambda argv: 0)
+    code, said = commands.run([f"{script}.py", "--x"]), capsys.readouterr().err
+    assert code == 0 if not said else (code == 2 and "is not in this program yet." in said), said
+
+
+def test_a_missing_command_says_what_to_do_instead(capsys):
+    assert commands.run([r"finetune\make_captions.py", "--batch_size", "8", "data"]) == 2
+    said = capsys.readouterr().err
+    assert "the command make_captions is not in this program yet." in said and "text files beside the images" in said
+    assert not set(commands.MISSING) & {command.name for command in commands.COMMANDS}, "it has come by now"
+
+
 def test_a_mistake_of_ours_is_not_hidden(command):
     command(raising(ValueError("bug")))
     with pytest.raises(ValueError, match="bug"):

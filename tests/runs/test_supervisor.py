@@ -67,6 +67,28 @@ def test_runs_are_trained_one_after_the_other_in_the_order_of_the_queue(supervis
     assert supervisor.store.get("run-2").started >= supervisor.store.get("run-1").ended
 
 
+def test_the_card_is_kept_from_one_run_of_the_queue_to_the_next(supervisor):
+    """Given back in between, the host would load its model to drop it again; its list of LoRAs is renewed meanwhile."""
+    submit(supervisor, "step", run_id="run-1", name="one")
+    submit(supervisor, "step", run_id="run-2", name="two")
+    run_until(supervisor, "finished", run_id="run-2")
+    asked = names(supervisor.host)
+    assert asked.count("reclaim_gpu") == 1 and asked[-1] == "reclaim_gpu"
+    assert asked.count("lora_changed") == 2 and asked.index("lora_changed") > asked.index("lend_gpu")
+
+
+def test_a_card_kept_for_a_run_that_was_taken_from_the_queue_is_given_back(supervisor):
+    submit(supervisor, "obey", run_id="run-1", name="one")
+    submit(supervisor, "step", run_id="run-2", name="two")
+    worker_of(supervisor)
+    supervisor.stop("run-1")
+    until(supervisor, lambda: supervisor.store.get("run-1").state == "stopped")
+    assert "reclaim_gpu" not in names(supervisor.host)
+    supervisor.stop("run-2")
+    supervisor.tick()
+    assert names(supervisor.host)[-1] == "reclaim_gpu"
+
+
 def test_a_killed_worker_leaves_a_failed_run_with_its_last_lines(supervisor):
     submit(supervisor, "step", "talk", "die")
     run = run_until(supervisor, "failed")

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import HostError
-from ...installing import worker_packages
-from ...paths import ROOT_DIR
+from ...installing import retries, worker_packages
 from ..base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
 from . import access, gpu, hotload, settings
 
@@ -62,11 +61,11 @@ class WebuiHost:
         """Missing worker packages, and how to get them."""
         if worker_packages.is_complete("worker"):
             return []
-        command = f'"{sys.executable}" "{ROOT_DIR / "install.py"}"'
         return [
             HostProblem(
                 message="The packages that training needs are not installed (the installation failed or was offline).",
-                advice=f"Connect to the internet and restart the Web UI, or run this once: {command} - then reload this page.",
+                advice=f"Connect to the internet and restart the Web UI, or run this once: "
+                f"{retries.by_hand()} - then reload this page.",
             )
         ]
 

@@ -10,9 +10,8 @@ import sys
 from html import escape
 from typing import Any
 
-from ...installing import worker_packages
+from ...installing import retries, worker_packages
 from ...log import logger, setup
-from ...paths import ROOT_DIR
 from . import settings
 from .host import WebuiHost
 
@@ -72,12 +71,11 @@ def _missing() -> Any:
     """A tab that says what is missing, made without any package of ours."""
     import gradio as gr
 
-    command = f'"{sys.executable}" "{ROOT_DIR / "install.py"}"'
     with gr.Blocks(analytics_enabled=False) as blocks:
         text = gr.HTML(
             "<h2>LoRA Trainer is not installed completely</h2><p>Its packages could not be downloaded (offline, or the "
             "installation was interrupted). The Web UI itself is not affected.</p><p>Connect to the internet and restart the "
-            f"Web UI, or run this once and then use <b>Reload UI</b>:</p><pre>{escape(command)}</pre>"
+            f"Web UI, or run this once and then use <b>Reload UI</b>:</p><pre>{escape(retries.by_hand())}</pre>"
         )
         text.do_not_save_to_config = True
     return blocks
