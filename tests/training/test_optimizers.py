@@ -56,7 +56,7 @@ def test_other_known_optimizers_are_refused_as_not_supported_yet(case):
 
 
 def test_a_class_of_another_module_is_never_imported(monkeypatch):
-    monkeypatch.setattr(optimizers.importlib, "import_module", lambda name: pytest.fail(f"imported {name}"))
+    monkeypatch.setattr(optimizers.optional_packages, "load", lambda name: pytest.fail(f"imported {name}"))
     for name in ("os.system", "nopackage.Opt", "torch.optim.Adam"):
         with pytest.raises(InputError, match="not supported yet"):
             build(name)
