@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from .errors import InputError, SaveError
 
@@ -16,6 +18,8 @@ ROOT_DIR = PACKAGE_DIR.parent
 ASSETS_DIR = PACKAGE_DIR / "assets"
 
 _WINDOWS_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{stem}{digit}" for stem in ("COM", "LPT") for digit in "123456789")}
+_AROUND = " \t\r\n\f\v\u00a0\u200b\u200e\u200f\u202a\u202b\u202c\ufeff"  # white space and marks that cannot be seen
+_QUOTES = {('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("\u2018", "\u2019")}
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
 
@@ -40,6 +44,20 @@ def safe_name(name: str, *, field: str = "") -> str:
     if len(name.encode("utf-8")) > 200:
         raise refuse("is longer than 200 bytes")
     return name
+
+
+def typed_path(text: str) -> str:
+    """The path that a person means who typed or pasted `text`: without white space, marks and quotation marks around it.
+
+    Windows' "Copy as path" puts quotation marks around a path and its properties dialog an invisible mark before it; browsers
+    and desktops copy `file:///home/me/cats`.
+    """
+    path = text.strip(_AROUND)
+    if len(path) > 1 and (path[0], path[-1]) in _QUOTES:
+        path = path[1:-1].strip(_AROUND)
+    if path.lower().startswith("file://"):
+        path = url2pathname(urlsplit(path).path)
+    return path
 
 
 def seen_from(path: Path) -> str:

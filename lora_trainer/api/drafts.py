@@ -18,6 +18,7 @@ from ..options import OPTIONS, OPTIONS_BY_NAME, config_file, dataset_config, loc
 from ..options.presets import starting_values
 from ..options.resolve import train_options
 from ..options.simple import RunFiles
+from ..paths import typed_path
 from .answers import Refusal
 
 _PLACEHOLDER = "user/model"  # looks like a hub id, so that a draft without base model can be planned
@@ -64,7 +65,9 @@ def read(body: Mapping[str, Any]) -> Draft:
     given = body[forms[0]]
     if forms == ["values"]:
         given = {**starting_values(cuda=shutil.which("nvidia-smi") is not None), **given}
-    return Draft(is_form=forms == ["values"], base=given, dataset=dataset, prompts=prompts, overwrite=overwrite)
+    return Draft(
+        is_form=forms == ["values"], base=_with_typed_paths(given), dataset=dataset, prompts=prompts, overwrite=overwrite
+    )
 
 
 def files(draft: Draft, folder: Path, name: str) -> RunFiles:
@@ -123,6 +126,12 @@ def _files_of_script(draft: Draft, given: dict[str, Any], folder: Path) -> RunFi
         options=options,
         data=data,
     )
+
+
+def _with_typed_paths(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Paths as they were meant: see paths.typed_path."""
+    names = {option.name for option in (*simple.SIMPLE, *OPTIONS) if option.path}
+    return {name: typed_path(value) if name in names and isinstance(value, str) else value for name, value in given.items()}
 
 
 def _with_whole_paths(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..data.plan.pixels import orientation, rgb
 from ..errors import InputError
 from ..options.data_spec import NO_CAPTIONS
 from ..options.simple import caption_ending, read_simple
-from ..paths import safe_name, write_atomic
+from ..paths import safe_name, typed_path, write_atomic
 from .answers import Refusal
 
 SIDE = 256  # pixels
@@ -67,11 +67,12 @@ class Thumbnails:
 
 def image_folder(text: str) -> Path:
     """The folder that a user typed. Raises InputError when it is none."""
-    folder = Path(text.strip()).expanduser()
-    if not text.strip() or not folder.is_absolute():
+    folder = Path(typed_path(text)).expanduser()
+    if not typed_path(text) or not folder.is_absolute():
         raise InputError(f"{text!r} is not the full path of a folder.", field="folder", advice="Give the whole path.")
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder.", field="folder", advice="Check the path.")
+        kind = "is a file, not a folder" if folder.is_file() else "is not a folder"
+        raise InputError(f"{folder} {kind}.", field="folder", advice="Check the path.")
     return folder
 
 

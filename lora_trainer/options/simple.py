@@ -222,7 +222,10 @@ def _problems(simple: SimpleOptions) -> list[InputError]:
     for field in fields(simple):
         folder = getattr(simple, field.name)
         if SIMPLE_BY_NAME[field.name].path and folder and not Path(folder).expanduser().is_dir():
-            problems.append(InputError(f"The folder {folder} does not exist.", field=field.name, advice="Check the path."))
+            is_file = Path(folder).expanduser().is_file()
+            what = f"{folder} is a file, not a folder." if is_file else f"The folder {folder} does not exist."
+            advice = "Name the folder that it lies in." if is_file else "Check the path."
+            problems.append(InputError(what, field=field.name, advice=advice))
     if simple.caption_source == WORDS and not activation_words(simple):
         problems.append(
             InputError(

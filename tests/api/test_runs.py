@@ -53,6 +53,35 @@ def test_check_reports_everything_at_its_field_and_still_shows_the_plan(client, 
 
 
 @pytest.mark.parametrize(
+    "written",
+    ['"{}"', "'{}'", " {} ", "{}\n", "\u202a{}", "\u201c{}\u201d", '\t"{}" \n', "file://{}"],
+)
+def test_a_path_is_taken_as_it_was_meant(client, values, images, written):
+    for name in ("image_dir", "pretrained_model_name_or_path"):
+        answer = post(client, "check", {"values": {**values, name: written.format(values[name])}}).json()
+        assert answer["ok"] and answer["plan"]["images"] == 3 and answer["base_model"]["family"] == "sd1", answer["problems"]
+    assert len(get(client, "images", params={"folder": written.format(images)}).json()["images"]) == 3
+
+
+def test_a_folder_that_is_a_file_is_called_one(client, values, images):
+    answer = post(client, "check", {"values": {**values, "image_dir": str(images / "0.png")}}).json()
+    assert "is a file, not a folder" in problems_of(answer)["image_dir"]
+    shown = get(client, "images", params={"folder": str(images / "0.png")})
+    assert shown.status_code == 400 and "is a file, not a folder" in shown.json()["error"]["message"]
+
+
+@posix
+@pytest.mark.parametrize("way", ["same", "dots", "link"])
+def test_one_folder_for_training_and_regularisation_is_found_however_it_is_written(client, values, images, tmp_path, way):
+    (tmp_path / "link").symlink_to(images)
+    written = {"same": images, "dots": images / ".." / images.name, "link": tmp_path / "link"}[way]
+    answer = post(client, "check", {"values": {**values, "reg_dir": str(written)}}).json()
+    (said,) = [one for one in answer["problems"] if "training and for regularisation" in one["message"]]
+    assert said["level"] == "warning" and said["where"] == str(written.absolute())
+    assert answer["plan"]["reg_images"] == 0
+
+
+@pytest.mark.parametrize(
     ("spoil", "field"),
     [
         ({"image_dir": "/nowhere"}, "image_dir"),

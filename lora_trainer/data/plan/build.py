@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -101,6 +102,15 @@ class _Found:
     is_reg: bool
 
 
+def _place(folder: Path) -> object:
+    """What is the same for one folder however it is written: with `..`, in other case, through a link or another drive."""
+    with contextlib.suppress(OSError, ValueError):
+        stat = folder.stat()
+        if stat.st_ino:
+            return stat.st_dev, stat.st_ino
+    return os.path.normcase(Path(folder).absolute())
+
+
 @dataclass
 class _Builder:
     facts: FactsCache
@@ -128,19 +138,20 @@ class _Builder:
 
     def _used_subsets(self, spec: DatasetSpec) -> Iterable[SubsetSpec]:
         """The subsets that count, in order; as in kohya-ss, one without repeats or named twice is left out, but we say so."""
-        seen: set[str] = set()
+        seen: dict[object, SubsetSpec] = {}
         for subset in spec.subsets:
             folder = str(subset.image_dir)
             if subset.num_repeats < 1:
                 message = f"the folder is left out, because its num_repeats is {subset.num_repeats}."
                 self.findings.append(Finding("warning", message, folder, "num_repeats"))
                 continue
-            place = os.path.normcase(Path(folder).absolute())
-            if place in seen:
+            first = seen.setdefault(_place(subset.image_dir), subset)
+            if first is not subset:
                 message = "the folder is named twice in one data set; the second is left out. num_repeats shows it more often."
+                if first.is_reg != subset.is_reg:
+                    message = "the folder is named for training and for regularisation images; the second is left out."
                 self.findings.append(Finding("warning", message, folder, "image_dir"))
                 continue
-            seen.add(place)
             yield subset
 
     def _count(self, spec: DatasetSpec, fitter: Fitter, found: list[_Found]) -> None:
