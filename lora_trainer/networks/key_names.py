@@ -58,7 +58,9 @@ _TEXT_PATH = re.compile(
 )
 _OPEN_CLIP = {"mlp_c_fc": "mlp_fc1", "mlp_c_proj": "mlp_fc2"}
 _RESNET = {
+    "in_layers_0": "norm1",
     "in_layers_2": "conv1",
+    "out_layers_0": "norm2",
     "out_layers_3": "conv2",
     "emb_layers_1": "time_emb_proj",
     "skip_connection": "conv_shortcut",
@@ -67,6 +69,7 @@ _RESNET_BACK = {theirs: own for own, theirs in _RESNET.items()}
 # Outside of the blocks: (original code, diffusers).
 _OUTSIDE = {
     "input_blocks_0_0": "conv_in",
+    "out_0": "conv_norm_out",
     "out_2": "conv_out",
     "time_embed_0": "time_embedding_linear_1",
     "time_embed_2": "time_embedding_linear_2",

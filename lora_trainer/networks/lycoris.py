@@ -96,7 +96,7 @@ class LycorisNetwork(nn.Module):
 
     def restore(self) -> None:
         """Take the network off the model."""
-        for module in self.adapters() if self._on_model else ():
+        for module in reversed(self.adapters() if self._on_model else []):
             module.restore()
         self._on_model = False
 
@@ -245,12 +245,17 @@ def _rebuilt(package: Any, file: object, text_encoder: Any, unet: Any, weights: 
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             encoders = _one_or_list(as_list(text_encoder))
+            package.LycorisNetworkKohya.apply_preset(_FULL)  # it makes a network of its preset first, and that fails
             theirs, _ = package.create_network_from_weights(1.0, None, None, encoders, unet, weights)
-    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+    except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError) as error:
         raise LoraFileError(
             f"{file or 'the file'}: LyCORIS cannot work out its network from the shapes: {error}",
             advice="Use a file with the metadata of its training.",
         ) from error
+    for module in [*theirs.text_encoder_loras, *theirs.unet_loras]:
+        if type(module).__name__ == "FullModule":  # whose tensors are added to what it holds when they are loaded
+            for parameter in module.parameters():
+                parameter.data.zero_()
     strange = sorted(set(_names(weights)) - {module.lora_name for module in [*theirs.text_encoder_loras, *theirs.unet_loras]})
     if strange:
         raise _unfit(str(file or "the file"), strange)

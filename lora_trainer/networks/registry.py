@@ -17,7 +17,7 @@ NETWORKS = {
     "lycoris.kohya": "lora_trainer.networks.lycoris",  # a third party's, through our adapter
 }
 _LYCORIS_KEYS = re.compile(
-    r"\.(hada_|lokr_|oft_|dora_scale|lora_mid|on_input$|a1\.|diff(_b)?$|w_norm|b_norm)|^lora_unet_(conv_in|conv_out|time_)"
+    r"\.(hada_|lokr_|oft_|dora_scale|lora_mid|on_input$|a1\.|diff(_b)?$|w_norm|b_norm|lambda_layer$|bias_indices$)|^oft_|^lora_unet_(conv_in|conv_out|time_)"
 )
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -57,9 +57,20 @@ def get(network_module: str | None, *, allow_import: bool = False) -> Builder:
     )
 
 
+def check_name(network_module: str) -> None:
+    """Raise InputError for a module that is not in the table. Nothing is imported, so its package may be missing."""
+    if network_module.removeprefix("lora_trainer.") not in NETWORKS:
+        get(network_module)
+
+
+def is_lycoris(names: Iterable[str]) -> bool:
+    """Whether a file whose tensors have these names holds one of LyCORIS' kinds of network."""
+    return any(_LYCORIS_KEYS.search(name) for name in names)
+
+
 def for_weights(names: Iterable[str]) -> Builder:
     """Return the builder for a file whose tensors have these names: LyCORIS' for its kinds of network, else networks.lora."""
-    return get("lycoris.kohya" if any(_LYCORIS_KEYS.search(name) for name in names) else "networks.lora")
+    return get("lycoris.kohya" if is_lycoris(names) else "networks.lora")
 
 
 def _builder(module: ModuleType, name: str) -> Builder:

@@ -15,6 +15,7 @@ from ..errors import InputError, InputErrors
 from ..log import logger
 from ..networks import registry
 from .generate import LoraFolders, LoraUse, draw, save_png, without_tags
+from .lora_tags import checked_multiplier
 from .names import Names
 from .prompts import SamplePrompt, parse_prompt_file
 from .request import ImageRequest
@@ -122,13 +123,15 @@ def _merged(prompt: SamplePrompt, shared: dict[str, object]) -> ImageRequest:
 
 def _networks(options: argparse.Namespace) -> list[LoraUse]:
     for module in options.network_module:
-        registry.get(module)
+        registry.check_name(module)
     if len(options.network_mul) > len(options.network_weights):
         raise InputError(
             f"{len(options.network_mul)} multipliers for {len(options.network_weights)} network files.",
             field="network_mul",
             advice="Give one number for each file of --network_weights.",
         )
+    for factor in options.network_mul:
+        checked_multiplier(factor, f"{factor:g}", field="network_mul", where="--network_mul")
     factors = [*options.network_mul, *[1.0] * (len(options.network_weights) - len(options.network_mul))]
     return [LoraUse(Path(path), factor, factor) for path, factor in zip(options.network_weights, factors, strict=True)]
 

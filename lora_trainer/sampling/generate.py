@@ -17,7 +17,7 @@ import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
-from ..errors import InputError, OutOfMemoryError
+from ..errors import InputError, OutOfMemoryError, TrainingError
 from ..models import vae
 from ..paths import write_atomic
 from . import conditioning, lora_tags, prompt_schedule, samplers
@@ -103,7 +103,7 @@ def draw(
             level = sigmas[0] if details.start else sampler.start_scale(sigmas[0])
             for seeds in batches:
                 latents = _sample(sampler, denoisers, sigmas, seeds, start, level, model.device, watch)
-                drawn = vae.decode(model.vae, latents, scale=model.family.latent_scale)
+                drawn = _decode(model, latents, _strengths(uses, details))
                 for image, seed in zip(to_images(drawn), seeds, strict=True):
                     yield Picture(image, seed, infotext(request, seed, **about))
         except _Stopped:
@@ -217,6 +217,27 @@ def _sample(
 
     x = start + noise() * level
     return sampler.function(denoise, x, sigmas, noise=noise, on_step=on_step)
+
+
+def _strengths(uses: Sequence[LoraUse], details: Details) -> dict[str, float]:
+    """{LoRA: the larger of its multipliers}."""
+    return {**details.multipliers, **{use.name: max(use.te, use.unet, key=abs) for use in uses}}
+
+
+def _decode(model: Model, latents: Tensor, strengths: Mapping[str, float]) -> Tensor:
+    """The pictures of `latents`. Raises TrainingError, which names the strongest LoRA, when they are no numbers."""
+    try:
+        if not bool(latents.isfinite().all()):
+            raise TrainingError("The model gives NaN or infinity.", advice="Use another precision, or another model.")
+        return vae.decode(model.vae, latents, scale=model.family.latent_scale)
+    except TrainingError as error:
+        if not strengths:
+            raise
+        name = max(strengths, key=lambda name: abs(strengths[name]))
+        raise TrainingError(
+            f"There is no picture, only NaN or infinity, with the LoRA {name} at {strengths[name]:g}.",
+            advice="Give it a smaller multiplier (0.5 to 1 is usual), or leave it out to see whether it is to blame.",
+        ) from error
 
 
 def to_pixels(image: Image.Image, width: int, height: int) -> Tensor:

@@ -3,7 +3,7 @@
     <lora:name>  <lora:name:te>  <lora:name:te:unet>  <lora:name:te:unet:dyn>  <lora:name:unet=0.5:te=0.2:dyn=4>
 
 One number sets both multipliers. `lyco:` means the same as `lora:`. What cannot be understood is an error, where
-the Web UI draws the picture without the LoRA.
+the Web UI draws the picture without the LoRA; so is a tag that is not closed, or begins with a space.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from ..errors import InputError
 
 _TAG = re.compile(r"<(\w+):([^>]+)>")
+_NEARLY = re.compile(r"<\s*(?:lora|lyco)\s*:[^<>]{0,60}>?", re.IGNORECASE)  # what remains of a tag that was not meant as text
+_LARGEST = 3.4e38  # that float32 holds
 _FORMS = "Write <lora:name>, <lora:name:0.8>, <lora:name:te:unet> or <lora:name:te=0.5:unet=0.8>."
 
 
@@ -41,7 +43,11 @@ def extract(prompt: str, *, field: str = "prompt") -> tuple[str, list[LoraTag]]:
         tags.append(_tag(match[0], match[2].split(":"), field))
         return ""
 
-    return _TAG.sub(take, prompt), tags
+    rest = _TAG.sub(take, prompt)
+    if left := _NEARLY.search(rest):
+        why = "has a space behind <, or no name" if left[0].endswith(">") else "is never closed with >"
+        raise InputError(f"{left[0].strip()!r} {why}, so that it is no LoRA.", field=field, advice=_FORMS)
+    return rest, tags
 
 
 def _tag(text: str, items: list[str], field: str) -> LoraTag:
@@ -69,8 +75,14 @@ def _multiplier(text: str, value: str, field: str) -> float:
         number = float(value)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"{text}: {value!r} is not a number.", field=field, advice=_FORMS)
+    return checked_multiplier(number, f"{text}: {value!r}", field=field, advice=_FORMS)
+
+
+def checked_multiplier(number: float, shown: str, *, field: str, where: str = "", advice: str = "") -> float:
+    """`number` when it can multiply; raises InputError, which calls it `shown`, when it is none or larger than any can be."""
+    if not math.isfinite(number) or abs(number) > _LARGEST:
+        what = "larger than any number that can be computed with here" if abs(number) > _LARGEST else "not a number"
+        raise InputError(f"{shown} is {what}.", field=field, where=where, advice=advice or "Give a number such as 0.8.")
     return number
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,14 @@ from ..errors import InputError, LoraFileError
 from ..log import logger
 from ..networks import files, registry
 from ..networks.functional import first_ranks
+from ..networks.merged import MergedNetwork
+from ..networks.weight_changes import needs_package
 from .lora_tags import LoraTag
 
 if TYPE_CHECKING:
     from ..models import Model
 
+LYCORIS = "lycoris.kohya"
 SUFFIXES = (".safetensors", ".ckpt", ".pt")
 
 
@@ -72,7 +76,10 @@ class LoraFolders:
         return sorted(found.values())
 
     def _find(self, name: str, by_stem: Mapping[str, list[Path]]) -> Path:
-        paths = by_stem.get(name) or [path for paths in by_stem.values() for path in paths if _output_name(path) == name]
+        paths = by_stem.get(name) or _alike(name, by_stem)
+        paths = paths or [
+            path for paths in by_stem.values() for path in paths if _composed(_output_name(path)) == _composed(name)
+        ]
         if len(paths) == 1:
             return paths[0]
         folders = ", ".join(map(str, self.folders)) or "(no folder is set)"
@@ -84,6 +91,15 @@ class LoraFolders:
         near = difflib.get_close_matches(name, by_stem, 1)
         advice = f"Did you mean <lora:{near[0]}>?" if near else "Give the file's name without folder and suffix."
         raise InputError(f"<lora:{name}>: there is no such LoRA in {folders}.", field="prompt", advice=advice)
+
+
+def _alike(name: str, by_stem: Mapping[str, list[Path]]) -> list[Path]:
+    """The files whose names are the same text in another of Unicode's forms: an é is one character, or an e and its accent."""
+    return [path for stem, paths in by_stem.items() if _composed(stem) == _composed(name) for path in paths]
+
+
+def _composed(name: str | None) -> str | None:
+    return name and unicodedata.normalize("NFC", name)
 
 
 def _output_name(path: Path) -> str | None:
@@ -111,9 +127,20 @@ def applied(model: Model, uses: Iterable[LoraUse]) -> Iterator[None]:
 def load_network(model: Model, use: LoraUse) -> Any:
     """Return the network of a file for `model`, its multipliers set, not yet on the model. Raises LoraFileError."""
     tensors, _ = files.load(use.path)
+    lycoris = use.module == LYCORIS or not use.module and registry.is_lycoris(tensors)
+    if use.dyn is not None and lycoris:
+        raise InputError(
+            f"<lora:{use.name}>: it has no ranks that could be counted from the first on (dyn), as a plain LoRA has.",
+            field="prompt",
+            advice="Leave the number of ranks out.",
+        )
+    if lycoris and not use.arguments and not needs_package(tensors):
+        merged = MergedNetwork(tensors, str(use.path), model.text_encoders, model.unet)
+        merged.set_multiplier(use.te, use.unet)
+        return merged
     if use.dyn is not None:
         tensors = first_ranks(tensors, use.dyn)
-    builder = registry.get(use.module) if use.module else registry.for_weights(tensors)
+    builder = registry.get(use.module or (LYCORIS if lycoris else "networks.lora"))
     network, weights = builder.create_network_from_weights(
         1.0, use.path, None, model.text_encoders, model.unet, weights_sd=tensors, for_inference=True, **use.arguments
     )
@@ -151,13 +178,15 @@ class Standing:
 
     def set_multipliers(self, multipliers: Sequence[float]) -> None:
         """One for each network, for text encoders and UNet alike."""
-        for network, multiplier in zip(self._networks, multipliers, strict=True):
-            if network.multiplier == (multiplier, multiplier):
-                continue
-            if self._merged:
-                network.unmerge()
+        pairs = [*zip(self._networks, multipliers, strict=True)]
+        if all(network.multiplier == (multiplier, multiplier) for network, multiplier in pairs):
+            return
+        anew = self._merged or any(isinstance(network, MergedNetwork) for network in self._networks)
+        if anew:
+            self.restore()
+        for network, multiplier in pairs:
             network.set_multiplier(multiplier)
-            if self._merged:
+            if anew:
                 self._put_on(network)
 
     def restore(self) -> None:

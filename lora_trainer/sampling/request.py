@@ -33,6 +33,7 @@ class Details:
     max_chunks      cuts prompts off behind so many times 75 tokens
     sizes           SDXL: original_width, original_height, crop_top, crop_left and original_..._negative, in pixels
     hashes          name -> hash of LoRA files that are on the model already, for the pictures' text
+    multipliers     name -> how strongly each of them counts
     """
 
     seeds: Sequence[int] = ()
@@ -42,6 +43,7 @@ class Details:
     max_chunks: int | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
+    multipliers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,8 +98,12 @@ def check(weights: Weights, metadata: Mapping[str, str]) -> Report:
         return Report(problems=[f"it is {modelfile.TITLES[kind]}, not a LoRA."])
     modules: dict[str, dict[str, str]] = {}
     strange, notes = [], []
+    # The alphas of another kind of network are no modules of a plain LoRA.
+    others = {key.partition(".")[0] for key in weights.shapes if files.other_kind(key)}
     for key in sorted(weights.shapes):
         name, _, part = key.partition(".")
+        if name in others and part == files.ALPHA and f"{name}.{files.DOWN}" not in weights.shapes:
+            continue
         if part in (files.DOWN, files.UP, files.ALPHA) and name.startswith("lora_"):
             modules.setdefault(name, {})[part] = key
         else:
@@ -232,7 +236,7 @@ def _order(block: str) -> tuple[bool, str]:
 def text(path: Path, report: Report) -> str:
     """The report as lines of text."""
     lines = [f"{path}"]
-    if report.modules:
+    if report.modules and report.ranks:
         kind = "LoRA-C3Lier" if report.conv_modules else "LoRA-LierLa"
         family = FAMILY_TITLES.get(report.family or "", "unknown model")
         lines += [

@@ -2,17 +2,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lora_trainer.errors import BaseModelError, InputError, InputErrors
+from lora_trainer.errors import BaseModelError, InputError, InputErrors, TrainingError
 from lora_trainer.sampling import command
 
 SMALL = ["--W", "64", "--H", "64", "--steps", "2", "--seed", "3", "--device", "cpu"]
 
 
 def run(tmp_path, *argv):
-    out = tmp_path / "out"
-    before = set(out.glob("*")) if out.exists() else set()
+    out = tmp_path / f"out{len([*tmp_path.glob('out*')])}"  # names of one second in one folder would get numbers
     assert command.main([*SMALL, *map(str, argv), "--outdir", str(out)]) == 0
-    return sorted(set(out.glob("*.png")) - before)
+    return sorted(out.glob("*.png"))
 
 
 def read(path):
@@ -47,6 +46,9 @@ def test_a_prompt_file_goes_before_the_options(tmp_path, tiny_sd1):
         (["--prompt", "a", "--from_file", "x.txt"], InputError, "exclude each other"),
         (["--prompt", "a <lora:x:1>"], InputError, "<lora:x>: there is no such LoRA"),
         (["--prompt", "a", "--network_mul", "1"], InputError, "1 multipliers for 0 network files"),
+        (["--prompt", "a", "--network_weights", "x.safetensors", "--network_mul", "nan"], InputError, "nan is not a number"),
+        (["--prompt", "a", "--network_weights", "x.safetensors", "--network_mul", "1e300"], InputError, "1e+300 is larger"),
+        (["--prompt", "a <lora:x:1"], InputError, "never closed"),
         (["--prompt", "a", "--lora_dir", "no-such-folder"], InputErrors, "no-such-folder does not exist"),
         (["--prompt", "a", "--width", "65"], InputErrors, "width is 65"),
         (["--prompt", "a", "--sampler", "plsm"], InputError, "not known"),
@@ -75,3 +77,13 @@ def test_a_prompt_file_value_that_does_not_fit_names_its_line(tmp_path):
     with pytest.raises(InputErrors) as caught:
         command.main([*SMALL, "--from_file", str(prompts), "--ckpt", "x"])
     assert "p.txt:2: width is 65" in str(caught.value) and "p.txt:3: the sampler 'plsm'" in str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["tag", "network_weights"])
+def test_a_multiplier_that_leaves_no_picture_is_named_with_its_lora(how, tmp_path, tiny_sd1, make_lora):
+    lora = make_lora(tmp_path / "loras" / "sls.safetensors")
+    words = ["--prompt", "a cat<lora:sls:1e10>", "--lora_dir", lora.parent]
+    if how == "network_weights":
+        words = ["--prompt", "a cat", "--network_weights", lora, "--network_mul", "1e10"]
+    with pytest.raises(TrainingError, match=r"with the LoRA sls at 1e\+10"):
+        run(tmp_path, "--ckpt", tiny_sd1, *words)

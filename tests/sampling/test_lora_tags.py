@@ -46,9 +46,21 @@ def test_a_prompt_without_tags_stays_as_it_is(prompt):
         ("<lora:x:1:1:2:3>", "4 numbers"),
         ("<lora:x:clip=1>", "'clip' is not known"),
         ("<hypernet:x:1>", "'hypernet'"),
+        ("<lora:x:1e300>", "'1e300' is larger than any number"),
+        ("<lora:x:te=1:unet=-1e39>", "'-1e39' is larger than any number"),
+        ("<lora:x:inf>", "'inf' is larger than any number"),
+        ("< lora:x:1>", "has a space behind <"),
+        ("<lora :x:1>", "has a space behind <"),
+        ("<lora:>", "or no name"),
     ],
 )
 def test_what_the_web_ui_swallows_is_reported(text, message):
     with pytest.raises(InputError) as caught:
         extract(f"a {text} b")
     assert message in str(caught.value) and text in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a circle <lora:x:1", "<lora:x", "a <lyco:x:0.5, and more words", "a < LoRA:x:1"])
+def test_a_tag_that_is_never_closed_is_reported(text):
+    with pytest.raises(InputError, match="is never closed with >"):
+        extract(text)

@@ -1,7 +1,10 @@
+import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lora_trainer.errors import InputError, LoraFileError
 from lora_trainer.networks import files, functional
@@ -86,3 +89,54 @@ def test_a_network_that_cannot_be_merged_is_refused(loaded, monkeypatch):
     monkeypatch.setattr(loras, "load_network", lambda model, use: object())
     with pytest.raises(InputError, match=r"loha\.safetensors is a network that cannot be added"):
         loras.Standing(loaded, [LoraUse(Path("loha.safetensors"))], merged=True)
+
+
+def test_a_name_in_another_form_of_unicode_is_found(tmp_path, make_lora):
+    composed, apart = (unicodedata.normalize(form, "Café 개구리") for form in ("NFC", "NFD"))
+    for number, (stem, asked) in enumerate(((composed, apart), (apart, composed))):
+        path = make_lora(tmp_path / str(number) / f"{stem}.safetensors")
+        assert find(path.parent, asked) == path and find(path.parent, stem) == path
+    named = make_lora(tmp_path / "c" / "x.safetensors", name=composed)
+    assert find(named.parent, apart) == named
+    make_lora(tmp_path / "0" / f"{apart}.safetensors")
+    assert find(tmp_path / "0", apart).stem == apart  # the very name goes first
+
+
+QUERY = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+
+
+@pytest.fixture
+def loha(tmp_path, loaded):
+    """A LoHa as other trainers write it: without metadata."""
+    side = dict(loaded.unet.named_modules())["down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"].weight.shape[0]
+    draws, shapes = (
+        torch.Generator().manual_seed(0),
+        {"w1_a": (side, 4), "w1_b": (4, side), "w2_a": (side, 4), "w2_b": (4, side)},
+    )
+    halves = {f"{QUERY}.hada_{name}": torch.randn(shape, generator=draws) for name, shape in shapes.items()}
+    save_file(halves | {f"{QUERY}.alpha": torch.tensor(2.0)}, tmp_path / "loha.safetensors")
+    return tmp_path / "loha.safetensors"
+
+
+@pytest.mark.parametrize("module", ["", "lycoris.kohya"])
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_loha_without_metadata_is_drawn_with_even_without_the_package(loha, loaded, make_lora, module, merged, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lycoris", None)
+    monkeypatch.setitem(sys.modules, "lycoris.kohya", None)
+    layer = dict(loaded.unet.named_modules())["down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"]
+    tensors, before = load_file(loha), layer.weight.clone()
+    a, b, c, d = (tensors[f"{QUERY}.hada_{name}"] for name in ("w1_a", "w1_b", "w2_a", "w2_b"))
+    expected = (a @ b) * (c @ d) * (2.0 / 4)
+    plain = LoraUse(make_lora(loha.with_name("plain.safetensors")))
+    standing = loras.Standing(loaded, [LoraUse(loha, module=module), plain, LoraUse(loha)], merged=merged)
+    other = layer.weight - before - 2 * expected  # what the plain one adds when it is merged
+    for first, second in ((0.5, 0.0), (0.0, 0.0), (-1.0, 1.0)):
+        standing.set_multipliers([first, 1.0, second])
+        assert torch.allclose(layer.weight - before - other, (first + second) * expected, atol=1e-5)
+    standing.restore()
+    assert torch.equal(layer.weight, before)
+
+
+def test_counting_the_ranks_of_what_has_none_is_refused(loha, loaded):
+    with pytest.raises(InputError, match="<lora:loha>: it has no ranks"), applied(loaded, [LoraUse(loha, dyn=2)]):
+        pass

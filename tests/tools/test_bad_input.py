@@ -246,3 +246,11 @@ def test_a_unit_that_was_not_trained_is_refused(tmp_path, capsys):
     (tmp_path / "o-0004.safetensors").write_bytes(b"old")
     said([*words, "4"], capsys, "exists already")
     assert run([*map(str, words), "4", "--overwrite"]) == 0
+
+
+def test_check_lora_does_not_take_another_networks_alpha_for_half_a_lora(tmp_path, capsys):
+    tensors = {f"lora_unet_x.hada_w{n}_{half}": torch.ones(2, 2) for n in (1, 2) for half in "ab"}
+    save_file(tensors | {"lora_unet_x.alpha": torch.tensor(2.0)}, tmp_path / "loha.safetensors")
+    assert run(["check_lora", str(tmp_path / "loha.safetensors")]) == 1
+    said = capsys.readouterr().out
+    assert "4 of its keys are LoHa's" in said and "1 problem\n" in said and "LoRA-LierLa" not in said

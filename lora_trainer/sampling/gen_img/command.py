@@ -151,6 +151,7 @@ def _draw(options: GenImg, model: Model, networks: Networks, names: Names, folde
             max_chunks=options.max_embeddings_multiples,
             sizes=job.sizes,
             hashes=networks.hashes,
+            multipliers=networks.multipliers,
         )
         name = job.prompt.file_name or (job.start.stem if job.start and options.use_original_file_name else None)
         for picture in draw(model, request, loras=folders, details=details):

@@ -26,7 +26,7 @@ def chosen(options: GenImg) -> list[LoraUse]:
     modules = options.network_module or ("",)
     modules = modules * len(paths) if len(modules) == 1 else modules
     for module in {*modules} - {""}:
-        registry.get(module)
+        registry.check_name(module)
     arguments = [_arguments(text) for text in options.network_args or ("",) * len(paths)]
     stems = [path.stem for path in paths]
     names = [stem if stems.count(stem) == 1 else f"{stem}-{number}" for number, stem in enumerate(stems, 1)]
@@ -41,7 +41,7 @@ def _arguments(text: str) -> dict[str, str]:
 class Networks:
     """The chosen networks on a model, from `with` to its end: the merged ones as they are, the others changeable.
 
-    `hashes` are what the pictures' text says of them.
+    `hashes` are what the pictures' text says of them, `multipliers` how strongly they count now.
     """
 
     def __init__(self, model: Model, uses: Sequence[LoraUse], options: GenImg) -> None:
@@ -50,6 +50,8 @@ class Networks:
         self.hashes = {use.name: short_hash(use.path) for use in uses}
         self._merged = Standing(model, uses[:merged], merged=True)
         self._defaults = [use.unet for use in uses[merged:]]
+        self.multipliers = {use.name: use.unet for use in uses}
+        self._names = [use.name for use in uses[merged:]]
         try:
             self._changeable = Standing(model, uses[merged:], merged=options.network_pre_calc)
         except BaseException:
@@ -66,4 +68,6 @@ class Networks:
     def set_multipliers(self, given: Sequence[float]) -> None:
         """A prompt's --am: one for each changeable network, the last one for those left over; none: as on the command line."""
         rest = self._defaults[len(given) :]
-        self._changeable.set_multipliers([*given, *([given[-1]] * len(rest) if given else rest)])
+        multipliers = [*given, *([given[-1]] * len(rest) if given else rest)]
+        self._changeable.set_multipliers(multipliers)
+        self.multipliers.update(zip(self._names, multipliers, strict=True))
