@@ -211,15 +211,23 @@
         };
     };
 
-    // Calls `action` again and again until the signal ends it, more slowly when nobody looks. The function returned ends it, too.
-    LT.poll = function (signal, seconds, action) {
+    // Whether somebody can see the page: not in another tab of the Web UI, nor of the browser.
+    LT.isSeen = () => !document.hidden && LT.mount.isConnected && LT.mount.getClientRects().length > 0;
+
+    // Calls `action` again and again until the signal ends it, and only while the page is seen or `alsoUnseen()` holds: every
+    // open page of the Web UI would ask for ever. The function returned ends it, too.
+    LT.poll = function (signal, seconds, action, alsoUnseen = () => false) {
         let stopped = false;
         (async () => {
             await LT.sleep(0);
             while (!stopped && !signal.aborted) {
+                if (!LT.isSeen() && !alsoUnseen()) {
+                    await LT.sleep(300);
+                    continue;
+                }
                 let next = seconds;
                 try {
-                    if (LT.mount.isConnected) next = (await action()) ?? seconds; // the host may take the page out for a while
+                    next = (await action()) ?? seconds;
                 } catch (error) {
                     if (!(error instanceof LT.Lost)) LT.report(error);
                     next = Math.max(seconds, 2);
@@ -236,7 +244,7 @@
     };
 
     // --- start --------------------------------------------------------------------------------------------------
-    const PARTS = ["t", "shell", "trainValues", "controls", "advanced", "trainView", "upload", "transfer", "planView", "runsView", "runView", "chart", "gallery", "generateView", "toolsView", "toolResult", "trialPanel", "networkArgs", "blocksPanel", "blockParts", "networkEditor"];
+    const PARTS = ["t", "shell", "trainValues", "controls", "advanced", "trainView", "upload", "transfer", "planView", "runsView", "runView", "chart", "gallery", "generateView", "toolsView", "toolResult", "trialPanel", "networkArgs", "blocksPanel", "blockParts", "networkEditor", "sendButton"];
 
     async function start(mount) {
         mount.dataset.started = "yes";

@@ -4,13 +4,6 @@
     "use strict";
     const LT = (window.loraTrainer = window.loraTrainer || {});
     const h = (...values) => LT.h(...values);
-    const PREVIEW_TABS = ["txt2img", "img2img"];
-
-    // In the Web UI: let its Lora page list the new file. Without these buttons nothing happens.
-    LT.refreshCards = () => {
-        for (const tab of PREVIEW_TABS) document.getElementById(`${tab}_lora_extra_refresh_internal`)?.dispatchEvent(new Event("click"));
-    };
-
     LT.runView = function (signal, id) {
         const body = h("div", { class: "lt-run-view" }, h("p", { class: "lt-loading", role: "status" }, LT.t("loading")));
         let offset = 0, have = "", page = null; // `have`: which samples, files, warnings and log lines are here
@@ -173,6 +166,7 @@
             h("div", { class: "lt-prompt-line" }, h("code", {}, run.lora.prompt), LT.copyButton(run.lora.prompt)),
             h("div", { class: "lt-row" },
                 LT.shell.canGenerate() && h("button", { type: "button", class: "lt-btn lt-btn-primary", onclick: () => LT.tryPrompt(run.lora.prompt, run.lora.generate) }, LT.t("try_it")),
+                LT.sendButton(run.lora.prompt, "lt-btn-primary"),
                 final && h("a", { class: "lt-btn", href: LT.url(final.url), download: final.name }, LT.icon("download"), `${LT.t("download")} ${final.name} (${LT.bytes(final.bytes)})`)));
     }
 

@@ -15,8 +15,7 @@
     // In the Web UI the tab itself has to be opened when the address names something of ours.
     function openTab(mount) {
         if (!location.hash.startsWith("#lora-") || mount.offsetParent) return;
-        const tab = [...document.querySelectorAll("#tabs > .tab-nav button, #tabs button[role=tab]")].find((button) => button.textContent.trim() === "LoRA Trainer");
-        if (tab) tab.click();
+        LT.tabOf("lora_trainer", "LoRA Trainer")?.click();
     }
 
     // What is drawn lives until it is drawn anew: all that it started ends with its signal.
@@ -67,7 +66,7 @@
                 LT.shell.state = await LT.newsOfRuns("state", before);
                 LT.shell.refresh();
                 LT.shell.noticeEnd(before);
-            });
+            }, () => Boolean(LT.shell.state.active)); // its end is told, and its LoRA shown, wherever one is
         },
 
         // Arrow keys walk along the tabs, as in every tab list.
@@ -103,7 +102,8 @@
         noticeEnd(before) {
             for (const run of LT.shell.state.runs || []) {
                 const earlier = (before.runs || []).find((one) => one.id === run.id);
-                if (!earlier?.active || run.active) continue;
+                const hasEnded = !run.active && (earlier?.active || (run.started && run.ended > (before.time ?? Infinity)));
+                if (!hasEnded) continue;
                 if (run.lora) LT.refreshCards();
                 LT.say(`${run.name}: ${LT.t("state_" + run.state)}`, run.state === "failed" ? "error" : "info");
             }

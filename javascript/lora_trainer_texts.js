@@ -223,6 +223,7 @@
         use_file: ["Use this one", "이 파일 사용"],
         used_file: ["{x} is in the LoRA folder.", "{x} 파일을 LoRA 폴더에 넣었습니다."],
         use_it: ["Use it", "사용하기"],
+        send_to_txt2img: ["Send to txt2img", "txt2img로 보내기"],
         try_it: ["Try it in Generate", "생성에서 사용해 보기"],
         download: ["Download", "내려받기"],
         log: ["Log", "로그"],

@@ -41,6 +41,7 @@
             h("div", { class: "lt-row" }, h("strong", { class: "lt-wrap" }, one.name), h("span", { class: "lt-subdued" }, LT.bytes(one.bytes))),
             h("div", { class: "lt-row" },
                 one.prompt && isHere && h("button", { type: "button", class: "lt-btn lt-btn-small lt-btn-primary", onclick: () => LT.tryPrompt(one.prompt) }, LT.t("try_it")),
+                one.prompt && LT.sendButton(one.prompt, "lt-btn-small"),
                 h("a", { class: "lt-btn lt-btn-small", href: LT.url(one.url), download: one.name }, LT.icon("download"), LT.t("download")),
                 one.prompt && LT.copyButton(one.prompt, one.prompt)),
             h("p", { class: "lt-help" }, LT.t(job.writes === "checkpoint" ? "tool_in_checkpoints" : isHere ? "tool_in_loras" : "tool_in_cards")));
