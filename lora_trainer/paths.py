@@ -60,6 +60,15 @@ def typed_path(text: str) -> str:
     return path
 
 
+def user_path(text: str | Path) -> Path:
+    """The path that a person means (see typed_path), with `~` as the home folder; left as it is where there is no such user."""
+    path = Path(typed_path(str(text)))
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def seen_from(path: Path) -> str:
     """Return " in FOLDER" for a relative `path`, for messages: nobody knows by heart where a program was started. Else ""."""
     return "" if path.is_absolute() else f" in {Path.cwd()}"

@@ -18,6 +18,7 @@ from ..errors import (
     StoreError,
 )
 from ..log import logger
+from ..runs.events import finite
 
 # No other site may show our answers in a frame, and so lead a person's clicks. The older header is for older browsers.
 FRAME_HEADERS = {"Content-Security-Policy": "frame-ancestors 'self'", "X-Frame-Options": "SAMEORIGIN"}
@@ -37,9 +38,20 @@ def missing(what: str) -> Refusal:
     return Refusal(404, f"There is no {what}.")
 
 
+class _Answer(JSONResponse):
+    """JSON whatever the content holds: a name on a disk may be no Unicode, a number in a damaged file no number."""
+
+    def render(self, content: Any) -> bytes:
+        try:
+            text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        except ValueError:
+            text = json.dumps(finite(content), ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", errors="replace")
+
+
 def answer(content: dict[str, Any], status: int = 200) -> JSONResponse:
     headers = {"Cache-Control": "no-store", "X-Lora-Trainer": "1", **HEADERS}
-    return JSONResponse(content, status_code=status, headers=headers)
+    return _Answer(content, status_code=status, headers=headers)
 
 
 def problem(error: InputError, level: str = "error") -> dict[str, str]:
@@ -85,6 +97,7 @@ async def json_body(request: Request) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(data.decode("utf-8"))
+        json.dumps(found, ensure_ascii=False).encode("utf-8")  # "\\ud800" is half a character, which no file can be named by
     except (ValueError, RecursionError) as error:
         raise Refusal(400, f"The request is not JSON: {error}.") from error
     if not isinstance(found, dict):

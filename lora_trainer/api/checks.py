@@ -21,10 +21,11 @@ from ..options.block_arguments import FIELD
 from ..options.family_checks import hints
 from ..options.network_arguments import LORA, block_findings
 from ..options.simple import RunFiles
+from ..paths import user_path
 from ..runs import folder as run_folder
 from ..runs.result import SUFFIX, free_name
 from ..runs.store import QUEUED, RUNNING, STOPPING, Run
-from . import drafts
+from . import drafts, folders
 from .answers import problem
 from .drafts import Draft
 from .names import Holder
@@ -90,6 +91,11 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
     folder = folder or service.paths.runs / "draft"
     for trouble in service.host.problems():
         checked.add("error", trouble.message, advice=trouble.advice)
+    access = service.host.access()
+    refused = folders.of_draft(checked.draft, access)
+    if refused:  # before anything is looked at
+        checked.problems += [problem(error) for error in refused]
+        return checked
     _choose_name(service, checked, holder)
     try:
         checked.files = drafts.files(checked.draft, folder, checked.saved_as)
@@ -97,6 +103,10 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
     except InputErrors as wrong:
         checked.problems += [problem(error) for error in wrong.errors]
         looked_at = drafts.files_in_spite(checked.draft, folder, wrong)
+    refused = folders.of_files(looked_at, access) if looked_at else []
+    if refused:
+        checked.problems += [problem(error) for error in refused]
+        checked.files = looked_at = None
     _look_at_models(checked)
     if looked_at is not None:
         _look_at_data(checked, looked_at)
@@ -231,7 +241,7 @@ def _plan_view(plan: DataPlan) -> dict[str, Any]:
 def _look_at_models(checked: Checked) -> None:
     name = "pretrained_model_name_or_path"
     given = str(checked.draft.base.get(name) or "").strip()
-    path = Path(given).expanduser() if given else None
+    path = user_path(given) if given else None
     if path is not None and path.exists():
         info = modelfile.probe(path)
         checked.base_model = {"family": info.kind, "message": info.problem or modelfile.TITLES.get(info.kind, "")}
@@ -239,9 +249,9 @@ def _look_at_models(checked: Checked) -> None:
             checked.add("error", info.problem, field=name, advice=info.advice, where=given)
         _look_at_blocks(checked, info.kind)
     weights = str(checked.draft.base.get("network_weights") or "").strip()
-    if weights and Path(weights).expanduser().is_file():
+    if weights and user_path(weights).is_file():
         try:
-            check_lora(Path(weights).expanduser())
+            check_lora(user_path(weights))
         except LoraFileError as error:
             checked.add("error", error.message, field="network_weights", advice=error.advice)
 

@@ -18,7 +18,7 @@ from ..options import OPTIONS, OPTIONS_BY_NAME, config_file, dataset_config, loc
 from ..options.presets import starting_values
 from ..options.resolve import train_options
 from ..options.simple import RunFiles
-from ..paths import typed_path
+from ..paths import typed_path, user_path
 from .answers import Refusal
 
 _PLACEHOLDER = "user/model"  # looks like a hub id, so that a draft without base model can be planned
@@ -140,7 +140,7 @@ def _with_whole_paths(given: Mapping[str, Any]) -> dict[str, Any]:
     for option in OPTIONS:
         value = whole.get(option.name)
         if option.path and isinstance(value, str) and value.strip():
-            path = Path(value).expanduser()
+            path = user_path(value)
             if option.path != "model" or path.exists():
                 whole[option.name] = str(path.absolute())
     return whole

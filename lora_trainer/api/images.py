@@ -14,9 +14,11 @@ from ..data.plan.caption_files import Caption, CaptionFiles
 from ..data.plan.files import FactsCache, Listing, list_folder, open_image, read_facts
 from ..data.plan.pixels import orientation, rgb
 from ..errors import InputError
+from ..hosts.base import Access
 from ..options.data_spec import NO_CAPTIONS
 from ..options.simple import caption_ending, read_simple
-from ..paths import safe_name, typed_path, write_atomic
+from ..paths import safe_name, user_path, write_atomic
+from . import folders
 from .answers import Refusal
 
 SIDE = 256  # pixels
@@ -65,11 +67,14 @@ class Thumbnails:
                 path.unlink(missing_ok=True)
 
 
-def image_folder(text: str) -> Path:
-    """The folder that a user typed. Raises InputError when it is none."""
-    folder = Path(typed_path(text)).expanduser()
-    if not typed_path(text) or not folder.is_absolute():
+def image_folder(text: str, access: Access) -> Path:
+    """The folder that a user typed. Raises InputError when it is none, or none that may be looked into."""
+    folder = user_path(text)
+    if not text.strip() or not folder.is_absolute():
         raise InputError(f"{text!r} is not the full path of a folder.", field="folder", advice="Give the whole path.")
+    refused = folders.problem(folder, access, "folder")
+    if refused is not None:
+        raise refused
     if not folder.is_dir():
         kind = "is a file, not a folder" if folder.is_file() else "is not a folder"
         raise InputError(f"{folder} {kind}.", field="folder", advice="Check the path.")

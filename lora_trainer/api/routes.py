@@ -249,9 +249,13 @@ async def _upload_delete(service: Service, request: Request) -> Response:
     return answer({})
 
 
+def _shown_folder(service: Service, request: Request) -> Path:
+    return images.image_folder(request.query_params.get("folder", ""), service.host.access())
+
+
 async def _images(service: Service, request: Request) -> Response:
     def look() -> dict[str, Any]:
-        folder = images.image_folder(request.query_params.get("folder", ""))
+        folder = _shown_folder(service, request)
         wanted = images.Wanted.of(request.query_params, CAPTIONS)
         return images.describe(folder, service.facts, upload_id=None, wanted=wanted)
 
@@ -260,7 +264,7 @@ async def _images(service: Service, request: Request) -> Response:
 
 async def _images_thumb(service: Service, request: Request) -> Response:
     def look() -> Path:
-        folder = images.image_folder(request.query_params.get("folder", ""))
+        folder = _shown_folder(service, request)
         return service.thumbnails.of(images.image_in(folder, request.query_params.get("name", "")))
 
     return await file_answer(service, await service.look(look))

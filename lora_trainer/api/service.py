@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 
 from ..data.plan.files import FactsCache
 from ..errors import HostError, InputError, StoreError
-from ..hosts.base import Checkpoint, Host
+from ..hosts.base import Access, Checkpoint, Host
 from ..log import logger
+from ..paths import user_path
 from ..runs.generation import Generation
 from ..runs.store import Store
 from ..runs.supervisor import Supervisor
 from ..runs.tool_jobs import ToolJobs
+from . import folders
 from .changes import Changes
 from .images import Thumbnails
 from .lanes import Lane
@@ -80,12 +82,13 @@ class Service:
         if self.host.name == "webui":
             raise HostError("Pictures are made in the Web UI's own tabs.", advice="Use <lora:name:0.8> in a prompt there.")
         asked = {key: value for key, value in request.items() if key not in {"checkpoint", "vae"}}
-        model = _chosen(self.host.checkpoints(), request.get("checkpoint"), "checkpoint")
+        access = self.host.access()
+        model = _chosen(self.host.checkpoints(), request.get("checkpoint"), "checkpoint", access)
         if model is None:
             raise InputError(
                 "There is no base model to generate with.", field="checkpoint", advice="Put one into the models folder."
             )
-        vae = _chosen(self.host.vaes(), request["vae"], "vae") if request.get("vae") else None
+        vae = _chosen(self.host.vaes(), request["vae"], "vae", access) if request.get("vae") else None
         return self.generation.submit({**asked, "model": model, "vae": vae, "lora_dirs": [str(self.paths.lora_dir)]})
 
     def start(self) -> None:
@@ -126,15 +129,20 @@ class Service:
         return f"A training is running ({run.name}), so the card is taken." if run else ""
 
 
-def _chosen(known: list[Checkpoint], wanted: Any, field: str) -> str | None:
+def _chosen(known: list[Checkpoint], wanted: Any, field: str, access: Access) -> str | None:
     """The path of a model by title or path; the host's current (else its first) one when none is wanted."""
     if not wanted:
         return next((str(one.path) for one in sorted(known, key=lambda one: not one.is_current)), None)
     for one in known:
         if wanted in {one.title, str(one.path)}:
             return str(one.path)
-    if isinstance(wanted, str) and "\0" not in wanted and Path(wanted).expanduser().exists():
-        return str(Path(wanted).expanduser().absolute())
+    if isinstance(wanted, str) and "\0" not in wanted:
+        path = user_path(wanted).absolute()
+        refused = folders.problem(path, access, field)
+        if refused is not None:
+            raise refused
+        if path.exists():
+            return str(path)
     raise InputError(f"there is no model {wanted!r}.", field=field, advice="Choose one from the list, or give a whole path.")
 
 

@@ -56,6 +56,11 @@ class HostPaths:
     def tools(self) -> Path:
         return self.user_dir / "tools"
 
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """The folders of the host, which whoever uses its page may look into."""
+        return (self.user_dir, self.lora_dir, *self.checkpoint_dirs, *([self.vae_dir] if self.vae_dir else []))
+
 
 @dataclass(frozen=True, kw_only=True)
 class HostProblem:
@@ -73,11 +78,15 @@ class Access:
     allowed: names that the person who runs the program has given it: they may stand in Origin whatever Host says, for a
         reverse proxy that puts a name of its own into Host.
     how_to_allow: what that person does to add one.
+    folders: the folders (absolute) whose files may be named in requests; None for every folder.
+    how_to_add_folder: what that person does to add one.
     """
 
     host_names: frozenset[str] | None = field(default=LOOPBACK)
     allowed: frozenset[str] = frozenset()
     how_to_allow: str = ""
+    folders: tuple[Path, ...] | None = None
+    how_to_add_folder: str = ""
 
 
 def host_name(text: str) -> str:
@@ -121,7 +130,7 @@ class Host(WorkerHost, Protocol):
         ...
 
     def access(self) -> Access:
-        """Which names this host answers to: see api.security (DNS rebinding)."""
+        """Which names this host answers to (api.security) and which folders it shows (api.folders)."""
         ...
 
     def worker_outlives_host(self) -> bool:

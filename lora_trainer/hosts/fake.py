@@ -28,6 +28,7 @@ class FakeHost:
         self.python_path: list[Path] = []
         self.host_names: frozenset[str] | None = LOOPBACK
         self.allowed: frozenset[str] = frozenset()
+        self.folders: tuple[Path, ...] | None = None
 
     def worker_outlives_host(self) -> bool:
         return self.outlived
@@ -75,7 +76,8 @@ class FakeHost:
 
     def access(self) -> Access:
         known = self.host_names | self.allowed if self.host_names is not None else None
-        return Access(host_names=known, allowed=self.allowed, how_to_allow="call the fake host so.")
+        how = {"how_to_allow": "call the fake host so.", "how_to_add_folder": "give the fake host the folder."}
+        return Access(host_names=known, allowed=self.allowed, folders=self.folders, **how)
 
     def authorize(self, request: Any) -> bool:
         return not self.password or request.headers.get("x-password") == self.password

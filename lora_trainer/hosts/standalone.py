@@ -23,6 +23,7 @@ from .base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
 MODEL_SUFFIXES = {".safetensors", ".ckpt"}
 WORKER_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "toml")
 HOW_TO_ALLOW = "start the program with --allow-host and that name."
+HOW_TO_ADD_FOLDER = "start the program with --allow-folder and that folder (or with a login, --auth user:password)."
 DEMO_TITLE = "Demo model (shapes, 64x64)"
 
 
@@ -31,7 +32,8 @@ class StandaloneHost:
     """`data_dir` holds models/, vae/, loras/, runs and uploads. `auth` is "user:password" or empty.
 
     `listens_to` is the address the page is served on: only a loopback one checks the Host header against known names.
-    `names` are further names that the page may be opened under (base.host_names).
+    `names` are further names that the page may be opened under (base.host_names), `folders` the folders that it may look into
+    besides our own: all when none is given and nobody else can come in.
     """
 
     data_dir: Path = ROOT_DIR / "user"
@@ -40,6 +42,7 @@ class StandaloneHost:
     auth: str = ""
     listens_to: str = "127.0.0.1"
     names: frozenset[str] = frozenset()
+    folders: tuple[Path, ...] = ()
     worker_packages: Path = ROOT_DIR / "worker-packages"
     name: str = field(default="standalone", init=False)
 
@@ -111,8 +114,16 @@ class StandaloneHost:
         return ""
 
     def access(self) -> Access:
-        known = LOOPBACK | self.names if self.listens_to in LOOPBACK else None
-        return Access(host_names=known, allowed=self.names, how_to_allow=HOW_TO_ALLOW)
+        is_local = self.listens_to in LOOPBACK
+        known = LOOPBACK | self.names if is_local else None
+        how = {"how_to_allow": HOW_TO_ALLOW, "how_to_add_folder": HOW_TO_ADD_FOLDER}
+        return Access(host_names=known, allowed=self.names, folders=self._shown_folders(is_local and not self.names), **how)
+
+    def _shown_folders(self, is_for_this_machine: bool) -> tuple[Path, ...] | None:
+        if not self.folders and (is_for_this_machine or self.auth):
+            return None
+        demo = files.model()
+        return (*self.paths().all, *([demo.parent.absolute()] if demo else []), *(one.absolute() for one in self.folders))
 
     def authorize(self, request: Any) -> bool:
         return not self.auth or basic_auth_is(request.headers.get("authorization", ""), self.auth)

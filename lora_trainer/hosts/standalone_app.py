@@ -94,6 +94,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a further name that the page is opened under, for example behind a reverse proxy; may be given several times",
     )
+    parser.add_argument(
+        "--allow-folder",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FOLDER",
+        help="a folder that the page may look into besides those of the program; may be given several times (default: every "
+        "folder, but none for a page that other machines can use without a password)",
+    )
     parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="folder of runs, models and LoRA files (default: user)")
     parser.add_argument("--ckpt-dir", type=Path, metavar="FOLDER", help="a further folder of base models")
     parser.add_argument("--lora-dir", type=Path, metavar="FOLDER", help="folder that finished LoRA files go to")
@@ -117,12 +126,16 @@ def _host(given: argparse.Namespace) -> StandaloneHost:
             raise InputError(f"{folder} is a file, expected a folder.", field=name)
     if given.ckpt_dir is not None and not given.ckpt_dir.is_dir():
         raise InputError(f"there is no folder {given.ckpt_dir}.", field="ckpt_dir", advice="Check the path.")
+    for folder in given.allow_folder:
+        if not folder.is_dir():
+            raise InputError(f"there is no folder {folder}.", field="allow_folder", advice="Check the path.")
     host = StandaloneHost(
         checkpoint_dir=given.ckpt_dir,
         lora_dir=given.lora_dir,
         auth=given.auth,
         listens_to=given.host,
         names=host_names(given.allow_host),
+        folders=tuple(given.allow_folder),
         **({"data_dir": given.data_dir} if given.data_dir else {}),
     )
     host.make_folders()

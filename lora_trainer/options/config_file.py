@@ -17,7 +17,7 @@ from typing import Any
 import toml  # type: ignore[import-untyped]
 
 from ..errors import InputError, InputErrors
-from ..paths import write_text_atomic
+from ..paths import user_path, write_text_atomic
 from . import located
 from .schema import Option
 from .train import OPTIONS, TrainOptions, flat
@@ -50,7 +50,7 @@ def actual_path(path: Path) -> Path:
 
 def read(path: Path) -> ConfigFile:
     """Read a configuration file and flatten its sections. Raises InputError, or InputErrors for keys given twice."""
-    file = located.read(actual_path(path.expanduser()), field="config_file")
+    file = located.read(actual_path(user_path(path)), field="config_file")
     if isinstance(file.data.get("datasets"), list):
         raise InputError(
             "this is a data set file ([[datasets]]), not a configuration file.",
@@ -83,7 +83,7 @@ def read(path: Path) -> ConfigFile:
 
 def write(path: Path, options: TrainOptions) -> Path:
     """Write all options to `path` (the ending .toml is added). Raises InputError when the file exists already."""
-    target = actual_path(path.expanduser())
+    target = actual_path(user_path(path))
     if target.exists():
         raise InputError(f"{target} exists already and is not overwritten.", field="config_file", advice="Choose another name.")
     write_text_atomic(target, to_toml(options))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors
-from ..paths import seen_from
+from ..paths import seen_from, user_path
 from . import located
 from .data_spec import DatasetSpec, DataSpec, SubsetSpec
 from .dataset_folders import folder_spec, parse_folder_name
@@ -36,7 +36,7 @@ def data_spec(options: TrainOptions) -> DataSpec:
 def load(path: Path, options: TrainOptions, *, check_paths: bool = True) -> DataSpec:
     """Read a data set file and apply inheritance, command line and defaults. Raises InputErrors."""
     try:
-        file = located.read(path.expanduser(), field="dataset_config")
+        file = located.read(user_path(path), field="dataset_config")
     except InputError as error:
         raise InputErrors([error]) from error
     return from_file(file, options, check_paths=check_paths)
@@ -131,7 +131,7 @@ class _Reader:
             if "image_dir" not in subset.values and "metadata_file" not in subset.values:
                 self._error("image_dir is missing.", "image_dir", subset.keys, advice="Name the folder that holds the images.")
             return None
-        folder = Path(values["image_dir"]).expanduser()
+        folder = user_path(values["image_dir"])
         if self.check_paths and not folder.is_dir():
             self._error(
                 f"the folder {folder} does not exist{seen_from(folder)}.",
@@ -147,7 +147,7 @@ class _Reader:
                     (*subset.keys, name),
                     advice=f"Switch cache_latents or {name} off.",
                 )
-        values |= {name: Path(values[name]).expanduser() for name in _PATHS if values[name]}
+        values |= {name: user_path(values[name]) for name in _PATHS if values[name]}
         return SubsetSpec(**values)
 
     def _tables(self, level: str, keys: tuple[str | int, ...], raw: Any) -> list[_Table]:

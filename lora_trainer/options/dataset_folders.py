@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors
-from ..paths import seen_from
+from ..paths import seen_from, user_path
 from .data_spec import DatasetSpec, DataSpec, SubsetSpec
 from .dataset_keys import KEYS
 from .train import TrainOptions, flat
@@ -46,7 +46,7 @@ def folder_spec(options: TrainOptions) -> DataSpec:
         if not values[field]:
             continue
         try:
-            subsets += _subsets(Path(values[field]).expanduser(), field, is_reg, values, skipped)
+            subsets += _subsets(user_path(values[field]), field, is_reg, values, skipped)
         except InputError as error:
             errors.append(error)
     if errors:
@@ -57,7 +57,7 @@ def folder_spec(options: TrainOptions) -> DataSpec:
         subsets=tuple(subsets),
         **{name: inherited(name, values) for name in known},
     )
-    return DataSpec(datasets=(dataset,), source=Path(options.dataset.train_data_dir).expanduser(), skipped=tuple(skipped))
+    return DataSpec(datasets=(dataset,), source=user_path(options.dataset.train_data_dir), skipped=tuple(skipped))
 
 
 def inherited(name: str, values: dict[str, Any]) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from .. import modelfile
 from ..errors import InputError
+from ..paths import user_path
 
 _MODEL = "pretrained_model_name_or_path"
 _FIXED_LAYER = {"sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}  # the text encoder's layer cannot be chosen
@@ -59,7 +59,7 @@ def hints(kind: str, *, clip_skip: int | None, sizes: Iterable[tuple[int, int]])
 
 def _kind(model: str | None) -> str:
     """The family of a model that is here and can be trained on; "" for any other, which is somebody else's finding."""
-    path = Path(model).expanduser() if model else None
+    path = user_path(model) if model else None
     if path is None or not path.exists():
         return ""
     info = modelfile.probe(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import modelfile
 from ..errors import InputError
-from ..paths import safe_name, seen_from
+from ..paths import safe_name, seen_from, user_path
 from .schema import Option
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -21,7 +21,7 @@ _WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 def path_problem(option: Option, value: str) -> InputError | None:
     """What is wrong with the path `value` of `option`, or None."""
-    path = Path(value).expanduser()
+    path = user_path(value)
     match option.path:
         case "file" if not path.is_file():
             kind = "is a folder, but a file is expected" if path.is_dir() else "does not exist"

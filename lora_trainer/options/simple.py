@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..errors import InputError, InputErrors
+from ..paths import user_path
 from . import config_file, dataset_config, located
 from .data_spec import NO_CAPTIONS, DataSpec
 from .page_defaults import filled_in
@@ -208,7 +209,7 @@ def caption_ending(simple: SimpleOptions) -> str:
 
 def _subset(folder: str, words: str, ending: str, repeats: int) -> dict[str, Any]:
     known = {"class_tokens": words} if words else {}
-    place = str(Path(folder).expanduser().absolute())
+    place = str(user_path(folder).absolute())
     return {"image_dir": place, **known, "caption_extension": ending, "num_repeats": repeats}
 
 
@@ -221,8 +222,8 @@ def _problems(simple: SimpleOptions) -> list[InputError]:
         )
     for field in fields(simple):
         folder = getattr(simple, field.name)
-        if SIMPLE_BY_NAME[field.name].path and folder and not Path(folder).expanduser().is_dir():
-            is_file = Path(folder).expanduser().is_file()
+        if SIMPLE_BY_NAME[field.name].path and folder and not user_path(folder).is_dir():
+            is_file = user_path(folder).is_file()
             what = f"{folder} is a file, not a folder." if is_file else f"The folder {folder} does not exist."
             advice = "Name the folder that it lies in." if is_file else "Check the path."
             problems.append(InputError(what, field=field.name, advice=advice))

@@ -33,14 +33,14 @@ class Reporter(Protocol):
     def control(self) -> Control: ...
 
 
-def _finite(value: Any) -> Any:
-    """JSON knows neither NaN nor infinity: None stands for them, so that every reader can read the line."""
+def finite(value: Any) -> Any:
+    """The value for JSON, which knows neither NaN nor infinity: None stands for them, so that every reader can read it."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if value is None or isinstance(value, (str, int, bool)):
         return value
     return str(value)
@@ -60,7 +60,7 @@ class EventWriter:
 
     def write(self, event: Mapping[str, Any]) -> None:
         assert "type" in event, "an event has a type"
-        line = json.dumps(_finite({"time": time.time(), **event}), ensure_ascii=False, separators=(",", ":"))
+        line = json.dumps(finite({"time": time.time(), **event}), ensure_ascii=False, separators=(",", ":"))
         self._file.write(line.encode("utf-8", errors="replace") + b"\n")
         self._file.flush()
         if event["type"] in _LASTING:

@@ -140,6 +140,7 @@ def test_an_upload_needs_our_header(client):
         (b'"x"', 400),
         (b"\xff\xfe", 400),
         (b"[" * 100_000, 400),
+        (rb'{"values": {"image_dir": "\ud800"}}', 400),
         (b'{"values": 3}', 400),
         (b"{}", 400),
     ],

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from lora_trainer.hosts.base import LOOPBACK
+from lora_trainer.hosts.fake import FakeHost
 from lora_trainer.hosts.webui import access, settings
 from lora_trainer.hosts.webui.host import WebuiHost
 
@@ -62,6 +63,7 @@ def test_broken_credentials_are_refused_without_an_error(monkeypatch, tmp_path, 
 
 def test_the_settings_name_the_hosts_that_a_proxy_may_show(monkeypatch, tmp_path):
     stub = webui_stub.install(monkeypatch, tmp_path)
+    monkeypatch.setattr(WebuiHost, "paths", lambda self: FakeHost(tmp_path).paths())
     host = WebuiHost()
     assert host.access().allowed == frozenset() and host.access().host_names == LOOPBACK
     stub.shared.opts.data[settings.ALLOWED_HOSTS] = "https://ai.example.org/, other.example"

@@ -13,6 +13,8 @@ from ...installing import retries, worker_packages
 from ..base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
 from . import access, gpu, hotload, settings
 
+_HOW = 'in Settings > LoRA Trainer, write it into "{}" and apply the settings.'
+
 
 class WebuiHost:
     """Implements hosts.base.Host. One for the process; it outlives "Reload UI"."""
@@ -70,14 +72,25 @@ class WebuiHost:
         ]
 
     def access(self) -> Access:
-        """Any name when the Web UI was opened to a network, else this machine's own names."""
+        """Any name when the Web UI was opened to a network, else this machine's own names; the folders as the settings say."""
         from modules import shared
 
-        options = shared.cmd_opts
+        options, names = shared.cmd_opts, settings.allowed_hosts()
         is_open = any(getattr(options, flag, None) for flag in ("listen", "share", "ngrok", "server_name"))
-        how = f'in Settings > LoRA Trainer, write it into "{settings.ALLOWED_HOSTS_LABEL}" and apply the settings.'
-        names = settings.allowed_hosts()
-        return Access(host_names=None if is_open else LOOPBACK | names, allowed=names, how_to_allow=how)
+        has_login = any(getattr(options, flag, None) for flag in ("gradio_auth", "gradio_auth_path"))
+        shown = settings.folders()
+        if not shown and (has_login or not (is_open or names)):
+            folders = None
+        else:
+            others = [Path(folder).absolute() for flag in ("lora_dir", "vae_dir") if (folder := getattr(options, flag, None))]
+            folders = (*self.paths().all, *others, *shown)
+        return Access(
+            host_names=None if is_open else LOOPBACK | names,
+            allowed=names,
+            how_to_allow=_HOW.format(settings.ALLOWED_HOSTS_LABEL),
+            folders=folders,
+            how_to_add_folder=_HOW.format(settings.FOLDERS_LABEL),
+        )
 
     def authorize(self, request: Any) -> bool:
         """See access.py."""

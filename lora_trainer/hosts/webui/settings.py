@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...paths import user_path
 from ..base import host_names
 
 SECTION = ("lora_trainer", "LoRA Trainer")
@@ -12,6 +13,8 @@ FREE_CARD = "lora_trainer_free_card"
 OUTLIVE = "lora_trainer_outlive"
 SUBFOLDER = "lora_trainer_lora_subfolder"
 USER_DIR = "lora_trainer_user_dir"
+FOLDERS = "lora_trainer_folders"
+FOLDERS_LABEL = "Folders that the LoRA Trainer page may look into"
 ALLOWED_HOSTS = "lora_trainer_allowed_hosts"
 ALLOWED_HOSTS_LABEL = "Further names that the LoRA Trainer page may be opened under"
 
@@ -35,6 +38,10 @@ def add() -> None:
         .needs_restart(),
         ALLOWED_HOSTS: shared.OptionInfo("", ALLOWED_HOSTS_LABEL, section=SECTION).info(
             "behind a reverse proxy: the name in the browser's address bar, as ai.example.org; several with commas between"
+        ),
+        FOLDERS: shared.OptionInfo("", FOLDERS_LABEL, section=SECTION).info(
+            "besides those of the Web UI and what was uploaded; several with semicolons between. Empty: every folder, but none "
+            "when the Web UI is open to a network without --gradio-auth"
         ),
     }
     for key, option in options.items():
@@ -72,6 +79,14 @@ def allowed_hosts() -> frozenset[str]:
     """The further names that the page may be opened under."""
     value = _read(ALLOWED_HOSTS, "")
     return host_names([value]) if isinstance(value, str) else frozenset()
+
+
+def folders() -> tuple[Path, ...]:
+    """The folders that the page may look into besides the host's own; a relative one is none."""
+    value = _read(FOLDERS, "")
+    texts = value.replace("\n", ";").split(";") if isinstance(value, str) else []
+    found = (user_path(text) for text in texts if text.strip())
+    return tuple(folder for folder in found if folder.is_absolute())
 
 
 def _read(key: str, default: object) -> object:
