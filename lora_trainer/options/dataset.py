@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .captions import CaptionOptions
 from .schema import Title, opt
 
 
@@ -68,6 +69,8 @@ class ImageOptions:
         "How many images are learned from at once. More is steadier and needs more memory.",
         "한 번에 학습할 이미지 수입니다. 많을수록 안정적이지만 메모리가 더 필요합니다.",
         minimum=1,
+        label="Batch size",
+        label_ko="배치 크기",
     )
     resolution: str | None = opt(
         None,
@@ -81,22 +84,28 @@ class ImageOptions:
         ),
         label="Resolution",
         label_ko="해상도",
-        advanced=False,
+        basic=8,
     )
     flip_aug: bool = opt(
         False,
         "Mirror images left to right half of the time. Not for subjects that are not symmetric.",
         "절반의 확률로 이미지를 좌우로 뒤집습니다. 좌우가 다른 대상에는 쓰지 마세요.",
+        label="Mirror images",
+        label_ko="좌우 뒤집기",
     )
     color_aug: bool = opt(
         False,
         "Change the colours of the images slightly at each use. Cannot be combined with cached latents.",
         "이미지를 쓸 때마다 색을 조금씩 바꿉니다. 잠재값 캐시와 함께 쓸 수 없습니다.",
+        label="Change colours",
+        label_ko="색 바꾸기",
     )
     random_crop: bool = opt(
         False,
         "Cut a random part out of the image instead of the middle. Cannot be combined with cached latents.",
         "이미지를 자를 때 가운데 대신 아무 곳이나 자릅니다. 잠재값 캐시와 함께 쓸 수 없습니다.",
+        label="Random cut",
+        label_ko="무작위로 자르기",
     )
     face_crop_aug_range: str | None = opt(
         None,
@@ -109,6 +118,8 @@ class ImageOptions:
         "How images are made smaller or larger. Nothing chooses a good method for each image.",
         "이미지를 줄이거나 키우는 방법입니다. 비우면 이미지마다 알맞은 방법을 고릅니다.",
         choices=("lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area", "box"),
+        label="Method of resizing",
+        label_ko="크기 조절 방법",
     )
     alpha_mask: bool = opt(
         False,
@@ -148,6 +159,8 @@ class BucketOptions:
         False,
         "Keep the shape of tall and wide images: they are grouped by shape instead of being cut to the training size.",
         "세로나 가로로 긴 이미지의 비율을 살립니다. 학습 크기로 자르는 대신 비슷한 비율끼리 모읍니다.",
+        label="Keep the shape of images",
+        label_ko="이미지 비율 유지",
     )
     min_bucket_reso: int = opt(
         256,
@@ -155,6 +168,8 @@ class BucketOptions:
         "버킷 한 변의 가장 작은 크기(픽셀)입니다.",
         minimum=8,
         maximum=16384,
+        label="Smallest side",
+        label_ko="가장 짧은 변",
     )
     max_bucket_reso: int = opt(
         1024,
@@ -162,6 +177,8 @@ class BucketOptions:
         "버킷 한 변의 가장 큰 크기(픽셀)입니다.",
         minimum=8,
         maximum=16384,
+        label="Largest side",
+        label_ko="가장 긴 변",
     )
     bucket_reso_steps: int = opt(
         64,
@@ -169,99 +186,15 @@ class BucketOptions:
         "버킷의 변은 이 값(픽셀)의 배수가 됩니다.",
         minimum=8,
         maximum=8192,
+        label="Sides are multiples of",
+        label_ko="변의 배수 단위",
     )
     bucket_no_upscale: bool = opt(
         False,
         "Never enlarge small images; they are grouped by their own size.",
         "작은 이미지를 키우지 않고 원래 크기에 따라 모읍니다.",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptionOptions:
-    """Where captions are and how they are changed while training."""
-
-    TITLE: ClassVar[Title] = Title("Captions", "캡션")
-
-    caption_extension: str = opt(
-        ".caption",
-        "Ending of the caption files, which have the same name as their image, for example .txt or .caption.",
-        "이미지와 이름이 같은 캡션 파일의 확장자입니다 (예: .txt 또는 .caption).",
-        aliases=("caption_extention",),
-        form=False,
-    )
-    caption_separator: str = opt(
-        ",",
-        "What separates the parts (tags) of a caption.",
-        "캡션의 부분(태그)을 나누는 문자입니다.",
-    )
-    shuffle_caption: bool = opt(
-        False,
-        "Put the comma-separated parts of a caption into a new order at each use.",
-        "쉼표로 나눈 캡션의 부분들을 쓸 때마다 새로 섞습니다.",
-    )
-    keep_tokens: int = opt(
-        0,
-        ("How many parts at the beginning of the caption keep their place when shuffling, so that the identifier stays first."),
-        "섞을 때 캡션 앞쪽의 몇 부분을 제자리에 둘지 정합니다. 식별자를 맨 앞에 두는 데 씁니다.",
-        minimum=0,
-    )
-    keep_tokens_separator: str = opt(
-        "",
-        "A mark in the caption, for example |||. What stands before it keeps its place when shuffling.",
-        "캡션 안의 표시입니다 (예: |||). 이 표시 앞의 내용은 섞을 때 제자리에 둡니다.",
-    )
-    secondary_separator: str | None = opt(
-        None,
-        "A mark between tags that belong together, for example ;;;. They are shuffled as one and the mark becomes a comma.",
-        "함께 다룰 태그 사이의 표시입니다 (예: ;;;). 하나로 섞인 다음 표시는 쉼표로 바뀝니다.",
-    )
-    enable_wildcard: bool = opt(
-        False,
-        "Understand {a|b|c} in captions as a choice, and take one line at random from captions of several lines.",
-        "캡션의 {a|b|c}를 하나 고르는 것으로 이해하고, 여러 줄인 캡션에서는 한 줄을 무작위로 씁니다.",
-    )
-    caption_prefix: str | None = opt(
-        None,
-        "Text put before every caption.",
-        "모든 캡션 앞에 붙일 글입니다.",
-    )
-    caption_suffix: str | None = opt(
-        None,
-        "Text put after every caption.",
-        "모든 캡션 뒤에 붙일 글입니다.",
-    )
-    caption_dropout_rate: float = opt(
-        0.0,
-        "Share of the images (0 to 1) that are used without their caption.",
-        "캡션 없이 쓸 이미지의 비율입니다 (0에서 1).",
-        minimum=0.0,
-        maximum=1.0,
-    )
-    caption_dropout_every_n_epochs: int = opt(
-        0,
-        "Leave out all captions in every epoch whose number is a multiple of this. 0 switches it off.",
-        "번호가 이 값의 배수인 에포크에서는 캡션을 모두 뺍니다. 0이면 끕니다.",
-        minimum=0,
-    )
-    caption_tag_dropout_rate: float = opt(
-        0.0,
-        "Share of the comma-separated parts (0 to 1) that are left out of a caption at each use.",
-        "쓸 때마다 캡션에서 빼는 쉼표 구분 부분의 비율입니다 (0에서 1).",
-        minimum=0.0,
-        maximum=1.0,
-    )
-    token_warmup_min: int = opt(
-        1,
-        "With how many parts of the caption the training begins.",
-        "학습을 시작할 때 캡션의 몇 부분을 쓸지 정합니다.",
-        minimum=1,
-    )
-    token_warmup_step: float = opt(
-        0.0,
-        "At which step all parts of the caption are used; below 1 it is a share of all steps. 0 switches it off.",
-        "몇 번째 스텝부터 캡션의 모든 부분을 쓸지 정합니다. 1보다 작으면 전체 스텝에 대한 비율이고, 0이면 끕니다.",
-        minimum=0.0,
+        label="Never enlarge",
+        label_ko="확대하지 않기",
     )
 
 
@@ -278,6 +211,8 @@ class CacheOptions:
             "학습 전에 모든 이미지를 한 번만 잠재값으로 바꿉니다. 메모리와 시간을 아끼며, 함께 쓸 수 있는 변형은 "
             "flip_aug뿐입니다."
         ),
+        label="Encode images once",
+        label_ko="이미지를 한 번만 인코딩",
     )
     cache_latents_to_disk: bool = opt(
         False,
@@ -309,6 +244,8 @@ class CacheOptions:
         "How many images are turned into latents at once.",
         "한 번에 잠재값으로 바꿀 이미지 수입니다.",
         minimum=1,
+        label="Images encoded at once",
+        label_ko="한 번에 인코딩할 이미지 수",
     )
     skip_cache_check: bool = opt(
         False,

@@ -91,9 +91,8 @@ def _default(option: Option) -> str:
 def _meaning(option: Option) -> str:
     if not option.supported:
         return f"{option.help} *not yet*"
-    if option.ready:
-        return f"{option.help} So far: {', '.join(f'`{value}`' for value in option.ready)}."
-    return option.help
+    more = f" So far: {', '.join(f'`{value}`' for value in option.ready)}." if option.ready else ""
+    return option.help + more + (f" (Not in sd-scripts: {option.ours})" if option.ours else "")
 
 
 def _short(value: Any) -> str:

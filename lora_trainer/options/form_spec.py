@@ -6,37 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from .block_arguments import BARE, FIELD, LAYOUTS, PRESETS, SD, SDXL, Layout, preset_curve
-from .labels import LABELS
 from .schema import Option, Title
 from .simple import SIMPLE
 from .train import OPTIONS
 
-_NEVER_EMPTY = ("pretrained_model_name_or_path", "image_dir", "output_name", "network_module")
-
-# The main path, in the order in which it is gone through.
-BASIC = (
-    "pretrained_model_name_or_path",
-    "image_dir",
-    "identifier",
-    "class_name",
-    "caption_source",
-    "reg_dir",
-    "output_name",
-    "resolution",
-    "max_train_steps",
-    "network_dim",
-    "learning_rate",
-)
 _BASIC_TITLE = Title("Basics", "기본")
-_CHOICE_LABELS = {
-    "networks.lora": Title("LoRA (LierLa, C3Lier)", "LoRA (LierLa, C3Lier)"),
-    "networks.dylora": Title("DyLoRA", "DyLoRA"),
-    "lycoris.kohya": Title("LyCORIS (LoHa, LoKr, …)", "LyCORIS (LoHa, LoKr 등)"),
-    "words": Title("identifier and class only", "식별자와 클래스만"),
-    "txt": Title(".txt files", ".txt 파일"),
-    "caption": Title(".caption files", ".caption 파일"),
-    "other": Title("files with another ending", "다른 확장자의 파일"),
-}
 
 
 def form_spec(language: str = "en", *, start: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -50,10 +24,10 @@ def form_spec(language: str = "en", *, start: Mapping[str, Any] | None = None) -
     """
     start = start or {}
     everything = {option.name: option for option in (*SIMPLE, *OPTIONS) if option.form and option.supported}
-    assert set(BASIC) <= set(everything)
-    groups: dict[Title, list[Option]] = {_BASIC_TITLE: [everything[name] for name in BASIC]}
-    for name, option in everything.items():
-        if name not in BASIC:
+    basic = sorted((option for option in everything.values() if option.basic), key=lambda option: option.basic)
+    groups: dict[Title, list[Option]] = {_BASIC_TITLE: basic}
+    for option in everything.values():
+        if not option.basic:
             groups.setdefault(option.group, []).append(option)
     return [
         {
@@ -69,20 +43,21 @@ def form_spec(language: str = "en", *, start: Mapping[str, Any] | None = None) -
 def control(option: Option, language: str, start: Mapping[str, Any]) -> dict[str, Any]:
     """One control of the form (see form_spec)."""
     default = list(option.default) if isinstance(option.default, tuple) else option.default
+    choices = option.ready or option.choices
     return {
         "name": option.name,
-        "label": _label(option, language),
+        "label": option.label_in(language),
         "kind": _kind(option),
         "help": option.help_in(language),
-        "choices": [{"value": value, "label": _choice_label(value, language)} for value in option.ready or option.choices],
+        "choices": [{"value": value, "label": option.choice_label(value, language)} for value in choices],
         "minimum": option.minimum,
         "maximum": option.maximum,
         "above": option.above,
         "step": 1 if option.kind == "int" else None,
         "default": default,
         "value": start.get(option.name, default),
-        "advanced": option.name not in BASIC,
-        "optional": option.default is None and option.name not in _NEVER_EMPTY,
+        "advanced": not option.basic,
+        "optional": option.default is None and not option.needed,
         **({"blocks": block_panel()} if option.name == FIELD else {}),
     }
 
@@ -113,15 +88,3 @@ def _kind(option: Option) -> str:
     if option.path in ("file", "folder", "model"):
         return option.path
     return {"bool": "toggle", "int": "integer", "float": "number", "int_or_float": "number"}.get(option.kind, "text")
-
-
-def _label(option: Option, language: str) -> str:
-    given = None if option.label else LABELS.get(option.name)
-    return given[language == "ko"] if given else option.label_in(language)
-
-
-def _choice_label(value: Any, language: str) -> str:
-    title = _CHOICE_LABELS.get(str(value))
-    if title is None:
-        return str(value)
-    return title.ko if language == "ko" else title.en

@@ -27,7 +27,8 @@ class ModelOptions:
         path="model",
         label="Base model",
         label_ko="기본 모델",
-        advanced=False,
+        basic=1,
+        needed=True,
     )
     v2: bool = opt(
         False,
@@ -36,6 +37,8 @@ class ModelOptions:
             "model is refused."
         ),
         "기본 모델이 Stable Diffusion 2.x입니다. 모델에서 자동으로 알아내며, 켜면 다른 종류의 모델을 거부합니다.",
+        label="Stable Diffusion 2 model",
+        label_ko="Stable Diffusion 2 모델",
     )
     v_parameterization: bool = opt(
         False,
@@ -47,6 +50,8 @@ class ModelOptions:
             "기본 모델이 노이즈 대신 속도(velocity)를 예측합니다 (예: Stable Diffusion 2.x의 768 픽셀 버전). Stable Diffusion "
             "2와 XL 모델은 대부분 자동으로 알아내며, 켜면 언제나 그렇게 학습합니다."
         ),
+        label="Model predicts velocity",
+        label_ko="v 예측 모델",
     )
     vae: str | None = opt(
         None,
@@ -59,6 +64,8 @@ class ModelOptions:
             "Face 이름을 적습니다."
         ),
         path="model",
+        label="Other VAE",
+        label_ko="다른 VAE",
     )
     tokenizer_cache_dir: str | None = opt(
         None,
@@ -80,6 +87,8 @@ class ModelOptions:
         ),
         minimum=1,
         maximum=12,
+        label="Clip skip",
+        label_ko="Clip skip",
     )
     max_token_length: int | None = opt(
         None,
@@ -89,31 +98,43 @@ class ModelOptions:
         ),
         "캡션에서 사용할 토큰(낱말 조각) 수입니다. 75(비워도 같음), 150 또는 225입니다. 더 긴 부분은 잘립니다.",
         choices=(75, 150, 225),
+        label="Longest caption",
+        label_ko="캡션의 최대 길이",
     )
     weighted_captions: bool = opt(
         False,
         "Understand emphasis in captions as the Web UI does: (word), [word], (word:1.3).",
         "캡션의 강조 표기 (word), [word], (word:1.3)를 Web UI처럼 해석합니다.",
+        label="Emphasis in captions",
+        label_ko="캡션의 강조 문법",
     )
     xformers: bool = opt(
         False,
         "Use xformers' attention, which saves memory and time. It has to be installed.",
         "메모리와 시간을 아끼는 xformers 어텐션을 사용합니다. xformers가 설치되어 있어야 합니다.",
+        label="xformers",
+        label_ko="xformers",
     )
     sdpa: bool = opt(
         False,
         "Use PyTorch's own memory-saving attention. This is what happens when no kind of attention is chosen.",
         "PyTorch에 들어 있는 메모리 절약 어텐션을 사용합니다. 어텐션 종류를 고르지 않으면 이것을 씁니다.",
+        label="PyTorch's attention",
+        label_ko="PyTorch 어텐션",
     )
     mem_eff_attn: bool = opt(
         False,
         "Memory-saving attention that needs nothing installed; here the same as sdpa.",
         "따로 설치할 것이 없는 메모리 절약 어텐션입니다. 여기서는 sdpa와 같습니다.",
+        label="Memory-saving attention",
+        label_ko="메모리 절약 어텐션",
     )
     no_half_vae: bool = opt(
         False,
         "Run the VAE in full precision even when training in half precision; for a VAE that gives black pictures.",
         "학습을 반정밀도로 하더라도 VAE는 전체 정밀도로 계산합니다. 검은 그림을 내는 VAE에 씁니다.",
+        label="VAE in full precision",
+        label_ko="VAE를 32비트로",
     )
     fp8_base: bool = opt(
         False,

@@ -24,10 +24,14 @@ class NetworkOptions:
             "네트워크의 종류입니다. LoRA는 networks.lora, 여러 랭크의 LoRA를 한 파일에 담는 DyLoRA는 networks.dylora, "
             "LoHa와 LoKr 등은 lycoris.kohya입니다 (lycoris-lora 패키지를 설치해야 합니다)."
         ),
-        choices=("networks.lora", "networks.dylora", "lycoris.kohya"),
-        ready=("networks.lora", "networks.dylora", "lycoris.kohya"),
+        choices={
+            "networks.lora": ("LoRA (LierLa, C3Lier)", "LoRA (LierLa, C3Lier)"),
+            "networks.dylora": ("DyLoRA", "DyLoRA"),
+            "lycoris.kohya": ("LyCORIS (LoHa, LoKr, …)", "LyCORIS (LoHa, LoKr 등)"),
+        },
         label="Kind of network",
         label_ko="네트워크 종류",
+        needed=True,
     )
     network_dim: int = opt(
         4,
@@ -40,7 +44,7 @@ class NetworkOptions:
         maximum=2048,
         label="Rank",
         label_ko="랭크 (rank)",
-        advanced=False,
+        basic=10,
     )
     network_alpha: float = opt(
         1.0,
@@ -53,6 +57,8 @@ class NetworkOptions:
             "값을 뜻합니다."
         ),
         minimum=0,
+        label="Alpha",
+        label_ko="알파 (alpha)",
     )
     network_dropout: float | None = opt(
         None,
@@ -60,6 +66,8 @@ class NetworkOptions:
         "통째로 외우는 것을 막기 위해 매 스텝 0으로 만드는 네트워크 내부 값의 비율입니다 (0에서 0.99).",
         minimum=0.0,
         maximum=0.99,
+        label="Dropout",
+        label_ko="드롭아웃",
     )
     network_args: tuple[str, ...] | None = opt(
         None,
@@ -71,23 +79,31 @@ class NetworkOptions:
             "네트워크의 추가 설정입니다. 각각 이름=값 형식으로 적습니다: conv_dim, conv_alpha, rank_dropout, module_dropout, "
             "unit (DyLoRA), 블록별 랭크와 학습률 (docs/networks.md)."
         ),
+        label="More network settings",
+        label_ko="네트워크의 추가 설정",
     )
     network_weights: str | None = opt(
         None,
         "A LoRA file to go on training from, instead of starting with an empty one.",
         "빈 LoRA에서 시작하지 않고 이어서 학습할 LoRA 파일입니다.",
         path="file",
+        label="Go on from a LoRA",
+        label_ko="이어서 학습할 LoRA",
     )
     dim_from_weights: bool = opt(
         False,
         "Take the rank from the file given as network_weights.",
         "network_weights로 지정한 파일에서 랭크를 가져옵니다.",
+        label="Rank of that LoRA",
+        label_ko="그 LoRA의 랭크 쓰기",
     )
     scale_weight_norms: float | None = opt(
         None,
         "Keep each layer's weights below this length (1 is usual); helps when the LoRA is to be combined with others.",
         "각 층의 가중치 크기가 이 값을 넘지 않게 합니다 (보통 1). 다른 LoRA와 함께 쓸 때 도움이 됩니다.",
         above=0.0,
+        label="Limit of the weights",
+        label_ko="가중치 크기 제한",
     )
     base_weights: tuple[str, ...] | None = opt(
         None,
@@ -106,9 +122,13 @@ class NetworkOptions:
         False,
         "Train only the UNet part (the picture). Faster, needs less memory, and captions need not teach new words.",
         "UNet 부분(그림)만 학습합니다. 빠르고 메모리를 덜 쓰며, 새로운 낱말을 가르칠 필요가 없을 때 좋습니다.",
+        label="Picture part only (UNet)",
+        label_ko="그림 부분만 (UNet)",
     )
     network_train_text_encoder_only: bool = opt(
         False,
         "Train only the text encoder part (the words).",
         "텍스트 인코더 부분(낱말)만 학습합니다.",
+        label="Word part only (text encoder)",
+        label_ko="낱말 부분만 (텍스트 인코더)",
     )

@@ -27,19 +27,23 @@ class OptimizerOptions:
         minimum=0.0,
         label="Learning rate",
         label_ko="학습률",
-        advanced=False,
+        basic=11,
     )
     unet_lr: float | None = opt(
         None,
         "Learning rate of the UNet part, when it is to differ from learning_rate.",
         "UNet 부분의 학습률을 learning_rate와 다르게 할 때 적습니다.",
         minimum=0.0,
+        label="Learning rate of the UNet",
+        label_ko="UNet 학습률",
     )
     text_encoder_lr: tuple[float, ...] | None = opt(
         None,
         "Learning rate of the text encoder part, when it is to differ from learning_rate. Usually lower, for example 5e-5.",
         "텍스트 인코더 부분의 학습률을 learning_rate와 다르게 할 때 적습니다. 보통 5e-5처럼 더 작게 합니다.",
         minimum=0.0,
+        label="Learning rate of the text encoder",
+        label_ko="텍스트 인코더 학습률",
     )
     optimizer_type: str = opt(
         "AdamW",
@@ -68,11 +72,15 @@ class OptimizerOptions:
             "PagedLion8bit",
         ),
         ready=("AdamW", "AdamW8bit"),
+        label="Optimizer",
+        label_ko="옵티마이저",
     )
     optimizer_args: tuple[str, ...] | None = opt(
         None,
         "Further settings of the optimizer, each written as name=value, for example weight_decay=0.01 betas=.9,.999.",
         "옵티마이저의 추가 설정입니다. 각각 이름=값으로 적습니다 (예: weight_decay=0.01 betas=.9,.999).",
+        label="More optimizer settings",
+        label_ko="옵티마이저의 추가 설정",
     )
     use_8bit_adam: bool = opt(
         False,
@@ -92,6 +100,8 @@ class OptimizerOptions:
         "Limits how large one change can be. 0 switches the limit off.",
         "한 번에 바뀌는 크기를 제한합니다. 0이면 제한하지 않습니다.",
         minimum=0.0,
+        label="Limit of one change",
+        label_ko="한 번에 바뀌는 크기 제한",
     )
     lr_scheduler: str = opt(
         "constant",
@@ -124,36 +134,48 @@ class OptimizerOptions:
             "cosine_with_min_lr",
             "warmup_stable_decay",
         ),
+        label="Schedule of the learning rate",
+        label_ko="학습률 스케줄",
     )
     lr_warmup_steps: int | float = opt(
         0,
         "During this many steps the learning rate rises from 0. Below 1 it is a share of all steps (0.1 = a tenth).",
         "이 스텝 수 동안 학습률을 0에서 서서히 올립니다. 1보다 작으면 전체 스텝에 대한 비율입니다 (0.1 = 10분의 1).",
         minimum=0,
+        label="Warm-up steps",
+        label_ko="워밍업 스텝",
     )
     lr_decay_steps: int | float = opt(
         0,
         "During this many steps at the end the learning rate falls. Below 1 it is a share of all steps.",
         "끝에서 이 스텝 수 동안 학습률을 내립니다. 1보다 작으면 전체 스텝에 대한 비율입니다.",
         minimum=0,
+        label="Decay steps",
+        label_ko="감소 스텝",
     )
     lr_scheduler_num_cycles: int = opt(
         1,
         "How often cosine_with_restarts starts anew.",
         "cosine_with_restarts를 몇 번 다시 시작할지 정합니다.",
         minimum=1,
+        label="Restarts",
+        label_ko="재시작 횟수",
     )
     lr_scheduler_power: float = opt(
         1.0,
         "The exponent of polynomial. 1 is a straight line.",
         "polynomial의 지수입니다. 1이면 직선입니다.",
         above=0.0,
+        label="Power of the polynomial",
+        label_ko="다항식의 지수",
     )
     lr_scheduler_timescale: int | None = opt(
         None,
         "The time scale of inverse_sqrt, in steps.",
         "inverse_sqrt의 시간 척도(스텝)입니다.",
         minimum=1,
+        label="Time scale",
+        label_ko="시간 척도",
     )
     lr_scheduler_min_lr_ratio: float | None = opt(
         None,
@@ -161,6 +183,8 @@ class OptimizerOptions:
         "가장 낮은 학습률을 원래 학습률에 대한 비율로 적습니다.",
         minimum=0.0,
         maximum=1.0,
+        label="Lowest learning rate",
+        label_ko="최저 학습률 비율",
     )
     lr_scheduler_type: str = opt(
         "",
@@ -173,6 +197,8 @@ class OptimizerOptions:
         None,
         "Further settings of the schedule, each written as name=value.",
         "스케줄의 추가 설정입니다. 각각 이름=값으로 적습니다.",
+        label="More schedule settings",
+        label_ko="스케줄의 추가 설정",
     )
     fused_backward_pass: bool = opt(
         False,

@@ -32,17 +32,23 @@ class SamplingOptions:
         "Draw the sample pictures every this many steps.",
         "몇 스텝마다 샘플 이미지를 그릴지 정합니다.",
         minimum=1,
+        label="Samples every … steps",
+        label_ko="샘플을 그리는 스텝 간격",
     )
     sample_every_n_epochs: int | None = opt(
         None,
         "Draw the sample pictures every this many epochs; takes the place of sample_every_n_steps.",
         "몇 에포크마다 샘플 이미지를 그릴지 정합니다. sample_every_n_steps 대신 씁니다.",
         minimum=1,
+        label="Samples every … epochs",
+        label_ko="샘플을 그리는 에포크 간격",
     )
     sample_at_first: bool = opt(
         False,
         "Draw the sample pictures before the first step as well, to compare with.",
         "비교할 수 있도록 학습 전에도 샘플 이미지를 그립니다.",
+        label="Samples before the start",
+        label_ko="시작 전에 샘플 그리기",
     )
     sample_sampler: str = opt(
         "ddim",
@@ -66,4 +72,6 @@ class SamplingOptions:
             "k_dpm_2",
             "k_dpm_2_a",
         ),
+        label="Sampler",
+        label_ko="샘플러",
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .schema import Title, opt
+from .trackers import LoggingOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,8 @@ class OutputOptions:
         "확장자를 뺀 LoRA 파일 이름입니다. 프롬프트에 <lora:이름:0.8>처럼 적습니다.",
         label="Name",
         label_ko="이름",
-        advanced=False,
+        basic=7,
+        needed=True,
     )
     save_model_as: str = opt(
         "safetensors",
@@ -35,6 +37,8 @@ class OutputOptions:
         "LoRA 파일의 형식입니다.",
         choices=("ckpt", "pt", "safetensors"),
         ready=("safetensors",),
+        label="File format",
+        label_ko="파일 형식",
     )
     save_precision: str | None = opt(
         None,
@@ -47,18 +51,24 @@ class OutputOptions:
             "정밀도를 유지합니다."
         ),
         choices=("float", "fp16", "bf16"),
+        label="Number format of the file",
+        label_ko="파일의 숫자 형식",
     )
     save_every_n_epochs: int | None = opt(
         None,
         "Also save every this many epochs.",
         "이 에포크 수마다 중간 결과도 저장합니다.",
         minimum=1,
+        label="Save every … epochs",
+        label_ko="저장할 에포크 간격",
     )
     save_every_n_steps: int | None = opt(
         None,
         "Also save every this many steps.",
         "이 스텝 수마다 중간 결과도 저장합니다.",
         minimum=1,
+        label="Save every … steps",
+        label_ko="저장할 스텝 간격",
     )
     save_n_epoch_ratio: int | None = opt(
         None,
@@ -72,22 +82,30 @@ class OutputOptions:
         "Of the files saved by epochs, keep only those of the last this many epochs.",
         "에포크마다 저장한 파일 가운데 마지막 몇 에포크의 것만 남깁니다.",
         minimum=1,
+        label="Keep the last … epochs",
+        label_ko="남겨 둘 마지막 에포크 수",
     )
     save_last_n_steps: int | None = opt(
         None,
         "Of the files saved by steps, keep only those of the last this many steps.",
         "스텝마다 저장한 파일 가운데 마지막 몇 스텝 동안의 것만 남깁니다.",
         minimum=1,
+        label="Keep the last … steps",
+        label_ko="남겨 둘 마지막 스텝 수",
     )
     no_metadata: bool = opt(
         False,
         "Write no information about the training into the file.",
         "학습에 대한 정보를 파일에 넣지 않습니다.",
+        label="No information in the file",
+        label_ko="파일에 정보 넣지 않기",
     )
     training_comment: str | None = opt(
         None,
         "A note that is written into the file's information.",
         "파일 정보에 적어 둘 메모입니다.",
+        label="Note in the file",
+        label_ko="파일에 남길 메모",
     )
 
 
@@ -101,56 +119,78 @@ class MetadataOptions:
         None,
         "Title in the file's information; nothing takes the name.",
         "파일 정보의 제목입니다. 비우면 이름을 씁니다.",
+        label="Title",
+        label_ko="제목",
     )
     metadata_author: str | None = opt(
         None,
         "Author in the file's information.",
         "파일 정보의 만든 사람입니다.",
+        label="Author",
+        label_ko="만든 이",
     )
     metadata_description: str | None = opt(
         None,
         "Description in the file's information.",
         "파일 정보의 설명입니다.",
+        label="Description",
+        label_ko="설명",
     )
     metadata_license: str | None = opt(
         None,
         "Licence in the file's information.",
         "파일 정보의 라이선스입니다.",
+        label="Licence",
+        label_ko="라이선스",
     )
     metadata_tags: str | None = opt(
         None,
         "Tags in the file's information, separated by commas.",
         "파일 정보의 태그입니다. 쉼표로 나눕니다.",
+        label="Tags",
+        label_ko="태그",
     )
     metadata_usage_hint: str | None = opt(
         None,
         "How to use it, in the file's information.",
         "파일 정보에 적을 사용 방법입니다.",
+        label="How to use it",
+        label_ko="사용법",
     )
     metadata_trigger_phrase: str | None = opt(
         None,
         "The words that call what was learned, in the file's information.",
         "배운 것을 불러내는 말을 파일 정보에 적습니다.",
+        label="Trigger words",
+        label_ko="트리거 낱말",
     )
     metadata_thumbnail: str | None = opt(
         None,
         "A small picture for the file's information, as a data: URL.",
         "파일 정보에 넣을 작은 그림입니다 (data: URL).",
+        label="Small picture",
+        label_ko="작은 그림",
     )
     metadata_merged_from: str | None = opt(
         None,
         "The models that this one was merged from, in the file's information.",
         "어떤 모델들을 합친 것인지 파일 정보에 적습니다.",
+        label="Merged from",
+        label_ko="병합 원본",
     )
     metadata_preprocessor: str | None = opt(
         None,
         "The preparation that the input needs, in the file's information.",
         "입력에 필요한 전처리를 파일 정보에 적습니다.",
+        label="Preprocessor",
+        label_ko="전처리",
     )
     metadata_is_negative_embedding: str | None = opt(
         None,
         "Whether it is meant for the negative prompt, in the file's information.",
         "부정 프롬프트에 쓰는 것인지 파일 정보에 적습니다.",
+        label="For the negative prompt",
+        label_ko="네거티브 프롬프트용",
     )
 
 
@@ -269,99 +309,6 @@ class HubOptions:
         "Go on training while uploading.",
         "업로드하는 동안 학습을 계속합니다.",
         supported=False,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoggingOptions:
-    """Logs, and reading and writing options."""
-
-    TITLE: ClassVar[Title] = Title("Logs and configuration files", "로그와 설정 파일")
-
-    console_log_level: str | None = opt(
-        None,
-        "From which importance on messages are shown.",
-        "어느 정도 중요한 메시지부터 보여 줄지 정합니다.",
-        choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-        form=False,
-    )
-    console_log_file: str | None = opt(
-        None,
-        "Write the messages into this file instead of the screen.",
-        "메시지를 화면 대신 이 파일에 씁니다.",
-        path="any",
-        form=False,
-    )
-    console_log_simple: bool = opt(
-        False,
-        "Show messages as plain lines.",
-        "메시지를 꾸밈없는 줄로 보여 줍니다.",
-        form=False,
-    )
-    logging_dir: str | None = opt(
-        None,
-        "Folder for logs that TensorBoard can show.",
-        "TensorBoard로 볼 수 있는 로그를 저장할 폴더입니다.",
-        path="output",
-        supported=False,
-    )
-    log_with: str | None = opt(
-        None,
-        "Which program the logs are for.",
-        "어떤 프로그램을 위한 로그인지 정합니다.",
-        choices=("tensorboard", "wandb", "all"),
-        supported=False,
-    )
-    log_prefix: str | None = opt(
-        None,
-        "Text before the date in the name of the log folder.",
-        "로그 폴더 이름의 날짜 앞에 붙일 글입니다.",
-        supported=False,
-    )
-    log_tracker_name: str | None = opt(
-        None,
-        "Name of the project in the log program.",
-        "로그 프로그램에서 쓸 프로젝트 이름입니다.",
-        supported=False,
-    )
-    log_tracker_config: str | None = opt(
-        None,
-        "A .toml file with settings for the log program.",
-        "로그 프로그램의 설정을 적은 .toml 파일입니다.",
-        path="file",
-        supported=False,
-    )
-    log_config: bool = opt(
-        False,
-        "Write all options into the logs.",
-        "모든 옵션을 로그에 적습니다.",
-        supported=False,
-    )
-    wandb_run_name: str | None = opt(
-        None,
-        "Name of the run in Weights & Biases.",
-        "Weights & Biases에서 쓸 실행 이름입니다.",
-        supported=False,
-    )
-    wandb_api_key: str | None = opt(
-        None,
-        "Your key for Weights & Biases. Keep it secret.",
-        "Weights & Biases의 키입니다. 다른 사람에게 보이지 마세요.",
-        form=False,
-        supported=False,
-    )
-    config_file: str | None = opt(
-        None,
-        ("A .toml file that options are read from; what is typed on the command line wins. The ending .toml may be left out."),
-        "옵션을 읽어 올 .toml 파일입니다. 명령줄에 적은 것이 우선합니다. 확장자 .toml은 생략할 수 있습니다.",
-        path="any",
-        form=False,
-    )
-    output_config: bool = opt(
-        False,
-        "Write all options into the config_file and stop, without training.",
-        "학습하지 않고 모든 옵션을 config_file에 쓴 뒤 끝냅니다.",
-        form=False,
     )
 
 

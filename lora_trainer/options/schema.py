@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Union
 
 KINDS = ("bool", "int", "float", "int_or_float", "str")
@@ -37,8 +37,11 @@ class Option:
     minimum     smallest allowed value; `above` is a bound that the value must exceed; `maximum` largest
     path        for texts that name a file or folder: file, files and folder have to exist, model may be a name on the hub,
                 output is a folder that is made when it is missing, any is left alone
-    advanced    False for the handful of options that the page shows at once
+    titles      what the page calls those of the choices whose own names say little
+    basic       the place of the handful of options that the page shows at once, from 1; 0 for all others
+    needed      whether the page asks for a value although the default is None
     form        whether the page shows it at all
+    ours        why this option is there although the reference has none of this name; "" where the reference has it
     supported   False while the option has no effect yet: giving it is refused, never ignored
     """
 
@@ -60,8 +63,11 @@ class Option:
     label: str = ""
     label_ko: str = ""
     aliases: tuple[str, ...] = ()
-    advanced: bool = True
+    titles: Mapping[Any, Title] = field(default_factory=dict)
+    basic: int = 0
+    needed: bool = False
     form: bool = True
+    ours: str = ""
     supported: bool = True
 
     def help_in(self, language: str) -> str:
@@ -72,13 +78,18 @@ class Option:
         """The control's label: the written one, or the option's own name, which kohya-ss users know."""
         return (self.label_ko if language == "ko" else self.label) or self.label or self.name
 
+    def choice_label(self, value: Any, language: str) -> str:
+        """What the page calls the choice `value`."""
+        title = self.titles.get(value)
+        return str(value) if title is None else title.ko if language == "ko" else title.en
+
 
 def opt(
     default: Any,
     help: str,
     ko: str,
     *,
-    choices: Sequence[Any] = (),
+    choices: Sequence[Any] | Mapping[Any, tuple[str, str] | None] = (),
     off: Sequence[str] = (),
     ready: Sequence[str] = (),
     minimum: float | None = None,
@@ -88,11 +99,16 @@ def opt(
     label: str = "",
     label_ko: str = "",
     aliases: Sequence[str] = (),
-    advanced: bool = True,
+    basic: int = 0,
+    needed: bool = False,
     form: bool = True,
+    ours: str = "",
     supported: bool = True,
 ) -> Any:
-    """Declare an option: the default value of a dataclass field, with its help and limits (see Option)."""
+    """Declare an option: the default value of a dataclass field, with its help and limits (see Option).
+
+    `choices` may be a mapping that says what the page calls each of them in English and Korean (None: by its name).
+    """
     assert not path or path in PATHS, path
     declaration = {
         "help": help,
@@ -107,11 +123,14 @@ def opt(
         "label": label,
         "label_ko": label_ko,
         "aliases": tuple(aliases),
-        "advanced": advanced,
+        "titles": {value: Title(*words) for value, words in choices.items() if words} if isinstance(choices, Mapping) else {},
+        "basic": basic,
+        "needed": needed,
         "form": form,
+        "ours": ours,
         "supported": supported,
     }
-    return dataclasses.field(default=default, metadata={"opt": declaration})
+    return field(default=default, metadata={"opt": declaration})
 
 
 def options_of(declared: type, section: str = "") -> tuple[Option, ...]:
@@ -121,18 +140,18 @@ def options_of(declared: type, section: str = "") -> tuple[Option, ...]:
     }
     hints = typing.get_type_hints(declared)
     found = []
-    for field in dataclasses.fields(declared):
-        kind, many = _kind(hints[field.name])
-        group = owners[field.name].TITLE
+    for one in dataclasses.fields(declared):
+        kind, many = _kind(hints[one.name])
+        group = owners[one.name].TITLE
         found.append(
             Option(
-                name=field.name,
+                name=one.name,
                 kind=kind,
                 many=many,
-                default=field.default,
+                default=one.default,
                 group=group,
                 section=section,
-                **field.metadata["opt"],
+                **one.metadata["opt"],
             )
         )
     return tuple(found)

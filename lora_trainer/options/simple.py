@@ -34,7 +34,8 @@ class SimpleOptions:
         path="folder",
         label="Images folder",
         label_ko="이미지 폴더",
-        advanced=False,
+        basic=2,
+        needed=True,
     )
     identifier: str | None = opt(
         None,
@@ -42,7 +43,7 @@ class SimpleOptions:
         '학습 대상을 부를 드문 낱말입니다 (예: "sls"). 프롬프트에 이 낱말을 씁니다.',
         label="Identifier",
         label_ko="식별자",
-        advanced=False,
+        basic=3,
     )
     class_name: str | None = opt(
         None,
@@ -50,16 +51,21 @@ class SimpleOptions:
         '학습 대상이 무엇인지 나타내는 흔한 낱말입니다 (예: "frog", "1girl", "dog").',
         label="Class",
         label_ko="클래스",
-        advanced=False,
+        basic=4,
     )
     caption_source: str = opt(
         TXT,
         "Where the description of each image comes from: identifier and class alone (words), or text files beside the images.",
         "각 이미지의 설명을 어디서 가져올지 정합니다. 식별자와 클래스만 쓰거나(words) 이미지 옆의 텍스트 파일을 씁니다.",
-        choices=(WORDS, TXT, CAPTION, OTHER),
+        choices={
+            WORDS: ("identifier and class only", "식별자와 클래스만"),
+            TXT: (".txt files", ".txt 파일"),
+            CAPTION: (".caption files", ".caption 파일"),
+            OTHER: ("files with another ending", "다른 확장자의 파일"),
+        },
         label="Captions",
         label_ko="캡션",
-        advanced=False,
+        basic=5,
     )
     caption_extension: str | None = opt(
         None,
@@ -84,7 +90,7 @@ class SimpleOptions:
         path="folder",
         label="Regularisation folder",
         label_ko="정규화 이미지 폴더",
-        advanced=False,
+        basic=6,
     )
     reg_repeats: int = opt(
         1,

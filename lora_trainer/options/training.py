@@ -24,7 +24,7 @@ class LoopOptions:
         maximum=1_000_000_000,
         label="Steps",
         label_ko="스텝 수",
-        advanced=False,
+        basic=9,
     )
     max_train_epochs: int | None = opt(
         None,
@@ -32,12 +32,16 @@ class LoopOptions:
         "모든 이미지를 몇 번 되풀이할지 정합니다. max_train_steps 대신 씁니다.",
         minimum=1,
         maximum=1_000_000_000,
+        label="Epochs",
+        label_ko="에포크",
     )
     seed: int | None = opt(
         None,
         "Number that all random choices come from; the same number repeats the same training. Nothing draws one.",
         "모든 무작위 선택의 바탕이 되는 숫자입니다. 같은 숫자면 같은 학습을 되풀이합니다. 비우면 새로 뽑습니다.",
         minimum=0,
+        label="Seed",
+        label_ko="시드",
     )
     mixed_precision: str = opt(
         "no",
@@ -50,6 +54,8 @@ class LoopOptions:
             "정확합니다."
         ),
         choices=("no", "fp16", "bf16"),
+        label="Precision of the computation",
+        label_ko="계산 정밀도",
     )
     full_fp16: bool = opt(
         False,
@@ -67,6 +73,8 @@ class LoopOptions:
         False,
         "Saves much memory by computing parts twice; a step takes about a third longer, the result is the same.",
         "일부를 두 번 계산해 메모리를 크게 아낍니다. 한 스텝이 3분의 1쯤 느려지고 결과는 같습니다.",
+        label="Save memory (slower)",
+        label_ko="메모리 절약 (느려짐)",
     )
     cpu_offload_checkpointing: bool = opt(
         False,
@@ -79,17 +87,23 @@ class LoopOptions:
         ("Add up this many batches before the weights change: like a batch that is as many times larger, without its memory."),
         "가중치를 바꾸기 전에 이 수만큼 배치를 모읍니다. 메모리를 늘리지 않고 그만큼 큰 배치를 쓰는 것과 같습니다.",
         minimum=1,
+        label="Batches per change",
+        label_ko="누적할 배치 수",
     )
     max_data_loader_n_workers: int = opt(
         8,
         "How many processes read images at most. Fewer need less main memory; 0 reads them in the training itself.",
         "이미지를 읽는 프로세스의 최대 수입니다. 적을수록 주 메모리를 덜 씁니다. 0이면 학습하면서 직접 읽습니다.",
         minimum=0,
+        label="Processes that read images",
+        label_ko="이미지를 읽는 프로세스 수",
     )
     persistent_data_loader_workers: bool = opt(
         False,
         "Keep these processes from one epoch to the next; saves much waiting on Windows.",
         "이 프로세스들을 다음 에포크까지 유지합니다. Windows에서 기다리는 시간이 크게 줄어듭니다.",
+        label="Keep these processes",
+        label_ko="그 프로세스를 계속 쓰기",
     )
 
 

@@ -1,38 +1,113 @@
-"""An option that we accept has an effect: something outside the declarations reads it."""
+"""An option that we accept has its effect: a training really reads it (what its effect is, the rooms' own tests say)."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+import sys
 
 import pytest
 
+from lora_trainer.networks.files import read_metadata
 from lora_trainer.options import OPTIONS
+from lora_trainer.options.data_spec import DatasetSpec, SubsetSpec
 from lora_trainer.options.dataset_keys import KEYS
+from lora_trainer.options.train import SECTIONS
+from lora_trainer.training.train import train
+from tests.training.conftest import Recorder, make_images, pictures, short_training  # noqa: F401 - a fixture
 
-PACKAGE = Path(__file__).parents[2] / "lora_trainer"
-WRITTEN_DOWN = (PACKAGE / "networks" / "metadata.py").read_text(encoding="utf-8")  # no effect but in the file's metadata
-READERS = "\n".join(
-    path.read_text(encoding="utf-8")
-    for path in PACKAGE.rglob("*.py")
-    if (path.parent.name != "options" or path.name in ("cli.py", "dataset_config.py", "dataset_folders.py"))
-    and path.name != "metadata.py"
-)
-# Accepted, and nobody has to read them: what they ask for is so anyway.
-ALWAYS_SO = {
+# Read before there is a training, or by nobody, and why that is right.
+ELSEWHERE = {
+    "config_file": "the command line reads it: tests/options/test_cli_and_files.py",
+    "output_config": "the command line writes it: tests/options/test_cli_and_files.py",
+    "console_log_level": "the command sets the logger before the training: tests/test_log.py",
+    "console_log_file": "the same",
+    "console_log_simple": "the same",
+    "v2": "a check before the training, which finds the family itself: tests/options/test_resolve.py",
+    "no_half_vae": "read in fp16 alone, which needs a card: tests/gpu/test_training.py",
+    "no_metadata": "written into the file or not: the test below",
     "sdpa": "PyTorch's attention is what is used when xformers is not asked for",
     "mem_eff_attn": "the same",
     "persistent_data_loader_workers": "one loader goes through all epochs, so its processes always stay",
 }
+# Writing an option's value into the file's metadata is not using it.
+NOT_READERS = ("lora_trainer.options", "lora_trainer.networks.metadata", "dataclasses", "copy")
+BUT = ("lora_trainer.options.dataset_folders", "lora_trainer.options.dataset_config")  # these make the data set of the options
+TEXTS = {"training_comment": "ss_training_comment"} | {
+    option.name: f"modelspec.{option.name.removeprefix('metadata_')}"
+    for option in OPTIONS
+    if option.name.startswith("metadata_") and option.kind == "str"
+}
 
 
-@pytest.mark.parametrize("name", [option.name for option in OPTIONS if option.supported])
-def test_an_accepted_option_is_read_by_somebody(name):
-    through_the_data_set = {key.command_line for key in KEYS.values() if key.option.supported}
-    if name.startswith("metadata_") or name in ("training_comment", "no_metadata"):
-        assert name in WRITTEN_DOWN or f'"{name.removeprefix("metadata_")}"' in WRITTEN_DOWN
-        return
-    assert re.search(rf"\b{name}\b", READERS) or name in through_the_data_set or name in ALWAYS_SO
+def _recording(found: set[str]):
+    def read(self, name):
+        reader = sys._getframe(1).f_globals.get("__name__", "")
+        if reader in BUT or not reader.startswith(NOT_READERS):
+            found.add(name)
+        return object.__getattribute__(self, name)
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_sd1, pictures):  # noqa: F811
+    """trained(**options): a short training; returns the finished file's metadata."""
+
+    def make(**changed) -> dict[str, str]:
+        options = short_training(tiny_sd1, pictures, tmp_path_factory.mktemp("reads"), **changed)
+        return read_metadata(train(options, reporter=Recorder()).path)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def reads(trained, tmp_path_factory) -> set[str]:
+    """The options that were read by a room other than `options` in two trainings that go through every place that reads one."""
+    prompts = tmp_path_factory.mktemp("prompts") / "prompts.txt"
+    prompts.write_text("a frog --w 64 --h 64 --s 1\n")
+    make_images((reg := tmp_path_factory.mktemp("reg")) / "1_frog", 2, first=4)
+    found: set[str] = set()
+    with pytest.MonkeyPatch.context() as patch:
+        for declared in (*SECTIONS.values(), DatasetSpec, SubsetSpec):
+            patch.setattr(declared, "__getattribute__", _recording(found))
+        trained(max_train_steps=1, sample_prompts=str(prompts), sample_every_n_steps=1)
+        trained(
+            max_train_steps=2,
+            reg_data_dir=str(reg),
+            cache_latents=False,
+            loss_type="huber",
+            shuffle_caption=True,
+            token_warmup_step=2,
+            flip_aug=True,
+            enable_bucket=True,
+            min_bucket_reso=64,
+            caption_dropout_every_n_epochs=2,
+            noise_offset=0.1,
+            multires_noise_iterations=2,
+            save_every_n_steps=1,
+        )
+    return found
+
+
+@pytest.mark.parametrize("name", [option.name for option in OPTIONS if option.supported and option.name not in TEXTS])
+def test_an_accepted_option_is_read_by_a_training(name, reads):
+    """Data set keys count under their own names: that is where the command line's value goes."""
+    keys = {key.name for key in KEYS.values() if key.command_line == name}
+    assert {name, *keys} & reads or name in ELSEWHERE, "accepted, and nothing reads it"
+
+
+def test_what_is_said_to_be_read_elsewhere_is_not_read_here(reads):
+    assert not set(ELSEWHERE) & reads
+
+
+def test_the_texts_for_the_file_are_in_the_file_and_no_metadata_keeps_it_short(trained):
+    given = {name: f"my {name}" for name in TEXTS if name != "metadata_thumbnail"}
+    found = trained(
+        max_train_steps=1, metadata_is_negative_embedding=True, metadata_thumbnail="data:image/png;base64,AA", **given
+    )
+    assert {name: found[TEXTS[name]] for name in given} == given
+    assert found["modelspec.is_negative_embedding"].lower() == "true" and found["modelspec.thumbnail"].startswith("data:")
+    short = trained(max_train_steps=1, no_metadata=True)
+    assert "ss_learning_rate" in found and "ss_learning_rate" not in short and len(short) < 20
 
 
 def test_the_samplers_for_previews_are_those_that_there_are():

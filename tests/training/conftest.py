@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,25 +62,26 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def short_training(model: Path, data: Path, out: Path, **changed: Any) -> TrainOptions:
+    """Options of a short training on the tiny checkpoint; keywords change or add some (None leaves one out)."""
+    given: dict[str, Any] = {
+        "pretrained_model_name_or_path": str(model),
+        "train_data_dir": str(data),
+        "output_dir": str(out),
+        "output_name": "x",
+        "network_module": "networks.lora",
+        "caption_extension": ".txt",
+        "resolution": "64",
+        "learning_rate": 1e-3,
+        "max_train_steps": 3,
+        "max_data_loader_n_workers": 0,
+        "cache_latents": True,
+        "seed": 5,
+    }
+    return train_options({key: value for key, value in (given | changed).items() if value is not None})
+
+
 @pytest.fixture
 def options_for(tiny_sd1: Path, pictures: Path, tmp_path: Path) -> Callable[..., TrainOptions]:
-    """Options of a short training; keywords change or add some (None leaves one out)."""
-
-    def make(**changed: Any) -> TrainOptions:
-        given: dict[str, Any] = {
-            "pretrained_model_name_or_path": str(tiny_sd1),
-            "train_data_dir": str(pictures),
-            "output_dir": str(tmp_path / "out"),
-            "output_name": "x",
-            "network_module": "networks.lora",
-            "caption_extension": ".txt",
-            "resolution": "64",
-            "learning_rate": 1e-3,
-            "max_train_steps": 3,
-            "max_data_loader_n_workers": 0,
-            "cache_latents": True,
-            "seed": 5,
-        }
-        return train_options({key: value for key, value in (given | changed).items() if value is not None})
-
-    return make
+    """short_training with the session's model and pictures, into the test's folder."""
+    return partial(short_training, tiny_sd1, pictures, tmp_path / "out")
