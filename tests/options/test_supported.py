@@ -12,7 +12,7 @@ from lora_trainer.options.data_spec import DatasetSpec, SubsetSpec
 from lora_trainer.options.dataset_keys import KEYS
 from lora_trainer.options.train import SECTIONS
 from lora_trainer.training.train import train
-from tests.training.conftest import Recorder, make_images, pictures, short_training  # noqa: F401 - a fixture
+from tests.training.conftest import Recorder, pictures, short_training  # noqa: F401 - a fixture
 
 # Read before there is a training, or by nobody, and why that is right.
 ELSEWHERE = {
@@ -23,6 +23,7 @@ ELSEWHERE = {
     "console_log_simple": "the same",
     "v2": "a check before the training, which finds the family itself: tests/options/test_resolve.py",
     "no_half_vae": "read in fp16 alone, which needs a card: tests/gpu/test_training.py",
+    "reg_data_dir": "its folders become subsets: tests/options/test_dataset_config.py",
     "no_metadata": "written into the file or not: the test below",
     "sdpa": "PyTorch's attention is what is used when xformers is not asked for",
     "mem_eff_attn": "the same",
@@ -64,7 +65,6 @@ def reads(trained, tmp_path_factory) -> set[str]:
     """The options that were read by a room other than `options` in two trainings that go through every place that reads one."""
     prompts = tmp_path_factory.mktemp("prompts") / "prompts.txt"
     prompts.write_text("a frog --w 64 --h 64 --s 1\n")
-    make_images((reg := tmp_path_factory.mktemp("reg")) / "1_frog", 2, first=4)
     found: set[str] = set()
     with pytest.MonkeyPatch.context() as patch:
         for declared in (*SECTIONS.values(), DatasetSpec, SubsetSpec):
@@ -72,7 +72,6 @@ def reads(trained, tmp_path_factory) -> set[str]:
         trained(max_train_steps=1, sample_prompts=str(prompts), sample_every_n_steps=1)
         trained(
             max_train_steps=2,
-            reg_data_dir=str(reg),
             cache_latents=False,
             loss_type="huber",
             shuffle_caption=True,
@@ -100,12 +99,9 @@ def test_what_is_said_to_be_read_elsewhere_is_not_read_here(reads):
 
 
 def test_the_texts_for_the_file_are_in_the_file_and_no_metadata_keeps_it_short(trained):
-    given = {name: f"my {name}" for name in TEXTS if name != "metadata_thumbnail"}
-    found = trained(
-        max_train_steps=1, metadata_is_negative_embedding=True, metadata_thumbnail="data:image/png;base64,AA", **given
-    )
+    given = {name: f"data:image/png;base64,{name}" for name in TEXTS}
+    found = trained(max_train_steps=1, **given)
     assert {name: found[TEXTS[name]] for name in given} == given
-    assert found["modelspec.is_negative_embedding"].lower() == "true" and found["modelspec.thumbnail"].startswith("data:")
     short = trained(max_train_steps=1, no_metadata=True)
     assert "ss_learning_rate" in found and "ss_learning_rate" not in short and len(short) < 20
 
