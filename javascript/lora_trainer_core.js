@@ -24,9 +24,37 @@
     };
 
     LT.fill = function (element, ...children) {
-        element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+        const shown = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+        LT.keepFocus(element, () => element.replaceChildren(...shown));
         return element;
     };
+
+    // Drawing anew does not take the keyboard's focus away: it goes to what stands for the same thing now, else to the place.
+    LT.keepFocus = function (element, draw) {
+        const focused = document.activeElement, had = element !== focused && element.contains(focused);
+        const [name, at] = had ? identity(element, focused) : [];
+        draw();
+        if (had && document.activeElement !== focused) LT.focus(focused.isConnected ? focused : find(element, name, at) || element);
+    };
+
+    // Focus for what cannot be reached by the Tab key as well, without moving the page.
+    LT.focus = function (element) {
+        if (element.tabIndex < 0) {
+            element.tabIndex = -1;
+            element.classList.add("lt-held");
+        }
+        element.focus({ preventScroll: true });
+    };
+
+    // What an element is called across two drawings, and the how manieth of that name it is.
+    const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex]";
+    const nameOf = (element) => element.id || `${element.tagName} ${element.getAttribute("href") || element.getAttribute("aria-label") || element.textContent}`;
+    const called = (element, name) => [...element.querySelectorAll(FOCUSABLE)].filter((one) => nameOf(one) === name);
+    function identity(element, focused) {
+        const name = nameOf(focused);
+        return [name, called(element, name).indexOf(focused)];
+    }
+    const find = (element, name, at) => called(element, name).filter((one) => !one.disabled)[at];
 
     // 24x24 line drawings, one path each.
     const ICONS = {
@@ -41,6 +69,8 @@
         reuse: "M4 12a8 8 0 0114-5l2 2m0-5v5h-5M20 12a8 8 0 01-14 5l-2-2m0 5v-5h5",
         swap: "M7 4v15m0 0l-3-3m3 3l3-3M17 20V5m0 0l-3 3m3-3l3 3",
         download: "M12 4v12m0 0l-5-5m5 5l5-5M4 20h16",
+        up: "M12 19V5m0 0l-6 6m6-6l6 6",
+        down: "M12 5v14m0 0l-6-6m6 6l6-6",
         back: "M15 5l-7 7 7 7",
         warning: "M12 4l9 16H3zM12 10v4m0 3h.01",
         info: "M12 3a9 9 0 110 18 9 9 0 010-18zm0 8v5m0-8h.01",
@@ -244,7 +274,7 @@
     };
 
     // --- start --------------------------------------------------------------------------------------------------
-    const PARTS = ["t", "shell", "trainValues", "controls", "advanced", "trainView", "upload", "transfer", "planView", "runsView", "runView", "chart", "gallery", "generateView", "toolsView", "toolResult", "trialPanel", "networkArgs", "blocksPanel", "blockParts", "networkEditor", "sendButton"];
+    const PARTS = ["t", "shell", "trainValues", "controls", "advanced", "trainView", "upload", "transfer", "planView", "runsView", "runView", "chart", "gallery", "samples", "generateView", "toolsView", "toolResult", "trialPanel", "networkArgs", "blocksPanel", "blockParts", "networkEditor", "sendButton"];
 
     async function start(mount) {
         mount.dataset.started = "yes";

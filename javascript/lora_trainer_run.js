@@ -35,7 +35,8 @@
         let run = detail;
         const curve = { steps: [...(detail.curve?.steps || [])], loss: [...(detail.curve?.loss || [])], lr: [...(detail.curve?.lr || [])], total: detail.total_steps, isOver: isOver(detail) };
         const chart = LT.chart(signal);
-        const parts = Object.fromEntries(["head", "standing", "numbers", "notes", "lora", "samples", "files"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
+        const parts = Object.fromEntries(["head", "standing", "numbers", "notes", "lora", "files"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
+        const samples = LT.samples(() => LT.t(isOver(run) ? "samples_never" : "samples_none"));
         const live = h("p", { class: "lt-offscreen", "aria-live": "polite" });
         const log = h("pre", { class: "lt-log", tabindex: "0", "aria-label": LT.t("log") });
         const element = h("div", { class: "lt-run-page" },
@@ -44,19 +45,19 @@
             parts.lora,
             h("div", { class: "lt-run-columns" },
                 h("section", { class: "lt-card lt-run-chart" }, h("h2", {}, LT.t("loss")), chart.element),
-                h("section", { class: "lt-card lt-run-samples-card" }, h("h2", {}, LT.t("samples")), parts.samples)),
+                h("section", { class: "lt-card lt-run-samples" }, samples.element)),
             h("section", { class: "lt-card" }, h("h2", {}, LT.t("files")), parts.files),
             h("section", { class: "lt-card" }, h("h2", {}, LT.t("log")), log),
             h("section", { class: "lt-card" }, h("h2", {}, LT.t("repeat")), LT.recipe(detail)));
 
         // Draws a part only when what it shows has changed: nothing jumps and the keyboard's focus stays.
         const shown = {};
-        function part(name, value, draw) {
-            const text = JSON.stringify(value);
-            if (shown[name] === text) return;
+        function isNew(name, value) {
+            const text = JSON.stringify(value), before = shown[name];
             shown[name] = text;
-            LT.fill(parts[name], draw());
+            return before !== text;
         }
+        const part = (name, value, draw) => isNew(name, value) && LT.fill(parts[name], draw());
 
         function show(logText) {
             part("head", [run.name, run.state, run.active], () => head(run, id, detail));
@@ -64,10 +65,11 @@
             part("standing", [run.step, run.total_steps, run.phase, run.state, run.queue_position, Math.round(run.seconds_left || 0)], () => standing(run));
             part("numbers", [run.epoch, run.smoothed_loss, run.lrs, run.lr, run.samples_per_second, run.peak_memory, run.seconds_left, run.ended], () => numbers(run));
             part("lora", [run.lora, run.state], () => lora(run));
-            part("samples", run.samples, () => samples(run));
+            if (isNew("samples", [run.samples, isOver(run)])) samples.show(run.samples);
             part("files", run.files, () => files(run, id));
             const tenth = run.total_steps ? Math.floor((10 * (run.step || 0)) / run.total_steps) * 10 : 0;
-            const said = `${run.name}: ${LT.t("state_" + run.state)}${run.active && run.total_steps ? ` ${tenth} %` : ""}`;
+            const how = !run.active ? "" : run.step ? ` ${tenth} %` : `, ${run.phase?.name || LT.doing(run)}`;
+            const said = `${run.name}: ${LT.t("state_" + run.state)}${how}`;
             if (live.textContent !== said) live.textContent = said;
             if (logText === null) return; // as it was
             const text = (Array.isArray(logText) ? logText.join("\n") : logText) || LT.t("log_none");
@@ -119,7 +121,7 @@
             LT.say(LT.t("settings_taken"));
             LT.shell.go("train");
         }, "", "reuse"));
-        if (!run.active && run.state !== "queued") buttons.push(button(LT.t("delete_run"), async () => {
+        if (!run.active) buttons.push(button(LT.t("delete_run"), async () => {
             if (!(await LT.ask(LT.t("delete_ask"), LT.t("delete_run")))) return;
             await post("delete");
             LT.say(LT.t("deleted"));
@@ -137,10 +139,9 @@
     }
 
     function standing(run) {
-        const steps = run.total_steps ? [h("strong", {}, LT.number(run.step || 0)), ` / ${LT.number(run.total_steps)}`] : "";
+        const steps = run.step && run.total_steps ? h("span", {}, LT.t("step"), " ", h("strong", {}, LT.number(run.step)), ` / ${LT.number(run.total_steps)}`) : "";
         const right = run.active && Number.isFinite(run.seconds_left) ? `${LT.t("time_left")} ${LT.duration(run.seconds_left)}` : run.state === "queued" ? LT.standing(run) : "";
-        const phase = run.active && run.phase && !["train", "training"].includes(run.phase.name) ? LT.phase(run.phase) : "";
-        return [LT.progress(run), h("div", { class: "lt-run-under" }, h("span", {}, LT.t("step"), " ", steps), h("span", { class: "lt-subdued" }, phase), h("span", {}, right))];
+        return [LT.progress(run), h("div", { class: "lt-run-under" }, steps, h("span", { class: "lt-run-doing" }, LT.doing(run).replace(/^./, (first) => first.toUpperCase())), h("span", {}, right))];
     }
 
     function numbers(run) {
@@ -171,16 +172,6 @@
     }
 
     const isOver = (run) => ["finished", "stopped", "failed"].includes(run.state);
-    function samples(run) {
-        if (!run.samples?.length) return h("p", { class: "lt-subdued" }, LT.t(isOver(run) ? "samples_never" : "samples_none"));
-        const steps = [...new Set(run.samples.map((sample) => sample.step))].sort((a, b) => b - a);
-        return steps.map((step) => h("div", { class: "lt-sample-row" }, h("h3", {}, LT.t("samples_at", { x: LT.number(step) })),
-            LT.gallery(run.samples.filter((sample) => sample.step === step).map((sample) => ({
-                url: LT.url(sample.url), thumb: LT.url(sample.thumb || sample.url), name: sample.name,
-                caption: `${sample.prompt || ""}\n${LT.t("step")} ${step}, ${LT.t("seed")} ${sample.seed}`,
-            })))));
-    }
-
     function files(run, id) {
         if (!run.files?.length) return h("p", { class: "lt-subdued" }, LT.t(isOver(run) ? "files_never" : "files_none"));
         const use = async (file) => {
@@ -204,14 +195,14 @@
 
     // A button cannot be pressed twice while what it started goes on; an error is shown.
     LT.busy = async function (element, action) {
-        if (element.disabled) return;
-        element.disabled = true;
+        if (element.ariaBusy) return;
+        element.ariaBusy = "true"; // not disabled, which would take the focus away
         try {
             await action();
         } catch (error) {
             LT.report(error);
         } finally {
-            element.disabled = false;
+            element.ariaBusy = null;
         }
     };
 })();

@@ -45,7 +45,7 @@
 
         draw() {
             LT.trainValues.load(LT.form.spec);
-            const language = h("select", { class: "lt-language", "aria-label": LT.t("language"), onchange: () => { LT.setLanguage(language.value); LT.shell.draw(); } },
+            const language = h("select", { class: "lt-language", id: "lt-language", "aria-label": LT.t("language"), onchange: () => { LT.setLanguage(language.value); LT.shell.draw(); } },
                 h("option", { value: "en" }, "English"), h("option", { value: "ko" }, "한국어"));
             language.value = LT.language;
             LT.banner = h("div", { class: "lt-banner", role: "alert", hidden: true }, h("span", { class: "lt-spinner" }), h("span", {}, LT.t("connection_lost")));
@@ -95,7 +95,10 @@
             }
             LT.set(LT.shell.panel, "aria-labelledby", `lt-tab-${view}`);
             const draw = run ? (signal) => LT.runView(signal, run) : { train: LT.trainView, runs: LT.runsView, generate: LT.generateView, tools: LT.toolsView }[view];
-            LT.fill(LT.shell.panel, draw(begin("view")));
+            const panel = LT.shell.panel, focused = document.activeElement;
+            const isLost = panel.contains(focused) || (focused === document.body && panel.childElementCount > 0);
+            panel.replaceChildren(draw(begin("view")));
+            if (isLost) LT.focus(panel); // who came here by the keyboard goes on from here
         },
 
         // A run that has ended since `before`: said wherever one is on the page, and its file is shown on the Web UI's cards.

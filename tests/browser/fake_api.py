@@ -298,7 +298,7 @@ class FakeApi:
             "queue_position": None,
             "message": "",
             "advice": "",
-            "phase": {"name": "train", "done": step, "total": total},
+            "phase": None if step else {"name": "training", "done": 0, "total": 0},
             "step": step,
             "total_steps": total,
             "epoch": 1 + step // 40,
@@ -323,6 +323,10 @@ class FakeApi:
         self.runs = {run_id: run, **self.runs}
         return run
 
+    def waiting(self) -> list[dict[str, Any]]:
+        """The queued runs, the next one first."""
+        return sorted((run for run in self.runs.values() if run["state"] == "queued"), key=lambda run: run["queue_position"])
+
     def advance(self, run_id: str, to: int) -> None:
         """Let a run take steps; the events are what its worker would write."""
         run = self.runs[run_id]
@@ -333,7 +337,7 @@ class FakeApi:
             self.events[run_id].append({"type": "step", "time": time.time(), "step": step, "epoch": 1, "loss": loss, "lr": lr})
         run.update(
             step=to,
-            phase={"name": "train", "done": to, "total": run["total_steps"]},
+            phase=None,
             seconds_left=(run["total_steps"] - to) * 0.39,
         )
 
@@ -346,7 +350,7 @@ class FakeApi:
                     "url": f"runs/{run_id}/file/{name}",
                     "thumb": f"runs/{run_id}/thumb/{name}",
                     "step": step,
-                    "prompt": "photo of sls frog on a leaf",
+                    "prompt": f"photo of sls frog {('on a leaf', 'in the rain', 'at night')[index % 3]}",
                     "seed": 42 + index,
                 }
             )
@@ -443,6 +447,11 @@ class FakeApi:
             run.update(state="stopping")
         if action == "delete":
             del self.runs[run["id"]]
+        if action == "move":
+            waiting = [one for one in self.waiting() if one is not run]
+            waiting.insert((await request.json())["position"] - 1, run)
+            for position, one in enumerate(waiting, 1):
+                one["queue_position"] = position
         return {"run": run, "lora": {"name": run["name"]}}
 
     async def picture(self, request: Request) -> Any:

@@ -37,7 +37,7 @@ def test_a_run_is_seen_live(open_page, address, api):
     page.locator(".lt-run-samples button").first.click()
     expect(page.locator("dialog.lt-light")).to_be_visible()
     page.keyboard.press("ArrowRight")
-    expect(page.locator(".lt-light-count")).to_have_text("2 / 2")
+    expect(page.locator(".lt-light-count")).to_have_text("2 / 4")
     page.keyboard.press("Escape")
     expect(page.locator("dialog.lt-light")).to_have_count(0)
 
@@ -147,6 +147,140 @@ def test_a_run_is_deleted_after_a_question(open_page, address, api):
 def test_a_run_that_is_gone_says_so(open_page, address):
     page = open_page(address + "#lora-run=nothing")
     expect(page.locator(".lt-empty")).to_contain_text("does not exist")
+
+
+def test_the_beginning_of_a_run_says_what_is_happening(open_page, address, api):
+    run = api.add_run("r1", phase=None, total_steps=None)
+    page = open_page(address + "#lora-run=r1")
+    doing, bar = page.locator(".lt-run-doing"), page.locator(".lt-run-standing [role=progressbar]")
+    expect(doing).to_have_text("The training program is being started")
+    assert bar.get_attribute("aria-valuenow") is None, "nobody knows how far it is"
+    run.update(phase={"name": "loading the model", "done": 171, "total": 684})
+    expect(doing).to_have_text("Loading the model 171 of 684")
+    expect(bar).to_have_attribute("aria-valuenow", "25")
+    run.update(phase={"name": "training", "done": 0, "total": 0}, total_steps=100)
+    expect(doing).to_have_text("Making the first step")
+    api.advance("r1", 1)
+    expect(doing).to_be_empty()
+    expect(page.locator(".lt-run-under")).to_contain_text("Step 1 / 100")
+
+
+def test_while_samples_are_drawn_the_page_says_which_and_how_long_it_takes_yet(open_page, address, api):
+    api.add_run("r1", total=100)
+    api.advance("r1", 50)
+    page = open_page(address + "#lora-run=r1")
+    api.runs["r1"].update(phase={"name": "drawing samples", "done": 2, "total": 4}, seconds_left=150)
+    expect(page.locator(".lt-run-doing")).to_have_text("Drawing samples 2 of 4")
+    expect(page.locator(".lt-run-under")).to_contain_text("Step 50 / 100")
+    expect(page.locator(".lt-run-under")).to_contain_text("Time left 2 min 30 s")
+    page.click("#lt-tab-runs")
+    expect(page.locator(".lt-run-line")).to_have_text("drawing samples 2 of 4 · 50 / 100 · Time left 2 min 30 s")
+
+
+def test_samples_are_shown_step_by_step_or_prompt_by_prompt_each_with_what_the_other_leaves_out(open_page, address, api):
+    api.add_run("r1", total=300)
+    for step in (100, 200, 300):
+        api.advance("r1", step)
+        api.add_sample("r1", step, 2)
+    page = open_page(address + "#lora-run=r1")
+    heads, texts = page.locator(".lt-sample-row h3"), page.locator(".lt-sample-text")
+    expect(heads).to_have_text(["Step 300", "Step 200", "Step 100"])
+    expect(texts).to_have_text(["photo of sls frog on a leaf", "photo of sls frog in the rain"] * 3)
+    page.locator(".lt-samples label", has_text="By prompt").click()
+    expect(heads).to_have_text(["photo of sls frog on a leaf", "photo of sls frog in the rain"])
+    expect(texts).to_have_text(["Step 300", "Step 200", "Step 100"] * 2)
+    api.add_sample("r1", 350, 2)
+    expect(texts.first).to_have_text("Step 350")
+    page.reload()
+    expect(heads).to_have_count(2), "the choice is remembered"
+
+
+def test_one_prompt_alone_is_followed_over_the_steps_at_once(open_page, address, api):
+    api.add_run("r1", total=300)
+    for step in (100, 200):
+        api.add_sample("r1", step, 1)
+    page = open_page(address + "#lora-run=r1")
+    expect(page.locator(".lt-sample-row h3")).to_have_text(["photo of sls frog on a leaf"])
+    expect(page.locator(".lt-sample-text")).to_have_text(["Step 200", "Step 100"])
+    expect(page.locator(".lt-samples .lt-segments")).to_be_hidden()
+
+
+def test_large_pictures_are_walked_through_in_rows_and_in_time(open_page, address, api):
+    api.add_run("r1", total=300)
+    for step in (100, 200, 300):
+        api.add_sample("r1", step, 2)
+    page = open_page(address + "#lora-run=r1")
+    page.locator(".lt-run-samples .lt-picture").first.click()
+    caption, count = page.locator(".lt-light figcaption"), page.locator(".lt-light-count")
+    expect(count).to_have_text("1 / 6")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(caption).to_have_text("photo of sls frog on a leaf\nStep 200, Seed 42")  # the next row
+    page.keyboard.press("End")
+    expect(caption).to_have_text("photo of sls frog in the rain\nStep 100, Seed 43")
+    expect(page.get_by_role("button", name="Earlier step")).to_be_disabled()
+    page.keyboard.press("ArrowUp")
+    expect(caption).to_have_text("photo of sls frog in the rain\nStep 200, Seed 43")  # the same prompt, later
+    page.get_by_role("button", name="Later step").click()
+    expect(caption).to_have_text("photo of sls frog in the rain\nStep 300, Seed 43")
+    page.keyboard.press("Escape")
+    expect(page.locator(".lt-run-samples .lt-picture").first).to_be_focused()
+
+
+def test_the_queue_is_reordered_and_emptied_from_the_list_by_keyboard_too(open_page, address, api):
+    api.add_run("r1", name="first")
+    for position, name in enumerate(("ink", "oil", "chalk"), 1):
+        api.add_run(name, name=name, state="queued", queue_position=position)
+    api.add_run("old", name="old", state="finished")
+    page = open_page(address + "#lora-runs")
+    names = page.locator(".lt-run-title strong")
+    expect(names).to_have_text(["first", "ink", "oil", "chalk", "old"])  # at work, then as they wait, then the others
+    expect(page.get_by_role("button", name="ink: sooner")).to_be_disabled()
+    expect(page.get_by_role("button", name="chalk: later")).to_be_disabled()
+    page.get_by_role("button", name="chalk: sooner").focus()
+    page.keyboard.press("Enter")
+    expect(names).to_have_text(["first", "ink", "chalk", "oil", "old"])
+    expect(page.get_by_role("button", name="chalk: sooner")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(names).to_have_text(["first", "chalk", "ink", "oil", "old"])
+    page.get_by_role("button", name="ink: take it out of the queue").click()
+    expect(page.locator("dialog")).to_contain_text("Take ink out of the queue?")
+    page.locator("dialog").get_by_role("button", name="Remove").click()
+    expect(names).to_have_text(["first", "chalk", "oil", "old"])
+    assert [path for path, _ in api.posted] == ["runs/chalk/move", "runs/chalk/move", "runs/ink/delete"]
+
+
+def test_the_keyboards_focus_survives_what_the_page_draws_anew(open_page, address, api):
+    api.add_run("r1", total=100)
+    api.advance("r1", 10)
+    api.add_sample("r1", 10)
+    page = open_page(address)
+    page.locator("#lt-tab-train").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#lt-tab-runs")).to_be_focused()
+    page.locator(".lt-run").focus()
+    api.advance("r1", 20)  # the list is drawn anew
+    expect(page.locator(".lt-run-line")).to_contain_text("20 / 100")
+    expect(page.locator(".lt-run")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".lt-run-page h1")).to_have_text("sls_frog")
+    expect(page.locator("#lt-panel")).to_be_focused()  # not the page's beginning
+    page.keyboard.press("Tab")
+    expect(page.locator(".lt-back")).to_be_focused()
+    picture = page.locator(".lt-run-samples .lt-picture").nth(1)
+    picture.focus()
+    api.add_sample("r1", 20)
+    expect(page.locator(".lt-run-samples .lt-picture")).to_have_count(4)
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "frog_000010_1.png"
+    stop = page.locator(".lt-run-head").get_by_role("button", name="Stop", exact=True)
+    stop.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    expect(stop).to_be_focused()
+    page.locator("#lt-language").focus()
+    page.locator("#lt-language").select_option("ko")
+    expect(page.locator("#lt-tab-runs")).to_contain_text("목록")
+    expect(page.locator("#lt-language")).to_be_focused()
 
 
 def test_a_hundred_thousand_steps_are_drawn_quickly(open_page, address):
