@@ -18,6 +18,7 @@ from ..errors import InputError, InputErrors, LoraFileError
 from ..networks.files import check_lora
 from ..options import flat
 from ..options.block_arguments import FIELD
+from ..options.doubts import doubts
 from ..options.family_checks import hints
 from ..options.network_arguments import LORA, block_findings
 from ..options.simple import RunFiles
@@ -213,6 +214,18 @@ def _look_at_data(checked: Checked, files: RunFiles) -> None:
             checked.problems.append(problem(error))
         return
     checked.plan.update(asdict(counts))
+    _look_for_doubts(checked, values, plan, counts.total_steps)
+
+
+def _look_for_doubts(checked: Checked, values: Mapping[str, Any], plan: DataPlan, total_steps: int) -> None:
+    """What is allowed, but hardly meant."""
+    images = [image for image in plan.images if not image.is_reg]
+    of_an_epoch = sum(image.repeats for image in images) / max(1, sum(dataset.samples for dataset in plan.datasets))
+    batches = total_steps * values["gradient_accumulation_steps"]
+    samples = batches * sum(dataset.samples for dataset in plan.datasets) / max(1, plan.batches_per_epoch)
+    found = doubts(values, images=len(images), shown=round(samples * of_an_epoch), total_steps=total_steps)
+    for about, message, advice in found:
+        checked.add("warning", message, field=about, advice=advice)
 
 
 def _plan_view(plan: DataPlan) -> dict[str, Any]:

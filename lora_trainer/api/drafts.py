@@ -9,18 +9,20 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors
-from ..options import OPTIONS, OPTIONS_BY_NAME, config_file, dataset_config, located, simple
+from ..options import OPTIONS, config_file, dataset_config, located, simple
 from ..options.presets import starting_values
 from ..options.resolve import train_options
 from ..options.simple import RunFiles
 from ..paths import typed_path, user_path
 from .answers import Refusal
 
+_ABOUT_CAPTIONS = ("caption_extension", "identifier")
+_ATTEMPTS = 5  # a mistake can hide another
 _PLACEHOLDER = "user/model"  # looks like a hub id, so that a draft without base model can be planned
 
 
@@ -64,10 +66,14 @@ def read(body: Mapping[str, Any]) -> Draft:
         raise Refusal(400, '"prompts" is a text and "overwrite" true or false.')
     given = body[forms[0]]
     if forms == ["values"]:
-        given = {**starting_values(cuda=shutil.which("nvidia-smi") is not None), **given}
+        given = {**_starting_values(), **given}
     return Draft(
         is_form=forms == ["values"], base=_with_typed_paths(given), dataset=dataset, prompts=prompts, overwrite=overwrite
     )
+
+
+def _starting_values() -> dict[str, Any]:
+    return starting_values(cuda=shutil.which("nvidia-smi") is not None)
 
 
 def files(draft: Draft, folder: Path, name: str) -> RunFiles:
@@ -85,13 +91,27 @@ def files(draft: Draft, folder: Path, name: str) -> RunFiles:
 
 
 def files_in_spite(draft: Draft, folder: Path, wrong: InputErrors) -> RunFiles | None:
-    """The same without the options that are `wrong`, only to look at the data; None when the data is what is wrong."""
-    fields = {error.field for error in wrong.errors} & OPTIONS_BY_NAME.keys()
-    instead: dict[str, Any] = {**dict.fromkeys(fields), "pretrained_model_name_or_path": _PLACEHOLDER}
-    try:
-        return _files(draft, folder, "draft", instead)
-    except InputErrors:
-        return None
+    """The same with what is `wrong` left out, only to look at the data; None when the data is what is wrong.
+
+    A field of the form goes back to what the page starts with, so that one wrong number does not empty the whole plan.
+    """
+    start = simple.split_values(_starting_values())[1] if draft.is_form else {}
+    base, instead = dict(draft.base), {"pretrained_model_name_or_path": _PLACEHOLDER}
+    for _ in range(_ATTEMPTS):
+        before = dict(base)
+        for name in {error.field for error in wrong.errors}:
+            if name in _ABOUT_CAPTIONS and not base.get(name):  # what is missing belongs to another choice
+                base["caption_source"] = simple.TXT
+            value = base.pop(name, None)
+            if name in start and value != start[name]:
+                base[name] = start[name]
+        if base == before or draft.is_form and not base.get("image_dir"):
+            return None
+        try:
+            return _files(replace(draft, base=base), folder, "draft", dict(instead))
+        except InputErrors as others:  # what was hidden behind the first mistakes, or came by leaving something out
+            wrong = others
+    return None
 
 
 def _files(draft: Draft, folder: Path, name: str, instead: dict[str, Any]) -> RunFiles:

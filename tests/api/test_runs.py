@@ -103,6 +103,53 @@ def test_what_is_wrong_is_said_at_its_field_and_keeps_the_run_from_starting(clie
     assert get(client, "runs").json()["runs"] == []
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"resolution": "63"},
+        {"resolution": "many"},
+        {"resolution": ""},
+        {"max_train_steps": "x"},
+        {"num_repeats": "often"},
+        {"reg_dir": "/nowhere"},
+        {"no_such_option": 1},
+        {"output_name": "CON", "network_dim": -3, "caption_source": "tags", "learning_rate": "fast"},
+        {"caption_source": "other"},
+        {"color_aug": True, "cache_latents": True},
+        {"min_timestep": 900, "max_timestep": 100},
+        {"pretrained_model_name_or_path": "/nowhere.safetensors", "network_weights": "/nowhere.safetensors"},
+    ],
+)
+def test_what_is_wrong_elsewhere_does_not_empty_the_plan(client, values, spoil):
+    answer = post(client, "check", {"values": {**values, **spoil}}).json()
+    assert not answer["ok"] and answer["plan"], answer["problems"]
+    assert answer["plan"]["images"] == 3 and answer["plan"]["buckets"] and answer["plan"]["examples"]
+
+
+def test_images_that_are_not_there_leave_no_plan(client, values):
+    assert post(client, "check", {"values": {**values, "image_dir": "/nowhere"}}).json()["plan"] is None
+
+
+@pytest.mark.parametrize(
+    ("odd", "field"),
+    [
+        ({"learning_rate": 10}, "learning_rate"),
+        ({"unet_lr": 1}, "unet_lr"),
+        ({"text_encoder_lr": 1e-12}, "text_encoder_lr"),
+        ({"max_train_epochs": 300, "num_repeats": 1}, "max_train_epochs"),
+        ({"max_train_steps": 5000}, "max_train_steps"),
+        ({"max_train_steps": 1, "train_batch_size": 1}, "max_train_steps"),
+        ({"network_dim": 1024}, "network_dim"),
+        ({"network_dim": 2, "network_alpha": 128}, "network_alpha"),
+    ],
+)
+def test_settings_that_cannot_be_meant_get_a_warning_at_their_field(client, values, odd, field):
+    usual = {**values, "max_train_steps": 100, "train_batch_size": 1, "resolution": "64"}
+    assert problems_of(post(client, "check", {"values": usual}).json(), "warning") == {}
+    answer = post(client, "check", {"values": {**usual, **odd}}).json()
+    assert answer["ok"] and set(problems_of(answer, "warning")) == {field}, answer["problems"]
+
+
 def test_a_base_model_that_is_cut_short_or_a_lora_is_refused(client, values, tmp_path):
     whole = Path(values["pretrained_model_name_or_path"])
     short = tmp_path / "models" / "short.safetensors"

@@ -1,0 +1,69 @@
+"""Settings that are allowed, but hardly meant: a rate of 10, one picture shown a thousand times. They get a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_RATES = ("learning_rate", "unet_lr", "text_encoder_lr")
+_LARGEST_RATE = {"sgd": 1.0, "lion": 3e-3}  # by the beginning of the optimizer's name
+_LARGEST_OTHER_RATE = 2e-2
+_FINDS_ITS_RATE = ("dadapt", "prodigy")  # their rate is a factor around 1
+_SMALLEST_RATE = 1e-7
+_LARGEST_FACTOR = 3.0
+_OFTEN_SHOWN, _FEW_IMAGES, _OFTEN_SHOWN_OF_FEW = 1000, 5, 250
+_LARGEST_RANK, _LARGEST_STRENGTH = 256, 8.0  # strength: alpha / rank
+_MANY_DRAWINGS = 100
+
+
+def doubts(values: Mapping[str, Any], *, images: int, shown: int, total_steps: int) -> Iterator[tuple[str, str, str]]:
+    """Yield (option, message, advice) for what cannot be meant.
+
+    `values` are the resolved options by name; `shown` counts how often training images are shown in the whole training.
+    """
+    yield from _rates(values)
+    yield from _network(values)
+    if images:
+        yield from _repetitions(values, images, shown / images)
+    every = values["sample_every_n_steps"]
+    if every and not values["sample_every_n_epochs"] and values["sample_prompts"] and total_steps // every > _MANY_DRAWINGS:
+        message = f"Samples are drawn {total_steps // every:,} times, which can take longer than the training."
+        yield "sample_every_n_steps", message, "Draw them less often."
+
+
+def _rates(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    optimizer = str(values["optimizer_type"] or "").lower().rpartition(".")[2].removeprefix("paged")
+    finds_its_rate = optimizer.startswith(_FINDS_ITS_RATE)
+    own = next((limit for name, limit in _LARGEST_RATE.items() if optimizer.startswith(name)), _LARGEST_OTHER_RATE)
+    largest = _LARGEST_FACTOR if finds_its_rate else own
+    for name in _RATES:
+        rate = values[name]
+        if not rate:
+            continue
+        if rate > largest:
+            usual = "1 is usual with this optimizer." if finds_its_rate else "1e-4 is usual."
+            yield name, f"{name} is {rate:g}: so large that the training will most likely learn nothing but noise.", usual
+        elif rate < _SMALLEST_RATE:
+            yield name, f"{name} is {rate:g}: so small that nothing will be learned.", "1e-4 is usual."
+
+
+def _network(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    rank, alpha = values["network_dim"], values["network_alpha"]
+    if rank and rank > _LARGEST_RANK:
+        yield "network_dim", f"A rank of {rank:,} makes a very large file and learns by heart.", "8 to 64 is usual."
+    if rank and alpha and alpha / rank > _LARGEST_STRENGTH:
+        message = f"alpha {alpha:g} on rank {rank} multiplies what is learned by {alpha / rank:.3g}."
+        yield "network_alpha", message, "Half the rank, up to the rank itself, is usual."
+
+
+def _repetitions(values: Mapping[str, Any], images: int, times: float) -> Iterator[tuple[str, str, str]]:
+    """Each image shown too often, or not even once."""
+    about = "max_train_epochs" if values["max_train_epochs"] else "max_train_steps"
+    limit = _OFTEN_SHOWN_OF_FEW if images < _FEW_IMAGES else _OFTEN_SHOWN
+    if times > limit:
+        what = "The only image" if images == 1 else f"Each of the {images:,} images"
+        message = f"{what} is shown about {times:,.0f} times: it will be learned by heart, and nothing else."
+        yield about, message, "100 to 300 times are usual: train fewer steps, or give more images."
+    elif times < 1:
+        message = f"The training ends before each of the {images:,} images has been shown once."
+        yield about, message, "Train more steps, or lower the repeats."
