@@ -36,10 +36,8 @@ def _rates(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     finds_its_rate = optimizer.startswith(_FINDS_ITS_RATE)
     own = next((limit for name, limit in _LARGEST_RATE.items() if optimizer.startswith(name)), _LARGEST_OTHER_RATE)
     largest = _LARGEST_FACTOR if finds_its_rate else own
-    for name in _RATES:
-        rate = values[name]
-        if not rate:
-            continue
+    given = [(name, values[name] if isinstance(values[name], (list, tuple)) else [values[name]]) for name in _RATES]
+    for name, rate in ((name, rate) for name, rates in given for rate in rates if rate):
         if rate > largest:
             usual = "1 is usual with this optimizer." if finds_its_rate else "1e-4 is usual."
             yield name, f"{name} is {rate:g}: so large that the training will most likely learn nothing but noise.", usual
