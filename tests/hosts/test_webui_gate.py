@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -108,3 +109,19 @@ def test_without_a_training_scripts_run_as_ever(webui):
     runner = webui.scripts.ScriptRunner()
     assert runner.run(SimpleNamespace(), None) is None
     assert runner.run(SimpleNamespace(), webui.processing.process_images) == "picture"
+
+
+def test_the_refresh_button_of_the_cards_works_in_a_training(webui, monkeypatch):
+    """It lists the embeddings, too, which are compared with the model: there is none now."""
+
+    class EmbeddingDatabase:
+        def load_textual_inversion_embeddings(self, force_reload=False):
+            return webui.data.sd_model.device
+
+    name = "modules.textual_inversion.textual_inversion"
+    monkeypatch.setitem(sys.modules, name, webui_stub.module(name, EmbeddingDatabase=EmbeddingDatabase))
+    gpu.lend(lambda: "training")
+    assert EmbeddingDatabase().load_textual_inversion_embeddings(force_reload=True) is None
+    gpu.reclaim()
+    webui.processing.process_images(SimpleNamespace())
+    assert EmbeddingDatabase().load_textual_inversion_embeddings() == "cuda"

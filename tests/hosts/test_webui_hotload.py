@@ -97,3 +97,34 @@ def test_a_new_checkpoint_is_listed(webui, monkeypatch):
     monkeypatch.setattr(webui.sd_models, "list_models", lambda: listed.append(True), raising=False)
     WebuiHost().checkpoints_changed()
     assert listed == [True]
+
+
+def test_the_cards_are_drawn_without_a_model_and_without_loading_one(webui, tmp_path, monkeypatch):
+    """Between a training and the next picture there is none: the page of the embeddings fails then, that of LoRAs loads one."""
+
+    class Page:
+        def refresh(self):
+            raise AttributeError("'NoneType' object has no attribute 'cond_stage_model'")
+
+    pages = [Page(), Page()]
+    monkeypatch.setitem(
+        sys.modules, "modules.ui_extra_networks", webui_stub.module("modules.ui_extra_networks", extra_pages=pages)
+    )
+    webui.data.sd_model, webui.data.was_loaded_at_least_once = None, False
+    drawn = []
+
+    def refresh():
+        for page in pages:
+            page.refresh()
+        drawn.append("loads a model" if not webui.data.was_loaded_at_least_once else "without")
+
+    webui.shared.demo = SimpleNamespace(
+        blocks={7: SimpleNamespace(elem_id="txt2img_lora_extra_refresh_internal")},
+        dependencies=[{"targets": [(7, "click")]}],
+        fns=[SimpleNamespace(fn=refresh)],
+    )
+    hotload.forget(tmp_path / "frog.safetensors")
+    assert drawn == ["without"]
+    assert webui.data.was_loaded_at_least_once is False, "whoever asks next loads it"
+    with pytest.raises(AttributeError):
+        pages[0].refresh()

@@ -1,4 +1,4 @@
-"""While a worker has the card, the host neither draws nor loads a model: one gate, put once around four functions.
+"""While a worker has the card, the host neither draws nor loads a model: one gate, put once around a few functions.
 
 A gate asks one flag and otherwise calls the host's own function, so it is harmless wherever it is kept: the host's modules,
 scripts that hold the function under another name, and scripts that are loaded anew in the middle of a training all keep it.
@@ -17,6 +17,7 @@ from fastapi import HTTPException
 
 from ...log import logger
 
+_TI = "modules.textual_inversion"
 _MARK = "lora_trainer_gate_of"
 _refusal: Callable[[], str] | None = None
 
@@ -55,10 +56,20 @@ def install() -> None:
         original = getattr(importlib.import_module(module), name, None)
         if original is not None and not hasattr(original, _MARK):
             _replace(original, _marked(gate(original), original))
-    runner = getattr(sys.modules.get("modules.scripts"), "ScriptRunner", None)
-    run = getattr(runner, "run", None)
-    if runner is not None and run is not None and not hasattr(run, _MARK):
-        runner.run = _marked(_answering(run), run)
+    for module, kind, name, gate in (
+        ("modules.scripts", "ScriptRunner", "run", _answering),
+        # the refresh button of the cards lists embeddings, too, and these are compared with a loaded model
+        (
+            "modules.textual_inversion.textual_inversion",
+            "EmbeddingDatabase",
+            "load_textual_inversion_embeddings",
+            _passing_over,
+        ),
+    ):
+        owner = getattr(sys.modules.get(module), kind, None)
+        original = getattr(owner, name, None)
+        if original is not None and not hasattr(original, _MARK):
+            setattr(owner, name, _marked(gate(original), original))
 
 
 def _raising(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,7 +82,8 @@ def _raising(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _passing_over(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Another checkpoint was chosen during a training: it is loaded by the next picture instead."""
+    """What would load a model, or needs one, is not done: another checkpoint that is chosen during a training is loaded by
+    the next picture instead."""
 
     def gate(*arguments: Any, **named: Any) -> Any:
         return None if _refusal is not None else original(*arguments, **named)

@@ -6,10 +6,11 @@ the host's threads. Pictures that are asked for meanwhile are answered with a me
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...errors import HostError
@@ -48,6 +49,22 @@ def reclaim() -> None:
             logger.info("The Web UI has its card back; its model is loaded by the next generation.")
         data = getattr(sd_models, "model_data", None)
         if getattr(data, "sd_model", True) is None and hasattr(data, "was_loaded_at_least_once"):
+            data.was_loaded_at_least_once = False
+
+
+@contextlib.contextmanager
+def model_stays_away() -> Iterator[None]:
+    """Whoever asks for a model that is not loaded gets none, instead of loading it: for what only wants to know its kind."""
+    from modules import sd_models
+
+    data = getattr(sd_models, "model_data", None)
+    would_load = getattr(data, "sd_model", True) is None and getattr(data, "was_loaded_at_least_once", True) is False
+    if would_load:
+        data.was_loaded_at_least_once = True
+    try:
+        yield
+    finally:
+        if would_load:
             data.was_loaded_at_least_once = False
 
 

@@ -7,6 +7,7 @@ forget here. What a version does not have is passed over: attributes are asked f
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from ...log import logger
+from . import gpu
 
 # A tuple of networks that no prompt can ask for: the next forward restores the layer's own weights and applies anew.
 _NEVER_WANTED = (("lora-trainer: applied weights are out of date", 0.0, 0.0, None),)
@@ -116,9 +118,24 @@ def _refresh_cards() -> None:
     for call, targets in _functions(demo):
         if getattr(call, "__name__", "") == "refresh" and ids & targets:
             try:
-                call()
+                with _no_page_listed_anew(), gpu.model_stays_away():
+                    call()
             except Exception:  # the host's own code; its cards are renewed by its button as well
                 logger.exception("The Web UI's Lora page could not be refreshed; its refresh button does it.")
+
+
+@contextlib.contextmanager
+def _no_page_listed_anew() -> Iterator[None]:
+    """The LoRA files are listed by now, and the other pages need not be: that of the embeddings wants a loaded model, and that
+    of the checkpoints empties their list for a moment, in which nothing can be drawn."""
+    pages = getattr(sys.modules.get("modules.ui_extra_networks"), "extra_pages", [])
+    for page in pages:
+        page.refresh = lambda: None  # on the one object, over its class' own
+    try:
+        yield
+    finally:
+        for page in pages:
+            vars(page).pop("refresh", None)
 
 
 def _functions(demo: Any) -> Iterator[tuple[Any, set[int]]]:
