@@ -46,6 +46,7 @@
             if (mine !== question || signal.aborted) return;
             isChecking = false;
             tellFamily(result?.base_model?.family || "");
+            values.fit(values.family);
             show();
         };
         const checkSoon = LT.debounce(350, check);
@@ -96,6 +97,7 @@
                 if (first) reveal(first);
                 return;
             }
+            if (result?.base_model?.is_demo && !(await LT.ask(LT.t("demo_ask"), LT.t("demo_train")))) return reveal(F.model);
             isStarting = true;
             show();
             try {

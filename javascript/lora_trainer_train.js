@@ -22,6 +22,8 @@
             fields.set(name, field);
             return field.element;
         };
+        const isBare = !(LT.form.checkpoints || []).some((one) => !one.is_demo);
+        const isTrialFirst = isBare || !(LT.shell.state.runs?.length || LT.recall("tried"));
         firstModel();
 
         const upload = LT.upload(signal, F.images, (folder) => readFolderName(folder));
@@ -35,12 +37,12 @@
         });
         const basic = values.sections[0].controls.map((control) => control.name).filter((name) => ![F.images, F.identifier, F.kind, F.name].includes(name));
         const main = h("div", { class: "lt-main" },
-            LT.trialPanel(),
+            isBare && noModel(), isTrialFirst && LT.trialPanel(true),
             card("1", LT.t("step_images"), LT.t("step_images_hint"), upload.element),
             card("2", LT.t("step_words"), LT.t("step_words_hint"), h("div", { class: "lt-grid" }, make(F.identifier, { plain: true }), make(F.kind, { plain: true }))),
             card("3", LT.t("step_name"), LT.t("step_name_hint"), make(F.name, { plain: true }), example),
             card("", LT.t("settings"), LT.t("settings_hint"), presetCards(), h("div", { class: "lt-grid lt-grid-3" }, basic.map((name) => make(name, { plain: [F.model, F.reg].includes(name) })))),
-            advanced.element);
+            advanced.element, !isTrialFirst && LT.trialPanel(false));
         const side = LT.planView({ signal, fields, upload, reveal });
         const element = h("form", { class: "lt-train", novalidate: true, onsubmit: (event) => { event.preventDefault(); side.train(); } }, main, side.element);
         // Enter in a line of text does not start an hour of training; Ctrl+Enter does.
@@ -50,11 +52,11 @@
             if (event.ctrlKey || event.metaKey) side.train();
         });
 
-        // The model the host generates with, or the only one, is chosen already.
+        // The model the host generates with, or the first, is chosen already; the demo model is for the trial alone.
         function firstModel() {
             if (values.get(F.model)) return;
             const known = LT.form.checkpoints || [];
-            const first = known.find((one) => one.is_current) || known[0];
+            const first = known.find((one) => one.is_current) || known.find((one) => !one.is_demo);
             if (first) values.set(F.model, first.path);
         }
 
@@ -112,6 +114,20 @@
         show("");
         return element;
     };
+
+    // Without a base model nothing can be trained: where to get one, and where to put it.
+    function noModel() {
+        const again = h("button", { type: "button", class: "lt-btn", onclick: () => LT.busy(again, async () => {
+            LT.form = await LT.get("form");
+            if ((LT.form.checkpoints || []).some((one) => !one.is_demo)) LT.shell.show();
+            else LT.say(LT.t("no_model_yet"), "error");
+        }) }, LT.icon("search"), LT.t("look_again"));
+        return h("section", { class: "lt-card lt-no-model", "aria-labelledby": "lt-no-model-title" },
+            h("h2", { id: "lt-no-model-title" }, LT.t("no_model_title")), h("p", {}, LT.t("no_model_text")),
+            h("p", { class: "lt-wrap" }, (LT.form.checkpoint_dirs || []).map((folder) => h("code", {}, folder))),
+            h("p", {}, LT.t("no_model_get"), " ", (LT.form.base_models || []).map((one) => [h("a", { href: one.url, target: "_blank", rel: "noopener noreferrer" }, one.title), " "])),
+            h("div", { class: "lt-row" }, again));
+    }
 
     function presetCards() {
         const values = LT.trainValues;

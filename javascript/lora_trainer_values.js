@@ -6,6 +6,7 @@
     "use strict";
     const LT = (window.loraTrainer = window.loraTrainer || {});
     const NUMBERS = ["integer", "number"];
+    const TAKEN = "taken"; // in place of a family: the settings are another run's, and fit its model as they are
 
     const isSame = (one, other) => JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
     let told = null;
@@ -46,6 +47,8 @@
         upload: "", // id of the upload folder, "" when a folder of this machine is used
         overwrite: false,
         family: "", // of the base model, as the host found it; "" while it is not known
+        fitted: "", // the family that the preset was last chosen for
+        before: "", // the preset that was chosen before a family brought its own
 
         // Takes the host's description in the page's language, and once the draft of the last visit.
         load(spec) {
@@ -55,10 +58,12 @@
             values.controls = new Map(own.sections.flatMap((section) => section.controls).map((control) => [control.name, control]));
             if (values.isLoaded) return;
             values.isLoaded = true;
-            const draft = LT.recall("draft", {});
-            values.preset = values.presets.some((preset) => preset.id === draft.preset) ? draft.preset : values.presets[0]?.id || "";
-            values.upload = draft.upload || "";
-            for (const [name, value] of Object.entries(draft.changes || {})) if (values.controls.has(name)) values.changes[name] = value;
+            const kept = LT.recall("draft", {});
+            values.preset = values.presets.some((preset) => preset.id === kept.preset) ? kept.preset : values.presets[0]?.id || "";
+            values.upload = kept.upload || "";
+            values.fitted = kept.fitted || "";
+            values.before = kept.before || "";
+            for (const [name, value] of Object.entries(kept.changes || {})) if (values.controls.has(name)) values.changes[name] = value;
         },
 
         baseline(name, presetId = values.preset) {
@@ -89,6 +94,22 @@
             values.wrong = {};
             values.announce("");
         },
+        // A base model of another family brings the preset made for it along, once; what the person set stays.
+        fit(family) {
+            if (!family || family === values.fitted) return null;
+            const isTaken = values.fitted === TAKEN;
+            values.fitted = family;
+            if (isTaken) return LT.remember("draft", draft());
+            const suits = (preset) => preset && (preset.family || "") === (values.presets.some((one) => one.family === family) ? family : "");
+            const now = values.presets.find((one) => one.id === values.preset);
+            const next = suits(now) ? null : [values.presets.find((one) => one.id === values.before), ...values.presets].find(suits);
+            if (!next) return LT.remember("draft", draft());
+            const own = Object.entries(values.changes);
+            [values.before, values.preset, values.changes] = [values.preset, next.id, {}];
+            for (const [name, value] of own) if (!isSame(value, values.baseline(name))) values.changes[name] = value;
+            values.announce("");
+            return LT.say(LT.t("preset_fitted", { x: next.title }));
+        },
         // What the presets speak about is taken from the new one; everything else stays as the person set it.
         choosePreset(id) {
             const spoken = new Set(values.presets.flatMap((preset) => Object.keys(preset.values)));
@@ -107,6 +128,7 @@
             [values.preset, values.changes] = nearest || ["", differences("")];
             values.wrong = {};
             values.upload = "";
+            values.fitted = TAKEN;
             values.announce("");
         },
 
@@ -117,7 +139,7 @@
         },
 
         announce(name) {
-            LT.remember("draft", { changes: values.changes, preset: values.preset, upload: values.upload });
+            LT.remember("draft", draft());
             listeners().tell(name);
         },
         // Calls `action(name)` at each change ("" = any) until the signal ends it.
@@ -125,5 +147,6 @@
         parse,
         show,
     };
+    const draft = () => Object.fromEntries(["changes", "preset", "upload", "fitted", "before"].map((name) => [name, values[name]]));
     LT.trainValues = values;
 })();

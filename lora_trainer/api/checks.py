@@ -14,6 +14,7 @@ from typing import Any
 from .. import modelfile
 from ..data.plan import DataPlan, count_steps, make_plan
 from ..data.plan.captions import example
+from ..demo import files as demo_files
 from ..errors import InputError, InputErrors, LoraFileError
 from ..networks.files import check_lora
 from ..options import flat
@@ -257,7 +258,12 @@ def _look_at_models(checked: Checked) -> None:
     path = user_path(given) if given else None
     if path is not None and path.exists():
         info = modelfile.probe(path)
-        checked.base_model = {"family": info.kind, "message": info.problem or modelfile.TITLES.get(info.kind, "")}
+        is_demo = demo_files.is_model(path)
+        title = info.problem or modelfile.TITLES.get(info.kind, "")
+        checked.base_model = {"family": info.kind, "message": title, "is_demo": is_demo}
+        if is_demo:
+            message = "the demo model draws flat shapes of 64 pixels: what is trained on it is of use with no other model."
+            checked.add("warning", message, field=name, advice="Choose the model that you want to draw with.")
         if info.problem and not any(one["field"] == name and one["level"] == "error" for one in checked.problems):
             checked.add("error", info.problem, field=name, advice=info.advice, where=given)
         _look_at_blocks(checked, info.kind)

@@ -16,6 +16,11 @@ from .answers import Refusal
 from .service import Service
 
 _SHOWN_RUNS = 20
+# Where those who have no base model get one: full checkpoints that anybody may download.
+BASE_MODELS = (
+    ("Stable Diffusion 1.5 (4 GB)", "https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5"),
+    ("Stable Diffusion XL (7 GB)", "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0"),
+)
 FORM_SECONDS = 15.0  # for each list of files
 
 
@@ -43,7 +48,7 @@ def state_view(service: Service, since: str = "") -> dict[str, Any]:
             state["read_only"] = f"Another program runs the queue ({other}); here it can only be watched."
         state["active"] = active.id if active else None
         state |= runs_view(service, since, _SHOWN_RUNS)
-        state["trial"] = not state["order"] and not other and trial.can_try(service)
+        state["trial"] = not other and trial.can_try(service)
     except StoreError as error:
         problems.append(_problem(error.message, error.advice))
     return {**state, "problems": problems, "ready": not problems}
@@ -77,6 +82,8 @@ async def form_view(service: Service) -> dict[str, Any]:
     return {
         "host": service.host.name,
         "lora_dir": str(service.paths.lora_dir),
+        "checkpoint_dirs": [str(folder) for folder in service.paths.checkpoint_dirs],
+        "base_models": [{"title": title, "url": url} for title, url in BASE_MODELS],
         "checkpoints": [_choice(one) for one in checkpoints],
         "vaes": [_choice(one) for one in vaes],
         "loras": [{"name": path.stem, "path": str(path)} for path in loras],
@@ -87,7 +94,7 @@ async def form_view(service: Service) -> dict[str, Any]:
 
 
 def _choice(one: Checkpoint) -> dict[str, Any]:
-    return {"title": one.title, "path": str(one.path), "is_current": one.is_current, "side": one.side}
+    return {"title": one.title, "path": str(one.path), "is_current": one.is_current, "side": one.side, "is_demo": one.is_demo}
 
 
 def _problem(message: str, advice: str) -> dict[str, str]:

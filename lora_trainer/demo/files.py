@@ -19,6 +19,12 @@ def model() -> Path | None:
     return path if path.is_file() else None
 
 
+def is_model(path: Path) -> bool:
+    """Whether `path` is the demo base model, however it is written."""
+    found = model()
+    return found is not None and path.is_file() and path.samefile(found)
+
+
 def needed() -> Path:
     """Return the demo base model's file. Raises BaseModelError when it is not there."""
     found = model()

@@ -19,12 +19,14 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A base model that can be chosen. `title` is what the host calls it; `is_current` marks the one it generates with;
-    `side` is how many pixels wide and high its pictures are, where that is known, else 0."""
+    `side` is how many pixels wide and high its pictures are, where that is known, else 0; `is_demo` marks the one that comes
+    with the program, which is for the trial alone."""
 
     title: str
     path: Path
     is_current: bool = False
     side: int = 0
+    is_demo: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

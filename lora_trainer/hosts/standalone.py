@@ -66,9 +66,9 @@ class StandaloneHost:
                 raise InputError(f"the folder {folder} cannot be made: {error.strerror}.", field="data_dir") from error
 
     def checkpoints(self) -> list[Checkpoint]:
-        """The models of the folders and, last, the demo base model: what is chosen when there is no other."""
+        """The models of the folders and, last, the demo base model."""
         demo = files.model()
-        shipped = [Checkpoint(title=DEMO_TITLE, path=demo, side=files.SIDE)] if demo else []
+        shipped = [Checkpoint(title=DEMO_TITLE, path=demo, side=files.SIDE, is_demo=True)] if demo else []
         return [*map(_with_side, _models(self.paths().checkpoint_dirs)), *shipped]
 
     def vaes(self) -> list[Checkpoint]:

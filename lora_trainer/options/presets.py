@@ -9,7 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Preset:
-    """`values` by option or simple field; `unavailable` says why it cannot be chosen yet, or is empty."""
+    """`values` by option or simple field; `unavailable` says why it cannot be chosen yet, or is empty. `family` is the kind of
+    base model (modelfile.TITLES) that it is made for; without one it is for those that have no preset of their own."""
 
     id: str
     title: str
@@ -18,6 +19,7 @@ class Preset:
     note_ko: str
     values: Mapping[str, Any]
     unavailable: str = ""
+    family: str = ""
 
 
 # What the page starts from where it differs from the command line's defaults, which are those kohya-ss users expect.
@@ -140,6 +142,7 @@ PRESETS: tuple[Preset, ...] = (
             "gradient_checkpointing": True,
             "no_half_vae": True,
         },
+        family="sdxl",
     ),
     Preset(
         "hands_off",
@@ -159,7 +162,7 @@ def starting_values(*, cuda: bool) -> dict[str, Any]:
 
 
 def presets(language: str = "en", *, cuda: bool) -> list[dict[str, Any]]:
-    """The presets for the page: {id, title, note, values, unavailable}; `values` go over the form's starting values,
+    """The presets for the page: {id, title, note, values, unavailable, family}; `values` go over the form's starting values,
     so that choosing another preset first takes everything back."""
     korean = language == "ko"
     return [
@@ -169,6 +172,7 @@ def presets(language: str = "en", *, cuda: bool) -> list[dict[str, Any]]:
             "note": preset.note_ko if korean else preset.note,
             "values": {**starting_values(cuda=cuda), **preset.values},
             "unavailable": preset.unavailable,
+            "family": preset.family,
         }
         for preset in PRESETS
     ]

@@ -22,10 +22,21 @@ def offered(client):
     return get(client, "state").json()["trial"]
 
 
-def test_it_is_offered_until_there_is_a_run(client, demo):
+def test_it_is_offered_before_and_after_the_first_run(client, demo):
     assert offered(client)
     assert post(client, "trial").status_code == 201
-    assert not offered(client)
+    assert offered(client)
+    assert post(client, "trial").status_code == 201
+
+
+def test_whoever_names_the_demo_model_for_own_pictures_is_warned(client, demo, values, tmp_path):
+    (tmp_path / "link.safetensors").symlink_to(demo)
+    for path in (demo, tmp_path / "link.safetensors"):
+        answer = post(client, "check", {"values": {**values, "pretrained_model_name_or_path": str(path)}}).json()
+        assert answer["ok"] and answer["base_model"]["is_demo"]
+        (said,) = [one for one in answer["problems"] if one["field"] == "pretrained_model_name_or_path"]
+        assert said["level"] == "warning" and "no other model" in said["message"]
+    assert not post(client, "check", {"values": values}).json()["base_model"]["is_demo"]
 
 
 def test_it_queues_a_run_with_a_drawn_data_set(client, service, demo):

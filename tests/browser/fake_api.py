@@ -269,7 +269,7 @@ class FakeApi:
             "ok": not any(problem["level"] == "error" for problem in problems),
             "problems": problems,
             "plan": plan,
-            "base_model": {"family": self.family, "message": TITLES[self.family]} if self.family else None,
+            "base_model": {"family": self.family, "message": TITLES[self.family], "is_demo": False} if self.family else None,
             "output": {
                 "name": values.get("output_name", ""),
                 "exists": False,

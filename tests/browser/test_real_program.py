@@ -8,6 +8,8 @@ import shutil
 
 import pytest
 
+from lora_trainer.hosts.standalone import DEMO_TITLE
+
 from .program import running
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -47,10 +49,69 @@ def expect_answers(page) -> None:
     expect(page.locator(".lt-table tbody tr")).to_have_text(re.compile(r"sls frog.*8"))
 
 
-def test_the_form_answers_on_the_first_start(program, open_page, frogs, drop):
+MODEL, PRESET = "#lt-pretrained_model_name_or_path", ".lt-preset input:checked"
+
+
+def test_the_form_answers_on_the_first_start_and_asks_for_a_model(program, open_page, frogs, drop):
     page = open_page(program[0])
     describe(page, frogs, drop)
     expect_answers(page)
+    asked = page.get_by_role("region", name="First of all: a base model")
+    expect(asked).to_contain_text(str(program[1] / "models"))
+    expect(asked.get_by_role("link")).to_have_count(2)
+    expect(page.locator(MODEL)).to_have_value("")
+    expect(page.locator(".lt-reasons")).to_contain_text("Choose a base model.")
+    expect(page.locator(".lt-btn-train")).to_be_disabled()
+
+
+def test_a_model_put_into_the_folder_is_found_without_a_reload(program, open_page, frogs, drop, tiny_sd1):
+    page = open_page(program[0])
+    describe(page, frogs, drop)
+    page.click("text=Look again")
+    expect(page.locator(".lt-toast-error")).to_contain_text("still no base model")
+    placed = shutil.copy(tiny_sd1, program[1] / "models" / "found.safetensors")
+    try:
+        page.click("text=Look again")
+        expect(page.locator(MODEL)).to_have_value(str(placed))
+        expect(page.locator(".lt-no-model")).to_have_count(0)
+        expect_answers(page)
+    finally:
+        placed.unlink()
+
+
+def test_own_pictures_are_trained_on_the_demo_model_only_after_a_question(program, open_page, frogs, drop):
+    page = open_page(program[0])
+    describe(page, frogs, drop)
+    page.select_option(MODEL, label=DEMO_TITLE)
+    expect(page.locator("#lt-pretrained_model_name_or_path-wrong")).to_contain_text("of use with no other model")
+    expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=30_000)
+    page.click(".lt-btn-train")
+    expect(page.get_by_role("dialog")).to_contain_text("Train on it all the same?")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(page.locator(MODEL)).to_be_focused()
+    page.click("#lt-tab-runs")
+    expect(page.locator(".lt-runs")).to_contain_text("Nothing has been trained yet.")
+
+
+def test_an_xl_model_brings_its_preset_and_takes_it_away_again(program, xl_first, open_page):
+    page = open_page(program[0])
+    expect(page.locator(PRESET)).to_have_value("character_sdxl")
+    expect(page.locator("#lt-resolution")).to_have_value("1024")
+    page.fill("#lt-network_dim", "24")
+    page.select_option(MODEL, label="b.safetensors")
+    expect(page.locator(PRESET)).to_have_value("character")
+    expect(page.locator("#lt-network_dim")).to_have_value("24")  # what the person set stays
+    expect(page.locator("#lt-resolution")).to_have_value("512")
+    page.locator(".lt-preset", has_text="Style").click()
+    page.select_option(MODEL, label="a.safetensors")
+    expect(page.locator(PRESET)).to_have_value("character_sdxl")
+    page.locator(".lt-preset", has_text="Style").click()  # the person's own choice, which a reload leaves alone
+    expect(page.locator(".lt-plan")).to_be_visible()
+    page.reload()
+    expect(page.locator("#lt-pretrained_model_name_or_path")).to_have_value(str(xl_first[0]))
+    with page.expect_response("**/api/check"):
+        page.fill("#lt-network_dim", "32")
+    expect(page.locator(PRESET)).to_have_value("style")
 
 
 def test_the_form_answers_with_a_model_of_another_size_first_in_the_list(program, xl_first, open_page, frogs, drop):

@@ -60,7 +60,7 @@ def test_the_demo_model_comes_last_and_is_the_only_one_at_first(tmp_path, monkey
     demo.write_bytes(b"x")
     monkeypatch.setenv(files.VARIABLE, str(demo))
     host = StandaloneHost(data_dir=tmp_path / "data")
-    assert [(one.path, one.side) for one in host.checkpoints()] == [(demo, 64)]
+    assert [(one.path, one.side, one.is_demo) for one in host.checkpoints()] == [(demo, 64, True)]
     (tmp_path / "data" / "models").mkdir(parents=True)
     (tmp_path / "data" / "models" / "zebra.safetensors").write_bytes(b"x")
     assert [one.path.name for one in host.checkpoints()] == ["zebra.safetensors", "demo.safetensors"]
