@@ -70,7 +70,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("show_metadata", "print a file's metadata", (), "lora_trainer.tools.metadata:show"),
     Command("edit_metadata", "change a file's metadata", (), "lora_trainer.tools.metadata:edit"),
     Command("resize_images_to_resolution", "smaller copies of images", (), "lora_trainer.tools.images:main"),
-    Command("ui", "open the page in the browser", (), "lora_trainer.hosts.standalone_app:main"),
+    Command("ui", "open the page in the browser", (), "lora_trainer.apps.standalone:main"),
     Command("worker", "train a queued run (started by the page)", (), "lora_trainer.training.worker:main"),
     Command("generate_server", "draw pictures for the page (started by it)", (), "lora_trainer.sampling.server:main"),
     Command("docs", "write docs/options.md from the declarations", _ALL_SECTIONS, "lora_trainer.options.docs:main"),

@@ -1,5 +1,5 @@
 """What the Web UI loads. The extension's folder is on sys.path only now, so the package is imported at once."""
 
-from lora_trainer.hosts.webui import register
+from lora_trainer.apps import webui
 
-register.register()
+webui.register()

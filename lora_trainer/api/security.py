@@ -9,7 +9,7 @@
 5. body   a change is a POST with a JSON content type, or an upload with our own header: neither can be sent by a foreign
           page without a preflight, which nobody answers
 
-Standing alone, the first three stand around the whole program (hosts.standalone_gates): gradio's own routes have none.
+Standing alone, the first three stand around the whole program (apps.gates): gradio's own routes have none.
 """
 
 from __future__ import annotations

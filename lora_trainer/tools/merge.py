@@ -20,11 +20,12 @@ from ..models.weights import Weights, open_weights
 from ..networks import files
 from ..options.tool_cli import parse
 from ..options.tools import MergeLora
-from .families import FAMILY_TITLES, common_family, titles
+from .families import FAMILY_TITLES, titles
 from .identity import Configuration, Identity
 from .layers import Place, places
 from .lorafile import Factors, Lora, output_path, read_all, tensors_of
 from .provenance import merged_modelspec, needed, shape_of, version_of
+from .same_family import common_family
 from .stream import Progress, converted, largest, write_checkpoint
 from .sums import added, concatenated, shuffled
 

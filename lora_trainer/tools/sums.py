@@ -16,8 +16,8 @@ from ..networks.functional import initial_down
 from ..randomness import seed_of
 from . import lowrank
 from .block_weights import weight_of
-from .families import common_family
 from .lorafile import Factors, Lora
+from .same_family import common_family
 
 Progress = Callable[[int, int], None]
 Part = tuple[Factors, float, Lora]

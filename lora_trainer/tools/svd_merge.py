@@ -15,9 +15,9 @@ from ..networks import files
 from ..options.tool_cli import parse
 from ..options.tools import SvdMergeLora
 from .block_weights import block_weights
-from .families import common_family
 from .lorafile import Lora, device_of, output_path, read_all, tensors_of
 from .provenance import merged_modelspec, needed, shape_of, version_of
+from .same_family import common_family
 from .sums import Progress, rank_with_effect, svd_merged
 
 

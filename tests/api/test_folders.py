@@ -5,8 +5,8 @@ import json
 import pytest
 import toml
 
+from lora_trainer.apps.standalone import _host, _parser
 from lora_trainer.hosts.standalone import StandaloneHost
-from lora_trainer.hosts.standalone_app import _host, _parser
 from lora_trainer.hosts.webui import settings
 from lora_trainer.hosts.webui.host import WebuiHost
 

@@ -12,14 +12,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from lora_trainer.apps import standalone as standalone_app
+from lora_trainer.apps.page_head import with_head
 from lora_trainer.commands import run
 from lora_trainer.demo import files
 from lora_trainer.errors import HostError, InputError
-from lora_trainer.hosts import standalone_app
 from lora_trainer.hosts.base import Host
 from lora_trainer.hosts.fake import FakeHost
 from lora_trainer.hosts.standalone import StandaloneHost, basic_auth_is
-from lora_trainer.hosts.standalone_page import with_head
 from lora_trainer.paths import ROOT_DIR
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from .standalone_gates import App, Message, Receive, Scope, Send
+from .gates import App, Message, Receive, Scope, Send
 
 # gradio's page asks Google for its fonts (as style sheets and as connections made beforehand); the page must work offline.
 _FOREIGN = re.compile(

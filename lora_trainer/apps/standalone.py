@@ -23,11 +23,11 @@ from .. import log
 from ..api import routes
 from ..api.service import forget, service_for
 from ..errors import HostError, InputError
+from ..hosts.base import LOOPBACK, host_names
+from ..hosts.standalone import StandaloneHost
 from ..log import logger
-from .base import LOOPBACK, host_names
-from .standalone import StandaloneHost
-from .standalone_gates import Gates
-from .standalone_page import PageHead
+from .gates import Gates
+from .page_head import PageHead
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from ..api import security
 from ..api.answers import FRAME_HEADERS, Refusal, error_answer
 from ..api.routes import PREFIX
-from .base import Host
+from ..hosts.base import Host
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -8,8 +8,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from lora_trainer.api.service import forget
+from lora_trainer.apps.standalone import make_app
 from lora_trainer.hosts.standalone import StandaloneHost
-from lora_trainer.hosts.standalone_app import make_app
 
 HERE = "http://127.0.0.1:7861"
 FOREIGN = [

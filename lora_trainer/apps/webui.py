@@ -10,10 +10,10 @@ import sys
 from html import escape
 from typing import Any
 
-from ...installing import retries, worker_packages
-from ...log import logger, setup
-from . import settings
-from .host import WebuiHost
+from ..hosts.webui import callbacks
+from ..hosts.webui.host import WebuiHost
+from ..installing import retries, worker_packages
+from ..log import logger, setup
 
 TAB_ID = "lora_trainer"
 
@@ -22,13 +22,9 @@ _host = WebuiHost()
 
 def register() -> None:
     """Register with the host. Never raises for missing packages: the tab says what is missing."""
-    from modules import script_callbacks
-
     if not logger.handlers:
         setup()
-    script_callbacks.on_ui_settings(settings.add)
-    script_callbacks.on_ui_tabs(_tabs)
-    script_callbacks.on_app_started(_mount)
+    callbacks.register(tabs=_tabs, started=_mount)
 
 
 def _host_packages_are_here() -> bool:
@@ -43,7 +39,7 @@ def _host_packages_are_here() -> bool:
 
 
 def _tabs() -> list[tuple[Any, str, str]]:
-    from ...ui import page
+    from ..ui import page
 
     if not _host_packages_are_here():
         return [(_missing(), page.TITLE, TAB_ID)]
@@ -54,8 +50,8 @@ def _mount(_demo: Any, app: Any) -> None:
     """Callback of on_app_started: a new app at each Reload UI; without a page (--nowebui) there are the routes alone."""
     if not _host_packages_are_here():
         return
-    from ...api.routes import mount
-    from ...api.service import service_for
+    from ..api.routes import mount
+    from ..api.service import service_for
 
     service = service_for(_host)
     _host.describe_training = lambda: _name_of_training(service)
