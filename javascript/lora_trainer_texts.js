@@ -132,6 +132,7 @@
         unused_captions: ["Captions without an image of their name, not used:", "이름이 같은 이미지가 없어 쓰이지 않는 캡션:"],
         not_wanted: ["Only images and captions are taken: {x}", "이미지와 캡션만 받습니다: {x}"],
         not_readable: ["It cannot be read.", "읽을 수 없습니다."],
+        images_not_shown: ["{x} more images of this folder are not shown here; they are trained like these.", "이 폴더의 나머지 이미지 {x}장은 여기에 표시하지 않지만 똑같이 학습합니다."],
         more_images: ["and {x} more", "외 {x}장"],
         nothing_dropped: ["No images or captions were among the files.", "이미지나 캡션 파일이 없습니다."],
 

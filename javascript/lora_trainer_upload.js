@@ -119,10 +119,11 @@
             LT.fill(list,
                 images.length > 0 && h("div", { class: "lt-images-head" },
                     h("strong", {}, count === 1 ? LT.t("image_count") : LT.t("images_count", { x: LT.number(count) })),
-                    values.get("caption_source") !== "words" && h("span", { class: missing ? "lt-chip lt-chip-warn" : "lt-chip lt-chip-fine" }, chip),
+                    values.get("caption_source") !== "words" && (missing > 0 || !folder.more) && h("span", { class: missing ? "lt-chip lt-chip-warn" : "lt-chip lt-chip-fine" }, chip),
                     mine && h("button", { type: "button", class: "lt-link lt-push", onclick: removeAll }, LT.t("remove_all"))),
                 images.length > 0 && h("ul", { class: "lt-tiles" }, shown.map((image) => tile(image, mine))),
                 images.length > shown.length && h("button", { type: "button", class: "lt-link", onclick: () => { showAll = true; show(folder); } }, LT.t("more_images", { x: LT.number(count - shown.length) })),
+                images.length === shown.length && folder?.more > 0 && h("p", { class: "lt-subdued lt-tiles-rest" }, LT.t("images_not_shown", { x: LT.number(folder.more) })),
                 report("refused_files", transfer.refused), report("noted_files", transfer.noted, "info"),
                 report("unused_captions", (folder?.unused || []).map((name) => ({ name }))));
         }

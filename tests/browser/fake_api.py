@@ -43,6 +43,7 @@ class FakeApi:
         ]
         self.files: dict[str, bytes] = {}
         self.captions: dict[str, str] = {}
+        self.shown = 500  # images of a folder that are told one by one
         self.runs: dict[str, dict[str, Any]] = {}
         self.changes = Changes()
         self.events: dict[str, list[dict[str, Any]]] = {}
@@ -179,7 +180,14 @@ class FakeApi:
             }
             for name in sorted(self.files)
         ]
-        return {"id": "up1", "folder": "/uploads/up1", "images": shown, "more": 0, "unused": [], "subfolders": []}
+        return {
+            "id": "up1",
+            "folder": "/uploads/up1",
+            "images": shown[: self.shown],
+            "more": max(0, len(shown) - self.shown),
+            "unused": [],
+            "subfolders": [],
+        }
 
     async def thumb(self, request: Request) -> Any:
         return Response(self.files[request.query_params["name"]], media_type="image/png")

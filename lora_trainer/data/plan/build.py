@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,13 +15,14 @@ from .check import check_dataset
 from .files import FactsCache
 from .fitting import Fitter
 from .folder import FoundImage, read_folder, shorten
+from .memory import FolderMemory
 from .model import DataPlan, DatasetPlan, Finding, PlannedImage, Size, SubsetPlan
 from .words import name_some
 
 if TYPE_CHECKING:
     from ...options.dataset_config import DatasetSpec, DataSpec, SubsetSpec
 
-_FACTS = FactsCache()
+_FACTS, _MEMORY = FactsCache(), FolderMemory()
 MAX_SAMPLES = 10_000_000  # of an epoch: its order is held in memory
 
 
@@ -38,7 +40,7 @@ def make_plan(
     `world_size` is the number of processes that share each batch; `verify` decodes every image to its end, so that a
     truncated one is found now. What is known of a file is remembered until it changes.
     """
-    builder = _Builder(facts, verify)
+    builder = _Builder(facts, _MEMORY if facts is _FACTS else FolderMemory(), verify)
     builder.findings += [Finding("warning", message, str(spec.source or "")) for message in spec.skipped]
     for dataset in spec.datasets:
         builder.add_dataset(dataset)
@@ -114,6 +116,7 @@ def _place(folder: Path) -> object:
 @dataclass
 class _Builder:
     facts: FactsCache
+    memory: FolderMemory
     verify: bool
     findings: list[Finding] = field(default_factory=list)
     datasets: list[DatasetPlan] = field(default_factory=list)
@@ -125,7 +128,8 @@ class _Builder:
         fitter = Fitter.of(spec, self.findings)
         found: list[_Found] = []
         for subset in self._used_subsets(spec):
-            images = read_folder(subset, self.facts, verify=self.verify, findings=self.findings)
+            read = functools.partial(self._read, subset)
+            images = self.memory.look(subset, self.verify, read, self.findings)
             if not images:
                 continue
             for image in images:
@@ -135,6 +139,9 @@ class _Builder:
             captions = sum(image.has_caption for image in images)
             self.subsets.append(SubsetPlan(subset, len(self.datasets), len(images), captions))
         self._count(spec, fitter, found)
+
+    def _read(self, subset: SubsetSpec, findings: list[Finding]) -> list[FoundImage]:
+        return read_folder(subset, self.facts, verify=self.verify, findings=findings)
 
     def _used_subsets(self, spec: DatasetSpec) -> Iterable[SubsetSpec]:
         """The subsets that count, in order; as in kohya-ss, one without repeats or named twice is left out, but we say so."""
