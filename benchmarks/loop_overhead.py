@@ -4,35 +4,41 @@
     python benchmarks/loop_overhead.py --size full --precision fp16 --resolution 512     # Stable Diffusion 1.5's sizes
     python benchmarks/loop_overhead.py --model v1-5.safetensors
 
-Both use the same model, network, optimizer and batch, and take turns; "ours" is everything between two steps of a real run:
-the data loader, the noise, the loss, clipping, the schedule, the checks and the events written to a run folder.
+Both train a LoRA of the same layers of the same UNet on batches of one size, and take turns. "Ours" is everything between two
+steps of a real run: the data loader, the noise, the loss, clipping, the schedule, the checks and the events written to a run
+folder. The bare step is written out here with torch and diffusers alone: no module of ours, no autocast.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
+from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from lora_trainer.models import text  # noqa: E402
+from lora_trainer.models import load  # noqa: E402
 from lora_trainer.options.resolve import train_options  # noqa: E402
+from lora_trainer.runs.control import Control  # noqa: E402
 from lora_trainer.runs.events import RunReporter  # noqa: E402
-from lora_trainer.training.loop import Loop  # noqa: E402
 from lora_trainer.training.train import train  # noqa: E402
 from tests.tiny import make_checkpoint  # noqa: E402
+
+RANK = 16
+DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {},
@@ -41,68 +47,86 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-class Duel:
-    """Takes the place of Loop.run: makes a step of ours and a bare one in turns, and keeps both times."""
+class BareStep:
+    """One optimizer step of a LoRA as one would write it by hand; `down` and `up` of every layer are its `parameters`.
 
-    def __init__(self, steps: int, warm: int) -> None:
-        self.steps, self.warm = steps, warm
+    The UNet has the compute precision; the LoRA is float32 and computed in that precision.
+    """
+
+    def __init__(self, model: Path | str, *, precision: str, batch: int, resolution: int, checkpointing: bool) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.dtype = DTYPES[precision]
+        self.unet = load(str(model), dtype=self.dtype, device=self.device).unet
+        if checkpointing:
+            self.unet.enable_gradient_checkpointing()
+            self.unet.train()
+        self.parameters: list[nn.Parameter] = []
+        for block in self.unet.modules():
+            if type(block).__name__ == "Transformer2DModel":
+                for layer in block.modules():
+                    if isinstance(layer, (nn.Linear, nn.Conv2d)):
+                        self._add(layer)
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-6)
+        make = getattr(torch.amp, "GradScaler", torch.cuda.amp.GradScaler)  # torch before 2.3 has the latter alone
+        self.scaler = make(enabled=precision == "fp16")
+        self.latents = torch.randn(batch, 4, resolution // 8, resolution // 8, device=self.device)
+        self.states = torch.randn(batch, 77, self.unet.config.cross_attention_dim, device=self.device, dtype=self.dtype)
+
+    def _add(self, layer: nn.Linear | nn.Conv2d) -> None:
+        down = nn.Parameter(torch.randn(RANK, *layer.weight.shape[1:], device=self.device) * 0.01)
+        up = nn.Parameter(torch.zeros(layer.weight.shape[0], RANK, *layer.weight.shape[2:], device=self.device))
+        self.parameters += [down, up]
+        product = nn.functional.linear if isinstance(layer, nn.Linear) else nn.functional.conv2d
+        own = layer.forward
+
+        def forward(x: torch.Tensor) -> torch.Tensor:
+            return own(x) + product(product(x, down.to(x.dtype)), up.to(x.dtype))
+
+        layer.forward = forward  # type: ignore[method-assign]
+
+    def __call__(self) -> None:
+        noise = torch.randn_like(self.latents)
+        timesteps = torch.randint(0, 1000, (len(noise),), device=self.device)
+        noisy = (self.latents + noise).to(self.dtype)
+        prediction = self.unet(noisy, timesteps, self.states, return_dict=False)[0]
+        self.scaler.scale(nn.functional.mse_loss(prediction.float(), noise)).backward()
+        self.scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+class Duel:
+    """A reporter that hands on to another one, makes a bare step behind each of ours, and keeps both times."""
+
+    def __init__(self, reporter: RunReporter, bare: Callable[[], None], *, steps: int, warm: int) -> None:
+        self.reporter, self.step, self.steps, self.warm = reporter, bare, steps, warm
         self.ours: list[tuple[float, float]] = []  # (seconds, seconds of this process's CPU)
         self.bare: list[tuple[float, float]] = []
+        self._since: tuple[float, float] | None = None
 
-    def run(self, loop: Loop, batches: Iterator[Mapping[str, Any]]) -> None:
-        kept: dict[str, Any] = {}
+    def control(self) -> Control:
+        """Stop when enough was measured."""
+        return dataclasses.replace(self.reporter.control(), stop=len(self.bare) >= self.steps)
 
-        def keeping() -> Iterator[Mapping[str, Any]]:
-            for batch in batches:
-                kept["batch"] = batch
-                yield batch
-
-        stream = keeping()
-        groups = (group for epoch in range(loop.counts.epochs) for group in loop._groups(epoch))
-        for number, group in zip(range(self.steps + self.warm), groups, strict=False):
-            ours = self._time(lambda group=group: self._our_step(loop, group, stream))
-            prepared = self._prepare(loop, kept["batch"])
-            bare = self._time(lambda prepared=prepared: self._bare_step(loop, *prepared))
-            if number >= self.warm:
-                self.ours.append(ours)
-                self.bare.append(bare)
-
-    @staticmethod
-    def _our_step(loop: Loop, group: Any, stream: Iterator[Mapping[str, Any]]) -> None:
-        loss = loop._make_step(group, stream)
-        loop._report(loss, loss, 1, len(group[0].images))
-        loop._after_step()
+    def emit(self, event: Mapping[str, Any]) -> None:
+        """Take an event of the training; what lies between two steps is ours."""
+        self.reporter.emit(event)
+        if event["type"] != "step":
+            return
+        now, before = self._now(), self._since
+        self.step()
+        self._since = self._now()
+        if before is not None and event["step"] > self.warm:
+            self.ours.append((now[0] - before[0], now[1] - before[1]))
+            self.bare.append((self._since[0] - now[0], self._since[1] - now[1]))
 
     @staticmethod
-    def _prepare(loop: Loop, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        latents = batch["latents"].to(loop.processes.device)
-        tokens = text.tokenize(loop.trainee.model.tokenizers[0], batch["captions"]).to(latents.device)
-        states = None if loop.trainee.text.trained else loop.trainee.text(batch["captions"])
-        return torch.randn_like(latents), torch.randint(0, 1000, (len(latents),), device=latents.device), tokens, states
-
-    @staticmethod
-    def _bare_step(
-        loop: Loop, noisy: torch.Tensor, timesteps: torch.Tensor, tokens: torch.Tensor, states: torch.Tensor | None
-    ) -> None:
-        trainee, updater = loop.trainee, loop.updater
-        with trainee.precision.autocast():
-            if states is None:
-                states = text.encode(trainee.model.text_encoders[0], tokens)
-            prediction = trainee.model.predict(noisy.to(trainee.precision.dtype), timesteps, states)
-        loss = torch.nn.functional.mse_loss(prediction.float(), noisy)
-        updater.scaler.scale(loss).backward()
-        updater.scaler.step(updater.optimizer)
-        updater.scaler.update()
-        updater.optimizer.zero_grad(set_to_none=True)
-
-    @staticmethod
-    def _time(step: Any) -> tuple[float, float]:
-        wait = torch.cuda.synchronize if torch.cuda.is_available() else (lambda: None)
-        wait()
-        started, cpu = time.perf_counter(), time.process_time()
-        step()
-        wait()
-        return time.perf_counter() - started, time.process_time() - cpu
+    def _now() -> tuple[float, float]:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter(), time.process_time()
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -121,7 +145,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             "output_dir": str(folder / "out"),
             "output_name": "benchmark",
             "network_module": "networks.lora",
-            "network_dim": 16,
+            "network_dim": RANK,
             "caption_extension": ".txt",
             "resolution": str(arguments.resolution),
             "train_batch_size": arguments.batch,
@@ -129,16 +153,21 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             "learning_rate": 1e-6,
             "cache_latents": True,
             "mixed_precision": arguments.precision,
-            "network_train_unet_only": arguments.unet_only,
+            "network_train_unet_only": True,
             "gradient_checkpointing": arguments.checkpointing,
             "seed": 1,
         }
     )
-    duel = Duel(arguments.steps, warm=3)
-    Loop.run = lambda loop, batches: duel.run(loop, batches)  # type: ignore[method-assign]
-    reporter = RunReporter(folder)
-    with contextlib.closing(reporter):
-        train(options, reporter=reporter)
+    bare_step = BareStep(
+        model,
+        precision=arguments.precision,
+        batch=arguments.batch,
+        resolution=arguments.resolution,
+        checkpointing=arguments.checkpointing,
+    )
+    with contextlib.closing(RunReporter(folder)) as reporter:
+        duel = Duel(reporter, bare_step, steps=arguments.steps, warm=3)
+        train(options, reporter=duel)
     ours, bare = ([statistics.median(times) for times in zip(*side, strict=True)] for side in (duel.ours, duel.bare))
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     return {
@@ -154,18 +183,23 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("--model", help="a checkpoint; by default one with random weights is made")
+    result.add_argument("--size", default="small", choices=list(SIZES), help="of the model that is made; full is SD1.5's")
+    result.add_argument("--steps", type=int, default=20)
+    result.add_argument("--resolution", type=int, default=256)
+    result.add_argument("--batch", type=int, default=1)
+    result.add_argument("--precision", default="no", choices=("no", "fp16", "bf16"))
+    result.add_argument("--checkpointing", action="store_true")
+    return result
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a checkpoint; by default one with random weights is made")
-    parser.add_argument("--size", default="small", choices=list(SIZES), help="of the model that is made; full is SD1.5's")
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--resolution", type=int, default=256)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--precision", default="no", choices=("no", "fp16", "bf16"))
-    parser.add_argument("--unet-only", action="store_true")
-    parser.add_argument("--checkpointing", action="store_true")
+    arguments = parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sys.stdout.write(json.dumps(measure(parser.parse_args(), Path(folder)), indent=1) + "\n")
+        sys.stdout.write(json.dumps(measure(arguments, Path(folder)), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -90,7 +90,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         }
     )
     config = config_file.to_toml(options)
-    starts = [start_once(folder / f"run{i}", config) for i in range(arguments.times + 1)][1:]  # the first one warms the disk
+    # The first ones warm the disk.
+    starts = [start_once(folder / f"run{i}", config) for i in range(arguments.times + arguments.warm)][arguments.warm :]
     phases = {name: round(statistics.median(start.get(name, 0.0) for start in starts), 3) for name in starts[0]}
     weights = read_weights(model, arguments.times)
     return {
@@ -101,14 +102,21 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("--model", help="a checkpoint; by default a tiny one is made")
+    result.add_argument("--images", type=int, default=16)
+    result.add_argument("--resolution", type=int, default=128)
+    result.add_argument("--times", type=int, default=3)
+    result.add_argument("--warm", type=int, default=1, help="starts before those that count")
+    return result
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a checkpoint; by default a tiny one is made")
-    parser.add_argument("--images", type=int, default=16)
-    parser.add_argument("--resolution", type=int, default=128)
-    parser.add_argument("--times", type=int, default=3)
+    arguments = parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sys.stdout.write(json.dumps(measure(parser.parse_args(), Path(folder)), indent=1) + "\n")
+        sys.stdout.write(json.dumps(measure(arguments, Path(folder)), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ class Sampler:
 
 _PLAIN = [
     Sampler(name="ddim", label="DDIM", function=solvers.ddim, spacing=schedules.leading, scaled_start=True),
-    Sampler(name="pndm", label="PLMS", function=solvers.plms, spacing=schedules.leading, scaled_start=True),
+    Sampler(name="pndm", label="PNDM", function=solvers.pndm, spacing=schedules.leading, scaled_start=True),
+    Sampler(name="plms", label="PLMS", function=solvers.plms, spacing=schedules.leading, scaled_start=True),
     Sampler(name="lms", label="LMS", function=solvers.lms),
     Sampler(name="euler", label="Euler", function=solvers.euler),
     Sampler(name="euler_a", label="Euler a", function=solvers.euler_ancestral),
@@ -54,7 +55,7 @@ SAMPLERS = {sampler.name: sampler for sampler in [*_PLAIN, *_KARRAS]}
 # Names of the reference's samplers, and of the Web UI's, beside ours. "dpmsolver++" is its multistep solver of order 2.
 _OTHER_NAMES = {
     "k_lms": "lms", "k_euler": "euler", "k_euler_a": "euler_a", "k_heun": "heun", "k_dpm_2": "dpm_2", "k_dpm_2_a": "dpm_2_a",
-    "dpmsolver++": "dpm++_2m", "plms": "pndm", "dpm2": "dpm_2", "dpm2_a": "dpm_2_a",
+    "dpmsolver++": "dpm++_2m", "dpm2": "dpm_2", "dpm2_a": "dpm_2_a",
 }  # fmt: skip
 
 

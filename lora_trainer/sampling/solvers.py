@@ -15,6 +15,8 @@ from itertools import pairwise
 
 from torch import Tensor
 
+from .schedules import sigma_of, timestep_of
+
 Denoise = Callable[[Tensor, float], Tensor]
 Noise = Callable[[], Tensor]
 OnStep = Callable[[int], None]
@@ -113,13 +115,40 @@ def multistep_shares(levels: Sequence[float], following: float) -> list[float]:
     return [half * sum(basis(point, j) for point in points) for j in range(len(levels))]
 
 
-def plms(denoise: Denoise, x: Tensor, sigmas: Sequence[float], *, noise: Noise, on_step: OnStep) -> Tensor:
-    """PNDM without its Runge-Kutta start (Liu et al. 2022, "Pseudo Numerical Methods for Diffusion Models on Manifolds").
+_ADAMS_BASHFORTH = ((1.0,), (-1 / 2, 3 / 2), (5 / 12, -16 / 12, 23 / 12), (-9 / 24, 37 / 24, -59 / 24, 55 / 24))
 
-    DDIM's step along a combination of the last four noises, weighted as for even steps (equation 12); the first step is
-    Heun's, with two evaluations.
+
+def pndm(denoise: Denoise, x: Tensor, sigmas: Sequence[float], *, noise: Noise, on_step: OnStep) -> Tensor:
+    """PNDM (Liu et al. 2022, "Pseudo Numerical Methods for Diffusion Models on Manifolds", F-PNDM, algorithm 2).
+
+    DDIM's step along a combination of noises: in the first three steps that of Runge and Kutta (equation 13), of four
+    evaluations, two of them at the timestep half way; then of the last four (equation 12), weighted as for even steps.
     """
-    weights = [(1.0,), (-1 / 2, 3 / 2), (5 / 12, -16 / 12, 23 / 12), (-9 / 24, 37 / 24, -59 / 24, 55 / 24)]
+    noises: list[Tensor] = []
+    for i, (sigma, following) in enumerate(pairwise(sigmas), 1):
+        noises = [*noises[-3:], (x - denoise(x, sigma)) / sigma]
+        if i <= 3 and following > 0:
+            slope = _runge_kutta(denoise, x, sigma, following, noises[-1])
+        else:
+            weights = _ADAMS_BASHFORTH[len(noises) - 1]
+            slope = sum(weight * eps for weight, eps in zip(weights, noises, strict=True))
+        x = x + (following - sigma) * slope
+        on_step(i)
+    return x
+
+
+def _runge_kutta(denoise: Denoise, x: Tensor, sigma: float, following: float, first: Tensor) -> Tensor:
+    middle = sigma_of((timestep_of(sigma) + timestep_of(following)) / 2)
+    slopes = [first]
+    for level in (middle, middle, following):
+        ahead = x + (level - sigma) * slopes[-1]
+        slopes.append((ahead - denoise(ahead, level)) / level)
+    return (slopes[0] + 2 * slopes[1] + 2 * slopes[2] + slopes[3]) / 6
+
+
+def plms(denoise: Denoise, x: Tensor, sigmas: Sequence[float], *, noise: Noise, on_step: OnStep) -> Tensor:
+    """PNDM without its Runge-Kutta start, as the Web UI has it: the first step is Heun's, with two evaluations, and the next
+    ones take as many noises as there are."""
     noises: list[Tensor] = []
     for i, (sigma, following) in enumerate(pairwise(sigmas), 1):
         noises = [*noises[-3:], (x - denoise(x, sigma)) / sigma]
@@ -127,7 +156,8 @@ def plms(denoise: Denoise, x: Tensor, sigmas: Sequence[float], *, noise: Noise, 
             ahead = x + (following - sigma) * noises[0]
             slope = (noises[0] + (ahead - denoise(ahead, following)) / following) / 2
         else:
-            slope = sum(weight * eps for weight, eps in zip(weights[len(noises) - 1], noises, strict=True))
+            weights = _ADAMS_BASHFORTH[len(noises) - 1]
+            slope = sum(weight * eps for weight, eps in zip(weights, noises, strict=True))
         x = x + (following - sigma) * slope
         on_step(i)
     return x

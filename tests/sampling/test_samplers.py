@@ -52,7 +52,8 @@ def theirs(scheduler, x, **arguments):
     ("name", "scheduler"),
     [
         ("ddim", DDIMScheduler(**SD, clip_sample=False, steps_offset=1)),
-        ("pndm", PNDMScheduler(**SD, skip_prk_steps=True, set_alpha_to_one=True, steps_offset=1)),
+        ("plms", PNDMScheduler(**SD, skip_prk_steps=True, set_alpha_to_one=True, steps_offset=1)),
+        ("pndm", PNDMScheduler(**SD, set_alpha_to_one=True, steps_offset=1)),  # with Runge and Kutta's first steps
     ],
 )
 def test_samplers_in_timesteps_equal_the_published_schedulers(name, scheduler):
@@ -114,6 +115,21 @@ def test_dpm2_a_equals_the_published_scheduler_with_the_same_draws():
         on_step=lambda step: None,
     )
     assert torch.allclose(mine, theirs(scheduler, x, generator=torch.Generator().manual_seed(5)), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("steps", [4, 5, 50])
+def test_pndm_equals_the_published_scheduler_for_few_and_many_steps(steps):
+    scheduler = PNDMScheduler(**SD, set_alpha_to_one=True, steps_offset=1)
+    scheduler.set_timesteps(steps)
+    sampler, sigmas, calls = samplers.find("pndm"), schedules.leading(steps), []
+
+    def denoise(x, sigma):
+        calls.append(sigma)
+        return fake_denoise(x, sigma)
+
+    mine = ours(sampler.function, start() * sampler.start_scale(sigmas[0]), sigmas, denoise)
+    assert torch.allclose(mine, theirs(scheduler, start()), rtol=1e-4, atol=1e-5)
+    assert len(calls) == steps + 9  # each of the first three steps asks the model four times
 
 
 def test_lms_is_exact_where_the_slope_is_a_cubic_in_sigma():
@@ -183,7 +199,8 @@ def test_every_sampler_ends_at_the_clean_picture_and_counts_its_steps(sampler):
 
 @pytest.mark.parametrize(
     ("given", "name"),
-    [("ddim", "ddim"), ("PLMS", "pndm"), ("k_lms", "lms"), ("k_dpm_2_a", "dpm_2_a"), ("DPM2 a Karras", "dpm_2_a_karras"),
+    [("ddim", "ddim"), ("PLMS", "plms"),
+     ("pndm", "pndm"), ("k_lms", "lms"), ("k_dpm_2_a", "dpm_2_a"), ("DPM2 a Karras", "dpm_2_a_karras"),
      ("k_euler", "euler"), ("k_euler_a", "euler_a"), ("Euler a", "euler_a"), ("heun", "heun"),
      ("dpmsolver++", "dpm++_2m"), ("DPM++ 2M Karras", "dpm++_2m_karras"), (" EULER ", "euler")],
 )  # fmt: skip

@@ -1,0 +1,68 @@
+"""Every benchmark runs, in the smallest form that it has, and what it compares with does the same work."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import loop_overhead, merge, outcomes, start
+
+ROOT = Path(loop_overhead.__file__).parent
+SMALL = ["--resolution", "64"]
+LAYERS = {
+    "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q": (640, 640),
+    "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k": (1280, 768),
+}
+
+
+def test_every_benchmark_has_a_smoke_test():
+    said = Path(__file__).read_text(encoding="utf-8") + (Path(__file__).parent / "test_gpu.py").read_text(encoding="utf-8")
+    assert [path.stem for path in ROOT.glob("*.py") if f" {path.stem}" not in said] == []
+
+
+def test_the_loop_and_the_bare_step_take_turns(tmp_path, tiny_sd1):
+    arguments = loop_overhead.parser().parse_args([*SMALL, "--size", "tiny", "--model", str(tiny_sd1), "--steps", "2"])
+    found = loop_overhead.measure(arguments, tmp_path)
+    assert found["ratio"] == pytest.approx(found["seconds_ours"] / found["seconds_bare"], rel=0.01)
+    assert found["seconds_bare"] > 0 and found["steps"] == "2"
+
+
+def test_the_bare_step_trains_a_lora_of_the_layers_that_ours_trains(tiny_sd1):
+    from lora_trainer.models import load
+    from lora_trainer.networks.lora import create_network
+
+    bare = loop_overhead.BareStep(tiny_sd1, precision="no", batch=2, resolution=64, checkpointing=False)
+    before = [parameter.clone() for parameter in bare.parameters]
+    bare()
+    assert any(not torch.equal(one, two) for one, two in zip(before, bare.parameters, strict=True))
+    model = load(tiny_sd1, dtype=torch.float32, device="cpu")
+    ours = create_network(1.0, loop_overhead.RANK, 1.0, None, None, model.unet)
+    assert sorted(p.numel() for p in bare.parameters) == sorted(p.numel() for p in ours.parameters())
+
+
+def test_the_start_of_a_worker_is_timed_phase_by_phase(tmp_path, tiny_sd1):
+    words = [*SMALL, "--model", str(tiny_sd1), "--images", "2", "--times", "1", "--warm", "0"]
+    found = start.measure(start.parser().parse_args(words), tmp_path)
+    assert found["seconds_less_weights"] > 0 and found["seconds_of_weights"] > 0
+    assert sum(seconds for name, seconds in found["phases"].items() if name != "all") == pytest.approx(
+        found["phases"]["all"], abs=0.01
+    )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads memory from /proc")
+def test_the_tools_are_set_beside_the_straightforward_way(monkeypatch):
+    monkeypatch.setattr(merge, "shapes", lambda file: LAYERS)
+    for line in (merge.merge_case("lierla"), merge.resize_case(), merge.extract_case("extract-merged")):
+        *_, apart, error, _ = (cell.strip() for cell in line.split("|"))
+        assert abs(float(error)) < 1e-3 and float(apart) < 0.1
+    assert merge.checkpoint_case().startswith("Merging a rank 32 C3Lier LoRA into an fp16 checkpoint")
+
+
+def test_the_outcomes_are_asked_for_by_name(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["outcomes", "--write", "-k", "x"])
+    with pytest.raises(SystemExit):
+        outcomes.main()
+    assert "--write needs all tests" in capsys.readouterr().err
