@@ -11,14 +11,18 @@
 
     const isOver = (job) => ["finished", "stopped", "failed"].includes(job.state);
     const stem = (name) => String(name || "").split("/").at(-1).replace(/\.(safetensors|ckpt|pt)( \[.*\])?$/i, "");
-    // What a result is called until the person gives it a name.
-    const SUGGESTED = {
-        merge_into_checkpoint: (values) => [stem(values.sd_model), ...values.models.map((one) => stem(one.name))],
-        resize_lora: (values) => [stem(values.model), values.model && values.new_rank && `rank${values.new_rank}`],
-        extract_lora_from_models: (values) => [stem(values.model_tuned), values.model_tuned && "difference"],
-        extract_lora_from_dylora: (values) => [stem(values.model), values.model && "split"],
-        convert_lora: (values) => [stem(values.model), values.model && values.to],
-    };
+    // The parts of what a result is called until the person gives it a name; none while the first one is empty.
+    function suggestedParts(tool, values) {
+        const files = new Map(tool.fields.map((one) => [one.name, ["lora", "checkpoint"].includes(one.kind)]));
+        const filled = (part) => {
+            const name = part.match(/\{(\w+)\}/)?.[1], value = values[name];
+            if (name === undefined) return [part];
+            if (Array.isArray(value)) return value.map((one) => stem(one.name));
+            return [value ? part.replace(`{${name}}`, files.get(name) ? stem(value) : value) : ""];
+        };
+        const parts = tool.suggest.map(filled);
+        return parts[0]?.some(Boolean) ? parts.flat() : [];
+    }
 
     LT.toolsView = function (signal) {
         const view = h("div", { class: "lt-generate lt-tools" }, h("p", { class: "lt-loading", role: "status" }, LT.t("loading")));
@@ -123,8 +127,7 @@
             const names = new Set((tool.writes === "lora" ? page.loras : page.checkpoints).map((one) => one.toLowerCase().replace(/ \[.*\]$/, "")));
             const isTaken = (one) => names.has(`${one.toLowerCase()}${SUFFIX}`) || (tool.writes === "checkpoint" && names.has(one.toLowerCase()));
             const suggested = () => {
-                const parts = (SUGGESTED[tool.name] || ((values) => values.models.map((one) => stem(one.name))))(chosen.values);
-                const base = parts.filter(Boolean).map((one) => one.slice(0, 32).replace(/[_-]+$/, "")).join("_").replace(/[^\p{L}\p{N}_-]+/gu, "_").slice(0, 80).replace(/[_-]+$/, "");
+                const base = suggestedParts(tool, chosen.values).filter(Boolean).map((one) => one.slice(0, 32).replace(/[_-]+$/, "")).join("_").replace(/[^\p{L}\p{N}_-]+/gu, "_").slice(0, 80).replace(/[_-]+$/, "");
                 if (!base || !isTaken(base)) return base;
                 for (let count = 2; ; count++) if (!isTaken(`${base}_${count}`)) return `${base}_${count}`;
             };

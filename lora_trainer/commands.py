@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .errors import InputError, InputErrors, LoraTrainerError
+from .options.tools import TOOLS
 from .options.values import nearest
 
 EXIT_OK, EXIT_ERROR, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -60,16 +61,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("gen_img_diffusers", "draw pictures, as kohya-ss' script does", (), "lora_trainer.sampling.gen_img.command:main"),
     Command("gen_img", "the same, by the script's newer name", (), "lora_trainer.sampling.gen_img.command:main"),
     Command("try", "teach the demo model something new in two to three minutes", (), "lora_trainer.demo.trial_command:main"),
-    Command("merge_lora", "merge LoRAs into a checkpoint, or with each other", (), "lora_trainer.tools.merge:main"),
-    Command("svd_merge_lora", "merge LoRAs of any ranks into one of a new rank", (), "lora_trainer.tools.svd_merge:main"),
-    Command("resize_lora", "change a LoRA's rank", (), "lora_trainer.tools.resize:main"),
-    Command("extract_lora_from_models", "the difference of two models as a LoRA", (), "lora_trainer.tools.extract:main"),
-    Command("extract_lora_from_dylora", "the smaller LoRAs inside a DyLoRA", (), "lora_trainer.tools.split:main"),
-    Command("check_lora", "what is in a LoRA file, and what is wrong with it", (), "lora_trainer.tools.check:main"),
-    Command("convert_lora", "key names between kohya's, PEFT's and diffusers'", (), "lora_trainer.tools.convert:main"),
-    Command("show_metadata", "print a file's metadata", (), "lora_trainer.tools.metadata:show"),
-    Command("edit_metadata", "change a file's metadata", (), "lora_trainer.tools.metadata:edit"),
-    Command("resize_images_to_resolution", "smaller copies of images", (), "lora_trainer.tools.images:main"),
+    *(Command(tool.command, tool.purpose, (), tool.target) for tool in TOOLS),
     Command("ui", "open the page in the browser", (), "lora_trainer.apps.standalone:main"),
     Command("worker", "train a queued run (started by the page)", (), "lora_trainer.training.worker:main"),
     Command("generate_server", "draw pictures for the page (started by it)", (), "lora_trainer.sampling.server:main"),

@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..errors import HostError, InputError, InputErrors
-from ..options.tool_page import PageTool, arguments, page_tools, tool_named
+from ..options.tool_page import arguments, page_tools, tool_named
+from ..options.tools import PageTool
 from ..paths import safe_name
 from ..runs.result import SUFFIX
 from . import answers, views

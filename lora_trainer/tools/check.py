@@ -23,7 +23,7 @@ from ..networks.blocks import block_of
 from ..networks.functional import delta_norm
 from ..networks.key_names import embeddings
 from ..options.tool_cli import parse
-from ..options.tools import CheckLora
+from ..options.tools.check_lora import CheckLora
 from .families import FAMILY_TITLES, family_of
 from .layers import places
 from .lorafile import refuse_existing

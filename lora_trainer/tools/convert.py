@@ -31,7 +31,7 @@ from ..log import logger
 from ..networks import files
 from ..networks.key_names import diffusers_words, webui_name
 from ..options.tool_cli import parse
-from ..options.tools import ConvertLora
+from ..options.tools.convert_lora import ConvertLora
 from .lorafile import Factors, Lora, output_path, read
 
 NOTE = "lora_trainer_folded"

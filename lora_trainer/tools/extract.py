@@ -21,7 +21,7 @@ from ..models.weights import Weights, open_weights
 from ..networks import files
 from ..networks.metadata import base_model_version
 from ..options.tool_cli import parse
-from ..options.tools import ExtractLora
+from ..options.tools.extract_lora import ExtractLora
 from . import lowrank
 from .families import FAMILY_TITLES
 from .identity import Identity

@@ -20,7 +20,7 @@ from ..data.resize import Pixels, resize
 from ..errors import InputError, InputErrors
 from ..log import logger
 from ..options.tool_cli import parse
-from ..options.tools import ResizeImages
+from ..options.tools.resize_images import ResizeImages
 from ..paths import write_atomic
 from .stream import Progress
 

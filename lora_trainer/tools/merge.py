@@ -19,7 +19,7 @@ from ..log import logger
 from ..models.weights import Weights, open_weights
 from ..networks import files
 from ..options.tool_cli import parse
-from ..options.tools import MergeLora
+from ..options.tools.merge_lora import MergeLora
 from .families import FAMILY_TITLES, titles
 from .identity import Configuration, Identity
 from .layers import Place, places

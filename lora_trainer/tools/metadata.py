@@ -23,7 +23,7 @@ from ..foreign.reading import UnreadableError, errors_as, open_file
 from ..log import logger
 from ..networks import files
 from ..options.tool_cli import parse
-from ..options.tools import EditMetadata, ShowMetadata
+from ..options.tools.metadata import EditMetadata, ShowMetadata
 from ..options.values import did_you_mean
 from ..paths import write_atomic
 from .lorafile import output_path

@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..log import logger
 from ..networks import files
 from ..options.tool_cli import parse
-from ..options.tools import ResizeLora
+from ..options.tools.resize_lora import ResizeLora
 from . import lowrank
 from .lorafile import Factors, Lora, device_of, output_path, read, tensors_of
 from .sums import Progress, of_rank

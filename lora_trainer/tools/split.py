@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..log import logger
 from ..networks import files
 from ..options.tool_cli import parse
-from ..options.tools import SplitDylora
+from ..options.tools.split_dylora import SplitDylora
 from .lorafile import Factors, Lora, output_path, read, refuse_existing, tensors_of
 from .stream import Progress
 

@@ -13,7 +13,7 @@ from .. import log
 from ..log import logger
 from ..networks import files
 from ..options.tool_cli import parse
-from ..options.tools import SvdMergeLora
+from ..options.tools.svd_merge_lora import SvdMergeLora
 from .block_weights import block_weights
 from .lorafile import Lora, device_of, output_path, read_all, tensors_of
 from .provenance import merged_modelspec, needed, shape_of, version_of

@@ -1,0 +1,36 @@
+"""The tools: one file each, and THE table from which commands, page and host are made.
+
+To add one: its file here (options and page, standard library only) and its line in TOOLS, its code in `lora_trainer.tools`, and
+its test.
+"""
+
+from __future__ import annotations
+
+from . import (
+    check_lora,
+    convert_lora,
+    extract_lora,
+    merge_lora,
+    metadata,
+    resize_images,
+    resize_lora,
+    split_dylora,
+    svd_merge_lora,
+)
+from .declaring import PageTool, Tool
+
+TOOLS: tuple[Tool, ...] = (
+    svd_merge_lora.TOOL,
+    merge_lora.TOOL,
+    resize_lora.TOOL,
+    extract_lora.TOOL,
+    split_dylora.TOOL,
+    convert_lora.TOOL,
+    check_lora.TOOL,
+    metadata.SHOW,
+    metadata.EDIT,
+    resize_images.TOOL,
+)
+"""In the order of the page and of the list of commands."""
+
+PAGE_TOOLS: tuple[PageTool, ...] = tuple(page for tool in TOOLS for page in tool.page_tools())
