@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..models import load
-from ..paths import ASSETS_DIR
+from ..paths import ASSETS_DIR, ROOT_DIR
 from . import webui_sizes
 
 
@@ -62,10 +62,21 @@ def write(path: Path) -> Path:
     return yaml
 
 
+def sizes_module(extension: Path = ROOT_DIR) -> str:
+    """The name by which the Web UI can import `webui_sizes`, where it can also while this extension is switched off.
+
+    The Web UI's own folder is on its path, and so everything below `extensions` has a name from there. Where the extension
+    lies elsewhere (--data-dir), its package is found while it is on.
+    """
+    root = extension.parent.parent
+    is_inside = extension.parent.name == "extensions" and (root / "launch.py").is_file() and "." not in extension.name
+    return ".".join([*(["extensions", extension.name] if is_inside else []), webui_sizes.__name__])
+
+
 def _unet(sizes: Any) -> dict[str, Any]:
     channels = sizes.block_out_channels
     return {
-        "target": f"{webui_sizes.__name__}.unet",
+        "target": f"{sizes_module()}.unet",
         "params": {
             "image_size": 32,
             "in_channels": sizes.in_channels,
@@ -87,7 +98,7 @@ def _unet(sizes: Any) -> dict[str, Any]:
 def _vae(sizes: Any) -> dict[str, Any]:
     channels = sizes.block_out_channels
     return {
-        "target": f"{webui_sizes.__name__}.vae",
+        "target": f"{sizes_module()}.vae",
         "params": {
             "embed_dim": 4,
             "monitor": "val/rec_loss",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import torch
 from lora_trainer.demo import export, files, judge, score, webui_files, webui_sizes, world
 from lora_trainer.modelfile import probe, problem_as
 from lora_trainer.models import load
+from lora_trainer.paths import ROOT_DIR
 
 JUDGE = Path(__file__).with_name("judge.safetensors")
 HOW = score.Sampling(steps=12, batch=24)
@@ -61,6 +65,23 @@ def test_the_web_ui_gets_its_sizes(tmp_path):
     text = webui_files.write(path).read_text(encoding="utf-8")
     assert f'"{webui_sizes.__name__}.unet"' in text and '"context_dim": 64' in text
     assert {file.name for file in (tmp_path / "demo.clip").iterdir()} >= {"vocab.json", "merges.txt", "config.json"}
+
+
+def test_the_web_ui_finds_the_sizes_also_while_the_extension_is_switched_off(tmp_path):
+    """Its own folder is on its path, ours is not then."""
+    extension = tmp_path / "webui" / "extensions" / "lora-trainer"
+    (extension / "lora_trainer" / "demo").mkdir(parents=True)
+    for name in ("__init__.py", "demo/__init__.py", "demo/webui_sizes.py"):
+        (extension / "lora_trainer" / name).write_bytes((ROOT_DIR / "lora_trainer" / name).read_bytes())
+    assert webui_files.sizes_module(extension) == webui_sizes.__name__, "no Web UI is there"
+    (tmp_path / "webui" / "launch.py").touch()
+    module = webui_files.sizes_module(extension)
+    code = f"import importlib; print(importlib.import_module({module!r}).Multiple(1.5) * 64)"
+    command = [sys.executable, "-c", code]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "webui", env=environment)
+    assert done.stdout == "96\n", done.stderr
+    assert webui_files.sizes_module(extension.with_name("lora.trainer")) == webui_sizes.__name__, "a dot cannot be in a name"
 
 
 def test_multiples_give_whole_widths():
