@@ -24,7 +24,7 @@ from ..networks.functional import delta_norm
 from ..networks.key_names import embeddings
 from ..options.tool_cli import parse
 from ..options.tools.check_lora import CheckLora
-from .families import FAMILY_TITLES, family_of
+from .families import FAMILY_TITLES, family_of, said_family
 from .layers import places
 from .lorafile import refuse_existing
 
@@ -122,6 +122,9 @@ def check(weights: Weights, metadata: Mapping[str, str]) -> Report:
         notes.append(f"{len(found.without_effect)} modules have no effect (zero), for example {found.without_effect[0]}.")
     if not metadata:
         notes.append("there is no metadata.")
+    family, version = family_of(found.layers, metadata), metadata.get("ss_base_model_version", "")
+    if family and said_family(version) not in (None, family):
+        notes.append(f"ss_base_model_version says {version}, but the layers are those of {FAMILY_TITLES[family]}.")
     said = metadata.get("sshs_model_hash")
     if said and files.tensor_hash(weights.path) != said:
         notes.append("sshs_model_hash is not the hash of these tensors: the file was changed after it was hashed.")
@@ -129,7 +132,7 @@ def check(weights: Weights, metadata: Mapping[str, str]) -> Report:
         modules=len(modules),
         text_modules=sum(name.startswith("lora_te") for name in modules),
         conv_modules=found.conv3x3,
-        family=family_of(found.layers, metadata),
+        family=family,
         ranks=dict(sorted(found.ranks.items())),
         alphas=dict(sorted(found.alphas.items())),
         dtypes=dict(dtypes),

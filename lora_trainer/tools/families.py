@@ -26,10 +26,14 @@ def possible_families(layers: Mapping[str, Sequence[int]], metadata: Mapping[str
     told = {family for name, shape in layers.items() if (family := _told_by(name, shape))}
     possible = told or possible
     if len(possible) > 1:
-        version = metadata.get("ss_base_model_version", "")
-        said = {family for mark, family in _VERSIONS if mark in version}
-        possible = possible & said or possible
+        said = said_family(metadata.get("ss_base_model_version", ""))
+        possible = possible & {said} or possible
     return possible
+
+
+def said_family(version: str) -> str | None:
+    """The family that `ss_base_model_version` names; None when it names none."""
+    return next((family for mark, family in _VERSIONS if mark in version), None)
 
 
 def _is_original(name: str) -> bool:

@@ -12,6 +12,7 @@ from ..log import logger
 from ..models.family import V_PREDICTION
 from ..models.prediction import told_by_metadata
 from ..networks.metadata import ARCHITECTURES, IMPLEMENTATION, base_model_version
+from .families import said_family
 from .lorafile import Factors, Lora
 
 _WHOSE = ("author", "license", "trigger_phrase", "usage_hint", "tags")
@@ -34,9 +35,10 @@ def needed(
 
 
 def version_of(loras: Iterable[Lora], family: str | None) -> str:
-    """`ss_base_model_version`: what the first file that has it says, else that of the family."""
-    said = (lora.metadata.get("ss_base_model_version") for lora in loras)
-    return next((version for version in said if version and version != "None"), base_model_version(family or "sd1", False))
+    """`ss_base_model_version`: what the first file that has one of the `family` says, else the family's own."""
+    said = [version for lora in loras if (version := lora.metadata.get("ss_base_model_version", "")) not in ("", "None")]
+    fitting = [version for version in said if family is None or said_family(version) in (None, family)]
+    return fitting[0] if fitting else base_model_version(family or "sd1", False)
 
 
 def modelspec(

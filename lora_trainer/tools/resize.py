@@ -57,6 +57,11 @@ def run(options: ResizeLora, progress: Progress | None = None) -> Path:
     old = max(factors.rank for factors in lora.modules.values())
     if options.new_rank > old and not options.dynamic_method:
         logger.info("the file has rank %d: those above it have no effect until they are trained.", old)
+    asked = {name: (options.new_conv_rank if f.is_conv else None) or options.new_rank for name, f in resized.items()}
+    smaller = [name for name, factors in resized.items() if factors.rank < asked[name]]
+    if smaller and not options.dynamic_method:
+        logger.info("%d of %d layers can have less: %s has rank %d.",
+                    len(smaller), len(resized), smaller[0], resized[smaller[0]].rank)  # fmt: skip
     files.save(path, tensors_of(resized), _metadata(lora, resized, options), options.save_precision or lora.dtype)
     return path
 

@@ -69,6 +69,7 @@ def test_a_line_without_options_is_its_prompt():
         ("a --d -1", "--d is '-1'"),
         ("a --d 1,,2", "--d is ''"),
         ("a --am 1,x", "--am is 'x'; expected a number"),
+        (f"a --am 1,-{'9' * 60}", "is larger than any number that can be computed with here"),
         ("a --l -3", "--l is '-3'; expected a number from 0"),
         ("a --t 1.5", "expected a number from 0 to 1"),
         ("a --seed 3", "Did you mean --d?"),

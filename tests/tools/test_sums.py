@@ -215,3 +215,20 @@ def test_rights_and_use_of_all_files_are_in_the_merged_one(tmp_path):
         said = metadata(target)
         assert (said["modelspec.author"], said["modelspec.license"]) == ("Ann; Bob", "MIT")
         assert "modelspec.trigger_phrase" not in said and json.loads(said.get("ss_network_args", "{}")) is not None
+
+
+def test_a_written_family_that_the_layers_contradict_is_neither_believed_nor_passed_on(tmp_path, capsys):
+    layers = {"lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k": (640, 1024)}
+    path = lora(tmp_path / "a.safetensors", 1, layers=layers, ss_base_model_version="sd_v1")
+    assert tool("check_lora", path) == 0
+    assert "ss_base_model_version says sd_v1, but the layers are those of Stable Diffusion 2" in capsys.readouterr().out
+    target = tmp_path / "o.safetensors"
+    assert tool("merge_lora", "--models", path, "--ratios", 1, "--save_to", target) == 0
+    assert metadata(target)["ss_base_model_version"] == "sd_v2" and metadata(target)["ss_v2"] == "True"
+
+
+def test_a_resize_above_what_a_layer_can_have_says_so(tmp_path, capsys):
+    path = lora(tmp_path / "a.safetensors", 1)
+    assert tool("resize_lora", "--model", path, "--new_rank", 12, "--save_to", tmp_path / "o.safetensors") == 0
+    said = capsys.readouterr().err
+    assert "the file has rank 4" in said and "3 of 4 layers can have less" in said

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ...errors import InputError, InputErrors
 from ...paths import safe_name
+from ..lora_tags import checked_multiplier
 from ..prompt_lines import Syntax
 
 
@@ -98,7 +99,7 @@ def _value(letters: str, key: str, text: str, where: str) -> Any:
         case "seeds":
             return tuple(_seed(letters, part, where) for part in _list(text))
         case "multipliers":
-            return tuple(_SYNTAX.number(letters, float, part, where, signed=True) for part in _list(text))
+            return tuple(_multiplier(letters, part, where) for part in _list(text))
         case "negative_scale":
             return "none" if text.lower() == "none" else _SYNTAX.number(letters, float, text, where)
         case "scale":
@@ -110,6 +111,11 @@ def _value(letters: str, key: str, text: str, where: str) -> Any:
         case "steps":
             return min(max(_SYNTAX.number(letters, int, text, where), _STEPS[0]), _STEPS[1])
     return _SYNTAX.number(letters, int, text, where)
+
+
+def _multiplier(letters: str, text: str, where: str) -> float:
+    number = _SYNTAX.number(letters, float, text, where, signed=True)
+    return checked_multiplier(number, f"--{letters}: {text[:20]}", field="prompt", where=where)
 
 
 def _list(text: str) -> list[str]:
