@@ -225,56 +225,13 @@
         if (place.textContent !== LT.t(why)) place.textContent = LT.t(why);
     }
 
-    // Who wants to hear of something: `watch(signal, action)` calls `action(...)` at each `tell(...)` until the signal ends it.
-    // Whether anything is in the page already makes no difference: a view may speak and listen while it is being drawn.
-    LT.listeners = function () {
-        const actions = new Set();
-        return {
-            watch(signal, action) {
-                if (signal.aborted) return;
-                actions.add(action);
-                signal.addEventListener("abort", () => actions.delete(action), { once: true });
-            },
-            tell(...values) {
-                for (const action of [...actions]) if (actions.has(action)) action(...values);
-            },
-        };
-    };
-
-    // Whether somebody can see the page: not in another tab of the Web UI, nor of the browser.
-    LT.isSeen = () => !document.hidden && LT.mount.isConnected && LT.mount.getClientRects().length > 0;
-
-    // Calls `action` again and again until the signal ends it, and only while the page is seen or `alsoUnseen()` holds: every
-    // open page of the Web UI would ask for ever. The function returned ends it, too.
-    LT.poll = function (signal, seconds, action, alsoUnseen = () => false) {
-        let stopped = false;
-        (async () => {
-            await LT.sleep(0);
-            while (!stopped && !signal.aborted) {
-                if (!LT.isSeen() && !alsoUnseen()) {
-                    await LT.sleep(300);
-                    continue;
-                }
-                let next = seconds;
-                try {
-                    next = (await action()) ?? seconds;
-                } catch (error) {
-                    if (!(error instanceof LT.Lost)) LT.report(error);
-                    next = Math.max(seconds, 2);
-                }
-                await LT.sleep(1000 * (document.hidden ? Math.max(next, 5) : next));
-            }
-        })();
-        return () => (stopped = true);
-    };
-
     LT.report = function (error) {
         if (!(error instanceof LT.ApiError || error instanceof LT.Lost)) console.error("LoRA Trainer:", error);
         if (LT.toasts) LT.say(error.message, "error");
     };
 
     // --- start --------------------------------------------------------------------------------------------------
-    const PARTS = ["t", "shell", "trainValues", "controls", "advanced", "trainView", "upload", "transfer", "planView", "runsView", "runView", "chart", "gallery", "samples", "generateView", "toolsView", "toolResult", "trialPanel", "networkArgs", "blocksPanel", "blockParts", "networkEditor", "sendButton"];
+    const PARTS = ["t", "poll", "shell", "trainValues", "controls", "advanced", "trainView", "upload", "transfer", "planView", "runsView", "runView", "chart", "gallery", "samples", "generateView", "toolsView", "toolResult", "trialPanel", "networkArgs", "blocksPanel", "blockParts", "networkEditor", "sendButton"];
 
     async function start(mount) {
         mount.dataset.started = "yes";

@@ -34,7 +34,7 @@ def parse(declared: type[T], command: str, argv: Sequence[str]) -> T:
             continue
         if not option.supported and values[option.name] != option.default:
             errors.append(_unavailable(option))
-        if option.name in required and not values[option.name]:
+        if option.name in required and values[option.name] in (None, "", ()):
             place = option.name if option.name in positional else f"--{option.name}"
             errors.append(InputError("is missing.", field=option.name, where=place, advice=option.help))
         errors += _path_problems(option, values[option.name])

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import struct
 import sys
 import time
@@ -293,3 +294,18 @@ def test_unknown_jobs(client, job):
 def test_progress_is_read_from_its_lines_alone():
     assert progress_in("12:00:00 INFO    3 / 9\nfoo 4 / 9\n12:00:01 INFO    5 / 9\nwritten") == (5, 9)
     assert progress_in("a / b") == (0, 0)
+
+
+def test_the_page_knows_a_first_name_for_the_result_of_every_tool(client):
+    for tool in get(client, "tools").json()["spec"]["en"]:
+        names = {field["name"] for field in tool["fields"]}
+        asked = re.findall(r"\{(\w+)\}", " ".join(tool["suggest"]))
+        assert not tool["writes"] or (asked and set(asked) <= names), tool["name"]
+
+
+def test_a_number_of_0_is_held_against_its_bounds_and_not_called_missing(client, host):
+    make_lora(host.paths().lora_dir / "frog.safetensors")
+    for unit in (0, "0"):
+        body = {"tool": "extract_lora_from_dylora", "values": {"model": "frog.safetensors", "unit": unit}, "output": "x"}
+        (said,) = post(client, "tools", body).json()["problems"]
+        assert said["field"] == "unit" and "too small" in said["message"]
