@@ -157,7 +157,7 @@
                 method,
                 cache: "no-store",
                 credentials: "same-origin",
-                headers: body && !isForm ? { "Content-Type": "application/json" } : {},
+                headers: { "Accept-Language": LT.language, ...(body && !isForm ? { "Content-Type": "application/json" } : {}) },
                 body: body && !isForm ? JSON.stringify(body) : body,
             });
         } catch {
@@ -210,6 +210,7 @@
             sender.open("POST", API + path);
             sender.responseType = "json";
             sender.setRequestHeader("X-Lora-Trainer", "1"); // what a form on a foreign page cannot send
+            sender.setRequestHeader("Accept-Language", LT.language);
             sender.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded, event.total);
             sender.onload = () => (sender.status < 300 ? resolve(sender.response) : reject(new LT.ApiError(sender.status, sender.response || {})));
             sender.onerror = () => reject(new LT.Lost(LT.t("connection_lost")));

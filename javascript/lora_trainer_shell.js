@@ -45,7 +45,8 @@
 
         draw() {
             LT.trainValues.load(LT.form.spec);
-            const language = h("select", { class: "lt-language", id: "lt-language", "aria-label": LT.t("language"), onchange: () => { LT.setLanguage(language.value); LT.shell.draw(); } },
+            if (LT.mount.dataset.host === "standalone") document.documentElement.lang = LT.language; // else the page is the Web UI's
+            const language = h("select", { class: "lt-language", id: "lt-language", "aria-label": LT.t("language"), onchange: () => { LT.setLanguage(language.value); LT.shell.state = { ...LT.shell.state, token: "" }; LT.shell.draw(); } },
                 h("option", { value: "en" }, "English"), h("option", { value: "ko" }, "한국어"));
             language.value = LT.language;
             LT.banner = h("div", { class: "lt-banner", role: "alert", hidden: true }, h("span", { class: "lt-spinner" }), h("span", {}, LT.t("connection_lost")));

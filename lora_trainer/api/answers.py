@@ -19,6 +19,7 @@ from ..errors import (
 )
 from ..log import logger
 from ..runs.events import finite
+from .speech import spoken
 
 # No other site may show our answers in a frame, and so lead a person's clicks. The older header is for older browsers.
 FRAME_HEADERS = {"Content-Security-Policy": "frame-ancestors 'self'", "X-Frame-Options": "SAMEORIGIN"}
@@ -50,8 +51,8 @@ class _Answer(JSONResponse):
 
 
 def answer(content: dict[str, Any], status: int = 200) -> JSONResponse:
-    headers = {"Cache-Control": "no-store", "X-Lora-Trainer": "1", **HEADERS}
-    return _Answer(content, status_code=status, headers=headers)
+    headers = {"Cache-Control": "no-store", "X-Lora-Trainer": "1", "Vary": "Accept-Language", **HEADERS}
+    return _Answer(spoken(content), status_code=status, headers=headers)
 
 
 def problem(error: InputError, level: str = "error") -> dict[str, str]:

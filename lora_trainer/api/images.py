@@ -44,7 +44,7 @@ class Thumbnails:
         if not small.exists():
             facts = read_facts(str(path), stat.st_size, verify=False)
             if facts.problem:
-                raise Refusal(415, f"{path.name} {facts.problem}")
+                raise Refusal(415, f"{path.name}: {facts.problem}")
             self._make(path, small)
         return small
 
@@ -129,7 +129,7 @@ def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, wanted: 
                 "height": fact.size[1] or None,
                 "caption": caption.text if caption else None,
                 "whole_caption": caption.whole if caption else None,
-                "problem": f"{name} {fact.problem}" if fact.problem else trouble,
+                "problem": f"{name}: {fact.problem}" if fact.problem else trouble,
             }
         )
     return {

@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from ..errors import InputError
 from ..runs.store import Run
 from ..ui.assets import files
-from . import answers, checks, images, receiving, security, tools, trial, views
+from . import answers, checks, images, receiving, security, speech, tools, trial, views
 from .answers import answer, flag_of, json_body, number_of, text_of
 from .sending import file_answer
 from .service import Service
@@ -56,6 +56,7 @@ def _api_routes(service: Service) -> list[BaseRoute]:
 
 
 async def _serve(service: Service, handler: Handler, upload: bool, request: Request) -> Response:
+    speech.listen(request)
     try:
         security.check(request, service.host, upload=upload)
         return await handler(service, request)

@@ -295,7 +295,7 @@ class _Refused:
     emb_normalize_mode: str = opt(
         "original",
         "How weighted text states are scaled: as the Web UI does (original); the others are refused.",
-        "가중치를 준 텍스트 상태의 크기를 맞추는 방법입니다. 웹 UI와 같은 original만 되고 나머지는 거절합니다.",
+        "가중치를 준 텍스트 상태의 크기를 맞추는 방법입니다. Web UI와 같은 original만 되고 나머지는 거절합니다.",
         choices=("original", "none", "abs"),
         ready=("original",),
     )

@@ -96,7 +96,7 @@ class ModelOptions:
             "How many tokens (pieces of words) of a caption are used: 75 (also when nothing is given), 150 or 225. What "
             "is longer is cut off."
         ),
-        "캡션에서 사용할 토큰(낱말 조각) 수입니다. 75(비워도 같음), 150 또는 225입니다. 더 긴 부분은 잘립니다.",
+        "캡션에서 사용할 토큰(단어 조각) 수입니다. 75(비워도 같음), 150 또는 225입니다. 더 긴 부분은 잘립니다.",
         choices=(75, 150, 225),
         label="Longest caption",
         label_ko="캡션의 최대 길이",

@@ -121,14 +121,14 @@ class NetworkOptions:
     network_train_unet_only: bool = opt(
         False,
         "Train only the UNet part (the picture). Faster, needs less memory, and captions need not teach new words.",
-        "UNet 부분(그림)만 학습합니다. 빠르고 메모리를 덜 쓰며, 새로운 낱말을 가르칠 필요가 없을 때 좋습니다.",
+        "UNet 부분(그림)만 학습합니다. 빠르고 메모리를 덜 쓰며, 새로운 단어를 가르칠 필요가 없을 때 좋습니다.",
         label="Picture part only (UNet)",
         label_ko="그림 부분만 (UNet)",
     )
     network_train_text_encoder_only: bool = opt(
         False,
         "Train only the text encoder part (the words).",
-        "텍스트 인코더 부분(낱말)만 학습합니다.",
+        "텍스트 인코더 부분(단어)만 학습합니다.",
         label="Word part only (text encoder)",
-        label_ko="낱말 부분만 (텍스트 인코더)",
+        label_ko="단어 부분만 (텍스트 인코더)",
     )

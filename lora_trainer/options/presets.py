@@ -67,9 +67,9 @@ PRESETS: tuple[Preset, ...] = (
     Preset(
         "style",
         "Style",
-        "그림체",
+        "화풍",
         "A way of drawing, from many different pictures with captions. Only the UNet is trained.",
-        "여러 그림과 캡션으로 그림체를 배웁니다. UNet만 학습합니다.",
+        "여러 그림과 캡션으로 화풍을 배웁니다. UNet만 학습합니다.",
         {
             "network_dim": 32,
             "network_alpha": 16.0,

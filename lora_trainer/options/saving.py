@@ -162,7 +162,7 @@ class MetadataOptions:
         "The words that call what was learned, in the file's information.",
         "배운 것을 불러내는 말을 파일 정보에 적습니다.",
         label="Trigger words",
-        label_ko="트리거 낱말",
+        label_ko="트리거 단어",
     )
     metadata_thumbnail: str | None = opt(
         None,

@@ -25,7 +25,7 @@ WORDS, TXT, CAPTION, OTHER = "words", "txt", "caption", "other"
 class SimpleOptions:
     """What the page asks for in place of a data set file."""
 
-    TITLE: ClassVar[Title] = Title("Images and words", "이미지와 낱말")
+    TITLE: ClassVar[Title] = Title("Images and words", "이미지와 단어")
 
     image_dir: str | None = opt(
         None,
@@ -40,7 +40,7 @@ class SimpleOptions:
     identifier: str | None = opt(
         None,
         'A rare word for what is learned, for example "sls". You will write it in prompts.',
-        '학습 대상을 부를 드문 낱말입니다 (예: "sls"). 프롬프트에 이 낱말을 씁니다.',
+        '학습 대상을 부를 드문 단어입니다 (예: "sls"). 프롬프트에 이 단어를 씁니다.',
         label="Identifier",
         label_ko="식별자",
         basic=3,
@@ -48,7 +48,7 @@ class SimpleOptions:
     class_name: str | None = opt(
         None,
         'The kind of thing it is, in a common word: "frog", "1girl", "dog".',
-        '학습 대상이 무엇인지 나타내는 흔한 낱말입니다 (예: "frog", "1girl", "dog").',
+        '학습 대상이 무엇인지 나타내는 흔한 단어입니다 (예: "frog", "1girl", "dog").',
         label="Class",
         label_ko="클래스",
         basic=4,

@@ -41,7 +41,7 @@ def test_a_caption_under_a_look_alike_name_is_used_and_told_of(tmp_path, image, 
     plan = plan_of(tmp_path)
     assert captions_of(plan) == {image: "a striped cat"}
     (told,) = messages(plan, "info")
-    assert f"{caption} for {image}" in told
+    assert f"{image} ({caption})" in told
     assert messages(plan, "warning") == []
 
 

@@ -86,7 +86,7 @@ class _Reporter:
     def names(self) -> None:
         """Captions with another name than their image, and those that belong to no image."""
         alike = [
-            f"{caption.file} for {name}"
+            f"{name} ({caption.file})"
             for name, caption in self.captions.items()
             if caption is not None and self.files.is_look_alike(name, caption.file)
         ]

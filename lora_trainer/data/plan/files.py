@@ -108,7 +108,7 @@ class FactsCache:
         try:
             stat = os.stat(path)  # noqa: PTH116 - the hot loop of large data sets
         except OSError as error:
-            return ImageFacts((0, 0), f"cannot be read: {error.strerror or error}.")
+            return ImageFacts((0, 0), f"the file cannot be read: {error.strerror or error}.")
         key = (path, stat.st_size, stat.st_mtime_ns, verify)
         with self._lock:
             if key in self._facts:
@@ -126,7 +126,7 @@ def read_facts(path: str, file_size: int, *, verify: bool) -> ImageFacts:
     """Read one file's header, and with `verify` its pixels too."""
     again = "Put a whole copy of the image in its place, or take it out of the folder."
     if file_size == 0:
-        return ImageFacts((0, 0), "is empty (0 bytes).", again)
+        return ImageFacts((0, 0), "the file is empty (0 bytes).", again)
     try:
         with open_image(path) as image:
             size, turned = image.size, orientation(image) >= 5
@@ -139,9 +139,9 @@ def read_facts(path: str, file_size: int, *, verify: bool) -> ImageFacts:
         found = re.search(r"(\d+) pixels", str(error))
         return _too_large(f"{int(found[1]):,} pixels" if found else "enormous")
     except UnidentifiedImageError:
-        return ImageFacts((0, 0), "is not an image, or of a kind that is not supported.", again)
+        return ImageFacts((0, 0), "the file is not an image, or of a kind that is not supported.", again)
     except Exception as error:  # Pillow's plug-ins raise all kinds of errors for damaged files
-        return ImageFacts((0, 0), f"is damaged or cut short: {error}.", again)
+        return ImageFacts((0, 0), f"the file is damaged or cut short: {error}.", again)
     return ImageFacts((size[1], size[0]) if turned else size, notes=notes)
 
 
@@ -151,7 +151,7 @@ def _notes(image: Image.Image) -> tuple[Note, ...]:
     # A phone's MPO is one photo; what lies behind it is a preview or a depth map, no film.
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > 1:
-        notes.append(Note("animated", f"{frames} pictures"))
+        notes.append(Note("animated", str(frames)))
     if problem := colour_problem(image):
         notes.append(Note("colours", problem))
     return tuple(notes)
@@ -174,6 +174,6 @@ def _read_to_the_end(path: str, image: Image.Image) -> None:
 def _too_large(found: str) -> ImageFacts:
     return ImageFacts(
         (0, 0),
-        f"is too large: {found}; at most {MAX_SIDE} pixels a side and {MAX_PIXELS:,} pixels in all are read.",
+        f"the file is too large: {found}; at most {MAX_SIDE} pixels a side and {MAX_PIXELS:,} pixels in all are read.",
         "Make it smaller: training shrinks it to its resolution anyway.",
     )

@@ -50,7 +50,7 @@ def read_folder(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: 
     captions: dict[str, Caption | None] = {}
     for name, fact in zip(listing.images, looked_at, strict=True):
         if fact.problem:
-            message = f"the file {fact.problem} {fact.advice}".strip()
+            message = f"{fact.problem} {fact.advice}".strip()
             findings.append(Finding("error", message, str(folder / name), "image_dir"))
             continue
         try:
@@ -70,20 +70,23 @@ def _sub_folder_advice(folder: Path) -> str:
     return f" Images in its sub-folders ({name_some(inner)}) are not read: name one of them." if inner else ""
 
 
-_NOTES = {
-    "animated": "{images} with more than one picture; only the first is trained: {names}.",
-    "colours": "{images} with a colour profile that cannot be applied, so that the colours may be others: {names}.",
-}
-
-
 def _report_notes(looked_at: dict[str, ImageFacts], folder: Path, findings: list[Finding]) -> None:
     """One warning for each kind of oddity, naming the files."""
-    kinds: dict[str, list[str]] = {}
+    animated = [f"{name} ({note.detail})" for name, fact in looked_at.items() for note in fact.notes if note.kind == "animated"]
+    if animated:
+        images = count(len(animated), "image", "images")
+        message = f"{images} with more than one picture; only the first is trained: {name_some(animated)}."
+        findings.append(Finding("warning", message, str(folder), "image_dir"))
+    profiles: dict[str, list[str]] = {}
     for name, fact in looked_at.items():
         for note in fact.notes:
-            kinds.setdefault(note.kind, []).append(f"{name} ({note.detail})")
-    for kind, names in kinds.items():
-        message = _NOTES[kind].format(images=count(len(names), "image", "images"), names=name_some(names))
+            if note.kind == "colours":
+                profiles.setdefault(note.detail, []).append(name)
+    for problem, names in profiles.items():
+        images = count(len(names), "image", "images")
+        message = (
+            f"{images} with a colour profile that cannot be applied ({problem}); the colours may be others: {name_some(names)}."
+        )
         findings.append(Finding("warning", message, str(folder), "image_dir"))
 
 
