@@ -120,8 +120,7 @@ def test_a_check_speaks_the_language_of_the_page(client, tmp_path):
         assert HANGUL.search(problem["message"]), problem
         assert HANGUL.search(problem["advice"]) or not problem["advice"], problem
     assert all(not HANGUL.search(problem["message"]) for problem in (*plain, *english))
-    about = {problem["field"]: problem for problem in plain}
-    assert about["resolution"]["where"] == "--resolution"
+    assert any(problem["where"] == "--resolution" for problem in plain)
     assert not any(problem["where"].startswith("--") for problem in (*english, *spoken))
     assert not any(re.search(r"[a-z]_[a-z]", problem["message"] + problem["advice"]) for problem in (*english, *spoken))
 
