@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lora_trainer"
 # Rooms and files whose texts no page shows: what only the command line says.
 NOT_SHOWN = (
     "__main__.py", "commands.py", "demo/", "installing/", "log.py", "options/cli.py", "options/docs.py", "options/gen_img.py",
-    "options/presets.py", "options/tool_page.py", "options/tool_page_texts.py", "options/tools.py",
+    "options/presets.py", "options/tool_page.py", "options/tools/",
     "options/tool_cli.py", "sampling/gen_img/", "sampling/command.py", "api/korean.py", "runs/migrations.py",
     "apps/standalone.py", "optional_packages.py", "hosts/fake.py", "options/dataset_keys.py", "runs/store_schema.py",
 )  # fmt: skip

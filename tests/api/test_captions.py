@@ -102,10 +102,9 @@ def test_a_deleted_image_takes_its_captions_along_and_no_others(client, upload):
     assert left == {"lines.png", "lines.txt", "tags.png", "tags.tags", "none.png", "a.txt", "a_5_6_7_8.png"} - {"tags.tags"}
 
 
-def test_the_plans_examples_have_what_stands_before_and_behind_captions(client, folder):
-    values = {"image_dir": str(folder), "caption_source": "txt", "caption_prefix": "sls,", "caption_suffix": ", wall"}
-    values |= {"identifier": "sls", "class_name": "cat", "output_name": "x", "caption_dropout_rate": 1.0}
-    answer = post(client, "check", {"values": values}).json()
+def test_the_plans_examples_have_what_stands_before_and_behind_captions(client, folder, values):
+    values |= {"image_dir": str(folder), "caption_source": "txt", "caption_prefix": "sls,", "caption_suffix": ", wall"}
+    answer = post(client, "check", {"values": values | {"caption_dropout_rate": 1.0}}).json()
     examples = {one["image"]: one["caption"] for one in answer["plan"]["examples"]}
     assert examples["both.png"] == "sls, text file , wall"
     assert examples["double.png"] == "sls, a black cat , wall"

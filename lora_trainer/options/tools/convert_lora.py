@@ -28,7 +28,7 @@ class ConvertLora(Output):
     to: str = opt(
         "kohya",
         "The names to write: kohya (the Web UI and most programs), webui (the Web UI's own names), peft or diffusers.",
-        "저장할 키 이름의 형식입니다: kohya (웹 UI와 대부분의 프로그램), webui (웹 UI 내부 이름), peft, diffusers.",
+        "저장할 키 이름의 형식입니다: kohya (Web UI와 대부분의 프로그램), webui (Web UI 내부 이름), peft, diffusers.",
         choices=("kohya", "webui", "peft", "diffusers"),
         label="Names",
         label_ko="이름 형식",
@@ -61,9 +61,9 @@ TOOL = Tool(
                     "to",
                     help=Title(
                         "kohya is read by the Web UI and most programs; PEFT and diffusers are for Python.",
-                        "kohya는 웹 UI와 대부분의 프로그램이 읽고, PEFT와 diffusers는 파이썬에서 씁니다.",
+                        "kohya는 Web UI와 대부분의 프로그램이 읽고, PEFT와 diffusers는 파이썬에서 씁니다.",
                     ),
-                    choices={"kohya": Title("kohya (Web UI)", "kohya (웹 UI)"), "peft": Title("PEFT", "PEFT")},
+                    choices={"kohya": Title("kohya (Web UI)", "kohya (Web UI)"), "peft": Title("PEFT", "PEFT")},
                 ),
                 precision(),
             ),
