@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from . import repeatable
+
 
 def main() -> int:
     from . import optional_packages
     from .commands import run
 
+    repeatable.set_up()
     if sys.argv[1:2] != ["ui"]:  # the page's own process needs gradio and what gradio needs
         optional_packages.hide()
     return run(sys.argv[1:])

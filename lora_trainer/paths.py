@@ -69,6 +69,15 @@ def user_path(text: str | Path) -> Path:
         return path
 
 
+def free_path(path: Path) -> Path:
+    """`path`, or the first of `name-2`, `name-3`, ... (before the ending) that is not there."""
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
+
+
 def seen_from(path: Path) -> str:
     """Return " in FOLDER" for a relative `path`, for messages: nobody knows by heart where a program was started. Else ""."""
     return "" if path.is_absolute() else f" in {Path.cwd()}"

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from lora_trainer import repeatable
 from lora_trainer.log import logger
+
+repeatable.set_up()  # as in every process of the program; before a test imports torch
 
 
 @pytest.fixture(autouse=True)

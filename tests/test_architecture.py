@@ -20,7 +20,18 @@ CODE = [
     *sorted((ROOT / "benchmarks").glob("*.py")),
 ]
 
-FLOOR_0 = {"errors", "paths", "log", "randomness", "foreign", "model_kinds", "modelfile", "optional_packages", "__init__"}
+FLOOR_0 = {
+    "errors",
+    "paths",
+    "log",
+    "randomness",
+    "repeatable",
+    "foreign",
+    "model_kinds",
+    "modelfile",
+    "optional_packages",
+    "__init__",
+}
 FILE_HALF = {"networks.files", "networks.key_names", "networks.metadata"}  # the half of networks that the host may use
 
 # the half of the demo model's room that the host may use

@@ -28,7 +28,7 @@ def load_pixels(path: str) -> Pixels:
             return np.array(rgb(image))
     except Exception as error:  # Pillow's plug-ins raise all kinds of errors for damaged files
         raise InputError(
-            f"the image cannot be read: {error}.",
+            f"the image cannot be read: {getattr(error, 'strerror', None) or error}.",
             where=path,
             field="image_dir",
             advice="Put a whole copy of the image in its place, or take it out of the folder.",

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..options.block_arguments import Shape
 from . import functional
 from .arguments import LoRAArguments
@@ -47,6 +48,12 @@ class LoRAModule(nn.Module):
             self.lora_down.weight.copy_(functional.initial_down(down, seed, name))
             self.lora_up.weight.zero_()
         self.register_buffer("alpha", torch.tensor(float(alpha) or float(rank)))
+        if not self.alpha:
+            raise InputError(
+                f"an alpha of {alpha:g} is 0 in float32, so that nothing would be learned.",
+                field="network_alpha",
+                advice="Give a larger one; 0 itself means the rank.",
+            )
         self.multiplier = 1.0
         self.enabled = True
         self.refresh()

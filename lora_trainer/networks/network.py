@@ -255,6 +255,17 @@ class Network(nn.Module):
                 "%s: %d modules of parts or blocks that are not trained are left out, and will not be in the result.",
                 file, len(report.left_out),
             )  # fmt: skip
+        silent = [name for name in self._targets if not self._modules[name].scale]
+        if len(silent) == len(self._targets):
+            raise LoraFileError(
+                f"{file}: alpha is 0 in every module, so that it has no effect and nothing could be learned.",
+                advice="Go on from another file.",
+            )
+        if silent:
+            logger.warning(
+                "%s: alpha is 0 in %d of %d modules, for example %s: they have no effect and learn nothing.",
+                file, len(silent), len(self._targets), silent[0],
+            )  # fmt: skip
         if report.fresh:
             logger.info("%s has nothing for %d of the network's modules; they start fresh.", file, len(report.fresh))
         return report

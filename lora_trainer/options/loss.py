@@ -41,9 +41,9 @@ class NoiseOptions:
     )
     multires_noise_iterations: int | None = opt(
         None,
-        "Adds noise of several sizes (pyramid noise), with this many sizes. 6 to 10 is usual.",
-        "여러 크기의 노이즈(피라미드 노이즈)를 이 개수만큼 더합니다. 보통 6에서 10입니다.",
-        minimum=1,
+        "Adds noise of several sizes (pyramid noise), with this many sizes. 6 to 10 is usual, 0 is off.",
+        "여러 크기의 노이즈(피라미드 노이즈)를 이 개수만큼 더합니다. 보통 6에서 10이며 0이면 끕니다.",
+        minimum=0,
         maximum=64,
         label="Pyramid noise: sizes",
         label_ko="피라미드 노이즈 단계 수",
@@ -138,9 +138,9 @@ class LossOptions:
     )
     min_snr_gamma: float | None = opt(
         None,
-        "Balances easy and hard noise levels, which often learns faster. 5 is usual.",
-        "쉬운 노이즈 단계와 어려운 단계의 균형을 맞춥니다. 더 빨리 배우는 경우가 많으며 보통 5입니다.",
-        above=0.0,
+        "Balances easy and hard noise levels, which often learns faster. 5 is usual, 0 is off.",
+        "쉬운 노이즈 단계와 어려운 단계의 균형을 맞춥니다. 더 빨리 배우는 경우가 많으며 보통 5이고 0이면 끕니다.",
+        minimum=0.0,
         label="Min-SNR balance",
         label_ko="Min-SNR 균형",
     )
@@ -159,9 +159,9 @@ class LossOptions:
     )
     v_pred_like_loss: float | None = opt(
         None,
-        "Add this share of a velocity-like loss.",
-        "속도 예측과 비슷한 손실을 이 비율만큼 더합니다.",
-        above=0.0,
+        "Add this share of a velocity-like loss; 0 is off.",
+        "속도 예측과 비슷한 손실을 이 비율만큼 더합니다. 0이면 끕니다.",
+        minimum=0.0,
         label="Velocity-like loss",
         label_ko="v 예측형 손실",
     )

@@ -99,9 +99,9 @@ class NetworkOptions:
     )
     scale_weight_norms: float | None = opt(
         None,
-        "Keep each layer's weights below this length (1 is usual); helps when the LoRA is to be combined with others.",
-        "각 층의 가중치 크기가 이 값을 넘지 않게 합니다 (보통 1). 다른 LoRA와 함께 쓸 때 도움이 됩니다.",
-        above=0.0,
+        "Keep each layer's weights below this length (1 is usual, 0 is off); helps when LoRAs are to be combined.",
+        "각 층의 가중치 크기가 이 값을 넘지 않게 합니다 (보통 1, 0이면 끔). 다른 LoRA와 함께 쓸 때 도움이 됩니다.",
+        minimum=0.0,
         label="Limit of the weights",
         label_ko="가중치 크기 제한",
     )

@@ -155,8 +155,8 @@ class OptimizerOptions:
     )
     lr_scheduler_num_cycles: int = opt(
         1,
-        "How often cosine_with_restarts starts anew.",
-        "cosine_with_restarts를 몇 번 다시 시작할지 정합니다.",
+        "How often cosine_with_restarts starts anew; how many half waves cosine_with_min_lr and warmup_stable_decay make.",
+        "cosine_with_restarts를 몇 번 다시 시작할지, cosine_with_min_lr와 warmup_stable_decay가 반파를 몇 번 그릴지 정합니다.",
         minimum=1,
         label="Restarts",
         label_ko="재시작 횟수",

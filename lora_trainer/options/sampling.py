@@ -29,17 +29,17 @@ class SamplingOptions:
     )
     sample_every_n_steps: int | None = opt(
         None,
-        "Draw the sample pictures every this many steps.",
-        "몇 스텝마다 샘플 이미지를 그릴지 정합니다.",
-        minimum=1,
+        "Draw the sample pictures every this many steps; 0 is off.",
+        "몇 스텝마다 샘플 이미지를 그릴지 정합니다. 0이면 끕니다.",
+        minimum=0,
         label="Samples every … steps",
         label_ko="샘플을 그리는 스텝 간격",
     )
     sample_every_n_epochs: int | None = opt(
         None,
-        "Draw the sample pictures every this many epochs; takes the place of sample_every_n_steps.",
-        "몇 에포크마다 샘플 이미지를 그릴지 정합니다. sample_every_n_steps 대신 씁니다.",
-        minimum=1,
+        "Draw the sample pictures every this many epochs; takes the place of sample_every_n_steps. 0 is off.",
+        "몇 에포크마다 샘플 이미지를 그릴지 정합니다. sample_every_n_steps 대신 씁니다. 0이면 끕니다.",
+        minimum=0,
         label="Samples every … epochs",
         label_ko="샘플을 그리는 에포크 간격",
     )

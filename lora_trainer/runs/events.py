@@ -128,25 +128,30 @@ class RunReporter:
         return self._control
 
     def _look(self) -> None:
-        self.folder.heartbeat.touch()
+        self.folder.beat()
         try:
             stat = self.folder.control.stat()
             stamp = (stat.st_mtime_ns, stat.st_ino)
-        except FileNotFoundError:
+        except OSError:
             stamp = None
         if stamp is not None and stamp != self._control_stamp:
             self._control_stamp = stamp
             self._control = read_control(self.folder.control)
-        if self._stops_with_host and not self._control.stop and self._host_is_gone():
-            self.emit(
-                {"type": "warning", "message": "The program that started this run has been gone for two minutes: stopping."}
-            )
-            self._control = Control(stop=True, save=self._control.save, sample=self._control.sample)
+        if self._control.stop:
+            return
+        if self.folder.is_deleted():
+            self._stop(f"{self.folder.path} was deleted: stopping. What was trained is saved there anew.")
+        elif self._stops_with_host and self._host_is_gone():
+            self._stop("The program that started this run has been gone for two minutes: stopping.")
+
+    def _stop(self, why: str) -> None:
+        self.emit({"type": "warning", "message": why})
+        self._control = Control(stop=True, save=self._control.save, sample=self._control.sample)
 
     def _host_is_gone(self) -> bool:
         try:
             return time.time() - self.folder.host_heartbeat.stat().st_mtime > _HOST_GONE_SECONDS
-        except FileNotFoundError:
+        except OSError:
             return False
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ output/ samples/                       saved files (the last one is copied to th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -92,6 +93,25 @@ class RunFolder:
     @property
     def samples(self) -> Path:
         return self.path / "samples"
+
+    def beat(self, *, of_host: bool = False) -> None:
+        """Say that the worker (or the host that watches it) is alive. A full or missing disk is no reason to die."""
+        with contextlib.suppress(OSError):
+            (self.host_heartbeat if of_host else self.heartbeat).touch()
+
+    def is_deleted(self) -> bool:
+        """Whether somebody has deleted the folder. A drive that is gone as a whole is not taken for that."""
+        try:
+            return not self.config.exists() and self.path.parent.is_dir()
+        except OSError:
+            return False
+
+    def remove_halves(self) -> None:
+        """Delete the temporary files (paths.write_atomic) that a killed worker left. Only when it has ended."""
+        for folder in (self.path, self.output, self.output / "sample", self.samples):
+            for path in folder.glob("*.tmp"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def request(self) -> dict[str, Any]:
         """What was asked (`request.json`); empty when it is missing or damaged: the run can still be shown."""

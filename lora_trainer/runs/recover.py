@@ -37,6 +37,7 @@ def _verdict(folder: RunFolder) -> tuple[str, str, float | None]:
     worker = folder.worker()
     if worker is not None and is_alive(worker):
         return RUNNING, "", None
+    folder.remove_halves()
     progress, _ = ProgressBook().look(folder.events)
     if progress.finished is not None:
         return (STOPPED if progress.finished.get("reason") == "stopped" else FINISHED), "", progress.last_time

@@ -55,6 +55,7 @@ class Supervisor:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._lent_to: str | None = None  # the run that this host has given the card to
+        self._at_work: tuple[str, WorkerProcess] | None = None  # run and worker, for when the folder that notes it is deleted
         self._was_writer = False
         self._asked_softly: float | None = None
 
@@ -202,6 +203,7 @@ class Supervisor:
                 self._end(run, STOPPED, "Stopped before it began.")
                 return
             started = worker.start(self.folder(run.id), self.host)
+            self._at_work = (run.id, started)
             self.store.change(run.id, message="")
             logger.info("training %s began (process %d)", run.name, started.pid)
         except LoraTrainerError as error:
@@ -212,14 +214,23 @@ class Supervisor:
 
     def _watch(self, run: Run) -> None:
         folder = self.folder(run.id)
-        found = folder.worker()
+        found = folder.worker() or (self._at_work[1] if self._at_work and self._at_work[0] == run.id else None)
         if found is None and not folder.events.exists():
             logger.info("%s had not begun when the last host ended: queued again", run.name)
             state = STOPPED if run.state == STOPPING or not folder.config.exists() else QUEUED
             self.store.change(run.id, state=state, started=None, message="", ended=time.time() if state == STOPPED else None)
         elif found is not None and worker.is_alive(found):
-            folder.host_heartbeat.touch()
+            folder.beat(of_host=True)
+            self._at_work = (run.id, found)
             self._adopt(run)
+            if folder.is_deleted() and self.store.change(
+                run.id,
+                only_from=(RUNNING,),
+                state=STOPPING,
+                stop_asked=time.time(),
+                message="Its folder was deleted: stopping.",
+            ):
+                run = self._get(run.id)
             self._escalate(run, found)
         else:
             self._conclude(run, folder, found)
@@ -259,8 +270,13 @@ class Supervisor:
         self._asked_softly = None
         if found is not None:
             process.end_leftovers(found.pid, found.group)
+        folder.remove_halves()
         progress, _ = self.progress(run.id)
-        if progress.failed is not None:
+        if folder.is_deleted():
+            saved = sorted(folder.output.glob(f"*{result.SUFFIX}"), key=lambda path: path.stat().st_mtime)
+            rest = f" What was trained until then is {saved[-1]}." if saved else ""
+            self._end(run, FAILED, f"Its folder {folder.path} was deleted while it was being trained.{rest}")
+        elif progress.failed is not None:
             self._end(run, FAILED, str(progress.failed.get("message", "")), str(progress.failed.get("advice") or ""))
         elif progress.finished is not None:
             self._finish(run, folder, progress)

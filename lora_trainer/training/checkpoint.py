@@ -25,6 +25,21 @@ class SavePlan:
         """The file at the end: NAME.safetensors."""
         return self._file(self.name or DEFAULT_LAST)
 
+    @property
+    def unfinished(self) -> Path:
+        """What was trained so far, while pictures are drawn: NAME-unfinished.safetensors."""
+        return self._file(f"{self.name or DEFAULT_LAST}-unfinished")
+
+    def is_ours(self, path: Path) -> bool:
+        """Whether a training with this plan may write to `path`."""
+        if path.suffix != self.extension:
+            return False
+        stem = path.stem
+        steps, epochs = (f"{self.name or default}-" for default in (DEFAULT_STEP, DEFAULT_EPOCH))
+        is_step = stem.startswith(f"{steps}step") and stem.removeprefix(f"{steps}step").isdecimal()
+        is_epoch = stem.startswith(epochs) and stem.removeprefix(epochs).isdecimal()
+        return is_step or is_epoch or path in (self.last, self.unfinished)
+
     def at_step(self, step: int) -> Path:
         """NAME-step00000250.safetensors"""
         return self._file(f"{self.name or DEFAULT_STEP}-step{step:08d}")

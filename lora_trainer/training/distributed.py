@@ -53,13 +53,18 @@ class Processes:
         return int(self.add_up([number if self.is_main else 0])[0])
 
     def add_up_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Replace each gradient by the sum over all processes; a missing gradient counts as zero.
+        """Replace each gradient by the sum over all processes; a gradient that one of them lacks counts as zero.
 
-        Parameters that ask for no gradients in this step (the same in every process) get none.
+        A parameter that no process has a gradient for gets none, as in one process: an optimizer leaves it alone.
         """
         if self.world_size == 1:
             return
-        parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        parameters = list(parameters)
+        has = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=self.device)
+        torch.distributed.all_reduce(has)
+        parameters = [parameter for parameter, count in zip(parameters, has.tolist(), strict=True) if count]
+        if not parameters:
+            return
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)

@@ -52,15 +52,14 @@ def what_to_lower(options: TrainOptions, device: torch.device) -> str:
     return f"In this order: {', '.join(advice)}.{closing}"
 
 
-def not_finite(error: NotFiniteError, step: int, last_saved: Path | None, options: TrainOptions) -> NotFiniteError:
-    """Return `error` with the step it came at, what is left, and what to change."""
+def not_finite(error: NotFiniteError, last_saved: Path | None, options: TrainOptions) -> NotFiniteError:
+    """Return `error` with what is left, and what to change."""
     kept = f"The last good file is {last_saved}." if last_saved else "No file had been saved before."
     advice = ["lower the learning rate"]
     if options.training.mixed_precision == "fp16":
         advice.append("set mixed_precision to bf16 (or no)")
     if not options.optimizer.max_grad_norm:
         advice.append("set max_grad_norm to 1")
-    if options.training.min_snr_gamma is None:
+    if not options.training.min_snr_gamma:
         advice.append("set min_snr_gamma to 5")
-    what = error.message.removesuffix(".")
-    return NotFiniteError(f"{what} at step {step}. {kept}", advice=f"Try to {', or '.join(advice)}.")
+    return NotFiniteError(f"{error.message} {kept}", advice=f"Try to {', or '.join(advice)}.")

@@ -74,7 +74,10 @@ class Loop:
             yield planned[start : start + self.accumulation]
 
     def _make_step(self, group: Sequence[PlannedBatch], batches: Iterator[Mapping[str, Any]]) -> float:
-        """Train on `group`; return the loss, the mean over its samples."""
+        """Train on `group`; return the loss, the mean over its samples.
+
+        Raises NotFiniteError for a loss or gradients that are no number, before they have changed a weight.
+        """
         samples = sum(len(planned.images) for planned in group)
         number = self.step + 1
         self.updater.network.start_step(number)
@@ -84,13 +87,14 @@ class Loop:
             loss = self.trainee.batch_loss(next(batches), step=number, offset=offset, samples=samples)
             self.updater.backward(loss)
             total = loss.detach() if total is None else total + loss.detach()
-        norm = self.updater.step()
         assert total is not None
         control = self.reporter.control()
+        norm = self.updater.gather()
         loss, asked = self.processes.add_up([total.item(), float(self.signals.asked or control.stop)])
-        self.stopped = bool(asked)
+        _check_finite(loss, norm, number)
+        self.updater.step()
         self.step = number
-        _check_finite(loss, norm)
+        self.stopped = bool(asked) and number < self.counts.total_steps  # after the last step there is nothing to stop
         return loss
 
     def _report(self, loss: float, average: float, epoch: int, samples: int) -> None:
@@ -173,8 +177,8 @@ class Loop:
         return True
 
 
-def _check_finite(loss: float, norm: torch.Tensor | None) -> None:
-    """Raise NotFiniteError when the loss or the gradients of a step were NaN or infinite."""
+def _check_finite(loss: float, norm: torch.Tensor | None, step: int) -> None:
+    """Raise NotFiniteError when the loss or the gradients of `step` are NaN or infinite."""
     for what, value in (("loss", loss), ("gradients", 0.0 if norm is None else norm.item())):
         if not math.isfinite(value):
-            raise NotFiniteError(f"The {what} became NaN or infinite.")
+            raise NotFiniteError(f"The {what} became NaN or infinite at step {step}.")

@@ -10,13 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from ..data.cache import LatentsCache
 from ..data.dataset import EpochStream, TrainDataset
 from ..data.plan import DataPlan, StepCounts, make_plan
 from ..data.plan.captions import process_caption
-from ..errors import InputError
+from ..errors import InputError, LoraTrainerError
 from ..models import Model, load
 from ..models.attention import checkpoint_gradients
 from ..networks import registry
@@ -186,7 +186,7 @@ def updater(
         Updater(
             network=built,
             optimizer=made.optimizer,
-            scheduler=schedulers.create(made.optimizer, schedule(options), total_steps=counts.total_steps),
+            schedule=schedulers.create(made.optimizer, schedule(options), total_steps=counts.total_steps),
             scaler=precision.scaler(),
             processes=processes,
             max_grad_norm=chosen.max_grad_norm,
@@ -252,11 +252,30 @@ def batches(
     )
     workers = 0 if latents is not None else options.training.max_data_loader_n_workers
     loader = DataLoader(
-        dataset,
+        _ErrorsAsBatches(dataset),
         batch_size=None,
         sampler=EpochStream(plan, counts.epochs),
         num_workers=min(workers, os.cpu_count() or 1, plan.batches_per_epoch * counts.epochs),
         pin_memory=processes.device.type == "cuda",
         worker_init_fn=ignore_in_data_worker,
     )
-    return iter(loader)
+    for batch in loader:
+        if isinstance(batch, LoraTrainerError):
+            raise batch
+        yield batch
+
+
+class _ErrorsAsBatches(Dataset[Any]):
+    """Gives our errors in place of a batch: torch would put the traceback of its process into their message."""
+
+    def __init__(self, batches: TrainDataset) -> None:
+        self._batches = batches
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        try:
+            return self._batches[key]
+        except LoraTrainerError as error:
+            return error
+
+    def __len__(self) -> int:
+        return len(self._batches)

@@ -34,18 +34,20 @@ class Schedule:
     at_first: bool = False
 
     def is_due(self, step: int, *, at_first: bool = False, epoch: int | None = None) -> bool:
-        """Whether pictures are drawn now: before the first step, after `step`, or at the end of `epoch` (from 1)."""
+        """Whether pictures are drawn now: before the first step, after `step`, or at the end of `epoch` (from 1).
+
+        `every_epochs` takes the place of `every_steps`.
+        """
         if at_first:
             return self.at_first
-        if epoch is not None:
-            return bool(self.every_epochs) and epoch % self.every_epochs == 0
+        if epoch is not None or self.every_epochs:
+            return bool(epoch and self.every_epochs) and epoch % self.every_epochs == 0
         return bool(self.every_steps) and step % self.every_steps == 0
 
     def times_to_come(self, steps: tuple[int, int], epochs: tuple[int, int]) -> int:
         """How often pictures will be drawn: after which of the steps and epochs (first, last) that are still to end."""
-        by_steps = steps[1] // self.every_steps - (steps[0] - 1) // self.every_steps if self.every_steps else 0
-        by_epochs = epochs[1] // self.every_epochs - (epochs[0] - 1) // self.every_epochs if self.every_epochs else 0
-        return by_steps + by_epochs
+        every, (first, last) = (self.every_epochs, epochs) if self.every_epochs else (self.every_steps, steps)
+        return last // every - (first - 1) // every if every else 0
 
 
 @dataclass(frozen=True)

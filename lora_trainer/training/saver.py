@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,19 +13,24 @@ from typing import Any
 import torch
 
 from ..errors import NotFiniteError, SaveError
+from ..log import logger
 from ..networks import files
 from ..options import TrainOptions
+from ..paths import free_path
 from .checkpoint import SavePlan
 
 _TRIES = 3
+_NAMED = 3
 _SECONDS_BETWEEN_TRIES = 2.0
+REPLACED = "replaced"  # the folder for files of an earlier training under our names
 
 
 @dataclass
 class Saver:
     """Writes the network's files. Only the main process has one.
 
-    `metadata(stem, step, epoch)` returns a file's metadata; `emit` takes events; `precision` is save_precision.
+    `metadata(stem, step, epoch)` returns a file's metadata; `emit` takes events; `precision` is save_precision. Files of an
+    earlier training under the same names are not lost: each is moved into the folder REPLACED when its place is needed.
     """
 
     network: Any
@@ -35,6 +41,19 @@ class Saver:
     last_path: Path | None = None
     last_step: int = 0
     _failed: set[str] = field(default_factory=set)
+    _written: set[Path] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        earlier = sorted(path.name for path in self._in_folder() if self.plan.is_ours(path))
+        if earlier:
+            named = ", ".join(earlier[:_NAMED]) + (f" and {len(earlier) - _NAMED} more" if len(earlier) > _NAMED else "")
+            self.emit(
+                {
+                    "type": "warning",
+                    "message": f"{self.plan.folder} holds files of an earlier training of this name: {named}. "
+                    f"One whose name is needed is moved to {self.plan.folder / REPLACED}.",
+                }
+            )
 
     def after_step(self, step: int, epoch: int) -> None:
         """Save if `step` is to be saved, and remove the file that is outdated by it. `epoch` counts finished epochs."""
@@ -51,19 +70,21 @@ class Saver:
         self._save_or_warn(self.plan.at_step(step), step, epoch)
 
     def before_sample(self, step: int, epoch: int) -> None:
-        """Make sure that what was trained is on the disk, under the final name unless it is there under another."""
+        """Make sure that what was trained is on the disk; the file is removed when the next one has been written."""
         if step > self.last_step:
-            self._save_or_warn(self.plan.last, step, epoch)
+            self._save_or_warn(self.plan.unfinished, step, epoch)
 
     def rescue(self, step: int, epoch: int) -> Path | None:
-        """Save what was trained after something else went wrong; return the file, or None when it cannot be written."""
-        if step <= self.last_step:
-            return self.last_path
-        path = self.plan.at_step(step)
-        return path if self._save_or_warn(path, step, epoch) else self.last_path
+        """Save what was trained after something else went wrong; return the last good file, or None when there is none."""
+        try:
+            if step > self.last_step:
+                self._save_or_warn(self.plan.at_step(step), step, epoch)
+        except NotFiniteError as error:  # the weights are worth nothing
+            self.emit({"type": "warning", "message": error.message, "step": step})
+        return self.last_path
 
     def final(self, step: int, epoch: int) -> Path:
-        """Save the result. Raises SaveError when some tries fail: then it lies in the temp folder."""
+        """Save the result. Raises SaveError when all tries fail: then it lies in a folder of its own in the temp folder."""
         for left in reversed(range(_TRIES)):
             try:
                 return self._save(self.plan.last, step, epoch, final=True)
@@ -72,21 +93,21 @@ class Saver:
                     self.emit({"type": "warning", "message": f"{error} Trying again."})
                     time.sleep(_SECONDS_BETWEEN_TRIES)
                     continue
-                elsewhere = Path(tempfile.gettempdir()) / "lora-trainer" / self.plan.last.name
                 try:
-                    self._save(elsewhere, step, epoch, final=True)
-                except SaveError:
+                    folder = Path(tempfile.mkdtemp(prefix=f"lora-trainer-{self.plan.last.stem[:80]}-"))  # nobody else's
+                    elsewhere = self._save(folder / self.plan.last.name, step, epoch, final=True)
+                except (SaveError, OSError):
                     raise error from None
                 raise SaveError(
                     f"{error.message} The result was saved as {elsewhere} instead.", advice="Move it away from there."
                 ) from error
         raise AssertionError("unreachable")
 
-    def check_finite(self) -> None:
-        """Raise NotFiniteError when a weight is NaN or infinite."""
+    def check_finite(self, step: int) -> None:
+        """Raise NotFiniteError when a weight is NaN or infinite, after `step`."""
         parameters = [parameter.detach() for parameter in self.network.parameters()]
         if not torch.stack([torch.isfinite(parameter).all() for parameter in parameters]).all():
-            raise NotFiniteError("The trained weights became NaN or infinite.")
+            raise NotFiniteError(f"The trained weights became NaN or infinite at step {step}.")
 
     def _save_or_warn(self, path: Path, step: int, epoch: int) -> bool:
         try:
@@ -97,10 +118,15 @@ class Saver:
         return True
 
     def _save(self, path: Path, step: int, epoch: int, *, final: bool) -> Path:
-        self.check_finite()
+        self.check_finite(step)
         tensors = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in self.network.state_dict().items()}
-        files.save(path, tensors, self.metadata(path.stem, step, epoch), self._precision_for(tensors))
+        metadata, precision = self.metadata(path.stem, step, epoch), self._precision_for(tensors)
+        self._keep_earlier(path)
+        files.save(path, tensors, metadata, precision)
+        self._written.add(path)
         self.last_path, self.last_step = path, step
+        if path != self.plan.unfinished and path.parent == self.plan.folder:
+            self._remove(self.plan.unfinished)
         self.emit({"type": "saved", "path": str(path), "step": step, "epoch": epoch, "final": final})
         return path
 
@@ -114,8 +140,30 @@ class Saver:
             self.emit({"type": "warning", "message": f"A weight of {largest:.3g} is too large for fp16: saving in float32."})
         return "float"
 
+    def _keep_earlier(self, path: Path) -> None:
+        """Move a file at `path` that is not of this training out of the way."""
+        if path in self._written or not path.exists():
+            return
+        try:
+            (path.parent / REPLACED).mkdir(exist_ok=True)
+            kept = free_path(path.parent / REPLACED / path.name)
+            shutil.move(path, kept)
+        except OSError as error:
+            raise SaveError(
+                f"{path} is there from an earlier training and could not be moved away: {error.strerror or error}.",
+                advice="Move it yourself, or give another output_name.",
+            ) from error
+        logger.info("%s, of an earlier training, is now %s", path.name, kept)
+
+    def _in_folder(self) -> list[Path]:
+        try:
+            return list(self.plan.folder.iterdir())
+        except OSError:
+            return []
+
     def _remove(self, path: Path | None) -> None:
-        if path is None or not path.is_file():
+        """Remove a file of this training."""
+        if path is None or path not in self._written or not path.is_file():
             return
         try:
             path.unlink()

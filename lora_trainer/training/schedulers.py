@@ -64,14 +64,14 @@ def factor(settings: ScheduleSettings, *, total_steps: int, rate: float) -> Fact
             field="lr_warmup_steps",
             advice="Use lr_scheduler constant_with_warmup, or lr_warmup_steps 0.",
         )
-    given = {
-        "num_cycles": settings.num_cycles,
+    given: dict[str, object] = {
         "power": settings.power,
         "timescale": settings.timescale,
         "min_lr_ratio": settings.min_lr_ratio,
     }
-    _, names, cycles_option = _SCHEDULES[settings.name]
-    arguments = {name: given[name] for name in names if name in given and (name != "num_cycles" or cycles_option)}
+    _, names, share = _SCHEDULES[settings.name]
+    given["num_cycles"] = settings.num_cycles * share
+    arguments = {name: given[name] for name in names if name in given and (name != "num_cycles" or share)}
     for name, value in settings.args.items():
         if name not in names or not isinstance(value, (int, float)):
             found = f"{name}={value!r} is not a number" if name in names else f"there is no {name!r}"
@@ -82,15 +82,38 @@ def factor(settings: ScheduleSettings, *, total_steps: int, rate: float) -> Fact
     return make(span, **{**arguments, **settings.args})
 
 
-def create(
-    optimizer: torch.optim.Optimizer, settings: ScheduleSettings, *, total_steps: int
-) -> torch.optim.lr_scheduler.LambdaLR:
-    """Return the scheduler for `optimizer`: one factor for all of its groups, each with its own base rate.
+class Schedule:
+    """The rates of an optimizer's groups: each group's base rate times one factor, which depends on `steps` alone.
+
+    `steps` counts the steps that were made by the schedule; it is all that has to be known to go on elsewhere.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, factor: Factor) -> None:
+        """The groups' rates as they are now are the base rates; they are set for the first step."""
+        self._optimizer = optimizer
+        self._factor = factor
+        self._base = [group["lr"] for group in optimizer.param_groups]
+        self.steps = 0
+        self._set()
+
+    def step(self) -> None:
+        """Count a step, and set the rates of the next one."""
+        self.steps += 1
+        self._set()
+
+    def _set(self) -> None:
+        factor = self._factor(self.steps)
+        for group, rate in zip(self._optimizer.param_groups, self._base, strict=True):
+            group["lr"] = rate * factor
+
+
+def create(optimizer: torch.optim.Optimizer, settings: ScheduleSettings, *, total_steps: int) -> Schedule:
+    """Return the schedule of `optimizer`.
 
     Schedules that end at a rate (polynomial, min_lr) take it from the optimizer's own rate. Raises as `factor` does.
     """
     rate = optimizer.defaults["lr"] or max(group["lr"] for group in optimizer.param_groups)
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor(settings, total_steps=total_steps, rate=rate))
+    return Schedule(optimizer, factor(settings, total_steps=total_steps, rate=rate))
 
 
 def parse_arguments(texts: Iterable[str], *, option: str) -> dict[str, object]:
@@ -217,15 +240,15 @@ def _wave(half_turns: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * half_turns))
 
 
-# name -> (function, names of its arguments, whether --lr_scheduler_num_cycles is one of them)
-_SCHEDULES: dict[str, tuple[Callable[..., Factor], tuple[str, ...], bool]] = {
-    "constant": (_constant, (), False),
-    "constant_with_warmup": (_constant_with_warmup, (), False),
-    "linear": (_linear, (), False),
-    "cosine": (_cosine, ("num_cycles",), False),
-    "cosine_with_restarts": (_cosine_with_restarts, ("num_cycles",), True),
-    "polynomial": (_polynomial, ("power", "lr_end"), False),
-    "inverse_sqrt": (_inverse_sqrt, ("timescale",), False),
-    "cosine_with_min_lr": (_cosine_with_min_lr, ("num_cycles", "min_lr_ratio", "min_lr"), False),
-    "warmup_stable_decay": (_warmup_stable_decay, ("num_cycles", "min_lr_ratio"), False),
+# name -> (function, names of its arguments, how much of --lr_scheduler_num_cycles is its num_cycles: 0, not the option's)
+_SCHEDULES: dict[str, tuple[Callable[..., Factor], tuple[str, ...], float]] = {
+    "constant": (_constant, (), 0),
+    "constant_with_warmup": (_constant_with_warmup, (), 0),
+    "linear": (_linear, (), 0),
+    "cosine": (_cosine, ("num_cycles",), 0),
+    "cosine_with_restarts": (_cosine_with_restarts, ("num_cycles",), 1),
+    "polynomial": (_polynomial, ("power", "lr_end"), 0),
+    "inverse_sqrt": (_inverse_sqrt, ("timescale",), 0),
+    "cosine_with_min_lr": (_cosine_with_min_lr, ("num_cycles", "min_lr_ratio", "min_lr"), 0.5),
+    "warmup_stable_decay": (_warmup_stable_decay, ("num_cycles", "min_lr_ratio"), 0.5),
 }

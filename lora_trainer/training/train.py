@@ -104,7 +104,8 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         try:
             loop.run(prepare.batches(options, plan, counts, latents, processes))
         except NotFiniteError as error:
-            raise failures.not_finite(error, loop.step, loop.saver and loop.saver.last_path, options) from error
+            saved = loop.saver.rescue(loop.step, loop.epochs_done) if loop.saver else None
+            raise failures.not_finite(error, saved, options) from error
         except Exception:
             if loop.saver:
                 loop.saver.rescue(loop.step, loop.epochs_done)

@@ -7,7 +7,11 @@ from typing import Any
 
 import torch
 
+from ..errors import NotFiniteError
 from .distributed import Processes
+from .schedulers import Schedule
+
+_MOST_OVERFLOWS = 40  # in a row; each halves the scale, which begins at 2**16: no gradient is left that long before
 
 
 @dataclass
@@ -16,12 +20,13 @@ class Updater:
 
     network: Any
     optimizer: torch.optim.Optimizer
-    scheduler: torch.optim.lr_scheduler.LRScheduler
+    schedule: Schedule
     scaler: Any
     processes: Processes
     max_grad_norm: float = 1.0
     max_weight_norm: float | None = None
     rates: dict[str, float] = field(default_factory=dict)  # of the last step, by the names of the groups
+    _overflows: int = 0  # steps in a row
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -29,25 +34,50 @@ class Updater:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Add the gradients of `loss` to those that are there."""
-        self.scaler.scale(loss).backward()
+        """Add the gradients of `loss` to those that are there; none when nothing that is trained took part in it.
 
-    def step(self) -> torch.Tensor | None:
-        """Change the weights by the gradients of all processes, and clear them.
-
-        Returns the gradients' length before it was limited (a tensor on the device), or None where it is not known. With fp16
-        a step whose gradients overflow changes nothing, as usual, and its length means nothing.
+        That happens where every module of the network was left out (module_dropout), or has no effect (an alpha of 0).
         """
-        norm = None
-        self.rates = {group.get("name", str(i)): group["lr"] for i, group in enumerate(self.optimizer.param_groups)}
+        scaled = self.scaler.scale(loss)
+        if scaled.requires_grad:
+            scaled.backward()
+
+    def gather(self) -> torch.Tensor | None:
+        """Add up the gradients of all processes and limit their length. The weights stay as they are.
+
+        Returns the length before it was limited (a tensor on the device), or None with fp16, where an endless one is no
+        mistake: such a step changes nothing.
+        """
         self.processes.add_up_gradients(self.parameters)
-        if self.max_grad_norm > 0:
+        if self._has_gradients():
             self.scaler.unscale_(self.optimizer)
-            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        limit = self.max_grad_norm if self.max_grad_norm > 0 else float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
+        return None if self.scaler.is_enabled() else norm
+
+    def step(self) -> None:
+        """Change the weights by the gathered gradients, and clear them.
+
+        The schedule goes on, but not where the gradients overflowed in fp16: that step changed nothing, and is made good by a
+        smaller scale. Raises NotFiniteError when they overflow at every scale. A step without any gradient changes nothing.
+        """
+        self.rates = {group.get("name", str(i)): group["lr"] for i, group in enumerate(self.optimizer.param_groups)}
+        overflowed = self._has_gradients() and self._change_weights()
         self.optimizer.zero_grad(set_to_none=True)
-        self.scheduler.step()
+        self._overflows = self._overflows + 1 if overflowed else 0
+        if self._overflows > _MOST_OVERFLOWS:
+            raise NotFiniteError(f"The gradients were too large for fp16 in each of the last {self._overflows} steps.")
+        if not overflowed:
+            self.schedule.step()
         if self.max_weight_norm:
             self.network.apply_max_norm(self.max_weight_norm)
-        return None if self.scaler.is_enabled() else norm
+
+    def _has_gradients(self) -> bool:
+        return any(parameter.grad is not None for parameter in self.parameters)
+
+    def _change_weights(self) -> bool:
+        """Make the optimizer's step; whether the scaler left it out, because gradients overflowed."""
+        before = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return self.scaler.is_enabled() and self.scaler.get_scale() < before

@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     log.setup()
     reporter = RunReporter(folder.path)
     alive = threading.Event()
-    threading.Thread(target=_beat, args=(folder.heartbeat, alive), name="heartbeat", daemon=True).start()
+    threading.Thread(target=_beat, args=(folder, alive), name="heartbeat", daemon=True).start()
     try:
         return session.run(lambda: _options(folder), reporter)
     finally:
@@ -46,10 +46,7 @@ def _options(folder: RunFolder) -> TrainOptions:
     return train_options({}, config_file.read(folder.config))
 
 
-def _beat(file: Path, ended: threading.Event) -> None:
-    """Touch `file` until the training has ended: loading a model or drawing a picture takes longer than a step."""
+def _beat(folder: RunFolder, ended: threading.Event) -> None:
+    """Say that this process lives until the training has ended: loading a model takes longer than a step."""
     while not ended.wait(HEARTBEAT_SECONDS):
-        try:
-            file.touch()
-        except OSError:
-            continue
+        folder.beat()

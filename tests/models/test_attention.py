@@ -8,6 +8,7 @@ import sys
 import torch
 
 from lora_trainer.models import attention, load
+from tests.closeness import SIDE, UNET_LAYERS, UNET_TERMS, assert_same_but_for_rounding
 
 
 def test_xformers_that_is_missing_is_a_warning_and_torch_is_used(tiny_sd1, caplog, monkeypatch):
@@ -48,12 +49,13 @@ def test_checkpointing_gives_the_same_loss_and_gradients_to_hooks_on_frozen_laye
 
             model.unet.down_blocks[0].resnets[1].register_forward_pre_hook(count)
             model.text_encoders[0].text_model.encoder.layers[1].mlp.register_forward_pre_hook(count)
-        latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+        latents = torch.randn(1, 4, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
         loss = model.predict(latents, torch.tensor([7]), model.encode(["a cat"])).square().mean()
         loss.backward()
         assert calls == (4 if checkpointed else 0)  # each block runs once more in the backward pass
         results.append((loss.detach(), [weight.grad for weight in weights]))
     (loss, gradients), (loss_checkpointed, gradients_checkpointed) = results
-    assert torch.equal(loss, loss_checkpointed)
+    assert_same_but_for_rounding(loss, loss_checkpointed, terms=UNET_TERMS, layers=UNET_LAYERS)
     assert all(g.abs().max() > 0 for g in gradients)
-    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-7) for a, b in zip(gradients, gradients_checkpointed, strict=True))
+    for one, two in zip(gradients, gradients_checkpointed, strict=True):
+        assert_same_but_for_rounding(one, two, terms=UNET_TERMS, layers=2 * UNET_LAYERS)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests import tiny
+from tests.closeness import SIDE
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 
@@ -79,7 +80,7 @@ def randomize(network, seed: int = 0, size: float = 0.1) -> None:
 def outputs(text, unet) -> tuple[torch.Tensor, torch.Tensor]:
     """(text states, UNet output for a fixed text) of given models on fixed inputs."""
     generator = torch.Generator().manual_seed(1)
-    x = torch.randn(2, 4, 8, 8, generator=generator)
+    x = torch.randn(2, 4, SIDE, SIDE, generator=generator)
     fixed = torch.randn(2, 7, unet.config.cross_attention_dim, generator=generator)
     ids = torch.tensor([[49406, 320, 1125, 539, 49407]])
     with torch.no_grad():

@@ -14,6 +14,7 @@ from lora_trainer.errors import InputErrors, LoraFileError, NotInstalledError
 from lora_trainer.networks import registry
 from lora_trainer.networks.files import save
 from lora_trainer.options.lycoris_arguments import lycoris_arguments
+from tests.closeness import SIDE
 
 from .conftest import outputs
 
@@ -82,7 +83,7 @@ def test_trained_saved_and_loaded_it_puts_out_the_same(parts, tmp_path, algo):
     optimizer = torch.optim.AdamW(network.parameter_groups(None, None, 1e-2))
     for _ in range(2):
         states = text(torch.tensor([[49406, 320, 49407]])).last_hidden_state
-        unet(torch.randn(1, 4, 8, 8), torch.tensor([3]), states).sample.square().mean().backward()
+        unet(torch.randn(1, 4, SIDE, SIDE), torch.tensor([3]), states).sample.square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()
     network.eval()

@@ -64,7 +64,7 @@ def test_texts_from_the_command_line_and_values_from_the_form(name, raw, value):
         ("learning_rate", "-1", "too small"),
         ("learning_rate", "nan", "finite"),
         ("learning_rate", "inf", "finite"),
-        ("min_snr_gamma", "0", "has to be above 0"),
+        ("min_snr_gamma", "-1", "smallest allowed value is 0"),
         ("caption_dropout_rate", "2", "largest allowed value is 1"),
         ("cache_latents", "images", "true or false"),
         ("save_precision", "int8", "float, fp16, bf16"),

@@ -25,8 +25,8 @@ def wait_for(condition, seconds=20.0):
 
 
 def save(reporter, step, *, final, name=None):
-    name = name or reporter.folder.request()["name"]
-    path = reporter.folder.output / f"{name}.safetensors"
+    path = reporter.folder.output / f"{name or 'frog'}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)  # as paths.write_atomic does, when somebody deleted the folder
     path.write_bytes(f"weights of step {step}".encode())
     reporter.emit({"type": "saved", "path": str(path), "step": step, "epoch": 1, "final": final})
     return path

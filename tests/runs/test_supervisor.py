@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +96,32 @@ def test_a_killed_worker_leaves_a_failed_run_with_its_last_lines(supervisor):
     assert "killed by signal 9" in run.message
     assert "the last thing it said" in run.message
     assert names(supervisor.host)[-1] == "reclaim_gpu"
+
+
+def test_what_a_killed_worker_left_half_written_is_removed(supervisor):
+    submit(supervisor, "step", "wait-for-file", "die")
+    worker_of(supervisor)
+    folder = supervisor.folder("run-1")
+    halves = [folder.output / "frog.safetensors.ab12.tmp", folder.samples / "1.png.x.tmp", folder.path / "control.json.y.tmp"]
+    for half in halves:
+        half.write_bytes(b"half")
+    (folder.output / "frog-000001.safetensors").write_bytes(b"whole")
+    (folder.path / "go-on").touch()
+    run_until(supervisor, "failed")
+    assert not any(half.exists() for half in halves) and (folder.output / "frog-000001.safetensors").exists()
+
+
+def test_a_run_whose_folder_is_deleted_is_ended_before_the_next_one_begins(supervisor):
+    submit(supervisor, "step", "obey", run_id="run-1", name="frog")
+    submit(supervisor, "step", run_id="run-2", name="two")
+    worker = worker_of(supervisor)
+    shutil.rmtree(supervisor.folder("run-1").path)
+    run = run_until(supervisor, "failed")
+    assert not worker.is_alive()
+    saved = supervisor.folder("run-1").output / "frog.safetensors"
+    assert "was deleted while it was being trained" in run.message and str(saved) in run.message and saved.exists()
+    run_until(supervisor, "finished", run_id="run-2")
+    assert supervisor.store.get("run-2").started >= run.ended
 
 
 def test_a_failure_is_told_in_the_words_of_the_worker(supervisor):

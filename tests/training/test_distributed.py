@@ -97,11 +97,22 @@ def test_alone_nothing_is_exchanged():
 
 
 def test_gradients_of_all_processes_are_added_and_a_missing_one_counts_as_zero(monkeypatch):
-    """What the other process would send is put in place of the network."""
+    """What the other process would send is put in place of the network. One parameter has gradients in neither process."""
     pair = Processes("cpu")
     pair.world_size = 2
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda flat: flat.add_(torch.arange(5.0)))
-    first, second = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(3))
+    sent = [torch.tensor([0.0, 1.0, 0.0]), torch.arange(5.0)]  # which gradients there are, and those that are
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: tensor.add_(sent.pop(0)))
+    first, second, third = (torch.nn.Parameter(torch.zeros(size)) for size in (2, 3, 4))
     first.grad = torch.ones(2)
-    pair.add_up_gradients([first, second])
+    pair.add_up_gradients([first, second, third])
     assert first.grad.tolist() == [1.0, 2.0] and second.grad.tolist() == [2.0, 3.0, 4.0]
+    assert third.grad is None, "an optimizer would move it by its momentum, which one process with all samples does not"
+
+
+def test_a_step_without_gradients_in_any_process_has_none(monkeypatch):
+    pair = Processes("cpu")
+    pair.world_size = 2
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: tensor)
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    pair.add_up_gradients([parameter])
+    assert parameter.grad is None

@@ -90,6 +90,7 @@ def test_times_to_come_are_those_that_are_due(every_steps, every_epochs):
     for step in range(1, 21):
         epoch = (step - 1) // 4 + 1
         by_steps = sum(schedule.is_due(one) for one in range(step, 21))
+        assert not (by_steps and every_epochs), "sample_every_n_epochs takes the place of sample_every_n_steps"
         by_epochs = sum(schedule.is_due(0, epoch=one) for one in range(epoch, 6))
         assert schedule.times_to_come((step, 20), (epoch, 5)) == by_steps + by_epochs
 

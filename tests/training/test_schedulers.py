@@ -78,6 +78,29 @@ def test_what_the_reference_refuses_is_refused_with_the_option_named(case):
     assert error.value.field.startswith("lr_") and error.value.advice
 
 
+@pytest.mark.parametrize("cycles", [1, 2, 3, 5])
+def test_num_cycles_counts_half_waves_where_the_reference_passes_half_of_it(cycles):
+    """The reference's schedules are those of transformers, called with half of lr_scheduler_num_cycles."""
+    from transformers.optimization import get_cosine_with_min_lr_schedule_with_warmup, get_wsd_schedule
+
+    def theirs(make, **given):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        scheduler = make(optimizer, num_cycles=cycles / 2, num_warmup_steps=10, **given)
+        return [scheduler.lr_lambdas[0](step) for step in range(100)]
+
+    def ours(**given):
+        found = factor(ScheduleSettings(warmup=10, num_cycles=cycles, min_lr_ratio=0.1, **given), total_steps=100, rate=1.0)
+        return [found(step) for step in range(100)]
+
+    expected = theirs(get_cosine_with_min_lr_schedule_with_warmup, num_training_steps=100, min_lr_rate=0.1)
+    assert ours(name="cosine_with_min_lr") == pytest.approx(expected, rel=1e-12)
+    expected = theirs(get_wsd_schedule, num_stable_steps=60, num_decay_steps=30, min_lr_ratio=0.1)
+    found = ours(name="warmup_stable_decay", decay=30)  # later versions of transformers warm up from the lowest rate
+    assert found[10:] == pytest.approx(expected[10:], rel=1e-12)
+    given = {"name": "cosine_with_min_lr", "args": {"num_cycles": cycles / 2}}  # written out, it wins
+    assert ours(**given) == ours(name="cosine_with_min_lr")
+
+
 def test_a_misspelt_schedule_names_the_nearest():
     with pytest.raises(InputError, match="Did you mean 'cosine_with_restarts'"):
         factor(ScheduleSettings(name="cosine_restarts"), total_steps=10, rate=1e-4)

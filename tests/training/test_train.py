@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from lora_trainer.errors import InputErrors, LoraFileError, NotFiniteError, OutOfMemoryError, SaveError
+from lora_trainer.errors import InputError, InputErrors, LoraFileError, NotFiniteError, OutOfMemoryError, SaveError
 from lora_trainer.networks import files
 from lora_trainer.runs.control import Control
 from lora_trainer.training import loop, prepare, previews, saver
@@ -90,6 +91,15 @@ def test_stop_ends_after_the_step_and_saves_what_was_trained(options_for, tmp_pa
     assert (result.step, result.reason) == (3, "stopped")
     assert files.read_metadata(tmp_path / "out" / "x.safetensors")["ss_steps"] == "3"
     assert reporter.of("finished")[0]["reason"] == "stopped"
+
+
+@pytest.mark.parametrize("asked_at", [2, 3])
+def test_a_stop_asked_in_the_last_step_is_no_stop(options_for, asked_at):
+    """Asked for while step 3 of 3 is made, or after it."""
+    reporter = Recorder(lambda event: Control(stop=True) if event.get("step") == asked_at else None)
+    assert train(options_for(max_train_steps=3), reporter=reporter).reason == "done"
+    assert reporter.of("finished")[0]["reason"] == "done" and reporter.of("saved")[-1]["final"]
+    assert files.read_metadata(reporter.of("saved")[-1]["path"])["ss_epoch"] == "1"
 
 
 def test_stop_before_the_first_step_writes_no_file(options_for, tmp_path):
@@ -200,11 +210,35 @@ def test_a_disk_that_stays_full_at_the_end_loses_nothing(options_for, monkeypatc
 
     monkeypatch.setattr(saver.files, "save", full)
     monkeypatch.setattr(saver, "_SECONDS_BETWEEN_TRIES", 0.0)
-    monkeypatch.setattr(saver.tempfile, "gettempdir", lambda: str(tmp_path / "temp"))
-    with pytest.raises(SaveError, match="saved as") as error:
-        train(options_for(), reporter=Recorder())
-    elsewhere = tmp_path / "temp" / "lora-trainer" / "x.safetensors"
-    assert str(elsewhere) in str(error.value) and files.read_metadata(elsewhere)["ss_steps"] == "3"
+    (tmp_path / "temp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
+    for seed in (1, 2):
+        with pytest.raises(SaveError, match="saved as") as error:
+            train(options_for(seed=seed, max_train_steps=1), reporter=Recorder())
+        rescued = {files.read_metadata(path)["ss_seed"]: path for path in (tmp_path / "temp").glob("*/x.safetensors")}
+        assert str(rescued[str(seed)]) in str(error.value)
+    assert len(rescued) == 2, "the second overwrote the first"
+    if os.name == "posix":
+        assert all(path.parent.stat().st_mode & 0o077 == 0 for path in rescued.values()), "others may look into it"
+
+
+def test_the_files_of_an_earlier_training_of_the_same_name_are_kept(options_for, tmp_path):
+    out, first = tmp_path / "out", Recorder()
+    train(options_for(seed=1, max_train_steps=2, save_every_n_steps=2), reporter=first)
+    (out / "x-mine.safetensors").write_bytes(b"not of a training")
+    assert not first.of("warning")
+    for seed in (2, 3):
+        again = Recorder()
+        train(options_for(seed=seed, max_train_steps=2, save_every_n_steps=1, save_last_n_steps=1), reporter=again)
+        said = again.of("warning")[0]["message"]
+        assert "x-step00000002.safetensors" in said and "x.safetensors" in said and "x-mine" not in said
+        assert again.events.index(again.of("warning")[0]) < again.events.index(again.of("step")[0])
+    seeds = {path.name: files.read_metadata(path)["ss_seed"] for path in (out / "replaced").iterdir()}
+    assert seeds == {
+        "x.safetensors": "1", "x-2.safetensors": "2",
+        "x-step00000002.safetensors": "1", "x-step00000002-2.safetensors": "2", "x-step00000001.safetensors": "2",
+    }  # fmt: skip
+    assert files.read_metadata(out / "x.safetensors")["ss_seed"] == "3" and (out / "x-mine.safetensors").is_file()
 
 
 def test_weights_are_on_the_disk_before_a_sample_is_drawn(options_for, tmp_path):
@@ -220,6 +254,20 @@ def test_weights_are_on_the_disk_before_a_sample_is_drawn(options_for, tmp_path)
     assert order == [("saved", 1), ("sample", 1), ("saved", 2), ("sample", 2), ("saved", 2)]
     picture = Path(reporter.of("sample")[0]["path"])
     assert picture.parent == tmp_path / "out" / "sample" and picture.name.startswith("x_000001_00_")
+
+
+def test_what_is_saved_before_a_sample_does_not_take_the_final_name(options_for, tmp_path, monkeypatch):
+    (tmp_path / "prompts.txt").write_text("a frog --w 64 --h 64 --s 1 --d 7\n", encoding="utf-8")
+    there: list[list[str]] = []
+    monkeypatch.setattr(previews.preview, "draw", lambda *_, **__: there.append(names(tmp_path / "out")) or [])
+    chosen = {"sample_prompts": str(tmp_path / "prompts.txt"), "sample_every_n_steps": 1, "save_every_n_steps": 2}
+    train(options_for(max_train_steps=3, **chosen), reporter=Recorder())
+    assert there == [["x-unfinished"], ["x-step00000002"], ["x-step00000002", "x-unfinished"]]
+    assert names(tmp_path / "out") == ["x", "x-step00000002"]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.iterdir() if path.is_file())
 
 
 def test_drawing_samples_changes_nothing_of_the_training(options_for, tmp_path):
@@ -281,6 +329,23 @@ def test_precision_on_the_cpu(options_for):
     reporter = Recorder()
     train(options_for(mixed_precision="fp16", max_train_steps=1), reporter=reporter)
     assert reporter.of("started")[0]["precision"] == "float32" and "fp16" in reporter.of("warning")[0]["message"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_is_deleted_while_it_is_trained_is_named_without_a_traceback(options_for, tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(prepare.os, "cpu_count", lambda: 2)
+    data = make_images(tmp_path / "data" / "1_frog").parent
+
+    def delete(event):
+        if event.get("name") == "loading the model":
+            (data / "1_frog" / "2.png").unlink(missing_ok=True)
+
+    options = options_for(train_data_dir=str(data), cache_latents=False, max_data_loader_n_workers=workers, max_train_steps=8)
+    with pytest.raises(InputError) as error:
+        train(options, reporter=Recorder(delete))
+    assert error.value.where == str(data / "1_frog" / "2.png") and error.value.advice
+    said = str(error.value)
+    assert "No such file" in said and said.count("2.png") == 1 and "Traceback" not in said and "\n" not in said
 
 
 def test_bad_data_is_refused_before_the_model_is_loaded(options_for, tmp_path, monkeypatch):

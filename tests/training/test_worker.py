@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from safetensors.torch import load_file
 
 from lora_trainer.errors import InputError, InputErrors, NotFiniteError, StoreError
 from lora_trainer.options import config_file
+from lora_trainer.runs import events
 from lora_trainer.runs import folder as run_folder
-from lora_trainer.runs.events import read_events
+from lora_trainer.runs.events import RunReporter, read_events
 from lora_trainer.runs.folder import RunFolder, WorkerProcess
 from lora_trainer.training import session, worker
 
@@ -116,6 +118,38 @@ def test_a_run_of_another_living_worker_is_refused(run):
     finally:
         other.kill()
         other.wait()
+
+
+def test_a_run_whose_folder_is_deleted_stops_and_saves_what_was_trained(run, monkeypatch):
+    """In process, so that nothing has to be waited for: the folder goes after the second step."""
+    monkeypatch.setattr(events, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    emit = RunReporter.emit
+
+    def delete(self, event):
+        emit(self, event)
+        if event["type"] == "step" and event["step"] == 2:
+            shutil.rmtree(run.path)
+
+    monkeypatch.setattr(RunReporter, "emit", delete)
+    assert worker.main([str(run.path)]) == 0
+    assert load_file(run.output / "x.safetensors")
+    assert not run.config.exists()
+
+
+def test_a_heartbeat_that_cannot_be_written_costs_no_training(options_for, tmp_path, monkeypatch):
+    monkeypatch.setattr(events, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    config = config_file.to_toml(options_for(max_train_steps=1))
+    run = run_folder.create(tmp_path / "run", config=config, dataset="", prompts="", request={})
+    touch = Path.touch
+
+    def full(self, *rest):
+        if self == run.heartbeat:
+            raise OSError(28, "No space left on device")
+        return touch(self, *rest)
+
+    monkeypatch.setattr(Path, "touch", full)
+    assert worker.main([str(run.path)]) == 0
+    assert read_events(run.events)[0][-1]["type"] == "finished"
 
 
 class Raising(Recorder):
