@@ -1,6 +1,7 @@
 """TOML and JSON files whose keys know their line (the `toml` package gives values, but not where they stand).
 
-Every way in which such a file cannot be read ends as an InputError that names file and line and says what to do.
+Every way in which such a file cannot be read ends as an InputError that names file and line and says what to do. What stands in
+the line is not told: the file may be one that whoever named it should not see.
 """
 
 from __future__ import annotations
@@ -98,9 +99,9 @@ def _from_toml(path: Path, text: str, field: str) -> Located:
         elif "homogeneous" in str(said):
             advice = "Write all values of a list alike, for example [1.0, 2.5] rather than [1, 2.5]."
         raise InputError(
-            f"this is not valid TOML: {source.strip()!r} ({str(said).rstrip('.')}).",
+            f"this is not valid TOML: {without_content(str(said))}.",
             field=field,
-            where=f"{path.name}, line {line}" if line else path.name,
+            where=_place(path, line, getattr(error, "colno", None)),
             advice=advice,
         ) from error
     return Located(path, data, _key_lines(text), text)
@@ -112,9 +113,9 @@ def _from_json(path: Path, text: str, field: str) -> Located:
     except json.JSONDecodeError as error:
         source = text.splitlines()[error.lineno - 1] if text else ""
         raise InputError(
-            f"this is not valid JSON: {source.strip()!r} ({error.msg}).",
+            f"this is not valid JSON: {error.msg}.",
             field=field,
-            where=f"{path.name}, line {error.lineno}",
+            where=_place(path, error.lineno, error.colno),
             advice="In JSON a backslash has to be doubled: C:\\\\images." if _SINGLE_BACKSLASH.search(source) else "",
         ) from error
     if not isinstance(data, dict):
@@ -132,6 +133,18 @@ def _object(pairs: list[tuple[str, Any]], path: Path, text: str, field: str) -> 
             raise InputError(f"{name} is given twice in one object.", field=field, where=where, advice="Delete one of them.")
         found[name] = value
     return found
+
+
+def _place(path: Path, line: int | None, column: int | None) -> str:
+    return ", ".join([path.name, *([f"line {line}"] if line else []), *([f"column {column}"] if line and column else [])])
+
+
+def without_content(said: str) -> str:
+    """A parser's message without what it repeats of the file: quotations of more than a character or two, and tables."""
+    if said.startswith(("could not convert", "invalid literal")):
+        return "a value is neither a text in quotes nor a number"
+    plain = re.sub(r"'[^']{3,}'|\"[^\"]{3,}\"|\{.*", "…", said, flags=re.DOTALL)
+    return re.sub(r" *\(line \d+ column \d+ char \d+\)", "", plain).rstrip(".")
 
 
 def _key_lines(text: str) -> dict[KeyPath, int]:

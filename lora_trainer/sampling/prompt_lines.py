@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 
+_SHOWN = 8  # characters of an option that is not known
 _NUMBERS = {int: (r"\d+", "a whole number"), float: (r"\d+\.?\d*|\.\d+", "a number")}
 
 
@@ -31,8 +32,9 @@ class Syntax:
         letters, _, text = part.partition(" ")
         key = self.options.get(letters.lower())
         if key is None:
+            short = part.strip() if len(part) <= _SHOWN else letters[:_SHOWN]  # no more of it: it may stand in any file
             raise InputError(
-                f"'--{part.strip()}' is not an option of a prompt line.",
+                f"'--{short}' is not an option of a prompt line.",
                 field=self.field,
                 where=where,
                 advice=self._nearest(letters),

@@ -17,6 +17,7 @@ from typing import Any
 import toml
 
 from ..errors import InputError, InputErrors
+from ..options.located import without_content
 from .prompt_lines import Syntax
 
 
@@ -219,7 +220,7 @@ def _from_toml(path: Path) -> list[tuple[str, object]]:
         document = toml.loads(_read(path))
     except (toml.TomlDecodeError, IndexError, ValueError) as error:  # the parser lets some of its own errors out
         where = f"{path}:{error.lineno}" if isinstance(error, toml.TomlDecodeError) else str(path)
-        raise InputError(f"not TOML: {error}.", field="sample_prompts", where=where) from error
+        raise InputError(f"not TOML: {without_content(str(error))}.", field="sample_prompts", where=where) from error
     section = document.get("prompt")
     subsets = section.get("subset") if isinstance(section, dict) else None
     if not isinstance(subsets, list) or not all(isinstance(subset, dict) for subset in subsets):
