@@ -30,6 +30,7 @@
         state: { problems: [], runs: [], active: null },
         views: () => (LT.shell.canGenerate() ? ["train", "runs", "generate", "tools"] : ["train", "runs", "tools"]),
         canGenerate: () => LT.shell.state.can_generate ?? LT.shell.state.host === "standalone",
+        isBusy: () => (LT.shell.state.runs || []).some((run) => run.active || run.state === "queued"),
         activeRun: () => (LT.shell.state.runs || []).find((run) => run.active) || null,
 
         async start(mount) {
@@ -67,7 +68,7 @@
                 LT.shell.state = await LT.newsOfRuns("state", before);
                 LT.shell.refresh();
                 LT.shell.noticeEnd(before);
-            }, () => Boolean(LT.shell.state.active)); // its end is told, and its LoRA shown, wherever one is
+            }, () => LT.shell.isBusy()); // the end of a run is told, and its LoRA shown, wherever one is
         },
 
         // Arrow keys walk along the tabs, as in every tab list.

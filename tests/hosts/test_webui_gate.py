@@ -73,6 +73,16 @@ def test_another_checkpoint_chosen_in_a_training_is_loaded_by_the_next_picture(w
     assert webui.log.count("loaded") == 1
 
 
+def test_another_vae_chosen_in_a_training_waits_for_a_model_to_put_it_into(webui, monkeypatch):
+    vae = webui_stub.module("modules.sd_vae", reload_vae_weights=lambda: webui.data.sd_model.device)
+    monkeypatch.setitem(sys.modules, "modules.sd_vae", vae)
+    gpu.lend(lambda: "training")
+    assert vae.reload_vae_weights() is None
+    gpu.reclaim()
+    webui.sd_models.reload_model_weights()
+    assert vae.reload_vae_weights() == "cuda"
+
+
 @pytest.mark.parametrize("script", [None, lambda p: pytest.fail("a script was started")])
 def test_the_page_gets_the_text_without_a_picture_and_the_log_one_line(webui, script, caplog):
     gpu.lend(lambda: "training frog")

@@ -52,8 +52,9 @@ def install() -> None:
         ("modules.processing", "process_images", _raising),
         ("modules.processing", "process_images_inner", _raising),  # for who keeps the outer one out of our sight
         ("modules.sd_models", "reload_model_weights", _passing_over),
+        ("modules.sd_vae", "reload_vae_weights", _passing_over),
     ):
-        original = getattr(importlib.import_module(module), name, None)
+        original = getattr(sys.modules.get(module), name, None)
         if original is not None and not hasattr(original, _MARK):
             _replace(original, _marked(gate(original), original))
     for module, kind, name, gate in (
@@ -82,8 +83,8 @@ def _raising(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _passing_over(original: Callable[..., Any]) -> Callable[..., Any]:
-    """What would load a model, or needs one, is not done: another checkpoint that is chosen during a training is loaded by
-    the next picture instead."""
+    """What would load a model, or needs one, is not done: another checkpoint or VAE that is chosen during a training is
+    loaded by the next picture instead."""
 
     def gate(*arguments: Any, **named: Any) -> Any:
         return None if _refusal is not None else original(*arguments, **named)
