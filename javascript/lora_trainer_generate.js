@@ -4,10 +4,6 @@
     const LT = (window.loraTrainer = window.loraTrainer || {});
     const h = (...values) => LT.h(...values);
 
-    const SAMPLERS = [["euler_a", "Euler a"], ["euler", "Euler"], ["dpm++_2m_karras", "DPM++ 2M Karras"], ["dpm++_2m", "DPM++ 2M"], ["euler_a_karras", "Euler a Karras"],
-        ["euler_karras", "Euler Karras"], ["heun", "Heun"], ["heun_karras", "Heun Karras"], ["lms", "LMS"], ["lms_karras", "LMS Karras"], ["dpm_2", "DPM2"],
-        ["dpm_2_karras", "DPM2 Karras"], ["dpm_2_a", "DPM2 a"], ["dpm_2_a_karras", "DPM2 a Karras"], ["dpmsingle", "DPM++ 2S"], ["dpmsingle_karras", "DPM++ 2S Karras"],
-        ["dpmsolver", "DPM-Solver 2M"], ["dpmsolver_karras", "DPM-Solver 2M Karras"], ["ddim", "DDIM"], ["plms", "PLMS"], ["pndm", "PNDM"]];
     const START = { prompt: "", negative_prompt: "", sampler: "euler_a", steps: 20, cfg_scale: 7, width: 512, height: 512, seed: -1, batch_size: 1, batch_count: 1, clip_skip: 1, checkpoint: "" };
     // [lowest, highest, is whole]
     const LIMITS = { steps: [1, 150, true], cfg_scale: [0, 30, false], width: [64, 2048, true], height: [64, 2048, true], seed: [-1, 2 ** 32 - 1, true], batch_size: [1, 16, true], batch_count: [1, 100, true], clip_skip: [1, 12, true] };
@@ -79,7 +75,7 @@
         LT.fill(view,
             h("div", { class: "lt-main" },
                 h("section", { class: "lt-card" }, area("prompt", "3", LT.t("prompt_placeholder")), loraPicker(), area("negative_prompt", "2", "")),
-                h("section", { class: "lt-card" }, h("div", { class: "lt-grid" }, choice("checkpoint", "base_model", models), choice("sampler", "sampler", LT.form.samplers?.map((one) => [one.name, one.label]) || SAMPLERS)),
+                h("section", { class: "lt-card" }, h("div", { class: "lt-grid" }, choice("checkpoint", "base_model", models), choice("sampler", "sampler", LT.form.spec[LT.language].samplers.map((one) => [one.name, one.label]))),
                     h("div", { class: "lt-grid lt-grid-4" }, number("steps", "steps"), number("cfg_scale", "cfg"),
                         number("width", "width"), number("height", "height", tool("swap", "swap_size", () => { const [width, height] = [request.width, request.height]; put("width", height); put("height", width); })),
                         number("seed", "seed", tool("dice", "seed_random", () => put("seed", -1)), tool("reuse", "seed_reuse", () => { const seed = shown?.answer?.images?.at(-1)?.seed; if (Number.isFinite(seed)) put("seed", seed); })),

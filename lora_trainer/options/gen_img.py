@@ -8,10 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .sampling import SamplingOptions
-from .schema import Title, opt, options_of
-
-SAMPLERS = next(option.choices for option in options_of(SamplingOptions) if option.name == "sample_sampler")
+from .samplers import CHOICES
+from .schema import Title, opt
 
 
 def _refused(what: str, ko: str, default: Any = None) -> Any:
@@ -54,6 +52,7 @@ class _Prompts:
         None,
         "Folders in which <lora:NAME:0.8> of a prompt is looked up.",
         "프롬프트의 <lora:이름:0.8>을 찾을 폴더들입니다.",
+        ours="the folder in which <lora:NAME:0.8> in a prompt is looked for",
     )
     max_embeddings_multiples: int | None = opt(
         None,
@@ -94,7 +93,7 @@ class _Pictures:
         minimum=0.0,
         maximum=100.0,
     )
-    sampler: str = opt("ddim", "The method by which pictures are drawn.", "그림을 그리는 방법입니다.", choices=SAMPLERS)
+    sampler: str = opt("ddim", "The method by which pictures are drawn.", "그림을 그리는 방법입니다.", choices=CHOICES)
     seed: int | None = opt(
         None,
         "Seed of the picture; with several pictures, what their seeds are drawn from. Left out: chance.",
@@ -189,7 +188,10 @@ class _Model:
         "UNet의 숫자를 channels last로 배열합니다. 어떤 그래픽 카드에서는 더 빠릅니다.",
     )
     device: str = opt(
-        "auto", "Where to compute: auto, cuda, cuda:1, mps or cpu.", "계산할 장치입니다: auto, cuda, cuda:1, mps, cpu."
+        "auto",
+        "Where to compute: auto, cuda, cuda:1, mps or cpu.",
+        "계산할 장치입니다: auto, cuda, cuda:1, mps, cpu.",
+        ours="the reference takes the card, or fails",
     )
 
 

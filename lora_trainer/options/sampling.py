@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .samplers import CHOICES
 from .schema import Title, opt
 
 
@@ -54,24 +55,7 @@ class SamplingOptions:
         "ddim",
         "The method by which sample pictures are drawn.",
         "샘플 이미지를 그리는 방법입니다.",
-        choices=(
-            "ddim",
-            "pndm",
-            "lms",
-            "euler",
-            "euler_a",
-            "heun",
-            "dpm_2",
-            "dpm_2_a",
-            "dpmsolver",
-            "dpmsolver++",
-            "dpmsingle",
-            "k_lms",
-            "k_euler",
-            "k_euler_a",
-            "k_dpm_2",
-            "k_dpm_2_a",
-        ),
+        choices=CHOICES,
         label="Sampler",
         label_ko="샘플러",
     )

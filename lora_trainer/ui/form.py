@@ -8,18 +8,23 @@ from typing import Any
 
 from ..options.form_spec import form_spec
 from ..options.presets import presets
+from ..options.samplers import SAMPLERS
 
 LANGUAGES = ("en", "ko")
 
 
 def specification(*, cuda: bool | None = None) -> dict[str, Any]:
-    """{language: {"sections": options.form_spec.form_spec, "presets": options.presets.presets}} for "en" and "ko", JSON-able.
+    """{language: {"sections": form_spec, "presets": options.presets.presets, "samplers": [{name, label}]}} for "en" and "ko".
 
     `cuda` says whether the machine has an NVIDIA card (it decides about the optimizer and precision that the form starts
     with); None looks for the driver's own program.
     """
     has_card = _has_nvidia_driver() if cuda is None else cuda
-    return {language: {"sections": form_spec(language), "presets": presets(language, cuda=has_card)} for language in LANGUAGES}
+    samplers = [{"name": entry.name, "label": entry.title} for entry in SAMPLERS.values()]
+    return {
+        language: {"sections": form_spec(language), "presets": presets(language, cuda=has_card), "samplers": samplers}
+        for language in LANGUAGES
+    }
 
 
 @functools.cache

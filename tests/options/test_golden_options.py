@@ -33,6 +33,11 @@ DIFFERENCES = {
         "an unknown name fails only after loading",
     ),
     ("lr_scheduler", "choices"): (None, OPTIONS_BY_NAME["lr_scheduler"].choices, "an unknown name fails only after loading"),
+    ("sample_sampler", "choices"): (
+        tuple(REFERENCE["sample_sampler"]["choices"]),
+        OPTIONS_BY_NAME["sample_sampler"].choices,
+        "every sampler there is may be named, by its own name and by the reference's",
+    ),
     ("max_token_length", "choices"): ((150, 225), (75, 150, 225), "75 is the default and may be written out"),
     ("resize_interpolation", "choices"): (
         ("lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area"),
@@ -73,6 +78,10 @@ def test_types_defaults_choices_and_nargs_are_the_references_or_a_listed_differe
             assert (theirs, ours[aspect]) == DIFFERENT[name, aspect]
         else:
             assert ours[aspect] == theirs, aspect
+
+
+def test_the_references_samplers_are_among_ours():
+    assert set(REFERENCE["sample_sampler"]["choices"]) <= set(OPTIONS_BY_NAME["sample_sampler"].choices)
 
 
 def test_every_listed_difference_is_real_and_has_a_reason():

@@ -106,16 +106,6 @@ def test_the_texts_for_the_file_are_in_the_file_and_no_metadata_keeps_it_short(t
     assert "ss_learning_rate" in found and "ss_learning_rate" not in short and len(short) < 20
 
 
-def test_the_samplers_for_previews_are_those_that_there_are():
-    from lora_trainer.options import OPTIONS_BY_NAME
-    from lora_trainer.sampling.samplers import SAMPLERS, find
-
-    option = OPTIONS_BY_NAME["sample_sampler"]
-    plain = {name for name in SAMPLERS if not name.endswith("_karras")}
-    # The option has the reference's names, "plms" is the Web UI's.
-    assert {find(name).name for name in option.choices} == plain - {"plms"} and not option.ready
-
-
 def test_the_optimizers_and_schedules_are_those_that_there_are():
     from lora_trainer.options import OPTIONS_BY_NAME
     from lora_trainer.training import optimizers, schedulers

@@ -1,6 +1,4 @@
 import math
-import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +15,9 @@ from diffusers import (
 )
 
 from lora_trainer.errors import InputError
+from lora_trainer.options.samplers import CHOICES
 from lora_trainer.sampling import samplers, schedules
+from lora_trainer.ui.form import specification
 
 SD = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 SHAPE = (2, 4, 3, 3)
@@ -214,10 +214,15 @@ def test_a_sampler_that_is_not_there_is_refused_with_those_that_are():
     assert "euler_a" in str(caught.value) and "ddim" in str(caught.value)
 
 
-def test_the_samplers_of_the_page_are_those_that_there_are():
-    page = (Path(__file__).parents[2] / "javascript" / "lora_trainer_generate.js").read_text(encoding="utf-8")
-    offered = re.findall(r'\["([^"]+)", "([^"]+)"\]', page[page.index("SAMPLERS = [") : page.index("const START")])
-    assert sorted(name for name, _ in offered) == sorted(samplers.SAMPLERS)
-    for name, label in offered:
-        sampler = samplers.SAMPLERS[name]
-        assert label == sampler.label + (" Karras" if name.endswith("_karras") else "")
+def test_the_page_offers_every_sampler_by_the_name_the_web_ui_has_for_it():
+    for language in specification(cuda=False).values():
+        offered = {one["name"]: one["label"] for one in language["samplers"]}
+        assert list(offered) == list(samplers.SAMPLERS)
+        assert offered["dpm++_2m_karras"] == "DPM++ 2M Karras" and offered["euler_a"] == "Euler a"
+        assert all(samplers.find(label).name == name for name, label in offered.items())
+
+
+def test_every_name_that_an_option_takes_is_a_sampler():
+    assert {samplers.find(name).name for name in CHOICES} == {
+        name for name in samplers.SAMPLERS if not name.endswith("_karras")
+    }

@@ -70,14 +70,6 @@ def test_every_text_that_is_used_is_there_in_both_languages_with_the_same_places
         assert set(re.findall(r"\{(\w+)\}", english)) == set(re.findall(r"\{(\w+)\}", korean)), name
 
 
-def test_the_samplers_of_the_page_are_those_there_are():
-    pytest.importorskip("torch")
-    from lora_trainer.sampling.samplers import SAMPLERS
-
-    block = re.search(r"const SAMPLERS = \[(.*?)\];", SOURCES["lora_trainer_generate.js"], re.DOTALL)
-    assert set(re.findall(r'\["([^"]+)", "', block[1])) == set(SAMPLERS)
-
-
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_file_may_be_loaded_in_any_order_and_brings_one_name(name):
     source = SOURCES[name]
