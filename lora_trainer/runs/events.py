@@ -164,7 +164,7 @@ class ConsoleReporter:
     def __init__(self, *, seconds: float = 5.0) -> None:
         self._seconds = seconds
         self._last_line = -math.inf
-        self._phase = ""
+        self._phase = self._said = ""
         self._total: int | None = None
 
     def control(self) -> Control:
@@ -184,10 +184,12 @@ class ConsoleReporter:
             return
         if kind == "phase" and event.get("name") == self._phase and not (due or last):
             return
+        text = _say(event, self._total)
+        is_news = not (kind == "phase" and text == self._said)  # a phase is told again with another time left
         self._last_line = now
         self._phase = str(event.get("name", "")) if kind == "phase" else ""
-        text = _say(event, self._total)
-        if text:
+        self._said = text
+        if text and is_news:
             (logger.error if kind == "failed" else logger.warning if kind == "warning" else logger.info)("%s", text)
 
 

@@ -150,6 +150,17 @@ def test_a_run_folder_is_never_made_over_another(folder):
         create(folder.path, config="", dataset="", prompts="", request={})
 
 
+def test_a_phase_told_again_with_another_time_left_is_one_line_in_the_log(monkeypatch):
+    lines = []
+    monkeypatch.setattr(logger, "info", lambda text, *values: lines.append(text % values))
+    reporter = ConsoleReporter(seconds=0)
+    for left in (30.0, 20.0, 10.0):
+        reporter.emit({"type": "phase", "name": "drawing samples", "done": 1, "total": 1, "seconds_left": left})
+    reporter.emit({"type": "phase", "name": "training", "done": 0, "total": 0})
+    reporter.emit({"type": "phase", "name": "drawing samples", "done": 1, "total": 1})
+    assert lines == ["drawing samples 1/1", "training", "drawing samples 1/1"]
+
+
 def test_the_console_says_first_and_last_step_but_not_each(monkeypatch):
     lines = []
     monkeypatch.setattr(logger, "info", lambda text, *values: lines.append(text % values))
