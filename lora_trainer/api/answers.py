@@ -17,13 +17,14 @@ from ..errors import (
     SaveError,
     StoreError,
 )
+from ..foreign.json_text import parse_json, without_nan
 from ..log import logger
-from ..runs.events import finite
 from .speech import spoken
 
 # No other site may show our answers in a frame, and so lead a person's clicks. The older header is for older browsers.
 FRAME_HEADERS = {"Content-Security-Policy": "frame-ancestors 'self'", "X-Frame-Options": "SAMEORIGIN"}
 HEADERS = {"X-Content-Type-Options": "nosniff", **FRAME_HEADERS}  # of every answer of ours
+_DEPTH = 32  # of a request; what is made of it is stored and read again
 MAX_JSON = 4 << 20  # bytes; a form with its prompts is a few kilobytes
 
 
@@ -46,7 +47,7 @@ class _Answer(JSONResponse):
         try:
             text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         except ValueError:
-            text = json.dumps(finite(content), ensure_ascii=False, separators=(",", ":"))
+            text = json.dumps(without_nan(content), ensure_ascii=False, separators=(",", ":"))
         return text.encode("utf-8", errors="replace")
 
 
@@ -97,10 +98,9 @@ async def json_body(request: Request) -> dict[str, Any]:
     if not data.strip():
         return {}
     try:
-        found = json.loads(data.decode("utf-8"))
-        json.dumps(found, ensure_ascii=False).encode("utf-8")  # "\\ud800" is half a character, which no file can be named by
-    except (ValueError, RecursionError) as error:
-        raise Refusal(400, f"The request is not JSON: {error}.") from error
+        found = parse_json(data.decode("utf-8"), depth=_DEPTH, strict=True)  # half a character names no file
+    except ValueError as error:
+        raise Refusal(400, f"The request is not JSON that is read here: it {str(error).rstrip('.')}.") from error
     if not isinstance(found, dict):
         raise Refusal(400, f"The request is a JSON {type(found).__name__}, expected an object.")
     return found

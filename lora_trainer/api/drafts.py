@@ -97,7 +97,7 @@ def files_in_spite(draft: Draft, folder: Path, wrong: InputErrors) -> RunFiles |
     """
     start = simple.split_values(_starting_values())[1] if draft.is_form else {}
     base, instead = dict(draft.base), {"pretrained_model_name_or_path": _PLACEHOLDER}
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         before = dict(base)
         for name in {error.field for error in wrong.errors}:
             if name in _ABOUT_CAPTIONS and not base.get(name):  # what is missing belongs to another choice
@@ -105,7 +105,8 @@ def files_in_spite(draft: Draft, folder: Path, wrong: InputErrors) -> RunFiles |
             value = base.pop(name, None)
             if name in start and value != start[name]:
                 base[name] = start[name]
-        if base == before or draft.is_form and not base.get("image_dir"):
+        is_stuck = attempt > 0 and base == before  # at first a missing model, say, is replaced without a change of `base`
+        if is_stuck or draft.is_form and not base.get("image_dir"):
             return None
         try:
             return _files(replace(draft, base=base), folder, "draft", dict(instead))

@@ -25,12 +25,13 @@ _KINDS = (
 class UnreadableError(ValueError):
     """A file cannot be used. The message goes behind the file's name ("is cut short: ..."); `advice` says what to do.
 
-    `line` is the line that is wrong, where there is one.
+    `line` and `column` are the place that is wrong, where there is one.
     """
 
-    def __init__(self, message: str, advice: str = "", *, line: int | None = None) -> None:
+    def __init__(self, message: str, advice: str = "", *, line: int | None = None, column: int | None = None) -> None:
         self.advice = advice
         self.line = line
+        self.column = column
         super().__init__(message)
 
 

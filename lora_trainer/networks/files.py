@@ -18,8 +18,9 @@ from ..errors import LoraFileError, SaveError
 from ..foreign.json_text import read_json
 from ..foreign.model_header import read_model_header
 from ..foreign.reading import errors_as, is_file, open_file
-from ..foreign.safetensors_header import Header
+from ..foreign.safetensors_header import MAX_HEADER, Header
 from ..foreign.tensors import TYPES, open_weights
+from ..log import logger
 from ..modelfile import TITLES, classify
 from ..paths import write_atomic
 from .key_names import configured_alphas, embeddings, kohya_keys
@@ -28,9 +29,15 @@ if TYPE_CHECKING:
     import torch
 
 DOWN, UP, ALPHA = "lora_down.weight", "lora_up.weight", "alpha"
+# What a program must know to use a file: it stays with --no_metadata, and where the metadata would be too large.
+NEEDED = (
+    "ss_base_model_version", "ss_network_alpha", "ss_network_args", "ss_network_dim", "ss_network_module", "ss_v2",
+)  # fmt: skip
 PRECISIONS = {"float": "float32", "fp16": "float16", "bf16": "bfloat16"}  # the values of save_precision
 
 _MAX_BYTES = 32 << 30  # of a LoRA file that is read into memory; rank 512 on all layers of SDXL in float32 has 10 GB
+_MAX_METADATA = 8 << 20  # bytes that we write; those of a data set of 10,000 captions have 1 MB
+CUT_NOTE = "lora_trainer_left_out"  # the key that says what `fitting` left out
 _MAX_CONFIG = 4 << 20  # bytes of PEFT's adapter_config.json
 _LEGACY_START, _LEGACY_LENGTH = 0x100000, 0x10000
 _OTHER_KINDS = {
@@ -235,7 +242,7 @@ def save(
         return {}
     entries = layout({name: (tensor.dtype, tensor.shape) for name, tensor in converted.items()})
     blocks = [bytes_of(converted[name]) for name in entries]
-    metadata = dict(metadata or {})
+    metadata = fitting(metadata or {})
     metadata.update(_hashes(entries, blocks, metadata))
     write_atomic(path, lambda file: _write(file, header(entries, metadata), blocks))
     return metadata
@@ -282,8 +289,29 @@ def bytes_of(tensor: torch.Tensor) -> memoryview:
     return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
 
 
+def fitting(metadata: Mapping[str, str]) -> dict[str, str]:
+    """`metadata`, or what of it every program can read: safetensors refuses a header of 100 MB, and whoever lists files reads
+    it all. Beyond 8 MB the longest values are left out, those last that programs need; `CUT_NOTE` then says which."""
+    kept = {key: str(value) for key, value in metadata.items() if key != CUT_NOTE}
+    sizes = {key: len(json.dumps(key + value, ensure_ascii=False).encode("utf-8", "replace")) for key, value in kept.items()}
+    left_out = []
+    for key in sorted(kept, key=lambda key: (key in NEEDED, -sizes[key])):
+        if sum(sizes[name] for name in kept) <= _MAX_METADATA:
+            break
+        left_out.append(f"{key} ({sizes[key]:,} bytes)")
+        del kept[key]
+    if not left_out:
+        return dict(metadata)
+    listed = ", ".join(left_out[:50]) + (f" and {len(left_out) - 50} more" if len(left_out) > 50 else "")
+    logger.warning("the metadata would be too large to be read by every program: left out %s", listed[:1000])
+    return {**kept, CUT_NOTE: f"Left out because the metadata would be too large: {listed[:10_000]}"}
+
+
 def header(entries: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
-    """The length and the JSON header of a .safetensors file, filled with spaces to a multiple of 8 bytes."""
+    """The length and the JSON header of a .safetensors file, filled with spaces to a multiple of 8 bytes.
+
+    Pass metadata through `fitting` first. Raises SaveError for a header that no program would read.
+    """
     table: dict[str, Any] = {}
     if metadata:
         table["__metadata__"] = {key: str(metadata[key]) for key in sorted(metadata)}
@@ -291,6 +319,9 @@ def header(entries: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
     text = json.dumps(table, ensure_ascii=False, separators=(",", ":"))
     data = text.encode("utf-8", "replace")  # a path may hold bytes that are no text
     data += b" " * (-len(data) % 8)
+    if len(data) > MAX_HEADER:
+        message = f"the file would have a header of {len(data):,} bytes, of which programs read {MAX_HEADER:,} at most."
+        raise SaveError(message, advice="Split it: it has too many tensors.")
     return len(data).to_bytes(8, "little") + data
 
 

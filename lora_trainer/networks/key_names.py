@@ -14,10 +14,13 @@ files have the latter for SDXL alone.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from ..foreign.json_text import parse_json, read_number
+from ..foreign.reading import UnreadableError
+from . import module_patterns
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -216,11 +219,12 @@ def configured_alphas(
 ) -> dict[str, float]:
     """{module: alpha} from what stands beside the tensors: diffusers' `lora_adapter_metadata`, PEFT's adapter_config.json.
 
-    `keys` is `kohya_keys`' result. Modules with an alpha among the tensors, and files of which nothing is said, are left out.
+    `keys` is `kohya_keys`' result. Raises UnreadableError for an alpha_pattern that is not
+    read. Modules with an alpha among the tensors, and files of which nothing is said, are left out.
     """
     try:
-        packed = json.loads(metadata.get("lora_adapter_metadata", "null"))
-    except ValueError:
+        packed = parse_json(metadata.get("lora_adapter_metadata", "null"))
+    except UnreadableError:
         packed = None
     packed = packed if isinstance(packed, dict) else {}
     have = set(keys.values())
@@ -244,11 +248,9 @@ def configured_alphas(
 def _alpha(config: Mapping[str, Any], path: str, rank: int) -> float | None:
     """PEFT's alpha of the layer at `path`, such that alpha / rank is its strength; None when `config` does not say."""
     patterns = config.get("alpha_pattern") or {}
-    named = next((value for name, value in patterns.items() if re.fullmatch(rf"(?:.*\.)?(?:{name})", path)), None)
-    alpha = config.get("lora_alpha") if named is None else named
-    if not isinstance(alpha, (int, float)):
-        return None
-    return float(alpha) * (rank**0.5 if config.get("use_rslora") else 1.0)
+    named = module_patterns.find(patterns, path) if isinstance(patterns, dict) else None
+    alpha = read_number({"": config.get("lora_alpha") if named is None else named}, "")
+    return None if alpha is None else alpha * (rank**0.5 if config.get("use_rslora") else 1.0)
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------

@@ -6,20 +6,21 @@ the line is not told: the file may be one that whoever named it should not see.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import toml  # type: ignore[import-untyped]
-
 from ..errors import InputError
+from ..foreign.json_text import parse_json
+from ..foreign.reading import UnreadableError, errors_as, read_text
+from .toml_text import LIMIT, parse_toml
 
 KeyPath = tuple[str | int, ...]
 
-_STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'')
+_SHOWN = 200  # characters of a line in a message
+_STRING = re.compile(r'"(?:\\.|[^"\\])*"?|\'[^\']*\'?')  # one that is not closed ends with its line: linear
 _KEY = r'(?:[\w-]+|"[^"]*"|\'[^\']*\')'
 _ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
 _HEADER = re.compile(rf"\s*(\[\[?)\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*\]")
@@ -57,18 +58,8 @@ class Located:
 
 def read(path: Path, *, field: str = "") -> Located:
     """Read a .toml or .json file. `field` is the option that named it. Raises InputError."""
-    if not path.is_file():
-        raise InputError(f"the file {path} does not exist.", field=field, advice="Check the path for typing errors.")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not a UTF-8 text file (byte {error.start}).",
-            field=field,
-            advice="Save it again with the encoding UTF-8.",
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.", field=field) from error
+    with errors_as(InputError, path, field=field):
+        text = read_text(path, limit=LIMIT)
     return parse(path, text, field=field)
 
 
@@ -85,23 +76,22 @@ def parse(path: Path, text: str, *, field: str = "") -> Located:
 
 def _from_toml(path: Path, text: str, field: str) -> Located:
     try:
-        data = toml.loads(text)
-    except (ValueError, IndexError, TypeError, KeyError, AttributeError) as error:  # toml raises all of these on bad files
-        line = getattr(error, "lineno", None)
-        source = text.splitlines()[line - 1] if line and line <= len(text.splitlines()) else ""
-        said = getattr(error, "msg", None) or "it could not be understood"
+        data = parse_toml(text)
+    except UnreadableError as error:
+        line, said = error.line, str(error)
+        source = _line_of(text, line)
         advice = "Texts need quotes, lists need [ ], and each key its own line."
         if _SINGLE_BACKSLASH.search(source):
             advice = BACKSLASH_ADVICE
         elif twice := _TWICE.match(said):
             said = f"{twice[1] or 'the key'} is given twice"
             advice = "Delete one of them, or put what they hold together under one heading."
-        elif "homogeneous" in str(said):
+        elif "homogeneous" in said:
             advice = "Write all values of a list alike, for example [1.0, 2.5] rather than [1, 2.5]."
         raise InputError(
-            f"this is not valid TOML: {without_content(str(said))}.",
+            f"this is not valid TOML: {without_content(said)}.",
             field=field,
-            where=_place(path, line, getattr(error, "colno", None)),
+            where=_place(path, line, error.column),
             advice=advice,
         ) from error
     return Located(path, data, _key_lines(text), text)
@@ -109,18 +99,24 @@ def _from_toml(path: Path, text: str, field: str) -> Located:
 
 def _from_json(path: Path, text: str, field: str) -> Located:
     try:
-        data = json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, path, text, field))
-    except json.JSONDecodeError as error:
-        source = text.splitlines()[error.lineno - 1] if text else ""
+        data = parse_json(text, pairs=lambda pairs: _object(pairs, path, text, field))
+    except UnreadableError as error:
+        source = _line_of(text, error.line)
         raise InputError(
-            f"this is not valid JSON: {error.msg}.",
+            f"this {error}",
             field=field,
-            where=_place(path, error.lineno, error.colno),
+            where=_place(path, error.line, error.column),
             advice="In JSON a backslash has to be doubled: C:\\\\images." if _SINGLE_BACKSLASH.search(source) else "",
         ) from error
     if not isinstance(data, dict):
         raise InputError("the file has to hold one JSON object, { ... }.", field=field, where=path.name)
     return Located(path, data, {}, text)
+
+
+def _line_of(text: str, line: int | None) -> str:
+    """The text of a line, as a message can have it."""
+    lines = text.splitlines()
+    return lines[line - 1].strip()[:_SHOWN] if line and line <= len(lines) else ""
 
 
 def _object(pairs: list[tuple[str, Any]], path: Path, text: str, field: str) -> dict[str, Any]:

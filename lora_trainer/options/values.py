@@ -87,7 +87,7 @@ def check(option: Option, value: Any) -> Any:
 
 def resolution_text(raw: Any) -> str:
     """`512` or `512,768` (width, height) out of a number, a text or a list of two numbers. Raises BadValue."""
-    parts = raw if isinstance(raw, (list, tuple)) else re.split(r"\s*[,x×]\s*", str(raw).strip())
+    parts = raw if isinstance(raw, (list, tuple)) else re.split("[,x×]", str(raw))
     try:
         if isinstance(raw, (bool, float)) and not (isinstance(raw, float) and raw.is_integer()):
             raise ValueError

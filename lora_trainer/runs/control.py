@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..foreign.json_text import read_number, read_table
 from ..paths import write_text_atomic
 
 
@@ -20,11 +21,9 @@ class Control:
 
 def read_control(path: Path) -> Control:
     """What is asked now; nothing when there is no file or it cannot be read."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return Control(stop=bool(found.get("stop")), save=int(found.get("save", 0)), sample=int(found.get("sample", 0)))
-    except (OSError, ValueError, TypeError, AttributeError):
-        return Control()
+    found = read_table(path)
+    save, sample = (max(0, int(read_number(found, counter) or 0)) for counter in ("save", "sample"))
+    return Control(stop=bool(found.get("stop")), save=save, sample=sample)
 
 
 def ask(path: Path, *, stop: bool = False, save: bool = False, sample: bool = False) -> Control:

@@ -14,12 +14,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..foreign.json_text import parse_json, without_nan
+from ..foreign.reading import UnreadableError, open_file
 from ..log import logger
 from .control import Control, read_control
 from .folder import RunFolder
 
 Event = dict[str, Any]
 READ_LIMIT = 1 << 20  # bytes that one call of read_events looks at
+_LONGEST_LINE = 16 << 20  # bytes
 _LASTING = {"started", "saved", "failed", "finished"}  # written through to the disk: they decide what a run came to
 _SECONDS_BETWEEN_LOOKS = 0.5
 _HOST_GONE_SECONDS = 120.0
@@ -31,19 +34,6 @@ class Reporter(Protocol):
     def emit(self, event: Mapping[str, Any]) -> None: ...
 
     def control(self) -> Control: ...
-
-
-def finite(value: Any) -> Any:
-    """The value for JSON, which knows neither NaN nor infinity: None stands for them, so that every reader can read it."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    if value is None or isinstance(value, (str, int, bool)):
-        return value
-    return str(value)
 
 
 class EventWriter:
@@ -60,7 +50,7 @@ class EventWriter:
 
     def write(self, event: Mapping[str, Any]) -> None:
         assert "type" in event, "an event has a type"
-        line = json.dumps(finite({"time": time.time(), **event}), ensure_ascii=False, separators=(",", ":"))
+        line = json.dumps(without_nan({"time": time.time(), **event}), ensure_ascii=False, separators=(",", ":"))
         self._file.write(line.encode("utf-8", errors="replace") + b"\n")
         self._file.flush()
         if event["type"] in _LASTING:
@@ -73,24 +63,26 @@ class EventWriter:
 def read_events(path: Path, offset: int = 0, *, limit: int = READ_LIMIT) -> tuple[list[Event], int]:
     """The whole lines from byte `offset` on, and the offset to go on from.
 
-    A half-written last line is left for the next call; a line that is no JSON object is skipped; an offset beyond the
-    end (the file was replaced) starts again at 0. A missing file has no events. Looks at `limit` bytes at most.
+    A half-written last line is left for the next call; a line that is no JSON object, or endless, is skipped; an offset beyond
+    the end (the file was replaced) starts again at 0. A missing file has no events. Looks at `limit` bytes or one line.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             size = file.seek(0, os.SEEK_END)
             offset = offset if 0 <= offset <= size else 0
             file.seek(offset)
             block = file.read(limit)
             if b"\n" not in block and len(block) == limit:
-                block += file.readline()  # one line longer than the limit
-    except FileNotFoundError:
+                block += file.readline(_LONGEST_LINE)  # one line longer than the limit
+    except UnreadableError:
         return [], 0
+    if b"\n" not in block and len(block) > _LONGEST_LINE:  # no worker writes such a line: its rest is skipped by the next calls
+        return [], offset + len(block)
     whole, newline, _ = block.rpartition(b"\n")
     events: list[Event] = []
     for line in whole.split(b"\n"):
         try:
-            event = json.loads(line)
+            event = parse_json(line.decode("utf-8"))
         except ValueError:
             continue
         if isinstance(event, dict) and isinstance(event.get("type"), str):

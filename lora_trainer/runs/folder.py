@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
+from ..foreign.json_text import read_table
 from ..paths import write_text_atomic
 from .process import is_alive, start_mark
 
@@ -115,15 +116,16 @@ class RunFolder:
 
     def request(self) -> dict[str, Any]:
         """What was asked (`request.json`); empty when it is missing or damaged: the run can still be shown."""
-        return _read_json(self.path / "request.json")
+        return read_table(self.path / "request.json")
 
     def worker(self) -> WorkerProcess | None:
         """The process that was noted as this run's worker, alive or not."""
-        found = _read_json(self.path / "worker.json")
+        found = read_table(self.path / "worker.json")
         try:
-            return WorkerProcess(pid=int(found["pid"]), group=int(found["group"]), mark=str(found["mark"]))
-        except (KeyError, TypeError, ValueError):
+            worker = WorkerProcess(pid=int(found["pid"]), group=int(found["group"]), mark=str(found["mark"]))
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
+        return worker if 0 < worker.pid < 2**31 and 0 <= worker.group < 2**31 else None
 
     def note_worker(self, worker: WorkerProcess) -> None:
         write_text_atomic(self.path / "worker.json", json.dumps({**asdict(worker), "since": time.time()}) + "\n")
@@ -202,11 +204,3 @@ def create(path: Path, *, config: str, dataset: str, prompts: str, request: Mapp
     folder.output.mkdir(exist_ok=True)
     folder.samples.mkdir(exist_ok=True)
     return folder
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

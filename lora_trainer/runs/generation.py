@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HostError, InputError
+from ..foreign.json_text import read_table
 from ..log import logger
 from ..paths import write_text_atomic
 from . import process, worker
@@ -63,7 +64,7 @@ class Generation:
         with self._lock:
             # In this order: a server says its last word before it leaves.
             alive = self._is_alive()
-            found = self._read(self._result(request_id) / "status.json")
+            found = read_table(self._result(request_id) / "status.json")
             status: dict[str, Any] = {"state": "waiting", "done": 0, "total": 0, "message": "", "advice": "", "images": []}
             status.update(found)
             if status["state"] in OVER or alive:
@@ -94,7 +95,7 @@ class Generation:
             return None
         for path in sorted((self.folder / "requests").glob("*.json")):
             # the server says "finished" a moment before it deletes the request
-            if self._read(self.folder / "results" / path.stem / "status.json").get("state") not in OVER:
+            if read_table(self.folder / "results" / path.stem / "status.json").get("state") not in OVER:
                 return path.stem
         return None
 
@@ -136,13 +137,6 @@ class Generation:
         if not _ID.fullmatch(request_id) or not path.is_dir():
             raise InputError(f"there is no request {request_id!r}.", field="id")
         return path
-
-    def _read(self, path: Path) -> dict[str, Any]:
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
 
     def _forget_old(self) -> None:
         for path in sorted((self.folder / "results").glob("*/"))[:-_KEPT]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..foreign.json_text import read_number
 from .events import Event, read_events
 
 _SMOOTHING = 0.98  # weight of the past per step: the smoothed loss looks back over about 50 steps
@@ -101,12 +102,16 @@ class Progress:
         if kind == "step":
             self._fold_step(event)
         elif kind == "phase":
-            self.phase = {"name": str(event.get("name", "")), "done": event.get("done"), "total": event.get("total")}
+            self.phase = {
+                "name": str(event.get("name", "")),
+                "done": _whole(event.get("done")),
+                "total": _whole(event.get("total")),
+            }
             self.told_left = _number(event.get("seconds_left", self.told_left))
         elif kind == "started":
             self.device = str(event.get("device") or "")
             for name in ("total_steps", "epochs", "steps_per_epoch"):
-                setattr(self, name, event.get(name))
+                setattr(self, name, _whole(event.get(name)))
         elif kind == "saved":
             path = str(event.get("path", ""))
             self.files.pop(path, None)
@@ -122,8 +127,8 @@ class Progress:
 
     def _fold_step(self, event: Event) -> None:
         self.phase = None
-        self.step = event.get("step")
-        self.epoch = event.get("epoch", self.epoch)
+        self.step = _whole(event.get("step"))
+        self.epoch = _whole(event.get("epoch", self.epoch))
         self.lrs = _rates(event.get("lr")) or self.lrs
         self.samples_per_second = _number(event.get("samples_per_second"))
         self.seconds_per_step = self._pace(event)
@@ -148,8 +153,13 @@ class Progress:
         return (self.last_time - self._first_step[1]) / steps if steps > 0 else None
 
 
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
+
+
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return read_number({"": value}, "")
 
 
 def _rates(lr: Any) -> dict[str, float]:

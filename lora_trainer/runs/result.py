@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SaveError
+from ..foreign.json_text import read_number, read_table
 from ..log import logger
 from ..paths import write_atomic, write_text_atomic
 
@@ -61,11 +62,7 @@ def publish(source: Path, target: Path, *, overwrite: bool, card: Mapping[str, A
 
 def _write_card(path: Path, card: Mapping[str, Any]) -> None:
     """What the user wrote into an older card (notes, negative text, weight, description) stays."""
-    try:
-        old = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        old = {}
-    old = old if isinstance(old, dict) else {}
+    old = read_table(path)
     kept = {key: old[key] for key in ("description", "preferred weight") if old.get(key)}
     write_text_atomic(path, json.dumps({**old, **card, **kept}, ensure_ascii=False, indent=4) + "\n")
 
@@ -76,5 +73,5 @@ def card_of(request: Mapping[str, Any]) -> dict[str, Any]:
         "description": str(request.get("description") or "Made with LoRA Trainer."),
         "sd version": str(request.get("sd_version") or "SD1"),
         "activation text": str(request.get("activation") or ""),
-        "preferred weight": float(request.get("preferred_weight") or 0.8),
+        "preferred weight": read_number(dict(request), "preferred_weight") or 0.8,
     }

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HostError, InputError
+from ..foreign.json_text import read_table
+from ..foreign.reading import UnreadableError, read_bytes
 from ..log import logger
 from ..paths import write_text_atomic
 from . import process, worker
@@ -69,7 +71,7 @@ class ToolJobs:
     def status(self, job_id: str) -> dict[str, Any]:
         """{id, tool, writes, words, state, message, done, total, log, files: [path]}. Raises InputError for an unknown id."""
         path = self._path(job_id)
-        job, outcome = _read(path / "job.json"), _read(path / "outcome.json")
+        job, outcome = read_table(path / "job.json"), read_table(path / "outcome.json")
         if not outcome and job_id not in self._watched:
             with self._lock:
                 self._watch(job_id)  # an earlier host started it
@@ -88,7 +90,7 @@ class ToolJobs:
         """End a job's process; what it had half written goes. Nothing when it has ended."""
         path = self._path(job_id)
         found = RunFolder(path).worker()
-        if not _read(path / "outcome.json") and found is not None:
+        if not read_table(path / "outcome.json") and found is not None:
             (path / "stop").touch()
             process.end_group(found.pid, found.group, found.mark, hard=False)
         return self.status(job_id)
@@ -129,7 +131,7 @@ class ToolJobs:
             elif asked is not None and time.monotonic() - asked > _SOFT_SECONDS:
                 process.end_group(found.pid, found.group, found.mark, hard=True)
             time.sleep(0.1)
-        job = _read(path / "job.json")
+        job = read_table(path / "job.json")
         results = _results(path, job)
         outcome = _outcome(path, job, worker.exit_code(found) if found else None, results)
         if outcome["state"] != FINISHED:
@@ -164,8 +166,10 @@ def progress_in(log: str) -> tuple[int, int]:
 
 def _beginning(log: Path) -> str:
     """A report: what matters stands first, and hundreds of lines about single layers at the end."""
-    with log.open(encoding="utf-8", errors="replace") as file:
-        lines = [line.rstrip("\n") for line in file]
+    try:
+        lines = read_bytes(log).decode("utf-8", "replace").splitlines()
+    except UnreadableError:
+        return RunFolder(log.parent).log_tail(_SHOWN_LINES)
     rest = len(lines) - _SHOWN_LINES
     return "\n".join([*lines[:_SHOWN_LINES], *([f"… and {rest} more lines"] if rest > 0 else [])])
 
@@ -212,11 +216,3 @@ def _remove_halves(job: dict[str, Any]) -> None:
         for path in target.parent.glob(pattern):
             if path.stat().st_mtime >= float(job["started"]):
                 path.unlink(missing_ok=True)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

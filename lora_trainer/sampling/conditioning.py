@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..models import Model
 
 COMMA_BACKTRACK = 20  # a full chunk is cut after a comma that is at most so many tokens back; the rest moves on
-_BREAK = re.compile(r"\s*\bBREAK\b\s*")
+_BREAK = re.compile(r"\bBREAK\b")  # white space round it is no token
 _AND = re.compile(r"\bAND\b")
 _PART = re.compile(r"(?P<text>.*?)(?:\s*:\s*(?P<weight>[-+]?(?:\d+\.?\d*|\.\d+)))?\s*", re.DOTALL)
 

@@ -43,7 +43,8 @@ def extract(prompt: str, *, field: str = "prompt") -> tuple[str, list[LoraTag]]:
         tags.append(_tag(match[0], match[2].split(":"), field))
         return ""
 
-    rest = _TAG.sub(take, prompt)
+    end = prompt.rfind(">") + 1  # behind it no tag ends: to look for one at each "<" would take the square of the length
+    rest = _TAG.sub(take, prompt[:end]) + prompt[end:]
     if left := _NEARLY.search(rest):
         why = "has a space behind <, or no name" if left[0].endswith(">") else "is never closed with >"
         raise InputError(f"{left[0].strip()!r} {why}, so that it is no LoRA.", field=field, advice=_FORMS)

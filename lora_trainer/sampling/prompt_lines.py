@@ -11,6 +11,7 @@ from ..errors import InputError
 
 _SHOWN = 8  # characters of an option that is not known
 _NUMBERS = {int: (r"\d+", "a whole number"), float: (r"\d+\.?\d*|\.\d+", "a number")}
+_MAX_DIGITS = 40
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class Syntax:
     def number(self, letters: str, kind: type, text: str, where: str, *, signed: bool = False) -> int | float:
         """Return `text` as an int or float from 0, or of either sign; raises InputError when it is none."""
         pattern, what = _NUMBERS[kind]
-        if not re.fullmatch(f"-?(?:{pattern})" if signed else pattern, text, re.ASCII):
+        if len(text) > _MAX_DIGITS or not re.fullmatch(f"-?(?:{pattern})" if signed else pattern, text, re.ASCII):
             expected = what if signed else f"{what} from 0"
-            raise InputError(f"--{letters} is {text!r}; expected {expected}.", field=self.field, where=where)
+            raise InputError(f"--{letters} is {text[:_MAX_DIGITS]!r}; expected {expected}.", field=self.field, where=where)
         value: int | float = kind(text)
         return value

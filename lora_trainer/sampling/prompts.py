@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import toml
-
 from ..errors import InputError, InputErrors
+from ..foreign.json_text import parse_json
+from ..foreign.reading import UnreadableError, read_text, shown
 from ..options.located import without_content
+from ..options.toml_text import parse_toml
 from .prompt_lines import Syntax
 
 
@@ -59,6 +59,8 @@ KEYS: dict[str, type] = {
 }  # fmt: skip
 OTHER_FAMILIES = ("controlnet_image", "cfg_trunc_ratio", "guidance_scale", "flow_shift", "renorm_cfg")
 
+_LIMIT = 4 << 20  # bytes of a prompt file
+_MOST = 2**63 - 1
 _SYNTAX = Syntax(
     field="sample_prompts",
     options={
@@ -141,7 +143,11 @@ def _from_mapping(entry: object, where: str) -> SamplePrompt:
     """Return the prompt of a JSON object or a TOML table, whose values already have types."""
     if not isinstance(entry, Mapping):
         raise InputErrors(
-            [InputError(f"expected a prompt line or an object, found {entry!r}.", field="sample_prompts", where=where)]
+            [
+                InputError(
+                    f"expected a prompt line or an object, found {shown(repr(entry))}.", field="sample_prompts", where=where
+                )
+            ]
         )
     values: dict[str, Any] = {}
     errors: list[InputError] = []
@@ -168,25 +174,22 @@ def _checked(key: str, value: object, where: str) -> Any:
         return None
     if isinstance(value, bool) or not isinstance(value, (*allowed, str) if key == "flow_shift" else allowed):
         names = {str: "text", int: "a whole number", float: "a number"}
-        raise InputError(f"{key} is {value!r}; expected {names[kind]}.", field="sample_prompts", where=where)
-    if isinstance(value, (int, float)) and value < 0:
-        raise InputError(f"{key} is {value!r}; expected a number from 0.", field="sample_prompts", where=where)
+        raise InputError(f"{key} is {shown(repr(value))}; expected {names[kind]}.", field="sample_prompts", where=where)
+    if isinstance(value, (int, float)) and not 0 <= value <= _MOST:
+        raise InputError(
+            f"{key} is {shown(repr(value))}; expected a number from 0 to {_MOST}.", field="sample_prompts", where=where
+        )
     return _limited(key, str(value) if key == "flow_shift" else value)
 
 
 def _read(path: Path) -> str:
     """Return the text of a UTF-8 file without its byte order mark; raises InputError with the line that is not UTF-8."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"the prompt file {path} cannot be read: {error.strerror}.", field="sample_prompts") from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise InputError(
-            "this line is not UTF-8.", field="sample_prompts", where=f"{path}:{line}", advice="Save the file as UTF-8."
-        ) from error
+        return read_text(path, limit=_LIMIT)
+    except UnreadableError as error:
+        where = f"{shown(path)}:{error.line}" if error.line else shown(path)
+        message = "this line is not UTF-8." if error.line else f"the prompt file {error}"
+        raise InputError(message, field="sample_prompts", where=where, advice=error.advice) from error
 
 
 def read_lines(path: Path) -> list[tuple[str, str]]:
@@ -207,9 +210,10 @@ def _from_text(path: Path) -> list[tuple[str, object]]:
 
 def _from_json(path: Path) -> list[tuple[str, object]]:
     try:
-        entries = json.loads(_read(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"not JSON: {error.msg}.", field="sample_prompts", where=f"{path}:{error.lineno}") from error
+        entries = parse_json(_read(path))
+    except UnreadableError as error:
+        where = f"{path}:{error.line}" if error.line else str(path)
+        raise InputError(f"the file {error}", field="sample_prompts", where=where) from error
     if not isinstance(entries, list):
         raise InputError("expected a list of prompts.", field="sample_prompts", where=str(path), advice="Begin with [.")
     return [(f"{path}, prompt {number}", entry) for number, entry in enumerate(entries, 1)]
@@ -217,9 +221,9 @@ def _from_json(path: Path) -> list[tuple[str, object]]:
 
 def _from_toml(path: Path) -> list[tuple[str, object]]:
     try:
-        document = toml.loads(_read(path))
-    except (toml.TomlDecodeError, IndexError, ValueError) as error:  # the parser lets some of its own errors out
-        where = f"{path}:{error.lineno}" if isinstance(error, toml.TomlDecodeError) else str(path)
+        document = parse_toml(_read(path))
+    except UnreadableError as error:
+        where = f"{path}:{error.line}" if error.line else str(path)
         raise InputError(f"not TOML: {without_content(str(error))}.", field="sample_prompts", where=where) from error
     section = document.get("prompt")
     subsets = section.get("subset") if isinstance(section, dict) else None

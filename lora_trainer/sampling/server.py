@@ -33,6 +33,8 @@ import torch
 
 from .. import log
 from ..errors import InputError, LoraTrainerError, SaveError
+from ..foreign.json_text import read_json, read_table
+from ..foreign.reading import UnreadableError
 from ..log import logger
 from ..paths import write_text_atomic
 from ..runs.folder import RunFolder
@@ -182,10 +184,9 @@ class Server:
         """Requests that an earlier server began are not begun again (they may be why it ended), those it did not are."""
         for path in self._waiting():
             folder = self.folder / "results" / path.stem
-            try:
-                found = json.loads((folder / "status.json").read_text(encoding="utf-8"))
-                state = found["state"]
-            except (OSError, ValueError, TypeError, KeyError):
+            found = read_table(folder / "status.json")
+            state = found.get("state")
+            if state is None:
                 continue
             if state not in OVER and state != "waiting":
                 found.update(state="failed", message="The generating process ended while it drew this.", advice="Try again.")
@@ -209,9 +210,9 @@ def _text(values: Mapping[str, Any], key: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"the request cannot be read: {error}.", where=path.name) from error
+        values = read_json(path)
+    except UnreadableError as error:
+        raise InputError(f"the request cannot be read: it {error}", where=path.name) from error
     if not isinstance(values, dict):
         raise InputError("the request is no JSON object.", where=path.name)
     return values

@@ -120,7 +120,7 @@ def rewrite(source: Path, path: Path, metadata: Mapping[str, str]) -> None:
     found = files.read_whole_header(source)
     with errors_as(LoraFileError, source), open_file(source) as file:
         entries, start = found.entries, found.start
-        written = dict(metadata)
+        written = files.fitting(metadata)
         if "sshs_legacy_hash" in written:
             written["sshs_legacy_hash"] = _legacy_hash(file, start, entries, written)
 

@@ -33,7 +33,7 @@ def write_checkpoint(
     before then stays.
     """
     if path.suffix.lower() == ".safetensors":
-        entries = files.layout(tensors)
+        entries, metadata = files.layout(tensors), files.fitting(metadata)
         write_atomic(path, lambda file: _write(file, entries, make, metadata, progress))
         return
     state = {}

@@ -52,6 +52,12 @@ def test_check_reports_everything_at_its_field_and_still_shows_the_plan(client, 
     assert answer["plan"]["images"] == 3
 
 
+@pytest.mark.parametrize("name", ["pretrained_model_name_or_path", "output_name"])
+def test_what_is_missing_alone_does_not_empty_the_plan(client, values, name):
+    answer = post(client, "check", {"values": {key: value for key, value in values.items() if key != name}}).json()
+    assert set(problems_of(answer)) == {name} and answer["plan"]["images"] == 3
+
+
 @pytest.mark.parametrize(
     "written",
     ['"{}"', "'{}'", " {} ", "{}\n", "\u202a{}", "\u201c{}\u201d", '\t"{}" \n', "file://{}"],

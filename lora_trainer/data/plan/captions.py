@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from math import floor
 from random import Random
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["caption_names", "example", "find_caption", "process_caption", "read_caption"]
 
-_WILDCARD = re.compile(r"\{([^}]+)\}")
 _ESCAPED_OPEN, _ESCAPED_CLOSE = "\0open\0", "\0close\0"
 
 
@@ -61,8 +59,18 @@ def _one_line(caption: str, options: SubsetSpec, rng: Random) -> str:
     if not options.enable_wildcard:
         return lines[0]
     line = rng.choice(lines).replace("{{", _ESCAPED_OPEN).replace("}}", _ESCAPED_CLOSE)
-    line = _WILDCARD.sub(lambda match: rng.choice(match[1].split("|")), line)
+    line = _chosen(line, rng)
     return line.replace(_ESCAPED_OPEN, "{").replace(_ESCAPED_CLOSE, "}")
+
+
+def _chosen(line: str, rng: Random) -> str:
+    """`line` with one of `a`, `b` for each `{a|b}`; `{}` and braces without a partner stay. Linear in its length."""
+    parts, place = [], 0
+    while (start := line.find("{", place)) >= 0 and (end := line.find("}", start)) >= 0:
+        inner = line[start + 1 : end]
+        parts += [line[place:start], rng.choice(inner.split("|")) if inner else "{"]
+        place = end + 1 if inner else start + 1
+    return "".join([*parts, line[place:]])
 
 
 @dataclass

@@ -119,7 +119,7 @@ def _multiplier(letters: str, text: str, where: str) -> float:
 
 
 def _list(text: str) -> list[str]:
-    return re.split(r"\s*,\s*", text)
+    return [part.strip() for part in text.split(",")]
 
 
 def _seed(letters: str, text: str, where: str) -> int:
