@@ -96,7 +96,7 @@
             LT.getPatiently("loras").then(({ loras }) => {
                 known = loras;
                 if (!loras.length) return;
-                LT.fill(list, loras.map((one) => h("option", { value: one.name }, one.name)));
+                LT.fill(list, loras.map((one) => LT.option(one.name, one.name, one.problem)));
                 const newest = loras.reduce((a, b) => (b.modified > a.modified ? b : a));
                 list.value = newest.name;
                 weight.value = String(newest.weight || 0.8);

@@ -95,11 +95,11 @@
             return { element: select(id, named(names), values[field.name], put, chooseOne(field.kind, !field.required)) };
         }
 
-        const named = (names) => names.map((name) => ({ value: name, label: name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : name }));
+        const named = (names) => names.map((name) => ({ value: name, label: name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : name, problem: page.problems?.[name] }));
         const chooseOne = (kind, isOptional) => LT.t(isOptional ? "none_chosen" : kind === "checkpoint" ? "choose_model" : page.loras.length ? "choose_lora" : "no_loras");
 
         function select(id, choices, value, put, empty, more = {}) {
-            const element = h("select", { id, class: "lt-input", title: value || null, onchange: () => { element.title = element.value; put(element.value); }, ...more }, empty && h("option", { value: "" }, empty), choices.map((one) => h("option", { value: one.value }, one.label)));
+            const element = h("select", { id, class: "lt-input", title: value || null, onchange: () => { element.title = element.value; put(element.value); }, ...more }, empty && h("option", { value: "" }, empty), choices.map((one) => LT.option(one.value, one.label, one.problem)));
             element.value = value ?? "";
             return element;
         }
@@ -184,6 +184,7 @@
             const news = await LT.get("tools");
             page.loras = news.loras;
             page.checkpoints = news.checkpoints;
+            page.problems = news.problems;
             if (kept[job.tool]) Object.assign(kept[job.tool], { output: null, overwrite: false }); // the name is used up
             drawFields();
         }

@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from ..errors import InputError
 from ..runs.store import Run
 from ..ui.assets import files
-from . import answers, checks, images, receiving, security, speech, tools, trial, views
+from . import answers, checks, images, model_files, receiving, security, speech, tools, trial, views
 from .answers import answer, flag_of, json_body, number_of, text_of
 from .sending import file_answer
 from .service import Service
@@ -308,15 +308,15 @@ async def _generated_file(service: Service, request: Request) -> Response:
 
 async def _loras(service: Service, request: Request) -> Response:
     folder = service.paths.lora_dir
-    return answer({"folder": str(folder), "loras": await service.look(views.loras_view, folder)})
+    return answer({"folder": str(folder), "loras": await service.look(model_files.loras_view, folder)})
 
 
 async def _lora_preview(service: Service, request: Request) -> Response:
     name = request.query_params.get("name", "")
 
     def look() -> Path:
-        for path in views.lora_files(service.paths.lora_dir):
-            preview = views.preview_of(path) if path.stem == name else None
+        for path in model_files.lora_files(service.paths.lora_dir):
+            preview = model_files.preview_of(path) if path.stem == name else None
             if preview is not None:
                 return service.thumbnails.of(preview)
         raise answers.missing(f"picture of the LoRA {name!r}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..errors import StoreError
 from ..hosts.base import Checkpoint
 from ..ui.form import specification
-from . import trial, upload_names, views
+from . import model_files, trial, upload_names, views
 from .answers import Refusal
 from .service import Service
 
@@ -75,22 +76,33 @@ async def form_view(service: Service) -> dict[str, Any]:
             return []
 
     checkpoints, vaes, loras = await asyncio.gather(
-        part("base models", service.host.checkpoints),
+        part("base models", lambda: _with_problems(service.host.checkpoints())),
         part("VAE files", service.host.vaes),
-        part("LoRA files", lambda: views.lora_files(service.paths.lora_dir)),
+        part("LoRA files", lambda: _lora_choices(service.paths.lora_dir)),
     )
     return {
         "host": service.host.name,
         "lora_dir": str(service.paths.lora_dir),
         "checkpoint_dirs": [str(folder) for folder in service.paths.checkpoint_dirs],
         "base_models": [{"title": title, "url": url} for title, url in BASE_MODELS],
-        "checkpoints": [_choice(one) for one in checkpoints],
+        "checkpoints": checkpoints,
         "vaes": [_choice(one) for one in vaes],
-        "loras": [{"name": path.stem, "path": str(path)} for path in loras],
+        "loras": loras,
         "uploads": {"images": list(upload_names.images()), "captions": list(upload_names.CAPTIONS)},
         "spec": await service.control(specification),
         "problems": problems,
     }
+
+
+def _with_problems(models: list[Checkpoint]) -> list[dict[str, Any]]:
+    problems = model_files.model_problems(one.path for one in models)
+    return [{**_choice(one), "problem": problems.get(one.path, "")} for one in models]
+
+
+def _lora_choices(folder: Path) -> list[dict[str, Any]]:
+    paths = model_files.lora_files(folder)
+    problems = model_files.lora_problems(paths)
+    return [{"name": path.stem, "path": str(path), "problem": problems.get(path, "")} for path in paths]
 
 
 def _choice(one: Checkpoint) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ..options.tool_page import arguments, page_tools, tool_named
 from ..options.tools import PageTool
 from ..paths import safe_name
 from ..runs.result import SUFFIX
-from . import answers, views
+from . import answers, model_files
 from .answers import answer, flag_of, json_body
 from .sending import file_answer
 from .service import Service
@@ -31,7 +31,7 @@ _SINGLE_FILES = {SUFFIX, ".ckpt"}  # what the tools read; a model in diffusers' 
 def loras(service: Service) -> dict[str, Path]:
     """The LoRA files by their names inside the LoRA folder."""
     folder = service.paths.lora_dir
-    return {path.relative_to(folder).as_posix(): path for path in views.lora_files(folder)}
+    return {path.relative_to(folder).as_posix(): path for path in model_files.lora_files(folder)}
 
 
 def checkpoints(service: Service) -> dict[str, Path]:
@@ -42,8 +42,15 @@ def checkpoints(service: Service) -> dict[str, Path]:
 
 def page_view(service: Service) -> dict[str, Any]:
     """The answer of GET tools."""
-    named = {"loras": list(loras(service)), "checkpoints": list(checkpoints(service))}
-    return {"spec": {language: page_tools(language) for language in ("en", "ko")}, **named, "active": service.tools.active()}
+    own, models = loras(service), checkpoints(service)
+    wrong = {**model_files.lora_problems(own.values()), **model_files.model_problems(models.values())}
+    named = {"loras": list(own), "checkpoints": list(models)}
+    return {
+        "spec": {language: page_tools(language) for language in ("en", "ko")},
+        **named,
+        "problems": {name: wrong[path] for name, path in {**models, **own}.items() if path in wrong},
+        "active": service.tools.active(),
+    }
 
 
 def start(service: Service, body: dict[str, Any]) -> str:

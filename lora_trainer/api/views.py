@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..errors import LoraTrainerError
-from ..networks.files import read_metadata
+from ..foreign.reading import UnreadableError, read_text
 from ..runs.events import Event, read_events
 from ..runs.folder import RunFolder
 from ..runs.progress import Progress
-from ..runs.result import SUFFIX
 from ..runs.store import Run
 from ..runs.supervisor import Supervisor
 from .changes import changed_parts
 
-_LORA_SUFFIXES = {SUFFIX, ".pt", ".ckpt"}
 READ_PART = 256 << 10  # bytes of events in one answer
-_PREVIEWS = (".png", ".preview.png", ".jpg", ".jpeg", ".webp")
 
 
 def run_view(supervisor: Supervisor, run: Run, queue: list[str] | None = None) -> dict[str, Any]:
@@ -141,7 +136,8 @@ def _lora_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
         return None
     request = folder.request()
     view = lora_view(Path(run.result), str(request.get("activation") or ""))
-    generate = request.get("generate") or {}
+    generate = request.get("generate")
+    generate = generate if isinstance(generate, dict) else {}
     return {**view, "prompt": str(generate.get("prompt") or view["prompt"]), "generate": generate}
 
 
@@ -159,48 +155,6 @@ def events_after(path: Path, offset: int) -> tuple[list[Event], int, bool]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return read_text(path)
+    except UnreadableError:
         return ""
-
-
-def lora_files(folder: Path) -> list[Path]:
-    """The LoRA files of a folder and its sub-folders, by name."""
-    named = (path for path in folder.rglob("*") if path.suffix.lower() in _LORA_SUFFIXES and not path.name.startswith("."))
-    found = [path for path in named if path.is_file()]  # neither a folder, nor a pipe, nor a link to nothing
-    return sorted(found, key=lambda path: path.stem.casefold())
-
-
-def loras_view(folder: Path) -> list[dict[str, Any]]:
-    """The LoRA files with what their cards and metadata say. A file that cannot be read is listed without."""
-    return [_lora_card(path) for path in lora_files(folder)]
-
-
-def _lora_card(path: Path) -> dict[str, Any]:
-    stat = path.stat()
-    try:
-        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        card = {}
-    card = card if isinstance(card, dict) else {}
-    try:
-        metadata = read_metadata(path)
-    except LoraTrainerError:
-        metadata = {}
-    return {
-        "name": path.stem,
-        "path": str(path),
-        "bytes": stat.st_size,
-        "modified": stat.st_mtime,
-        "activation": str(card.get("activation text") or ""),
-        "weight": card.get("preferred weight") or None,
-        "base_model": metadata.get("ss_base_model_version") or metadata.get("modelspec.architecture") or "",
-        "rank": metadata.get("ss_network_dim"),
-        "preview": f"loras/preview?name={quote(path.stem)}" if preview_of(path) else "",
-    }
-
-
-def preview_of(path: Path) -> Path | None:
-    """The picture of a LoRA's card."""
-    candidates = [path.with_name(path.stem + end) for end in _PREVIEWS]
-    return next((candidate for candidate in candidates if candidate.is_file()), None)

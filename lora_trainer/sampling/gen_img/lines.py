@@ -5,7 +5,6 @@ They are another kind than the sample prompts of a training (sampling.prompts): 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
