@@ -178,7 +178,7 @@ def _check_pair(name: str, parts: Mapping[str, Any], where: str) -> None:
         raise LoraFileError(f"{where} is damaged: the alpha of {name} has the shape {list(alpha)}, expected one number.")
     if down is None or up is None:
         return
-    if len(down) not in (2, 4) or len(up) != len(down) or math.prod(up[2:]) != 1:
+    if len(down) not in (2, 4) or len(up) not in (2, 4) or math.prod(up[2:]) != 1:
         raise LoraFileError(
             f"{where} is damaged: {name} has lora_down {list(down)} and lora_up {list(up)}, which are no pair.",
             advice="Use another copy of the file.",

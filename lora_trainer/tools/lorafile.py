@@ -97,6 +97,11 @@ def read(path: str | Path) -> Lora:
 
 def _factors(name: str, parts: Mapping[str, Tensor], path: Path) -> Factors:
     down, up = parts[files.DOWN], parts[files.UP]
+    if up.ndim != down.ndim:
+        raise LoraFileError(
+            f"{path} is damaged: {name} has lora_down {list(down.shape)} and lora_up {list(up.shape)}, which are no pair.",
+            advice="Use another copy of the file.",
+        )
     if not (down.is_floating_point() and up.is_floating_point()):
         raise LoraFileError(f"{path} is damaged: the factors of {name} are whole numbers ({down.dtype}, {up.dtype}).")
     alpha = parts.get(files.ALPHA)

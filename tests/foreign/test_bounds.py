@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
@@ -257,7 +258,8 @@ class TestTexts:
     def test_wildcards_of_captions(self, text):
         options = SimpleNamespace(
             caption_prefix="", caption_suffix="", caption_dropout_every_n_epochs=0, caption_dropout_rate=0.0,
-            enable_wildcard=True, shuffle_caption=False, token_warmup_step=0, caption_tag_dropout_rate=0.0, secondary_separator="",
+            enable_wildcard=True, shuffle_caption=False, token_warmup_step=0, caption_tag_dropout_rate=0.0,
+            secondary_separator="",
         )  # fmt: skip
         process_caption(text, options, Random(0), epoch=1)
 
@@ -272,7 +274,8 @@ class TestTexts:
 
     @pytest.mark.parametrize("text", ["<lora:a" * 30_000, "<a:" * 60_000, "<" * 200_000])
     def test_tags_that_never_end(self, text):
-        extract(text)
+        with contextlib.suppress(InputError):
+            extract(text)
 
     @pytest.mark.parametrize("value", ["9" * 5000, "1" * 400 + ".5", "0" * 10**6])
     def test_endless_numbers_of_a_prompt_line(self, value):
