@@ -7,7 +7,6 @@
     const LT = (window.loraTrainer = window.loraTrainer || {});
     const h = (...values) => LT.h(...values);
     const FIELD = "network_args", MODULE = "network_module", RANK = "network_dim", ALPHA = "network_alpha";
-    const LORA = "networks.lora", DYLORA = "networks.dylora";
     const CONV = ["conv_dim", "conv_alpha", "conv_block_dims", "conv_block_alphas"];
 
     // --- the entries of network_args --------------------------------------------------------------------------------
@@ -34,7 +33,10 @@
     // A text as a number from 0 on, or null; a number as a text without needless digits.
     const number = (text) => (/^\s*\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(text) ? Number(text) : null);
     const short = (value, digits = 4) => String(Number(value.toFixed(digits)));
-    const isDyLoRA = () => LT.trainValues.get(MODULE) === DYLORA;
+    // The parts of the editor that the chosen kind of network has, as the host says.
+    let kinds = {};
+    const has = (part) => (kinds[LT.trainValues.get(MODULE)] || []).includes(part);
+    const isDyLoRA = () => has("unit");
     const isConv = () => CONV.some((name) => read(name) !== null);
     const labelled = (text, input) => h("div", { class: "lt-network-number" }, h("label", { for: input.id }, text), input);
     LT.networkArgs = { read, write, number, short, labelled, isDyLoRA, isConv };
@@ -50,6 +52,7 @@
     // Puts the editor above the field of network_args; the field stays what it is.
     LT.networkEditor = function (field) {
         const values = LT.trainValues;
+        kinds = field.control.blocks.kinds;
         const blocks = LT.blocksPanel(field.control.blocks);
         const plain = (name, otherwise) => {
             const input = h("input", { class: "lt-input", id: `lt-net-${name}`, type: "text", inputmode: "decimal", autocomplete: "off", placeholder: otherwise, oninput: () => write({ [name]: input.value.trim() || null }) });
@@ -68,7 +71,7 @@
             h("div", { class: "lt-network-numbers" }, convNumbers, unitNumber), blocks.element);
 
         function show() {
-            panel.hidden = ![LORA, DYLORA].includes(values.get(MODULE));
+            panel.hidden = !has("conv") && !has("blocks");
             conv.checked = isConv();
             for (const one of convNumbers) one.hidden = !conv.checked;
             rank.disabled = isDyLoRA();

@@ -16,12 +16,14 @@ from ..data.plan import DataPlan, count_steps, make_plan
 from ..data.plan.captions import example
 from ..demo import files as demo_files
 from ..errors import InputError, InputErrors, LoraFileError
+from ..foreign.reading import is_file, is_there
 from ..networks.files import check_lora
 from ..options import flat
 from ..options.block_arguments import FIELD
 from ..options.doubts import doubts
 from ..options.family_checks import hints
-from ..options.network_arguments import LORA, block_findings
+from ..options.network_findings import block_findings
+from ..options.network_kinds import KINDS
 from ..options.simple import RunFiles
 from ..paths import user_path
 from ..runs import folder as run_folder
@@ -256,7 +258,7 @@ def _look_at_models(checked: Checked) -> None:
     name = "pretrained_model_name_or_path"
     given = str(checked.draft.base.get(name) or "").strip()
     path = user_path(given) if given else None
-    if path is not None and path.exists():
+    if path is not None and is_there(path):
         info = modelfile.probe(path)
         is_demo = demo_files.is_model(path)
         title = info.problem or modelfile.TITLES.get(info.kind, "")
@@ -268,7 +270,7 @@ def _look_at_models(checked: Checked) -> None:
             checked.add("error", info.problem, field=name, advice=info.advice, where=given)
         _look_at_blocks(checked, info.kind)
     weights = str(checked.draft.base.get("network_weights") or "").strip()
-    if weights and user_path(weights).is_file():
+    if weights and is_file(user_path(weights)):
         try:
             check_lora(user_path(weights))
         except LoraFileError as error:
@@ -284,7 +286,7 @@ def _look_at_family(checked: Checked, files: RunFiles) -> None:
 
 def _look_at_blocks(checked: Checked, kind: str) -> None:
     """What is given per block against the blocks that a base model of this kind has."""
-    module, args = checked.draft.base.get("network_module") or LORA, checked.draft.base.get(FIELD)
+    module, args = checked.draft.base.get("network_module") or KINDS[0].name, checked.draft.base.get(FIELD)
     if not isinstance(args, (list, tuple)) or not all(isinstance(one, str) for one in args):
         return
     errors, notes = block_findings(str(module), args, kind)
@@ -312,5 +314,5 @@ def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:
 
 
 def _free_bytes(folder: Path) -> int:
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    existing = next(place for place in (folder, *folder.parents) if is_there(place))
     return shutil.disk_usage(existing).free

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors
+from ..foreign.reading import is_there
 from ..options import OPTIONS, config_file, dataset_config, located, simple
 from ..options.presets import starting_values
 from ..options.resolve import train_options
@@ -162,6 +163,6 @@ def _with_whole_paths(given: Mapping[str, Any]) -> dict[str, Any]:
         value = whole.get(option.name)
         if option.path and isinstance(value, str) and value.strip():
             path = user_path(value)
-            if option.path != "model" or path.exists():
+            if option.path != "model" or is_there(path):
                 whole[option.name] = str(path.absolute())
     return whole

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..foreign.reading import is_there
 from ..hosts.base import Access
 from ..options import OPTIONS, flat
 from ..options.dataset_keys import KEYS
@@ -65,7 +66,7 @@ def _named(values: Mapping[str, Any], kinds: Mapping[str, str]) -> Iterator[tupl
         given = values.get(field)
         for value in given if isinstance(given, (list, tuple)) else [given]:
             text = value.strip() if isinstance(value, str) else ""
-            if text and not (kind == "model" and not looks_local(text) and not user_path(text).exists()):
+            if text and not (kind == "model" and not looks_local(text) and not is_there(user_path(text))):
                 yield field, text
 
 
@@ -87,5 +88,5 @@ def _is_inside(path: Path, folders: tuple[Path, ...]) -> bool:
         return False  # on Windows looking at \\machine\share would log in there
     try:
         return any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
-    except (OSError, RuntimeError):  # a ring of links
+    except (OSError, RuntimeError, ValueError):  # a ring of links, or what is no path at all
         return False

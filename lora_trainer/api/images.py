@@ -14,6 +14,7 @@ from ..data.plan.caption_files import Caption, CaptionFiles
 from ..data.plan.files import FactsCache, Listing, list_folder, open_image, read_facts
 from ..data.plan.pixels import orientation, rgb
 from ..errors import InputError
+from ..foreign.reading import is_file, is_folder, is_there
 from ..hosts.base import Access
 from ..options.data_spec import NO_CAPTIONS
 from ..options.simple import caption_ending, read_simple
@@ -41,7 +42,7 @@ class Thumbnails:
             raise Refusal(404, f"There is no image {path.name!r}.") from error
         key = hashlib.blake2b(f"{_MADE}|{path}|{stat.st_size}|{stat.st_mtime_ns}".encode(), digest_size=16).hexdigest()
         small = self.cache / f"{key}.jpg"
-        if not small.exists():
+        if not is_there(small):
             facts = read_facts(str(path), stat.st_size, verify=False)
             if facts.problem:
                 raise Refusal(415, f"{path.name}: {facts.problem}")
@@ -75,8 +76,8 @@ def image_folder(text: str, access: Access) -> Path:
     refused = folders.problem(folder, access, "folder")
     if refused is not None:
         raise refused
-    if not folder.is_dir():
-        kind = "is a file, not a folder" if folder.is_file() else "is not a folder"
+    if not is_folder(folder):
+        kind = "is a file, not a folder" if is_file(folder) else "is not a folder"
         raise InputError(f"{folder} {kind}.", field="folder", advice="Check the path.")
     return folder
 
@@ -111,7 +112,7 @@ def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, wanted: 
     the caption files that belong to no image."""
     try:
         listing = list_folder(folder)
-        subfolders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        subfolders = sorted(path.name for path in folder.iterdir() if is_folder(path) and not path.name.startswith("."))
     except OSError as error:
         raise InputError(f"{folder} cannot be listed: {error.strerror}.", field="folder") from error
     shown = listing.images[:_SHOWN]

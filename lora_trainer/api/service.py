@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ..data.plan.files import FactsCache
 from ..errors import HostError, InputError, StoreError
+from ..foreign.reading import is_there
 from ..hosts.base import Access, Checkpoint, Host
 from ..log import logger
 from ..paths import user_path
@@ -141,7 +142,7 @@ def _chosen(known: list[Checkpoint], wanted: Any, field: str, access: Access) ->
         refused = folders.problem(path, access, field)
         if refused is not None:
             raise refused
-        if path.exists():
+        if is_there(path):
             return str(path)
     raise InputError(f"there is no model {wanted!r}.", field=field, advice="Choose one from the list, or give a whole path.")
 

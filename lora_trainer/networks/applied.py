@@ -6,15 +6,11 @@ what it was. `merge` adds an adapter's change to the weight itself, `unmerge` gi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from . import functional
-
-if TYPE_CHECKING:
-    from .lora import LoRAModule
+from .module import LoRAModule
 
 _APPLIED = "_lora_applied"
 _MERGED = "_lora_merged"

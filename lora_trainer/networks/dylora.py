@@ -12,20 +12,17 @@ as its alpha. (The paper writes alpha / b for the rank b: then frozen ranks woul
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import LoraFileError
 from ..options.block_arguments import Shape
 from ..randomness import rng
 from .arguments import DyLoRAArguments
-from .building import Dropouts, build, build_from_weights, dropouts_of, linear_shape
-from .lora import LoRAModule
+from .building import Builder
+from .module import Dropouts, LoRAModule
 from .network import Network
 from .targets import Target
 
@@ -100,91 +97,36 @@ class DyLoRAModule(LoRAModule):
 class DyLoRANetwork(Network):
     """A network of DyLoRA modules that all use the same ranks in a step: what is trained is what is cut out later."""
 
-    seed = 0
-    _trained: list[DyLoRAModule] | None = None
-
-    def parameter_groups(self, *rates: Any, **named: Any) -> list[dict[str, Any]]:
-        """See Network. The parts that get a rate of 0 here are never drawn."""
-        groups = super().parameter_groups(*rates, **named)
-        self._trained = [adapter for adapter in self.adapters() if any(p.requires_grad for p in adapter.parameters())]
-        return groups
-
     def start_step(self, step: int) -> None:
         """Draw the block that optimizer step `step` trains: uniform, as in the paper, and the same in every process.
 
-        Only that block's parameters ask for gradients, so no optimizer moves the others by momentum or weight decay.
+        Only that block's parameters ask for gradients, so no optimizer moves the others by momentum or weight decay. What got a
+        rate of 0 (see parameter_groups) is never drawn.
         """
         adapters = self.adapters()
         drawn = rng(self.seed, "dylora", step).randrange(max(len(adapter.downs) for adapter in adapters))
         for adapter in adapters:
             adapter.active = min(drawn, len(adapter.downs) - 1)  # a file may hold modules of other ranks
-        for adapter in adapters if self._trained is None else self._trained:
+        for adapter in self.trained_adapters():
             for blocks in (adapter.downs, adapter.ups):
                 for number, parameter in enumerate(blocks):
                     parameter.requires_grad_(number == adapter.active)
 
 
-def create_network(
-    multiplier: float,
-    network_dim: int | None,
-    network_alpha: float | None,
-    vae: object,
-    text_encoders: nn.Module | Sequence[nn.Module] | None,
-    unet: nn.Module | None,
-    *,
-    neuron_dropout: float | None = None,
-    seed: int = 0,
-    **network_args: str,
-) -> Network:
-    """Return a new network; as `networks.lora.create_network`, with the argument `unit` (1 when left out).
-
-    `unit` divides `network_dim`, and `conv_dim` is `network_dim` or left out; ranks per block are refused. Raises
-    InputError(s).
-    """
-    linear = linear_shape(network_dim, network_alpha)
-    arguments = DyLoRAArguments.of(network_args, linear.rank)
-    dropouts = dropouts_of(neuron_dropout, arguments.lora)
-
-    def make(target: Target, shape: Shape) -> DyLoRAModule:
-        settings = {"rank": shape.rank, "alpha": shape.alpha, "unit": arguments.unit, "seed": seed, "dropouts": dropouts}
-        return DyLoRAModule(target.name, target.layer, **settings)
-
-    network = build(multiplier, text_encoders, unet, linear, arguments.lora, make, DyLoRANetwork)
-    network.seed = seed
-    return network
+def _make(target: Target, shape: Shape, arguments: DyLoRAArguments, seed: int, dropouts: Dropouts) -> DyLoRAModule:
+    settings = {"rank": shape.rank, "alpha": shape.alpha, "unit": arguments.unit, "seed": seed, "dropouts": dropouts}
+    return DyLoRAModule(target.name, target.layer, **settings)
 
 
-def create_network_from_weights(
-    multiplier: float,
-    file: str | Path | None,
-    vae: object,
-    text_encoder: nn.Module | Sequence[nn.Module] | None,
-    unet: nn.Module | None,
-    weights_sd: Mapping[str, Tensor] | None = None,
-    for_inference: bool = False,
-    *,
-    neuron_dropout: float | None = None,
-    seed: int = 0,
-    **network_args: str,
-) -> tuple[Network, dict[str, Tensor]]:
-    """Return (network, weights): a network of the modules of a file, not yet loaded; see `networks.lora`.
+def _misfit(arguments: DyLoRAArguments, rank: int) -> tuple[str, str]:
+    if rank % arguments.unit == 0:
+        return "", ""
+    return f"which unit {arguments.unit} does not divide", "Give the unit that the file was trained with, or unit=1."
 
-    Raises LoraFileError when a module's rank is no multiple of `unit`, too.
-    """
-    arguments = DyLoRAArguments.of(network_args, None)
-    dropouts = dropouts_of(neuron_dropout, arguments.lora)
 
-    def make(target: Target, shape: Shape) -> DyLoRAModule:
-        if shape.rank % arguments.unit:
-            raise LoraFileError(
-                f"{file or 'the LoRA'}: {target.name} has rank {shape.rank}, which unit {arguments.unit} does not divide.",
-                advice="Give the unit that the file was trained with, or unit=1.",
-            )
-        settings = {"rank": shape.rank, "alpha": shape.alpha, "unit": arguments.unit, "dropouts": dropouts}
-        return DyLoRAModule(target.name, target.layer, **settings)
-
-    network, weights = build_from_weights(
-        multiplier, file, text_encoder, unet, weights_sd, arguments.lora, make, DyLoRANetwork, for_inference
-    )
-    network.seed = seed
-    return network, weights
+# As networks.lora, with the argument `unit` (1 when left out), which divides network_dim; conv_dim is network_dim or left out,
+# and ranks per block are refused.
+_BUILDER = Builder(
+    read=DyLoRAArguments.of, make=_make, shared=lambda arguments: arguments.lora, misfit=_misfit, network=DyLoRANetwork
+)
+create_network, create_network_from_weights = _BUILDER.create_network, _BUILDER.create_network_from_weights

@@ -1,188 +1,23 @@
-"""LoRA on one layer, and the builders of LoRA networks (LierLa, and C3Lier with `conv_dim`)."""
+"""LoRA networks (LierLa, and C3Lier with `conv_dim`): a LoRAModule on each layer.
+
+network_args (text or numbers): `conv_dim`, `conv_alpha` (3x3 convolutions and resnets too; alpha 1 when left out),
+`rank_dropout`, `module_dropout`, and what is given per block (`options.block_arguments`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
-
-from ..errors import InputError
 from ..options.block_arguments import Shape
-from . import functional
 from .arguments import LoRAArguments
-from .building import Dropouts, build, build_from_weights, dropouts_of, linear_shape
-from .network import Network
+from .building import Builder
+from .module import Dropouts, LoRAModule
 from .targets import Target
 
-
-class LoRAModule(nn.Module):
-    """The trained pair of one Linear or Conv2d layer: adds strength * up(down(x)) to the layer's output.
-
-    `lora_down.weight` [rank, in(, kh, kw)], `lora_up.weight` [out, rank(, 1, 1)] and the scalar `alpha` are float32 and
-    named as in kohya's files. `alpha` 0 means alpha = rank. strength = multiplier * alpha / rank; 0 when disabled.
-    """
-
-    def __init__(
-        self, name: str, layer: nn.Module, *, rank: int, alpha: float, seed: int = 0, dropouts: Dropouts | None = None
-    ) -> None:
-        super().__init__()
-        assert rank > 0, rank
-        self.lora_name = name
-        self.rank = rank
-        self.dropouts = dropouts or Dropouts()
-        self._drops = any((self.dropouts.neuron, self.dropouts.rank, self.dropouts.module))
-        self.is_conv = isinstance(layer, nn.Conv2d)
-        down, up = functional.layer_shapes(tuple(layer.weight.shape), rank)
-        if self.is_conv:
-            geometry = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation, "bias": False}
-            self.lora_down = nn.utils.skip_init(nn.Conv2d, layer.in_channels, rank, layer.kernel_size, **geometry)
-            self.lora_up = nn.utils.skip_init(nn.Conv2d, rank, layer.out_channels, 1, bias=False)
-        else:
-            self.lora_down = nn.utils.skip_init(nn.Linear, layer.in_features, rank, bias=False)
-            self.lora_up = nn.utils.skip_init(nn.Linear, rank, layer.out_features, bias=False)
-        assert tuple(self.lora_down.weight.shape) == down and tuple(self.lora_up.weight.shape) == up, (down, up)
-        with torch.no_grad():
-            self.lora_down.weight.copy_(functional.initial_down(down, seed, name))
-            self.lora_up.weight.zero_()
-        self.register_buffer("alpha", torch.tensor(float(alpha) or float(rank)))
-        if not self.alpha:
-            raise InputError(
-                f"an alpha of {alpha:g} is 0 in float32, so that nothing would be learned.",
-                field="network_alpha",
-                advice="Give a larger one; 0 itself means the rank.",
-            )
-        self.multiplier = 1.0
-        self.enabled = True
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Work out `scale` and `strength` again, after alpha, the multiplier or `enabled` has changed."""
-        self.scale = float(self.alpha) / self.rank
-        self.strength = self.multiplier * self.scale if self.enabled else 0.0
-
-    def _apply(self, *args: Any, **kwargs: Any) -> LoRAModule:
-        """`to`, `half` and the like. alpha stays float32: half precision would round the strength."""
-        alpha = self.alpha
-        super()._apply(*args, **kwargs)
-        self.alpha = alpha.to(self.alpha.device)
-        return self
-
-    def factors(self) -> tuple[Tensor, Tensor]:
-        """(down, up), detached copies in float32."""
-        return self.lora_down.weight.detach().float().clone(), self.lora_up.weight.detach().float().clone()
-
-    @torch.no_grad()
-    def set_factors(self, down: Tensor, up: Tensor) -> None:
-        """Take over weights of the module's shapes."""
-        self.lora_down.weight.copy_(down)
-        self.lora_up.weight.copy_(up)
-
-    @torch.no_grad()
-    def shrink(self, root: Tensor) -> None:
-        """Multiply both factors by `root` (a scalar)."""
-        for parameter in self.parameters():
-            parameter.mul_(root)
-
-    def down(self, x: Tensor) -> Tensor:
-        """From the layer's input to the inner values."""
-        return self.lora_down(x)
-
-    def up(self, inner: Tensor) -> Tensor:
-        """From the inner values to the layer's output."""
-        return self.lora_up(inner)
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return y + strength * up(down(x)), in the dtype of `y`; `x` and `y` are input and output of the frozen layer."""
-        dtype = next(self.parameters()).dtype
-        if x.dtype != dtype and not _autocast(x.device.type):
-            x = x.to(dtype)
-        if self._drops and self.training:
-            return self._forward_with_dropout(x, y)
-        change = self.up(self.down(x))
-        return torch.add(y, change.to(y.dtype), alpha=self.strength)
-
-    def _forward_with_dropout(self, x: Tensor, y: Tensor) -> Tensor:
-        drop, strength = self.dropouts, self.strength
-        if drop.module and torch.rand(()).item() < drop.module:
-            return y
-        inner = self.down(x)
-        if drop.neuron:
-            inner = nn.functional.dropout(inner, drop.neuron)
-        if drop.rank:
-            rank = inner.shape[1 if self.is_conv else -1]
-            mask = torch.rand(inner.shape[0], rank, device=inner.device) > drop.rank
-            spread = (-1, rank, 1, 1) if self.is_conv else (-1, *(1,) * (inner.ndim - 2), rank)
-            inner = inner * mask.view(spread)
-            strength /= 1.0 - drop.rank
-        return y + (self.up(inner) * strength).to(y.dtype)
+__all__ = ["Dropouts", "LoRAModule", "create_network", "create_network_from_weights"]
 
 
-def _autocast(device_type: str) -> bool:
-    try:
-        return torch.is_autocast_enabled(device_type)
-    except TypeError:  # torch before 2.4 takes no argument
-        return torch.is_autocast_cpu_enabled() if device_type == "cpu" else torch.is_autocast_enabled()
+def _make(target: Target, shape: Shape, _: LoRAArguments, seed: int, dropouts: Dropouts) -> LoRAModule:
+    return LoRAModule(target.name, target.layer, rank=shape.rank, alpha=shape.alpha, seed=seed, dropouts=dropouts)
 
 
-def create_network(
-    multiplier: float,
-    network_dim: int | None,
-    network_alpha: float | None,
-    vae: object,
-    text_encoders: nn.Module | Sequence[nn.Module] | None,
-    unet: nn.Module | None,
-    *,
-    neuron_dropout: float | None = None,
-    seed: int = 0,
-    **network_args: str,
-) -> Network:
-    """Return a new network: rank `network_dim` (4 when None) on Linear and 1x1 convolutions, alpha 1 when None, rank when 0.
-
-    network_args (text or numbers): `conv_dim`, `conv_alpha` (3x3 convolutions and resnets too; alpha 1 when left out),
-    `rank_dropout`, `module_dropout`, and what is given per block (`options.block_arguments`). The weights depend on `seed` and
-    the modules' names alone. `vae` is not used. Raises InputError(s) for arguments that are unknown or out of their range.
-    """
-    arguments = LoRAArguments.of(network_args)
-    dropouts = dropouts_of(neuron_dropout, arguments)
-
-    def make(target: Target, shape: Shape) -> LoRAModule:
-        return LoRAModule(target.name, target.layer, rank=shape.rank, alpha=shape.alpha, seed=seed, dropouts=dropouts)
-
-    linear = linear_shape(network_dim, network_alpha)
-    return build(multiplier, text_encoders, unet, linear, arguments, make)
-
-
-def create_network_from_weights(
-    multiplier: float,
-    file: str | Path | None,
-    vae: object,
-    text_encoder: nn.Module | Sequence[nn.Module] | None,
-    unet: nn.Module | None,
-    weights_sd: Mapping[str, Tensor] | None = None,
-    for_inference: bool = False,
-    *,
-    neuron_dropout: float | None = None,
-    seed: int = 0,
-    **network_args: str,
-) -> tuple[Network, dict[str, Tensor]]:
-    """Return (network, weights): a network of just the modules, ranks and alphas that a file has, not yet loaded.
-
-        network, weights = create_network_from_weights(0.8, "frog.safetensors", None, text_encoder, unet)
-        network.apply_to(text_encoder, unet)
-        network.load_state_dict(weights)
-
-    `weights_sd` are tensors that were read already (then `file` may be None). A missing alpha means alpha = rank.
-    `for_inference` makes a network that asks for no gradients. Of the network_args, dropouts and the blocks' learning-rate
-    weights count; ranks and alphas are the file's. Raises LoraFileError when the file is no LoRA, or does not fit the model,
-    and InputError for network_args that are wrong. `seed` is for networks that draw (see networks.dylora).
-    """
-    arguments = LoRAArguments.of(network_args)
-    dropouts = dropouts_of(neuron_dropout, arguments)
-
-    def make(target: Target, shape: Shape) -> LoRAModule:
-        return LoRAModule(target.name, target.layer, rank=shape.rank, alpha=shape.alpha, dropouts=dropouts)
-
-    return build_from_weights(multiplier, file, text_encoder, unet, weights_sd, arguments, make, for_inference=for_inference)
+_BUILDER = Builder(read=lambda given, _: LoRAArguments.of(given), make=_make)
+create_network, create_network_from_weights = _BUILDER.create_network, _BUILDER.create_network_from_weights

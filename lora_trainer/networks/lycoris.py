@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, InputErrors, LoraFileError, NotInstalledError
+from ..foreign.reading import is_file
 from ..options.block_arguments import Shape
 from ..options.lycoris_arguments import lycoris_arguments
 from ..randomness import seed_of
@@ -107,6 +108,10 @@ class LycorisNetwork(nn.Module):
         encoders = sorted({_encoder(module.lora_name) for module in self.adapters("text_encoder")})
         texts = [self.adapters("text_encoder", index) for index in encoders]
         return rate_groups(texts, [("unet", self.adapters("unet"), 1.0)], text_encoder_lr, unet_lr, default_lr)
+
+    def trained_parameters(self, part: Part | None = None) -> list[nn.Parameter]:
+        """See `Network.trained_parameters`."""
+        return [parameter for module in self.adapters(part) for parameter in module.parameters() if parameter.requires_grad]
 
     def start_step(self, step: int) -> None:
         """Nothing differs from step to step."""
@@ -223,7 +228,7 @@ def create_network_from_weights(
 
 def _as_trained(file: str | Path | None, text_encoder: Any, unet: Any, names: set[str]) -> Any:
     """LyCORIS' network as the file's metadata describe it, with the modules that are in the file; None when they do not."""
-    if file is None or Path(file).suffix.lower() != ".safetensors" or not Path(file).is_file():
+    if file is None or Path(file).suffix.lower() != ".safetensors" or not is_file(Path(file)):
         return None
     metadata = read_metadata(file)
     try:

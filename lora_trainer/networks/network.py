@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,8 @@ from ..options.block_arguments import Shape
 from . import applied, functional
 from .blocks import block_of
 from .files import group_keys, load
+from .module import LoRAModule
 from .targets import Part, Target, find_targets
-
-if TYPE_CHECKING:
-    from .lora import LoRAModule
 
 _LISTED = 3  # so many examples of a problem are named
 
@@ -42,8 +40,10 @@ class Network(nn.Module):
         network.restore()                           # the model is what it was
 
     Several networks can be on one model, each with its own multiplier, taken off in any order. The model's layers are not
-    replaced and not in the network's parameters.
+    replaced and not in the network's parameters. `seed` is for kinds whose steps draw.
     """
+
+    seed: int = 0
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class Network(nn.Module):
         self._targets: dict[str, Target] = {}
         self._left_out: set[str] = set(left_out)
         self._block_weights = block_weights
+        self._trained: set[LoRAModule] | None = None
         self._layers: dict[str, nn.Module] = {}  # the layers it is applied to or merged into
         for target, module in pairs:
             assert target.name not in self._targets, target.name
@@ -198,7 +199,17 @@ class Network(nn.Module):
         """
         encoders = sorted({target.index for target in self._targets.values() if target.part == "text_encoder"})
         texts = [self.adapters("text_encoder", index) for index in encoders]
-        return rate_groups(texts, self._blocks(), text_encoder_lr, unet_lr, default_lr)
+        groups = rate_groups(texts, self._blocks(), text_encoder_lr, unet_lr, default_lr)
+        self._trained = {adapter for adapter in self.adapters() if any(p.requires_grad for p in adapter.parameters())}
+        return groups
+
+    def trained_adapters(self, part: Part | None = None) -> list[LoRAModule]:
+        """The modules that are trained: all of them until `parameter_groups` has left out those with a rate of 0."""
+        return [adapter for adapter in self.adapters(part) if self._trained is None or adapter in self._trained]
+
+    def trained_parameters(self, part: Part | None = None) -> list[nn.Parameter]:
+        """What a training changes, in the model's order, of one part (all when None); not every step changes all of it."""
+        return [parameter for adapter in self.trained_adapters(part) for parameter in adapter.parameters()]
 
     def _blocks(self) -> list[tuple[str, list[LoRAModule], float]]:
         """(name, modules, weight) of the UNet's blocks; of the UNet as a whole when no block has a weight of its own."""

@@ -10,12 +10,9 @@ from typing import Any, NamedTuple
 
 from .. import optional_packages
 from ..errors import InputError, NotInstalledError
+from ..options.network_kinds import KINDS
 
-NETWORKS = {
-    "networks.lora": "lora_trainer.networks.lora",
-    "networks.dylora": "lora_trainer.networks.dylora",
-    "lycoris.kohya": "lora_trainer.networks.lycoris",  # a third party's, through our adapter
-}
+NETWORKS = {kind.name: kind.implementation for kind in KINDS}
 _LYCORIS_KEYS = re.compile(
     r"\.(hada_|lokr_|oft_|dora_scale|lora_mid|on_input$|a1\.|diff(_b)?$|w_norm|b_norm|lambda_layer$|bias_indices$)|^oft_|^lora_unet_(conv_in|conv_out|time_)"
 )

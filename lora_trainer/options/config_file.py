@@ -17,6 +17,7 @@ from typing import Any
 import toml  # type: ignore[import-untyped]
 
 from ..errors import InputError, InputErrors
+from ..foreign.reading import is_there
 from ..paths import user_path, write_text_atomic
 from . import located
 from .schema import Option
@@ -84,7 +85,7 @@ def read(path: Path) -> ConfigFile:
 def write(path: Path, options: TrainOptions) -> Path:
     """Write all options to `path` (the ending .toml is added). Raises InputError when the file exists already."""
     target = actual_path(user_path(path))
-    if target.exists():
+    if is_there(target):
         raise InputError(f"{target} exists already and is not overwritten.", field="config_file", advice="Choose another name.")
     write_text_atomic(target, to_toml(options))
     return target

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors
+from ..foreign.reading import is_folder
 from ..paths import seen_from, user_path
 from . import located
 from .data_spec import DatasetSpec, DataSpec, SubsetSpec
@@ -132,7 +133,7 @@ class _Reader:
                 self._error("image_dir is missing.", "image_dir", subset.keys, advice="Name the folder that holds the images.")
             return None
         folder = user_path(values["image_dir"])
-        if self.check_paths and not folder.is_dir():
+        if self.check_paths and not is_folder(folder):
             self._error(
                 f"the folder {folder} does not exist{seen_from(folder)}.",
                 "image_dir",

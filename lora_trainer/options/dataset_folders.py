@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors
+from ..foreign.reading import is_file, is_folder
 from ..paths import seen_from, user_path
 from .data_spec import DatasetSpec, DataSpec, SubsetSpec
 from .dataset_keys import KEYS
@@ -69,11 +70,11 @@ def inherited(name: str, values: dict[str, Any]) -> Any:
 
 def _subsets(folder: Path, field: str, is_reg: bool, values: dict[str, Any], skipped: list[str]) -> list[SubsetSpec]:
     """One subset for each well-named folder in `folder`, sorted by name; the others are told in `skipped`."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         missing = f"the folder {folder} does not exist{seen_from(folder)}."
         raise InputError(missing, field=field, advice="Check the path for typing errors.")
-    named = {entry: parse_folder_name(entry.name) for entry in sorted(folder.iterdir()) if entry.is_dir()}
-    images = sum(entry.suffix.lower() in IMAGE_SUFFIXES for entry in folder.iterdir() if entry.is_file())
+    named = {entry: parse_folder_name(entry.name) for entry in sorted(folder.iterdir()) if is_folder(entry)}
+    images = sum(entry.suffix.lower() in IMAGE_SUFFIXES for entry in folder.iterdir() if is_file(entry))
     if not any(named.values()):
         raise _no_folders(folder, field, images, [entry.name for entry in named])
     skipped += [

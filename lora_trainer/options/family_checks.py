@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import modelfile
 from ..errors import InputError
+from ..foreign.reading import is_there
 from ..paths import user_path
 
 _MODEL = "pretrained_model_name_or_path"
@@ -60,7 +61,7 @@ def hints(kind: str, *, clip_skip: int | None, sizes: Iterable[tuple[int, int]])
 def _kind(model: str | None) -> str:
     """The family of a model that is here and can be trained on; "" for any other, which is somebody else's finding."""
     path = user_path(model) if model else None
-    if path is None or not path.exists():
+    if path is None or not is_there(path):
         return ""
     info = modelfile.probe(path)
     return "" if info.problem else info.kind

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .block_arguments import BARE, FIELD, LAYOUTS, PRESETS, SD, SDXL, Layout, preset_curve
+from .network_kinds import KINDS
 from .schema import Option, Title
 from .simple import SIMPLE
 from .train import OPTIONS
@@ -64,11 +65,15 @@ def control(option: Option, language: str, start: Mapping[str, Any]) -> dict[str
 
 def block_panel() -> dict[str, Any]:
     """What the page's panel of blocks is drawn from: {layouts: {"sd", "sdxl": a layout}, families: {kind of base model: name of
-    its layout}}. A layout is {base, down, mid, up, out: how many blocks; presets: {name: {down, up: weights}}; bare: numbers of
-    the blocks that hold nothing to train (see block_arguments.Bare), `c3lier` those without any layer}."""
+    its layout}, kinds: {kind of network: the parts of the editor that it has (see network_kinds.kind)}}.
+
+    A layout is {base, down, mid, up, out: how many blocks; presets: {name: {down, up: weights}}; bare: numbers of the blocks
+    that hold nothing to train (see block_arguments.Bare), `c3lier` those without any layer}.
+    """
     names = {SD: "sd", SDXL: "sdxl"}
     families = {kind: names[layout] for kind, layout in LAYOUTS.items()}
-    return {"layouts": {name: _layout(layout) for layout, name in names.items()}, "families": families}
+    kinds = {kind.name: list(kind.editor) for kind in KINDS}
+    return {"layouts": {name: _layout(layout) for layout, name in names.items()}, "families": families, "kinds": kinds}
 
 
 def _layout(layout: Layout) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .network_kinds import KINDS
 from .schema import Title, opt
 
 
@@ -16,19 +17,12 @@ class NetworkOptions:
 
     network_module: str | None = opt(
         None,
+        f"The kind of network: {', '.join(f'{kind.name} for {kind.purpose}' for kind in KINDS)}.",
         (
-            "The kind of network: networks.lora for LoRA, networks.dylora for one file that holds a LoRA of every rank, "
-            "lycoris.kohya for LoHa, LoKr and others of the package lycoris-lora, which has to be installed."
+            f"네트워크의 종류입니다. {', '.join(f'{kind.purpose_ko} {kind.name}' for kind in KINDS)}입니다"
+            f"{''.join(f' ({kind.note_ko})' for kind in KINDS if kind.note_ko)}."
         ),
-        (
-            "네트워크의 종류입니다. LoRA는 networks.lora, 여러 랭크의 LoRA를 한 파일에 담는 DyLoRA는 networks.dylora, "
-            "LoHa와 LoKr 등은 lycoris.kohya입니다 (lycoris-lora 패키지를 설치해야 합니다)."
-        ),
-        choices={
-            "networks.lora": ("LoRA (LierLa, C3Lier)", "LoRA (LierLa, C3Lier)"),
-            "networks.dylora": ("DyLoRA", "DyLoRA"),
-            "lycoris.kohya": ("LyCORIS (LoHa, LoKr, …)", "LyCORIS (LoHa, LoKr 등)"),
-        },
+        choices={kind.name: (kind.title, kind.title_ko) for kind in KINDS},
         label="Kind of network",
         label_ko="네트워크 종류",
         needed=True,

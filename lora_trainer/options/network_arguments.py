@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError, InputErrors
-from .block_arguments import BLOCK_ARGUMENTS, FIELD, LAYOUTS, SHAPES, BlockArguments, read_blocks
-from .lycoris_arguments import lycoris_arguments
+from .block_arguments import BLOCK_ARGUMENTS, FIELD, SHAPES, BlockArguments, read_blocks
 
 MAX_RANK = 2048  # as of network_dim
-LORA, DYLORA, LYCORIS = "networks.lora", "networks.dylora", "lycoris.kohya"
 
 _Reader = Callable[[str, object], Any]
 
@@ -179,38 +177,3 @@ _LORA_READERS: dict[str, _Reader] = {
     "rank_dropout": share_of,
     "module_dropout": share_of,
 }
-
-
-def network_args_problems(module: str, texts: Iterable[str] | None, network_dim: int | None) -> list[InputError]:
-    """Everything that is wrong with the network_args of one of our networks, or of LyCORIS.
-
-    `network_dim` is None when the rank comes from a file.
-    """
-    try:
-        given = parse_network_args(texts)
-        if module == LORA:
-            LoRAArguments.of(given)
-        elif module == DYLORA:
-            DyLoRAArguments.of(given, network_dim)
-        elif module == LYCORIS:
-            lycoris_arguments(given)
-    except InputErrors as wrong:
-        return wrong.errors
-    return []
-
-
-def block_findings(module: str, texts: Iterable[str] | None, kind: str) -> tuple[list[InputError], list[str]]:
-    """(what is wrong, what has no effect) with the arguments per block for a base model of `kind` (see modelfile.probe).
-
-    Nothing where the kind is not known, or where network_args_problems has something to say already.
-    """
-    layout = LAYOUTS.get(kind)
-    if layout is None or module not in (LORA, DYLORA):
-        return [], []
-    try:
-        given = parse_network_args(texts)
-        blocks = LoRAArguments.of(given).blocks if module == LORA else DyLoRAArguments.of(given, None).lora.blocks
-    except InputErrors:
-        return [], []
-    notes = [*blocks.weights(layout)[1], blocks.without_effect]
-    return blocks.misfits(layout), [note for note in notes if note]

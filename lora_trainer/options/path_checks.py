@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import modelfile
 from ..errors import InputError
+from ..foreign.reading import is_file, is_folder, is_there
 from ..paths import safe_name, seen_from, user_path
 from .schema import Option
 
@@ -23,17 +24,17 @@ def path_problem(option: Option, value: str) -> InputError | None:
     """What is wrong with the path `value` of `option`, or None."""
     path = user_path(value)
     match option.path:
-        case "file" if not path.is_file():
-            kind = "is a folder, but a file is expected" if path.is_dir() else "does not exist"
+        case "file" if not is_file(path):
+            kind = "is a folder, but a file is expected" if is_folder(path) else "does not exist"
             return InputError(
                 f"the file {value} {kind}{seen_from(path)}.", field=option.name, advice="Check the path for typing errors."
             )
-        case "folder" if not path.is_dir():
-            kind = "is a file, but a folder is expected" if path.exists() else "does not exist"
+        case "folder" if not is_folder(path):
+            kind = "is a file, but a folder is expected" if is_there(path) else "does not exist"
             return InputError(
                 f"the folder {value} {kind}{seen_from(path)}.", field=option.name, advice="Check the path for typing errors."
             )
-        case "model" if not path.exists() and looks_local(value):
+        case "model" if not is_there(path) and looks_local(value):
             return InputError(
                 f"there is no model at {value}{seen_from(path)}.",
                 field=option.name,
@@ -41,7 +42,7 @@ def path_problem(option: Option, value: str) -> InputError | None:
             )
         case "output":
             return _output_problem(option, path)
-    if option.name in _ROLES and path.exists():
+    if option.name in _ROLES and is_there(path):
         problem, advice = modelfile.problem_as(_ROLES[option.name], path)
         return InputError(problem, field=option.name, advice=advice) if problem else None
     if option.path == "file" and not os.access(path, os.R_OK):
@@ -65,10 +66,10 @@ def looks_local(value: str) -> bool:
 
 def _output_problem(option: Option, folder: Path) -> InputError | None:
     """The folder may be missing, but it must be possible to make it and write there."""
-    existing = next((place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()), None)
+    existing = next((place for place in (folder.absolute(), *folder.absolute().parents) if is_there(place)), None)
     if existing is None:
         return InputError(f"the drive or folder of {folder} does not exist.", field=option.name, advice="Name another folder.")
-    if not existing.is_dir():
+    if not is_folder(existing):
         return InputError(f"{existing} is a file, but a folder is expected.", field=option.name, advice="Name another folder.")
     try:
         with tempfile.TemporaryFile(dir=existing):  # permissions alone tell little: read-only drives, Windows

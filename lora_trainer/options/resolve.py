@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import InputError, InputErrors
 from . import config_file
 from .family_checks import v2_problem
-from .network_arguments import network_args_problems
+from .network_findings import network_args_problems
 from .path_checks import name_problem, path_problem
 from .rules import Rule, broken_rules
 from .schema import Option

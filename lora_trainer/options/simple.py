@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..errors import InputError, InputErrors
+from ..foreign.reading import is_file, is_folder
 from ..paths import user_path
 from . import config_file, dataset_config, located
 from .data_spec import NO_CAPTIONS, DataSpec
@@ -228,10 +229,10 @@ def _problems(simple: SimpleOptions) -> list[InputError]:
         )
     for field in fields(simple):
         folder = getattr(simple, field.name)
-        if SIMPLE_BY_NAME[field.name].path and folder and not user_path(folder).is_dir():
-            is_file = user_path(folder).is_file()
-            what = f"{folder} is a file, not a folder." if is_file else f"The folder {folder} does not exist."
-            advice = "Name the folder that it lies in." if is_file else "Check the path."
+        if SIMPLE_BY_NAME[field.name].path and folder and not is_folder(user_path(folder)):
+            found = is_file(user_path(folder))
+            what = f"{folder} is a file, not a folder." if found else f"The folder {folder} does not exist."
+            advice = "Name the folder that it lies in." if found else "Check the path."
             problems.append(InputError(what, field=field.name, advice=advice))
     if simple.caption_source == WORDS and not activation_words(simple):
         problems.append(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .. import log, modelfile
 from ..errors import InputError, InputErrors
+from ..foreign.reading import is_folder
 from ..log import logger
 from ..networks import registry
 from .generate import LoraFolders, LoraUse, draw, save_png, without_tags
@@ -137,7 +138,9 @@ def _networks(options: argparse.Namespace) -> list[LoraUse]:
 
 
 def _folders(paths: Sequence[str]) -> LoraFolders:
-    missing = [InputError(f"the folder {path} does not exist.", field="lora_dir") for path in paths if not Path(path).is_dir()]
+    missing = [
+        InputError(f"the folder {path} does not exist.", field="lora_dir") for path in paths if not is_folder(Path(path))
+    ]
     if missing:
         raise InputErrors(missing)
     return LoraFolders([Path(path) for path in paths])

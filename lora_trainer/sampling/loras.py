@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, LoraFileError
+from ..foreign.reading import is_file
 from ..log import logger
 from ..networks import files, registry
 from ..networks.functional import first_ranks
@@ -71,7 +72,7 @@ class LoraFolders:
         for folder in self.folders:
             for path in folder.rglob("*"):
                 hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-                if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+                if path.suffix.lower() in SUFFIXES and not hidden and is_file(path):
                     found[path.resolve()] = path
         return sorted(found.values())
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, LoraFileError
+from ..foreign.reading import is_folder, is_there
 from ..log import logger
 from ..networks import files
 from .families import possible_families
@@ -156,13 +157,13 @@ def output_path(save_to: str, inputs: Iterable[str | Path], *, overwrite: bool) 
 
 def refuse_existing(path: Path, inputs: Iterable[str | Path], *, overwrite: bool) -> None:
     """Raise InputError when writing `path` would replace an input, or (without `overwrite`) any file."""
-    if path.is_dir():
+    if is_folder(path):
         raise InputError(f"{path} is a folder, a file name is expected.", field="save_to", where="--save_to")
-    if any(Path(given).exists() and path.exists() and path.samefile(given) for given in inputs):
+    if any(is_there(Path(given)) and is_there(path) and path.samefile(given) for given in inputs):
         raise InputError(
             f"{path} is an input: it would be overwritten.", field="save_to", where="--save_to", advice="Give another name."
         )
-    if path.exists() and not overwrite:
+    if is_there(path) and not overwrite:
         raise InputError(
             f"{path} exists already.", field="save_to", where="--save_to", advice="Give another name, or --overwrite."
         )

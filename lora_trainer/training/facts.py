@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..data import plan as data
+from ..foreign.reading import is_file
 from ..models import Model
 from ..networks import files
 from ..networks.arguments import parse_network_args
@@ -70,6 +71,6 @@ def _later(path: str | None) -> Future[tuple[str, str] | None]:
 
 def _hashes(path: str | None) -> tuple[str, str] | None:
     try:
-        return files.file_hashes(Path(path).expanduser()) if path and Path(path).expanduser().is_file() else None
+        return files.file_hashes(Path(path).expanduser()) if path and is_file(Path(path).expanduser()) else None
     except OSError:
         return None

@@ -20,7 +20,7 @@ from lora_trainer.api.changes import Changes, changed_parts
 from lora_trainer.api.trial import picture
 from lora_trainer.api.upload_names import clean_name
 from lora_trainer.modelfile import TITLES
-from lora_trainer.options.network_arguments import block_findings, network_args_problems
+from lora_trainer.options.network_findings import block_findings, network_args_problems
 from lora_trainer.options.tool_page import page_tools
 from lora_trainer.ui.form import specification
 

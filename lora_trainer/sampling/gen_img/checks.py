@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import InputError, InputErrors
+from ...foreign.reading import is_folder, is_there
 from ...options.gen_img import GenImg
 from .plan import SIZES
 
@@ -50,9 +51,9 @@ def check(options: GenImg) -> None:
         if value and value % 8:
             errors.append(_error(name, f"{value} is no multiple of 8.", f"Choose {value - value % 8}."))
     for folder in options.lora_dir or ():
-        if not Path(folder).is_dir():
+        if not is_folder(Path(folder)):
             errors.append(_error("lora_dir", f"the folder {folder} does not exist.", "Check the path for typing errors."))
-    if options.image_path and not Path(options.image_path).exists():
+    if options.image_path and not is_there(Path(options.image_path)):
         errors.append(_error("image_path", f"{options.image_path} does not exist.", "Check the path for typing errors."))
     errors += _network_errors(options)
     if errors:

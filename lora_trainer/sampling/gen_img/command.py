@@ -17,6 +17,7 @@ import torch
 
 from ... import log, modelfile
 from ...errors import InputError, InputErrors, LoraTrainerError
+from ...foreign.reading import is_there
 from ...log import logger
 from ...networks import files
 from ...options import tool_cli
@@ -50,7 +51,7 @@ def run(options: GenImg) -> None:
     uses = chosen(options)
     starts = start_images.find(Path(options.image_path)) if options.image_path else []
     source = str(options.ckpt)
-    kind = modelfile.probe(Path(source)).kind if Path(source).exists() else "unknown"
+    kind = modelfile.probe(Path(source)).kind if is_there(Path(source)) else "unknown"
     check_family(options, kind, source)
     changeable = len(uses) - merged_networks(options)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ...errors import InputError
+from ...foreign.reading import is_file
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 STEP = 8  # sides are multiples of this
@@ -14,9 +15,9 @@ STEP = 8  # sides are multiples of this
 
 def find(path: Path, *, field: str = "image_path") -> list[Path]:
     """Return the image `path`, or the images of that folder by name. Raises InputError when there is none."""
-    if path.is_file():
+    if is_file(path):
         return [path]
-    found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file())
+    found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES and is_file(entry))
     if not found:
         raise InputError(
             f"there is no image in {path}.", field=field, where=f"--{field}", advice=f"It needs {', '.join(sorted(SUFFIXES))}."

@@ -1,0 +1,90 @@
+"""Every kind of network, from the one table of them: declared whole, checked, built, trained in part, saved and loaded again.
+
+A new kind is tested here without a change.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from lora_trainer.errors import InputErrors
+from lora_trainer.networks import files, registry
+from lora_trainer.options import OPTIONS
+from lora_trainer.options.form_spec import block_panel
+from lora_trainer.options.network_arguments import parse_network_args
+from lora_trainer.options.network_findings import block_findings, network_args_problems
+from lora_trainer.options.network_kinds import KINDS, find
+
+ROOT = Path(__file__).parents[2]
+EDITOR = {"conv", "blocks", "ranks", "unit"}
+
+
+def built(kind, parts, **arguments):
+    if kind.name == "lycoris.kohya" and importlib.util.find_spec("lycoris") is None:
+        pytest.skip("needs the package lycoris-lora")
+    return registry.get(kind.name).create_network(1.0, 4, 2.0, None, *parts, **arguments)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+class TestEachKind:
+    def test_every_surface_knows_it(self, kind):
+        option = next(option for option in OPTIONS if option.name == "network_module")
+        assert kind.name in option.choices and kind.name in option.ready
+        assert (option.choice_label(kind.name, "en"), option.choice_label(kind.name, "ko")) == (kind.title, kind.title_ko)
+        assert all(kind.name in option.help_in(language) for language in ("en", "ko"))
+        assert set(kind.editor) <= EDITOR and block_panel()["kinds"][kind.name] == list(kind.editor)
+        assert bool(kind.blocks) == ("blocks" in kind.editor)
+        assert registry.NETWORKS[kind.name] == kind.implementation
+        assert find(kind.name) is find(f"lora_trainer.{kind.name}") is kind
+
+    def test_its_arguments_are_checked_before_anything_is_loaded(self, kind):
+        assert network_args_problems(kind.name, (), 4) == network_args_problems(kind.name, None, None) == []
+        (wrong,) = network_args_problems(kind.name, ["no_such_argument=1"], 4)
+        assert "no_such_argument" in str(wrong) and wrong.field == "network_args"
+        with pytest.raises(InputErrors):
+            kind.check({"conv_dim": "many"}, 4)
+
+    def test_weights_per_block_are_looked_at_where_it_has_them(self, kind):
+        errors, _ = block_findings(kind.name, ["down_lr_weight=1,1"], "sd1")
+        assert bool(errors) == bool(kind.blocks)
+
+    def test_it_is_built_trained_in_part_saved_and_loaded_again(self, kind, parts, tmp_path):
+        network = built(kind, parts, seed=3)
+        network.apply_to(*parts)
+        network.start_step(1)
+        everything = network.trained_parameters()
+        assert {id(p) for p in everything} == {id(p) for p in network.parameters()}
+        groups = network.parameter_groups(0.0, 1e-4, None)
+        trained = network.trained_parameters()
+        assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in trained}
+        assert trained and not network.trained_parameters("text_encoder") and len(trained) < len(everything)
+        for step in (1, 2, 3):  # whatever a step changes belongs to what is trained
+            network.start_step(step)
+            asked = {id(p) for p in network.parameters() if p.requires_grad}
+            assert asked and asked <= {id(p) for p in trained}
+        files.save(tmp_path / "x.safetensors", network.state_dict(), {})
+        network.restore()
+        again = built(kind, parts, seed=4)
+        again.load_weights(tmp_path / "x.safetensors")
+        for name, tensor in network.state_dict().items():
+            assert torch.equal(again.state_dict()[name], tensor), name
+
+
+def test_a_kind_that_is_not_known_is_said_and_not_passed_over():
+    (wrong,) = network_args_problems("networks.oft", ["a=1"], 4)
+    assert wrong.field == "network_module" and all(kind.name in str(wrong) for kind in KINDS)
+    assert block_findings("networks.oft", ["down_lr_weight=1,1"], "sd1") == ([], [])
+
+
+def test_the_page_names_no_kind_but_asks_the_host():
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "javascript").glob("*.js"))
+    assert not [kind.name for kind in KINDS if f'"{kind.name}"' in text]
+
+
+def test_the_kinds_are_in_their_order_and_the_first_is_the_usual_one():
+    assert [kind.name for kind in KINDS][:3] == ["networks.lora", "networks.dylora", "lycoris.kohya"]
+    assert parse_network_args(["a = 1"]) == {"a": "1"}
