@@ -32,7 +32,7 @@ FLOOR_0 = {
     "optional_packages",
     "__init__",
 }
-FILE_HALF = {"networks.files", "networks.key_names", "networks.metadata", "networks.module_patterns"}  # the half of networks that the host may use
+FILE_HALF = {"networks.files", "networks.key_names", "networks.metadata"}  # the half of networks that the host may use
 
 # the half of the demo model's room that the host may use
 DEMO_HALF = {"demo.files", "demo.recipe", "demo.trial", "demo.trial_sheet", "demo.world"}
@@ -45,9 +45,8 @@ ALLOWED: dict[str, set[str]] = {
     "data.plan": {"options"},
     "data": {"options"},
     "networks.files": {"networks.key_names"},
-    "networks.key_names": {"networks.module_patterns"},
-    "networks.module_patterns": set(),
-    "networks.metadata": {"options", "networks.files"},
+    "networks.key_names": set(),
+    "networks.metadata": {"options"},
     "networks": {"options"},
     "models": {"options"},
     "hosts.base": {"runs"},

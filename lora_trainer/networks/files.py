@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     import torch
 
 DOWN, UP, ALPHA = "lora_down.weight", "lora_up.weight", "alpha"
-# What a program must know to use a file: it stays with --no_metadata, and where the metadata would be too large.
-NEEDED = (
-    "ss_base_model_version", "ss_network_alpha", "ss_network_args", "ss_network_dim", "ss_network_module", "ss_v2",
-)  # fmt: skip
 PRECISIONS = {"float": "float32", "fp16": "float16", "bf16": "bfloat16"}  # the values of save_precision
 
 _MAX_BYTES = 32 << 30  # of a LoRA file that is read into memory; rank 512 on all layers of SDXL in float32 has 10 GB
@@ -291,11 +287,11 @@ def bytes_of(tensor: torch.Tensor) -> memoryview:
 
 def fitting(metadata: Mapping[str, str]) -> dict[str, str]:
     """`metadata`, or what of it every program can read: safetensors refuses a header of 100 MB, and whoever lists files reads
-    it all. Beyond 8 MB the longest values are left out, those last that programs need; `CUT_NOTE` then says which."""
+    it all. Beyond 8 MB the longest values are left out; `CUT_NOTE` then says which."""
     kept = {key: str(value) for key, value in metadata.items() if key != CUT_NOTE}
     sizes = {key: len(json.dumps(key + value, ensure_ascii=False).encode("utf-8", "replace")) for key, value in kept.items()}
     left_out = []
-    for key in sorted(kept, key=lambda key: (key in NEEDED, -sizes[key])):
+    for key in sorted(kept, key=lambda key: -sizes[key]):
         if sum(sizes[name] for name in kept) <= _MAX_METADATA:
             break
         left_out.append(f"{key} ({sizes[key]:,} bytes)")

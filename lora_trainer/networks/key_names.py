@@ -18,9 +18,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..foreign import module_patterns
 from ..foreign.json_text import parse_json, read_number
 from ..foreign.reading import UnreadableError
-from . import module_patterns
 
 Shapes = Mapping[str, Sequence[int]]
 

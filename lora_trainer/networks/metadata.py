@@ -15,12 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from .files import NEEDED
 
 if TYPE_CHECKING:
     from ..options.train import TrainOptions
 
 IMPLEMENTATION = f"lora-trainer/{__version__}"
+
+# With --no_metadata only these ss_* values stay: what a program must know to use the file.
+NEEDED = (
+    "ss_base_model_version", "ss_network_alpha", "ss_network_args", "ss_network_dim", "ss_network_module", "ss_v2",
+)  # fmt: skip
 
 # ss_* values that are options of the same name, or of the name behind the colon.
 _FROM_OPTIONS = (

@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 from lora_trainer.api.answers import answer
 from lora_trainer.data.plan.captions import process_caption
 from lora_trainer.errors import InputError, LoraFileError, SaveError
-from lora_trainer.foreign import pickles
+from lora_trainer.foreign import module_patterns, pickles
 from lora_trainer.foreign.json_text import parse_json, read_number, read_table
 from lora_trainer.foreign.reading import UnreadableError, is_file, is_folder, is_there, read_bytes, read_text, shown
 from lora_trainer.modelfile import probe, problem_as
-from lora_trainer.networks import files, module_patterns
+from lora_trainer.networks import files
 from lora_trainer.options import located
 from lora_trainer.sampling.lora_tags import extract
 from lora_trainer.sampling.prompts import parse_prompt_file, parse_prompt_line
@@ -236,10 +236,9 @@ class TestHeaders:
         assert files.read_metadata(tmp_path / "m.safetensors")["sshs_model_hash"] == found["sshs_model_hash"]
         assert files.fitting(found) == found, "cut once"
 
-    def test_what_programs_need_goes_last(self):
-        given = {"ss_network_args": "y" * (7 << 20), **{f"ss_{number}": "x" * (1 << 20) for number in range(5)}}
-        kept = files.fitting(given)
-        assert "ss_network_args" in kept and 0 < sum(key in kept for key in given) < len(given)
+    def test_the_longest_go_first_and_only_as_many_as_must(self):
+        given = {f"ss_{number}": "x" * ((1 << 20) + number) for number in range(10)} | {"ss_network_dim": "4"}
+        assert sorted({*given} - {*files.fitting(given)}) == ["ss_7", "ss_8", "ss_9"]
 
     def test_ordinary_metadata_stay_as_they_are(self):
         given = {"a": "b", files.CUT_NOTE: "earlier"}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..foreign.reading import UnreadableError, shown
+from .reading import UnreadableError, shown
 
 _PART = re.compile(
     r"(?P<any>(?:\.\*)+)|(?P<digits>\\d\+)|(?P<digit>\\d)|\\(?P<escaped>[^\w\s])|(?P<one>\.)|(?P<plain>[\w\- /])"
