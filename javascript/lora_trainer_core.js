@@ -79,9 +79,6 @@
         brush: "M14 4l6 6-8 6-4-4zM8 12l-1 2c-2 0-3 2-4 6 4-1 6-2 6-4l2-1",
         box: "M12 3l8 4.5v9L12 21l-8-4.5v-9zM4 7.5l8 4.5 8-4.5M12 12v9",
     };
-    // A file to choose from; one that is broken is marked, and says why.
-    LT.option = (value, label, problem) => LT.h("option", { value, title: problem || null }, problem ? `\u26a0 ${label}` : label);
-
     LT.icon = function (name) {
         const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
         for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", class: "lt-icon", "aria-hidden": "true" })) svg.setAttribute(key, value);
