@@ -71,11 +71,11 @@
         type(input.value);
     }
 
-    // control -> {element, name, show(), problems(list), focus()}. `inline` shows the help at once, else behind a "?";
-    // `plain` fields are the person's own words, which have no default to go back to.
     // A file to choose from; one that is broken is marked, and says why.
     LT.option = (value, label, problem) => h("option", { value, title: problem || null }, problem ? `\u26a0 ${label}` : label);
 
+    // control -> {element, name, show(), problems(list), focus()}. `inline` shows the help at once, else behind a "?";
+    // `plain` fields are the person's own words, which have no default to go back to.
     LT.controls = function (control, { inline = false, plain = false } = {}) {
         const id = `lt-${control.name}`;
         const values = LT.trainValues;
