@@ -22,7 +22,8 @@ def parse_toml(text: str) -> dict[str, Any]:
         found: dict[str, Any] = toml.loads(text)
     except (ValueError, IndexError, TypeError, KeyError, AttributeError, RecursionError) as error:  # it raises all of these
         said = getattr(error, "msg", None) or "it could not be understood"
-        raise UnreadableError(str(said), line=getattr(error, "lineno", None)) from error
+        line, column = (getattr(error, place, None) for place in ("lineno", "colno"))
+        raise UnreadableError(str(said), line=line, column=column) from error
     _check_depth(found)
     return found
 
