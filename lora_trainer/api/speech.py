@@ -50,21 +50,19 @@ def _spoken(key: str, value: Any, language: str) -> Any:
         about = dict(value)
         if key == "phase" or about.get("type") == "phase":
             about["name"] = said(str(about.get("name", "")), language)
-        if "where" in about:
-            about["where"] = _place(str(about["where"]), str(about.get("field", "")), language)
+        # An option of the command line is the field itself, at which the page shows the problem.
+        option = f"--{about.get('field')}"
+        if isinstance(about.get("message"), str):
+            about["message"] = about["message"].removeprefix(f"{option}: ")
+        if isinstance(about.get("where"), str):
+            place = "" if about["where"] == option else about["where"]
+            about["where"] = korean_place(place) if language == "ko" else place
         return {name: _spoken(name, item, language) for name, item in about.items()}
     if isinstance(value, list):
         if key in _SAID_LISTS:
             return [said(item, language) if isinstance(item, str) else item for item in value]
         return [_spoken("", item, language) for item in value]
     return value
-
-
-def _place(where: str, field: str, language: str) -> str:
-    """Where a problem is. An option of the command line is the field itself, at which the page shows the problem."""
-    if where == f"--{field}":
-        return ""
-    return korean_place(where) if language == "ko" else where
 
 
 @lru_cache(maxsize=4096)

@@ -215,3 +215,27 @@ def test_a_drop_goes_on_while_another_view_is_shown(program, open_page, frogs, d
     expect(page.locator(".lt-tile")).to_have_count(8)
     expect(page.locator(".lt-upload-progress")).to_be_hidden()
     expect(page.locator(".lt-reasons")).not_to_contain_text("Wait for the upload.")
+
+
+ENGLISH = re.compile(r"[A-Za-z]+(?: [a-z]+){3,}")  # four words of a sentence
+
+
+def test_a_korean_page_says_everything_in_korean(program, open_page, frogs, drop, tmp_path):
+    page = open_page(program[0], language="ko-KR")
+    expect(page.locator("html")).to_have_attribute("lang", "ko")
+    describe(page, frogs, drop)
+    (tmp_path / "two.png").write_bytes(frogs[0].read_bytes())
+    (tmp_path / "two.txt").write_text("a frog\non a leaf")
+    (tmp_path / "alone.txt").write_text("a frog")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    drop(page, sorted(tmp_path.iterdir()))
+    expect(page.locator(".lt-images .lt-note")).to_contain_text("broken.png")
+    page.fill("#lt-resolution", "63")
+    expect(page.locator("body")).to_contain_text("64에서 8192픽셀 사이여야 합니다", timeout=30_000)
+    expect(page.locator("body")).to_contain_text("어느 이미지에도 맞지 않아 쓰이지 않습니다")
+    text = page.locator(".lt-app").inner_text()
+    assert [said for said in ENGLISH.findall(text) if not said.startswith("photo of")] == []  # what the frogs' captions say
+    assert "--resolution" not in text
+    page.locator("#lt-language").select_option("en")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    expect(page.locator("body")).to_contain_text("have to be between 64 and 8192 pixels", timeout=30_000)
