@@ -132,6 +132,12 @@ def test_what_is_wrong_elsewhere_does_not_empty_the_plan(client, values, spoil):
     assert answer["plan"]["images"] == 3 and answer["plan"]["buckets"] and answer["plan"]["examples"]
 
 
+def test_a_base_model_that_is_not_chosen_yet_does_not_empty_the_plan(client, values):
+    del values["pretrained_model_name_or_path"]
+    answer = post(client, "check", {"values": values}).json()
+    assert not answer["ok"] and answer["plan"]["images"] == 3
+
+
 def test_images_that_are_not_there_leave_no_plan(client, values):
     assert post(client, "check", {"values": {**values, "image_dir": "/nowhere"}}).json()["plan"] is None
 
