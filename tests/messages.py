@@ -33,7 +33,7 @@ NONE = {
     "lora-trainer: applied weights are out of date", "lora-trainer supervisor", "lora-trainer tool {}", "sd version",
     "Schedule type", "Denoising strength", "Clip skip", "Lora hashes", "Negative prompt: {}", "not enough memory",
     "cannot allocate memory", "can't allocate memory", "{} for {}", "{}, line {}", "lora-trainer {}", "and {} more",
-    "WHERE state IN ({})", "AND state IN ({})",
+    "WHERE state IN ({})", "AND state IN ({})", "{}, line {}, column {}",
 }  # fmt: skip
 FOR_PROGRAMMERS = {"ValueError", "TypeError", "RuntimeError", "AssertionError", "NotImplementedError", "KeyError"}
 _WORD = re.compile(r"[A-Za-z]{2,}")

@@ -132,7 +132,9 @@ def _object(pairs: list[tuple[str, Any]], path: Path, text: str, field: str) -> 
 
 
 def _place(path: Path, line: int | None, column: int | None) -> str:
-    return ", ".join([path.name, *([f"line {line}"] if line else []), *([f"column {column}"] if line and column else [])])
+    if not line:
+        return path.name
+    return f"{path.name}, line {line}, column {column}" if column else f"{path.name}, line {line}"
 
 
 def without_content(said: str) -> str:
