@@ -82,8 +82,6 @@ FLOORS = [
     {"__main__"},
 ]
 
-# Files whose imports inside functions, or for types alone, lead in a circle. To be mended, not to grow.
-KNOWN_CIRCLES = [{"networks.applied", "networks.building", "networks.lora", "networks.network"}]
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "xformers"}
 
 
@@ -219,9 +217,8 @@ def test_no_files_import_each_other_in_a_circle():
 
 
 def test_no_files_need_each_other_in_a_circle_at_any_time():
-    """Inside functions and for types alone there is none either, but for those that are known."""
-    unknown = [circle for circle in circles(imports_between_files(when_imported=False)) if circle not in KNOWN_CIRCLES]
-    assert unknown == []
+    """Inside functions and for types alone there is none either."""
+    assert circles(imports_between_files(when_imported=False)) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
