@@ -34,6 +34,12 @@ FLOOR_0 = {
 }
 FILE_HALF = {"networks.files", "networks.key_names", "networks.metadata"}  # the half of networks that the host may use
 
+# the part of sampling that reads what is asked for, without torch
+ASKING = {
+    f"sampling.{name}"
+    for name in ("prompts", "prompt_lines", "lora_tags", "request", "samplers", "solvers", "schedules", "sample_requests")
+}
+
 # the half of the demo model's room that the host may use
 DEMO_HALF = {"demo.files", "demo.recipe", "demo.trial", "demo.trial_sheet", "demo.world"}
 
@@ -52,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     "hosts.base": {"runs"},
     "hosts": {"options", "runs", "installing", "demo.files"},
     "ui": {"options", "hosts.base"},
-    "api": {"options", "runs", "data.plan", "hosts.base", "ui", "installing"} | FILE_HALF | DEMO_HALF,
+    "api": {"options", "runs", "data.plan", "hosts.base", "ui", "installing"} | FILE_HALF | DEMO_HALF | ASKING,
     "apps": {"hosts.base", "hosts", "api", "ui", "installing"},
     "sampling": {"options", "models", "networks", "runs"} | FILE_HALF,
     "training": {"options", "models", "networks", "data", "sampling", "runs"} | FILE_HALF | {"data.plan"},
@@ -241,7 +247,7 @@ def test_files_and_functions_stay_small(path):
     assert len(text.splitlines()) <= 400, "a file this long is two files"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            limit = 120 if (path.name, node.name) == ("train.py", "train") else 60
+            limit = 80 if (path.name, node.name) == ("train.py", "train") else 60
             length = (node.end_lineno or 0) - node.lineno + 1
             assert length <= limit, f"{node.name} has {length} lines"
 

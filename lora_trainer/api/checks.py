@@ -29,6 +29,8 @@ from ..paths import user_path
 from ..runs import folder as run_folder
 from ..runs.result import SUFFIX, free_name
 from ..runs.store import QUEUED, RUNNING, STOPPING, Run
+from ..sampling import sample_requests
+from ..sampling.prompts import parse_prompt_file, parse_prompt_text
 from . import drafts, folders
 from .answers import problem
 from .drafts import Draft
@@ -115,6 +117,7 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
     if looked_at is not None:
         _look_at_data(checked, looked_at)
         _look_at_family(checked, looked_at)
+        _look_at_prompts(checked, looked_at)
         _look_at_disk(service, checked, looked_at)
     return checked
 
@@ -293,6 +296,25 @@ def _look_at_blocks(checked: Checked, kind: str) -> None:
     checked.problems += [problem(error) for error in errors]
     for note in notes:
         checked.add("warning", note, field=FIELD)
+
+
+def _look_at_prompts(checked: Checked, files: RunFiles) -> None:
+    """Whether the sample prompts can be drawn: the worker asks the same. Of a file on the host no word is told, only where."""
+    chosen = files.options.sampling
+    own = files.prompts.strip()
+    try:
+        if own:
+            prompts = parse_prompt_text(files.prompts, "prompts.txt")
+        elif chosen.sample_prompts and Path(chosen.sample_prompts).is_file():
+            prompts = parse_prompt_file(chosen.sample_prompts)
+        else:
+            return
+        sample_requests.check(prompts, chosen.sample_sampler)
+    except (InputError, InputErrors) as error:
+        for one in error.errors if isinstance(error, InputErrors) else [error]:
+            message = one.message if own else "this cannot be drawn as a sample prompt."
+            field = "prompts" if own and checked.draft.is_form else "sample_prompts"
+            checked.add("error", message, field=field, where=one.where, advice=one.advice if own else "")
 
 
 def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:

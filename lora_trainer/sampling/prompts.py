@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,15 @@ def parse_prompt_file(path: str | Path) -> list[SamplePrompt]:
     readers = {".txt": _from_text, ".toml": _from_toml, ".json": _from_json}
     if path.suffix.lower() not in readers:
         raise InputError(f"{path} is not a prompt file.", field="sample_prompts", advice="Give a .txt, .toml or .json file.")
-    entries = readers[path.suffix.lower()](path)
+    return _prompts(readers[path.suffix.lower()](path), str(path))
+
+
+def parse_prompt_text(text: str, where: str) -> list[SamplePrompt]:
+    """The same for the text of a .txt file that is not written yet; `where` is what it will be called."""
+    return _prompts(_lines(text, where), where)
+
+
+def _prompts(entries: Iterable[tuple[str, object]], file: str) -> list[SamplePrompt]:
     prompts: list[SamplePrompt] = []
     errors: list[InputError] = []
     for where, entry in entries:
@@ -116,9 +124,7 @@ def parse_prompt_file(path: str | Path) -> list[SamplePrompt]:
     if errors:
         raise InputErrors(errors)
     if not prompts:
-        raise InputError(
-            "there is no prompt in this file.", field="sample_prompts", where=str(path), advice="Write one a line."
-        )
+        raise InputError("there is no prompt in this file.", field="sample_prompts", where=file, advice="Write one a line.")
     return prompts
 
 
@@ -197,9 +203,13 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
 
     Raises InputError when the file cannot be read or is not UTF-8.
     """
+    return _lines(_read(path), str(path))
+
+
+def _lines(text: str, file: str) -> list[tuple[str, str]]:
     return [
-        (f"{path}:{number}", line.strip())
-        for number, line in enumerate(re.split(r"\r\n|\r|\n", _read(path)), 1)
+        (f"{file}:{number}", line.strip())
+        for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1)
         if line.strip() and not line.startswith("#")
     ]
 

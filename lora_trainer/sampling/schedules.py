@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TRAIN_TIMESTEPS = 1000
 BETA_START, BETA_END = 0.00085, 0.012
@@ -24,6 +25,8 @@ def alphas_cumprod(timesteps: int = TRAIN_TIMESTEPS, beta_start: float = BETA_ST
     The square roots of the betas are evenly spaced. It is computed in float32, as the models' own training code did: at small
     timesteps 1 - a is small, so that another rounding would show in the SNR.
     """
+    import torch
+
     betas = torch.linspace(beta_start**0.5, beta_end**0.5, timesteps, dtype=torch.float32) ** 2
     return torch.cumprod(1.0 - betas, dim=0)
 
@@ -37,6 +40,8 @@ def train_sigmas() -> Tensor:
 
 def timestep_of(sigma: float) -> float:
     """Return the timestep (0..999, with a fraction) whose noise level is `sigma`; log sigma is linear in between."""
+    import torch
+
     logs = train_sigmas().log()
     wanted = math.log(max(sigma, 1e-10))
     low = int(torch.searchsorted(logs, wanted, right=True).clamp(1, TRAIN_TIMESTEPS - 1)) - 1

@@ -12,15 +12,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from .schedules import sigma_of, timestep_of
 
-Denoise = Callable[[Tensor, float], Tensor]
-Noise = Callable[[], Tensor]
-OnStep = Callable[[int], None]
-SamplerFunction = Callable[..., Tensor]
+if TYPE_CHECKING:  # the page's process, which has no torch, asks for the samplers' names
+    from torch import Tensor
+
+    Denoise = Callable[[Tensor, float], Tensor]
+    Noise = Callable[[], Tensor]
+    OnStep = Callable[[int], None]
+    SamplerFunction = Callable[..., Tensor]
 
 
 def ddim(denoise: Denoise, x: Tensor, sigmas: Sequence[float], *, noise: Noise, on_step: OnStep) -> Tensor:

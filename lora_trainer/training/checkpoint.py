@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..options.saving import SavingOptions
+
 DEFAULT_LAST, DEFAULT_EPOCH, DEFAULT_STEP = "last", "epoch", "at"
 
 
@@ -19,6 +21,19 @@ class SavePlan:
     last_steps: int | None = None
     last_epochs: int | None = None
     extension: str = ".safetensors"
+
+    @classmethod
+    def of(cls, options: SavingOptions) -> SavePlan:
+        """What the options say."""
+        return cls(
+            folder=Path(options.output_dir or "."),
+            name=options.output_name,
+            every_steps=options.save_every_n_steps,
+            every_epochs=options.save_every_n_epochs,
+            last_steps=options.save_last_n_steps,
+            last_epochs=options.save_last_n_epochs,
+            extension=f".{options.save_model_as}",
+        )
 
     @property
     def last(self) -> Path:

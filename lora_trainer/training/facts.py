@@ -14,14 +14,14 @@ from ..models import Model
 from ..networks import files
 from ..networks.arguments import parse_network_args
 from ..networks.metadata import Facts, build
-from ..networks.network import Network
 from ..options import TrainOptions
+from .trained import Trained
 
 
 def file_metadata(
     options: TrainOptions,
     model: Model,
-    network: Network,
+    trained: Trained,
     plan: data.DataPlan,
     counts: data.StepCounts,
     optimizer: str,
@@ -41,8 +41,8 @@ def file_metadata(
         epoch=0,
         max_train_steps=counts.total_steps,
         num_epochs=counts.epochs,
-        network_dim=network.shape.rank if chosen.dim_from_weights else chosen.network_dim,
-        network_alpha=network.shape.alpha if chosen.dim_from_weights else chosen.network_alpha,
+        network_dim=trained.shape.rank if chosen.dim_from_weights else chosen.network_dim,
+        network_alpha=trained.shape.alpha if chosen.dim_from_weights else chosen.network_alpha,
         optimizer=optimizer,
         started_at=started,
         finished_at=started,

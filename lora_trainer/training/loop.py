@@ -11,6 +11,7 @@ import torch
 
 from ..data.plan import DataPlan, PlannedBatch, StepCounts
 from ..errors import NotFiniteError
+from ..runs.events import Reporter
 from .distributed import Processes
 from .interrupt import StopOnSignal
 from .metrics import LossAverage, Speed, peak_memory
@@ -22,7 +23,7 @@ from .update import Updater
 
 @dataclass
 class Loop:
-    """One training on its way. `step` counts optimizer steps that were made, `epochs_done` whole epochs.
+    """One training on its way. `epochs_done` counts whole epochs.
 
     `saver` and `previews` are None in all processes but the main one.
     """
@@ -33,16 +34,20 @@ class Loop:
     counts: StepCounts
     accumulation: int
     processes: Processes
-    reporter: Any
+    reporter: Reporter
     signals: StopOnSignal
     saver: Saver | None = None
     previews: Previews | None = None
-    step: int = 0
     epochs_done: int = 0
     stopped: bool = False
     _speed: Speed = field(default_factory=Speed)
     _saves: int = 0  # how often saving was asked for and done
     _drawings: int = 0  # the same for drawing samples
+
+    @property
+    def step(self) -> int:
+        """How many optimizer steps were made."""
+        return self.updater.steps
 
     def run(self, batches: Iterator[Mapping[str, Any]]) -> None:
         """Train until the last step, or until somebody asks to stop. Raises NotFiniteError, saying at which step."""
@@ -79,8 +84,7 @@ class Loop:
         Raises NotFiniteError for a loss or gradients that are no number, before they have changed a weight.
         """
         samples = sum(len(planned.images) for planned in group)
-        number = self.step + 1
-        self.updater.network.start_step(number)
+        number = self.updater.start()
         total: torch.Tensor | None = None
         for planned in group:
             offset = planned.first - group[0].first
@@ -93,7 +97,6 @@ class Loop:
         loss, asked = self.processes.add_up([total.item(), float(self.signals.asked or control.stop)])
         _check_finite(loss, norm, number)
         self.updater.step()
-        self.step = number
         self.stopped = bool(asked) and number < self.counts.total_steps  # after the last step there is nothing to stop
         return loss
 

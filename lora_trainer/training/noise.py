@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from ..options.training import TrainingOptions
 from ..randomness import rng, seed_of
 
 
@@ -30,6 +31,22 @@ class NoiseSettings:
     multires_noise_discount: float = 0.3
     ip_noise_gamma: float | None = None
     ip_noise_gamma_random_strength: bool = False
+
+    @classmethod
+    def of(cls, options: TrainingOptions, timesteps: int = 1000) -> NoiseSettings:
+        """What the options say, for a model of so many timesteps."""
+        return cls(
+            timesteps=timesteps,
+            min_timestep=options.min_timestep,
+            max_timestep=options.max_timestep,
+            noise_offset=options.noise_offset,
+            noise_offset_random_strength=options.noise_offset_random_strength,
+            adaptive_noise_scale=options.adaptive_noise_scale,
+            multires_noise_iterations=options.multires_noise_iterations,
+            multires_noise_discount=options.multires_noise_discount,
+            ip_noise_gamma=options.ip_noise_gamma,
+            ip_noise_gamma_random_strength=options.ip_noise_gamma_random_strength,
+        )
 
 
 @dataclass(frozen=True)

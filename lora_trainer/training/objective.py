@@ -12,7 +12,7 @@ from ..models.conditioning import Conditioning
 from ..options import TrainOptions
 from ..sampling.schedules import alphas_cumprod
 from . import loss
-from .noise import DrawnNoise, NoiseSettings, add_noise, velocity
+from .noise import DrawnNoise, add_noise, velocity
 from .precision import Precision
 
 
@@ -64,21 +64,4 @@ def objective(options: TrainOptions, prediction_type: str, device: torch.device)
             "v_pred_like_loss": chosen.v_pred_like_loss,
             "debiased_estimation_loss": chosen.debiased_estimation_loss,
         },
-    )
-
-
-def noise_settings(options: TrainOptions, timesteps: int = 1000) -> NoiseSettings:
-    """Return the noise options of a training."""
-    chosen = options.training
-    return NoiseSettings(
-        timesteps=timesteps,
-        min_timestep=chosen.min_timestep,
-        max_timestep=chosen.max_timestep,
-        noise_offset=chosen.noise_offset,
-        noise_offset_random_strength=chosen.noise_offset_random_strength,
-        adaptive_noise_scale=chosen.adaptive_noise_scale,
-        multires_noise_iterations=chosen.multires_noise_iterations,
-        multires_noise_discount=chosen.multires_noise_discount,
-        ip_noise_gamma=chosen.ip_noise_gamma,
-        ip_noise_gamma_random_strength=chosen.ip_noise_gamma_random_strength,
     )

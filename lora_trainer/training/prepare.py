@@ -31,6 +31,8 @@ from .distributed import Processes
 from .encoding import Encoder
 from .interrupt import ignore_in_data_worker
 from .precision import Precision
+from .schedulers import ScheduleSettings
+from .trained import Trained
 from .update import Updater
 
 Emit = Callable[[dict[str, Any]], object]
@@ -59,7 +61,7 @@ def check(options: TrainOptions) -> None:
     parse_network_args(options.network.network_args)
     optimizers.check_name(options.optimizer.optimizer_type)
     schedulers.parse_arguments(options.optimizer.optimizer_args or (), option="optimizer_args")
-    schedulers.factor(schedule(options), total_steps=max(1, options.training.max_train_steps), rate=1e-4)
+    schedulers.factor(ScheduleSettings.of(options.optimizer), total_steps=max(1, options.training.max_train_steps), rate=1e-4)
 
 
 def data_plan(options: TrainOptions, seed: int, processes: Processes, emit: Emit) -> DataPlan:
@@ -153,27 +155,18 @@ def save_memory(options: TrainOptions, model: Model) -> None:
         checkpoint_gradients(model.unet, model.text_encoders)
 
 
-def schedule(options: TrainOptions) -> schedulers.ScheduleSettings:
-    """The options of the learning-rate schedule."""
-    chosen = options.optimizer
-    return schedulers.ScheduleSettings(
-        name=chosen.lr_scheduler,
-        warmup=chosen.lr_warmup_steps,
-        decay=chosen.lr_decay_steps,
-        num_cycles=chosen.lr_scheduler_num_cycles,
-        power=chosen.lr_scheduler_power,
-        timescale=chosen.lr_scheduler_timescale,
-        min_lr_ratio=chosen.lr_scheduler_min_lr_ratio,
-        args=schedulers.parse_arguments(chosen.lr_scheduler_args or (), option="lr_scheduler_args"),
-    )
-
-
 def updater(
-    options: TrainOptions, built: Network, counts: StepCounts, precision: Precision, processes: Processes, emit: Emit
+    options: TrainOptions,
+    trained: Trained,
+    counts: StepCounts,
+    precision: Precision,
+    processes: Processes,
+    seed: int,
+    emit: Emit,
 ) -> tuple[Updater, str]:
     """Return the updater, and the optimizer's description for the metadata. Parts with a rate of 0 are not trained."""
     chosen = options.optimizer
-    groups = built.parameter_groups(chosen.text_encoder_lr, chosen.unet_lr, chosen.learning_rate)
+    groups = trained.parameter_groups(chosen.text_encoder_lr, chosen.unet_lr, chosen.learning_rate)
     made = optimizers.create(
         "AdamW8bit" if chosen.use_8bit_adam else chosen.optimizer_type,
         groups,
@@ -184,27 +177,27 @@ def updater(
         emit({"type": "warning", "message": made.warning})
     return (
         Updater(
-            network=built,
+            trained=trained,
             optimizer=made.optimizer,
-            schedule=schedulers.create(made.optimizer, schedule(options), total_steps=counts.total_steps),
+            schedule=schedulers.create(made.optimizer, ScheduleSettings.of(chosen), total_steps=counts.total_steps),
             scaler=precision.scaler(),
             processes=processes,
             max_grad_norm=chosen.max_grad_norm,
             max_weight_norm=options.network.scale_weight_norms,
+            seed=seed,
         ),
         made.description,
     )
 
 
 def text_states(
-    options: TrainOptions, model: Model, built: Network, plan: DataPlan, precision: Precision, emit: Emit
+    options: TrainOptions, model: Model, is_trained: bool, plan: DataPlan, precision: Precision, emit: Emit
 ) -> TextStates:
-    """Return the text states. Where the text encoder is not trained and the captions stay the same, they are computed now."""
-    trained = any(p.requires_grad for adapter in built.adapters("text_encoder") for p in adapter.parameters())
+    """Return the text states; where no encoder is trained and the captions stay the same, they are computed now."""
     states = TextStates(
         model,
         precision,
-        trained,
+        is_trained,
         max_token_length=options.model.max_token_length or 75,
         clip_skip=options.model.clip_skip or 1,
         weighted=options.model.weighted_captions,
@@ -214,7 +207,7 @@ def text_states(
     ):
         emit({"type": "warning", "message": message})
     captions = constant_captions(plan)
-    if not trained and captions is not None:
+    if not is_trained and captions is not None:
         states.prepare(captions, phase(emit, "encoding the captions"))
     return states
 

@@ -15,7 +15,7 @@ from ..log import logger
 from ..models import Model
 from ..networks.network import Network
 from ..options import TrainOptions
-from ..sampling import preview
+from ..sampling import preview, sample_requests
 from ..sampling.prompts import SamplePrompt, parse_prompt_file
 from .precision import Precision
 
@@ -107,7 +107,7 @@ class Previews:
                 torch.cuda.empty_cache()
 
     def _request(self, prompt: SamplePrompt) -> preview.ImageRequest:
-        return preview.request_of(prompt, sampler=self.sampler, clip_skip=self.clip_skip, size=self.size)
+        return sample_requests.request_of(prompt, sampler=self.sampler, clip_skip=self.clip_skip, size=self.size)
 
     def _tell(self, number: int, done: int) -> None:
         """Say which picture is being drawn, and how long the training will take yet."""
@@ -186,7 +186,7 @@ def sample_prompts(options: TrainOptions) -> list[SamplePrompt]:
     if not chosen.sample_prompts or not wanted:
         return []
     prompts = parse_prompt_file(chosen.sample_prompts)
-    preview.check(prompts, chosen.sample_sampler)
+    sample_requests.check(prompts, chosen.sample_sampler)
     return prompts
 
 

@@ -1,4 +1,4 @@
-"""Saving the network: when, under which name, with which metadata; a full disk costs no training."""
+"""Saving what is trained: when, under which name, with which metadata; a full disk costs no training."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import torch
 from ..errors import NotFiniteError, SaveError
 from ..log import logger
 from ..networks import files
-from ..options import TrainOptions
 from ..paths import free_path
 from .checkpoint import SavePlan
+from .trained import Trained
 
 _TRIES = 3
 _NAMED = 3
@@ -27,13 +27,13 @@ REPLACED = "replaced"  # the folder for files of an earlier training under our n
 
 @dataclass
 class Saver:
-    """Writes the network's files. Only the main process has one.
+    """Writes the files of what is trained. Only the main process has one.
 
     `metadata(stem, step, epoch)` returns a file's metadata; `emit` takes events; `precision` is save_precision. Files of an
     earlier training under the same names are not lost: each is moved into the folder REPLACED when its place is needed.
     """
 
-    network: Any
+    trained: Trained
     plan: SavePlan
     metadata: Callable[[str, int, int], dict[str, str]]
     emit: Callable[[dict[str, Any]], object]
@@ -105,7 +105,7 @@ class Saver:
 
     def check_finite(self, step: int) -> None:
         """Raise NotFiniteError when a weight is NaN or infinite, after `step`."""
-        parameters = [parameter.detach() for parameter in self.network.parameters()]
+        parameters = [parameter.detach() for parameter in self.trained.parameters()]
         if not torch.stack([torch.isfinite(parameter).all() for parameter in parameters]).all():
             raise NotFiniteError(f"The trained weights became NaN or infinite at step {step}.")
 
@@ -119,7 +119,7 @@ class Saver:
 
     def _save(self, path: Path, step: int, epoch: int, *, final: bool) -> Path:
         self.check_finite(step)
-        tensors = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in self.network.state_dict().items()}
+        tensors = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in self.trained.state_dict().items()}
         metadata, precision = self.metadata(path.stem, step, epoch), self._precision_for(tensors)
         self._keep_earlier(path)
         files.save(path, tensors, metadata, precision)
@@ -169,17 +169,3 @@ class Saver:
             path.unlink()
         except OSError as error:
             self.emit({"type": "warning", "message": f"{path} could not be removed: {error.strerror or error}."})
-
-
-def save_plan(options: TrainOptions) -> SavePlan:
-    """The options of saving."""
-    chosen = options.saving
-    return SavePlan(
-        folder=Path(chosen.output_dir or "."),
-        name=chosen.output_name,
-        every_steps=chosen.save_every_n_steps,
-        every_epochs=chosen.save_every_n_epochs,
-        last_steps=chosen.save_last_n_steps,
-        last_epochs=chosen.save_last_n_epochs,
-        extension=f".{chosen.save_model_as}",
-    )

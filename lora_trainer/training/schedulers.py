@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ..errors import InputError
+from ..options.optimizer import OptimizerOptions
 
 Factor = Callable[[int], float]
 LAST_RATE = 1e-7  # where the polynomial schedule ends
@@ -32,6 +33,20 @@ class ScheduleSettings:
     timescale: int | None = None
     min_lr_ratio: float | None = None
     args: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, options: OptimizerOptions) -> ScheduleSettings:
+        """What the options say. Raises InputError for lr_scheduler_args that cannot be read."""
+        return cls(
+            name=options.lr_scheduler,
+            warmup=options.lr_warmup_steps,
+            decay=options.lr_decay_steps,
+            num_cycles=options.lr_scheduler_num_cycles,
+            power=options.lr_scheduler_power,
+            timescale=options.lr_scheduler_timescale,
+            min_lr_ratio=options.lr_scheduler_min_lr_ratio,
+            args=parse_arguments(options.lr_scheduler_args or (), option="lr_scheduler_args"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

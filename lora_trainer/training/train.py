@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,14 +18,16 @@ from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
 from . import failures, precision, prepare
+from .checkpoint import SavePlan
 from .distributed import Processes
 from .encoding import Encoder
 from .facts import file_metadata
 from .interrupt import StopOnSignal
 from .loop import Loop
-from .objective import noise_settings, objective
+from .noise import NoiseSettings
+from .objective import objective
 from .previews import previews, sample_prompts
-from .saver import Saver, save_plan
+from .saver import Saver
 from .trainee import Trainee
 
 
@@ -75,15 +78,16 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         prepare.phase(emit, "building the network")
         network = prepare.network(options, model, seed, computed.device)
         prepare.save_memory(options, model)
-        updater, optimizer = prepare.updater(options, network, counts, computed, processes, emit)
+        updater, optimizer = prepare.updater(options, network, counts, computed, processes, seed, emit)
         processes.same_start(network.parameters())
+        trains_text = bool(network.trained_parameters("text_encoder"))
         loop = Loop(
             trainee=Trainee(
                 model=model,
-                text=prepare.text_states(options, model, network, plan, computed, emit),
+                text=prepare.text_states(options, model, trains_text, plan, computed, emit),
                 encoder=encoder,
                 objective=objective(options, model.prediction_type, computed.device),
-                noise=noise_settings(options),
+                noise=NoiseSettings.of(options.training),
                 precision=computed,
                 seed=seed,
             ),
@@ -97,22 +101,27 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         )
         if processes.is_main:
             metadata = file_metadata(options, model, network, plan, counts, optimizer, seed, started)
-            loop.saver = Saver(network, save_plan(options), metadata, emit, options.saving.save_precision)
+            loop.saver = Saver(network, SavePlan.of(options.saving), metadata, emit, options.saving.save_precision)
             loop.previews = previews(options, prompts, model, network, plan, seed, computed, emit)
 
         prepare.phase(emit, "training")
-        try:
+        with _rescued(loop, options):
             loop.run(prepare.batches(options, plan, counts, latents, processes))
-        except NotFiniteError as error:
-            saved = loop.saver.rescue(loop.step, loop.epochs_done) if loop.saver else None
-            raise failures.not_finite(error, saved, options) from error
-        except Exception:
-            if loop.saver:
-                loop.saver.rescue(loop.step, loop.epochs_done)
-            raise
         prepare.phase(emit, "saving the LoRA")
         path = loop.saver.final(loop.step, loop.epochs_done) if loop.saver and loop.step else None
         return _finish(TrainResult(path, loop.step, "stopped" if loop.stopped else "done"), emit)
+
+
+@contextmanager
+def _rescued(loop: Loop, options: TrainOptions) -> Iterator[None]:
+    """Save what was trained when something goes wrong; a number that is none is said with what is left and what to change."""
+    try:
+        yield
+    except Exception as error:
+        saved = loop.saver.rescue(loop.step, loop.epochs_done) if loop.saver else None
+        if isinstance(error, NotFiniteError):
+            raise failures.not_finite(error, saved, options) from error
+        raise
 
 
 class _Quiet:

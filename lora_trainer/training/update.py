@@ -10,15 +10,19 @@ import torch
 from ..errors import NotFiniteError
 from .distributed import Processes
 from .schedulers import Schedule
+from .trained import Trained
 
 _MOST_OVERFLOWS = 40  # in a row; each halves the scale, which begins at 2**16: no gradient is left that long before
 
 
 @dataclass
 class Updater:
-    """The optimizer and what goes with it. `max_grad_norm` 0 means no limit; `max_weight_norm` None likewise."""
+    """The optimizer and what goes with it. `max_grad_norm` 0 means no limit; `max_weight_norm` None likewise.
 
-    network: Any
+    `seed` and `steps` are for optimizers that draw: what they draw depends on (seed, purpose, step) alone.
+    """
+
+    trained: Trained
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     scaler: Any
@@ -26,12 +30,19 @@ class Updater:
     max_grad_norm: float = 1.0
     max_weight_norm: float | None = None
     rates: dict[str, float] = field(default_factory=dict)  # of the last step, by the names of the groups
+    seed: int = 0
+    steps: int = 0  # that were made
     _overflows: int = 0  # steps in a row
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
         """What is trained."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def start(self) -> int:
+        """Begin a step; returns its number, from 1."""
+        self.trained.start_step(self.steps + 1)
+        return self.steps + 1
 
     def backward(self, loss: torch.Tensor) -> None:
         """Add the gradients of `loss` to those that are there; none when nothing that is trained took part in it.
@@ -64,13 +75,14 @@ class Updater:
         self.rates = {group.get("name", str(i)): group["lr"] for i, group in enumerate(self.optimizer.param_groups)}
         overflowed = self._has_gradients() and self._change_weights()
         self.optimizer.zero_grad(set_to_none=True)
+        self.steps += 1
         self._overflows = self._overflows + 1 if overflowed else 0
         if self._overflows > _MOST_OVERFLOWS:
             raise NotFiniteError(f"The gradients were too large for fp16 in each of the last {self._overflows} steps.")
         if not overflowed:
             self.schedule.step()
         if self.max_weight_norm:
-            self.network.apply_max_norm(self.max_weight_norm)
+            self.trained.apply_max_norm(self.max_weight_norm)
 
     def _has_gradients(self) -> bool:
         return any(parameter.grad is not None for parameter in self.parameters)

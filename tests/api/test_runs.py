@@ -13,7 +13,7 @@ from .conftest import API, get, picture, post
 posix = pytest.mark.skipif(os.name != "posix", reason="the fake worker is started by a shell script")
 
 
-def run_to_end(service, client, run_id, seconds=20.0):
+def run_to_end(service, client, run_id, seconds=200.0):
     end = time.monotonic() + seconds
     while True:
         service.supervisor.tick()
@@ -98,6 +98,8 @@ def test_one_folder_for_training_and_regularisation_is_found_however_it_is_writt
         ({"network_weights": "/nowhere.safetensors"}, "network_weights"),
         ({"no_such_option": 1}, "no_such_option"),
         ({"reg_dir": "/nowhere"}, "reg_dir"),
+        ({"prompts": "a frog --w abc"}, "prompts"),
+        ({"prompts": "a frog\na frog --ss nonsense"}, "prompts"),
     ],
 )
 def test_what_is_wrong_is_said_at_its_field_and_keeps_the_run_from_starting(client, values, spoil, field):

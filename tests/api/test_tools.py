@@ -57,7 +57,7 @@ def loras(host):
 def run(client, service, tool, values, output="small", **more):
     answer = post(client, "tools", {"tool": tool, "values": values, "output": output, **more})
     assert answer.status_code == 201, answer.text
-    service.tools.wait(answer.json()["id"], 60)
+    service.tools.wait(answer.json()["id"], 300)
     return get(client, f"tools/{answer.json()['id']}").json()
 
 
@@ -159,7 +159,6 @@ def test_missing_packages_are_told(client, host, loras):
 
 
 @needs_torch
-@pytest.mark.timeout(120)
 def test_from_the_request_to_the_file(client, service, host, loras):
     done = run(client, service, "resize_lora", {"model": "frog.safetensors", "new_rank": "2"})
     path = host.paths().lora_dir / "small.safetensors"
@@ -175,7 +174,6 @@ def test_from_the_request_to_the_file(client, service, host, loras):
 
 
 @needs_torch
-@pytest.mark.timeout(120)
 def test_the_tools_own_message_is_told_and_a_check_brings_its_picture(client, service, host, loras):
     models = [{"name": "frog.safetensors", "ratio": "1"}, {"name": "styles/ink.safetensors", "ratio": "0.5"}]
     failed = run(client, service, "merge_lora", {"models": models})
@@ -235,16 +233,15 @@ def test_a_tool_that_breaks_is_told_with_its_last_lines(client, service, host, p
 
 
 @posix
-@pytest.mark.timeout(60)
 def test_a_tool_can_be_cancelled_leaves_no_halves_and_one_runs_at_a_time(client, service, host, pretend):
     pretend(
         "target.with_name(target.name + '.abc.tmp').write_bytes(b'half')\n"
         "print('12:00:00 INFO    3 / 9', file=sys.stderr, flush=True)\n"
-        "time.sleep(50)\n"
+        "time.sleep(900)\n"
     )
     body = {"tool": "resize_lora", "values": {"model": "frog.safetensors"}, "output": "small"}
     job = post(client, "tools", body).json()["id"]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 200
     while get(client, f"tools/{job}").json()["total"] != 9:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -252,7 +249,7 @@ def test_a_tool_can_be_cancelled_leaves_no_halves_and_one_runs_at_a_time(client,
     assert get(client, "tools").json()["active"] == job
     assert post(client, "tools", body).status_code == 409
     post(client, f"tools/{job}/stop")
-    service.tools.wait(job, 20)
+    service.tools.wait(job, 300)
     ended = get(client, f"tools/{job}").json()
     assert (ended["state"], ended["files"]) == ("stopped", [])
     assert not list(host.paths().lora_dir.glob("*.tmp")) and host.calls == []
@@ -271,7 +268,7 @@ def test_another_host_tells_the_end_of_a_job_from_its_result(client, service, ho
         (other / "worker.json").write_bytes((folder / "worker.json").read_bytes())
         (other / "job.json").write_text(json.dumps({**job, "before": before}))
         assert get(client, f"tools/{other.name}").status_code == 200
-        service.tools.wait(other.name, 10)
+        service.tools.wait(other.name, 300)
         assert get(client, f"tools/{other.name}").json()["state"] == state
 
 

@@ -37,6 +37,9 @@ def chromium() -> Iterator:
         browser.close()
 
 
+playwright.expect.set_options(timeout=60_000)  # ten times what an idle machine needs, and more
+
+
 @pytest.fixture
 def open_page(chromium):
     """A function that opens an address in a fresh profile. An exception in the page fails the test."""
@@ -47,7 +50,7 @@ def open_page(chromium):
             context = chromium.new_context(viewport={"width": width, "height": height}, locale=language)
             stack.callback(context.close)
             page = context.new_page()
-            page.set_default_timeout(15_000)
+            page.set_default_timeout(90_000)
             page.on("pageerror", lambda error: errors.append(str(error)))
             page.goto(address)
             if wait:
@@ -73,7 +76,7 @@ def served(app) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 200
     while not server.started:
         assert thread.is_alive() and time.monotonic() < deadline, "the server did not start"
         time.sleep(0.02)

@@ -31,14 +31,14 @@ def running(folder: Path, *arguments: str) -> Iterator[tuple[str, Path]]:
         yield address, data
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(300)
 
 
 def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
     deadline = time.monotonic() + 180
     while True:
         try:
-            urllib.request.urlopen(address + "lora-trainer/api/state", timeout=5).close()
+            urllib.request.urlopen(address + "lora-trainer/api/state", timeout=30).close()
             return
         except OSError:
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()

@@ -39,8 +39,8 @@ def set_up(page, frogs, drop, *, name: str, steps: int) -> None:
             page.fill("#lt-search", option)
         page.locator(f"#lt-{option}").fill(value)
     page.fill("#lt-search", "")
-    expect(page.locator(".lt-plan-total")).to_contain_text(f"{steps:,} total steps", timeout=20_000)
-    expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=20_000)
+    expect(page.locator(".lt-plan-total")).to_contain_text(f"{steps:,} total steps", timeout=300_000)
+    expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=300_000)
     page.click("text=Show as command line and TOML")
     expect(page.locator(".lt-plan .lt-recipe pre").first).to_contain_text("train_network")
     expect(page.locator(".lt-plan .lt-recipe")).to_contain_text(f"max_train_steps = {steps}")
@@ -55,13 +55,12 @@ def picture(page, prompt: str) -> bytes:
         page.click(".lt-btn-train")
     number = asked.value.json()["id"]
     image = page.locator(f'.lt-results img[src*="{number}"]')
-    expect(image).to_have_count(1, timeout=120_000)
+    expect(image).to_have_count(1, timeout=300_000)
     source = image.get_attribute("src")
     data = page.request.get(page.url.split("#")[0] + source.removeprefix("./")).body()
     return Image.open(io.BytesIO(data)).convert("RGB").tobytes()
 
 
-@pytest.mark.timeout(400)
 def test_dropped_images_become_a_picture_changed_by_the_lora(program, open_page, frogs, drop):
     address, data = program
     page = open_page(address)
@@ -69,7 +68,7 @@ def test_dropped_images_become_a_picture_changed_by_the_lora(program, open_page,
     expect(page.locator(".lt-table tbody tr")).to_have_text(re.compile(r"sls frog.*8.*10.*8"))
     page.click(".lt-btn-train")
     expect(page).to_have_url(re.compile("#lora-run="))
-    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("finished", timeout=180_000)
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("finished", timeout=600_000)
     expect(page.locator(".lt-run-under")).to_contain_text("20 / 20")
     expect(page.locator(".lt-prompt-line code")).to_have_text("sls frog <lora:shown_frog:0.8>")
     expect(page.locator(".lt-recipe pre").first).to_contain_text("train_network")
@@ -91,14 +90,13 @@ def test_dropped_images_become_a_picture_changed_by_the_lora(program, open_page,
     assert sum(abs(one - other) for one, other in zip(changed, plain, strict=True)) / len(plain) > 1, "the LoRA is seen"
 
 
-@pytest.mark.timeout(300)
 def test_a_run_goes_on_while_the_page_is_reloaded_and_stops_when_asked(program, open_page, frogs, drop):
     address, data = program
     page = open_page(address)
     set_up(page, frogs, drop, name="stopped_frog", steps=5000)
     page.click(".lt-btn-train")
-    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("running", timeout=60_000)
-    expect(page.locator(".lt-run-under strong")).to_have_text(re.compile(r"[1-9]"), timeout=120_000)
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("running", timeout=300_000)
+    expect(page.locator(".lt-run-under strong")).to_have_text(re.compile(r"[1-9]"), timeout=300_000)
     page.reload()
     expect(page.locator(".lt-run-title .lt-badge")).to_have_text("running")
     expect(page.locator(".lt-run-under strong")).to_have_text(re.compile(r"[1-9]"))
@@ -109,7 +107,7 @@ def test_a_run_goes_on_while_the_page_is_reloaded_and_stops_when_asked(program, 
     page.go_back()
     page.locator(".lt-run-head").get_by_role("button", name="Stop", exact=True).click()
     page.locator("dialog").get_by_role("button", name="Stop").click()
-    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("stopped", timeout=60_000)
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("stopped", timeout=300_000)
     assert list((data / "loras").glob("stopped_frog*.safetensors")), "what was learned so far is kept"
 
 
@@ -118,8 +116,8 @@ def test_what_the_host_finds_wrong_is_shown_at_its_field(program, open_page, fro
     page = open_page(address)
     drop(page, frogs)
     page.fill("#lt-output_name", "CON")
-    expect(page.locator("#lt-output_name-wrong")).to_contain_text("reserved", timeout=15_000)
+    expect(page.locator("#lt-output_name-wrong")).to_contain_text("reserved", timeout=300_000)
     page.fill("#lt-output_name", "fine")
     page.fill("#lt-resolution", "500")
-    expect(page.locator("#lt-resolution-wrong")).to_be_visible(timeout=15_000)
+    expect(page.locator("#lt-resolution-wrong")).to_be_visible(timeout=300_000)
     expect(page.locator(".lt-btn-train")).to_be_disabled()

@@ -29,17 +29,17 @@ def in_gradio(request, tmp_path):
     command = [request.param, "-m", "tests.browser.fake_host", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
     address = f"http://127.0.0.1:{port}/"
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 600
     while True:
         try:
-            urllib.request.urlopen(address, timeout=5).close()
+            urllib.request.urlopen(address, timeout=30).close()
             break
         except OSError:
             assert process.poll() is None and time.monotonic() < deadline, "the page did not come up"
             time.sleep(0.2)
     yield address
     process.terminate()
-    process.wait(20)
+    process.wait(200)
 
 
 def test_the_page_works_in_gradio(in_gradio, open_page, frogs, drop):

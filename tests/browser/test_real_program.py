@@ -45,7 +45,7 @@ def describe(page, frogs, drop, *, identifier: str = "sls") -> None:
 def expect_answers(page) -> None:
     """The form is alive: the name follows the words, and the host's check is shown."""
     expect(page.locator("#lt-output_name")).to_have_value("sls_frog")
-    expect(page.locator(".lt-plan-total")).to_contain_text("total steps", timeout=30_000)
+    expect(page.locator(".lt-plan-total")).to_contain_text("total steps", timeout=300_000)
     expect(page.locator(".lt-table tbody tr")).to_have_text(re.compile(r"sls frog.*8"))
 
 
@@ -84,7 +84,7 @@ def test_own_pictures_are_trained_on_the_demo_model_only_after_a_question(progra
     describe(page, frogs, drop)
     page.select_option(MODEL, label=DEMO_TITLE)
     expect(page.locator("#lt-pretrained_model_name_or_path-wrong")).to_contain_text("of use with no other model")
-    expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=30_000)
+    expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=300_000)
     page.click(".lt-btn-train")
     expect(page.get_by_role("dialog")).to_contain_text("Train on it all the same?")
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
@@ -121,7 +121,7 @@ def test_the_form_answers_with_a_model_of_another_size_first_in_the_list(program
     describe(page, frogs, drop)
     expect_answers(page)
     expect(page.locator(".lt-plan")).to_contain_text("a Stable Diffusion XL model")
-    expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=30_000)
+    expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=300_000)
 
 
 def test_every_view_answers_after_it_was_left_and_entered_again(program, xl_first, open_page, frogs, drop):
@@ -139,7 +139,7 @@ def test_every_view_answers_after_it_was_left_and_entered_again(program, xl_firs
     page.click("#lt-tab-train")
     describe(page, frogs, drop)
     expect_answers(page)
-    expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=30_000)
+    expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=300_000)
     page.click("#lt-tab-tools")
     page.click("#lt-tab-train")
     page.fill("#lt-identifier", "ohwx")

@@ -51,7 +51,6 @@ def run(page) -> None:
     page.get_by_role("button", name="Run", exact=True).click()
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.skipif(find_spec("torch") is None, reason="the tools need torch")
 def test_resizing_a_lora_from_the_choice_to_the_list(program, host, open_page):
     page = open_page(program + "#lora-tools")
@@ -70,7 +69,7 @@ def test_resizing_a_lora_from_the_choice_to_the_list(program, host, open_page):
     page.fill("#lt-tool-output", "small")
     run(page)
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
-    expect(page.locator(".lt-tools .lt-badge")).to_have_text("finished", timeout=60_000)
+    expect(page.locator(".lt-tools .lt-badge")).to_have_text("finished", timeout=300_000)
     expect(page.locator(".lt-tool-file")).to_contain_text("small.safetensors")
     expect(page.locator("#lt-tool-model option")).to_have_text(["Choose a LoRA", "frog", "styles/ink", "small"])
     assert shape_of(host.paths().lora_dir / "small.safetensors", "lora_down.weight") == [2, 320]
@@ -93,7 +92,6 @@ def test_resizing_a_lora_from_the_choice_to_the_list(program, host, open_page):
     expect(page.locator("#lt-tool-new_rank")).to_have_value("2")
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.skipif(find_spec("torch") is None, reason="the tools need torch")
 def test_a_check_shows_its_picture_and_report(program, open_page):
     page = open_page(program + "#lora-tools", width=390)
@@ -101,7 +99,7 @@ def test_a_check_shows_its_picture_and_report(program, open_page):
     page.select_option("#lt-tool-model", "styles/ink.safetensors")
     run(page)
     picture = page.locator(".lt-norms img")
-    expect(picture).to_be_visible(timeout=60_000)
+    expect(picture).to_be_visible(timeout=300_000)
     page.wait_for_function("document.querySelector('.lt-norms img').naturalWidth > 0")
     expect(page.locator(".lt-tools .lt-log")).to_contain_text("rank 4")
     expect(page.locator(".lt-tools .lt-note-info")).to_have_text("Nothing wrong was found.")

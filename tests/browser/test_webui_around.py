@@ -94,7 +94,7 @@ def test_nothing_is_asked_while_another_tab_is_open_and_no_run_is_active(open_pa
     leave(page)
     page.wait_for_timeout(1000)  # what was on its way
     assert asked_within(page, 5000) == 0
-    with page.expect_request("**/lora-trainer/api/state*", timeout=15_000):
+    with page.expect_request("**/lora-trainer/api/state*", timeout=300_000):
         leave(page, "lora_trainer")
 
 

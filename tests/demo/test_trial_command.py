@@ -101,7 +101,7 @@ def test_ctrl_c_keeps_what_was_learnt(tiny_sd1, tmp_path):
             if "/100000 " in line:
                 process.send_signal(signal.SIGINT)
                 break
-        rest, _ = process.communicate(timeout=120)
+        rest, _ = process.communicate(timeout=900)
     finally:
         process.kill()
     assert process.returncode == 130, "".join(lines) + rest

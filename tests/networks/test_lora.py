@@ -10,7 +10,8 @@ from torch import nn
 from lora_trainer.errors import InputError, InputErrors
 from lora_trainer.networks import applied, functional
 from lora_trainer.networks.arguments import parse_network_args
-from lora_trainer.networks.lora import Dropouts, LoRAModule, create_network
+from lora_trainer.networks.lora import create_network
+from lora_trainer.networks.module import Dropouts, LoRAModule
 from lora_trainer.networks.network import Network
 from lora_trainer.networks.targets import Target
 

@@ -18,7 +18,7 @@ from tests.outcome.board import reads
 from tests.outcome.held_out import HeldOut, error_left, surely
 from tests.outcome.lab import FEW, Lab
 
-pytestmark = [pytest.mark.outcome, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.outcome, pytest.mark.timeout(1800)]
 HEART = reads("shape", "heart")
 
 

@@ -16,7 +16,8 @@ from lora_trainer.options import TrainOptions
 from lora_trainer.training import precision, prepare
 from lora_trainer.training.distributed import Processes
 from lora_trainer.training.encoding import Encoder
-from lora_trainer.training.objective import noise_settings, objective
+from lora_trainer.training.noise import NoiseSettings
+from lora_trainer.training.objective import objective
 from lora_trainer.training.train import train
 from lora_trainer.training.trainee import Trainee
 from tests.training.conftest import Recorder, make_images
@@ -42,9 +43,9 @@ class Bench:
                 parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
         prepare.save_memory(options, model)
         counts = count_steps(self.plan, max_train_steps=1)
-        self.updater, _ = prepare.updater(options, self.network, counts, computed, processes, lambda event: None)
+        self.updater, _ = prepare.updater(options, self.network, counts, computed, processes, 0, lambda event: None)
         text = prepare.text_states(options, model, self.network, self.plan, computed, lambda event: None)
-        objectives = objective(options, model.prediction_type, processes.device), noise_settings(options)
+        objectives = objective(options, model.prediction_type, processes.device), NoiseSettings.of(options.training)
         self.trainee = Trainee(model, text, encoder, *objectives, computed, 5)
 
     def gradient(self, batches: list[dict], samples: int) -> tuple[float, torch.Tensor]:

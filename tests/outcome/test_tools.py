@@ -10,7 +10,7 @@ from tests.outcome.board import reads
 from tests.outcome.lab import FEW, STYLE, WORDS, Lab, distance
 from tests.outcome.test_subject import dusky, evenings
 
-pytestmark = [pytest.mark.outcome, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.outcome, pytest.mark.timeout(1800)]
 HEART = reads("shape", "heart")
 
 

@@ -16,7 +16,7 @@ from lora_trainer.runs.events import RunReporter
 PICTURE = b"\x89PNG\r\n\x1a\nnot really"
 
 
-def wait_for(condition, seconds=20.0):
+def wait_for(condition, seconds=200.0):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -39,7 +39,7 @@ def submit(supervisor: Supervisor, *script: str, run_id: str = "run-1", name: st
     return supervisor.submit(run_id, name, fill)
 
 
-def until(supervisor: Supervisor, condition, seconds: float = 20.0) -> None:
+def until(supervisor: Supervisor, condition, seconds: float = 200.0) -> None:
     """Look again and again until `condition()`."""
     end = time.monotonic() + seconds
     while True:

@@ -25,7 +25,7 @@ def generation(tmp_path):
 
 
 def wait(generation, request_id, *states):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 200
     while generation.status(request_id)["state"] not in states:
         assert time.monotonic() < end, generation.status(request_id)
         time.sleep(0.02)

@@ -170,7 +170,7 @@ def test_force_does_not_wait(supervisor):
     began = time.monotonic()
     supervisor.stop("run-1", force=True)
     run_until(supervisor, "stopped")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def test_a_waiting_run_is_stopped_at_once(supervisor):
@@ -260,7 +260,7 @@ supervisor.start()
 while not supervisor.folder("run-1").events.exists():
     time.sleep(0.02)
 sys.stdout.write("began"); sys.stdout.flush()
-time.sleep(60)
+time.sleep(900)
 """
 
 
@@ -307,7 +307,7 @@ def test_a_run_that_ended_while_no_host_ran_is_concluded_by_the_next(tmp_path):
     supervisor = harness.make(tmp_path)
     worker = supervisor.folder("run-1").worker()
     (supervisor.folder("run-1").path / "go-on").touch()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 200
     while worker.is_alive() and time.monotonic() < end:
         time.sleep(0.02)
     assert run_until(supervisor, "finished").result
@@ -353,7 +353,7 @@ def test_the_thread_does_the_same_and_close_lets_another_host_in(tmp_path):
     supervisor = harness.make(tmp_path)
     supervisor.start()
     submit(supervisor, "step")
-    end = time.monotonic() + 20
+    end = time.monotonic() + 200
     while supervisor.store.get("run-1").state != "finished":
         assert time.monotonic() < end
         time.sleep(0.02)

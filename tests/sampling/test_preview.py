@@ -10,7 +10,7 @@ from PIL import Image
 from lora_trainer.errors import InputErrors
 from lora_trainer.models import load
 from lora_trainer.networks import registry
-from lora_trainer.sampling import preview
+from lora_trainer.sampling import preview, sample_requests
 from lora_trainer.sampling.prompts import SamplePrompt, parse_prompt_line
 
 PROMPTS = [
@@ -134,13 +134,13 @@ def test_stop_leaves_the_samples_that_are_finished(trained, tmp_path):
 )
 def test_what_cannot_be_drawn_is_refused_before_the_training(line, message):
     with pytest.raises(InputErrors) as caught:
-        preview.check([parse_prompt_line(line, "p.txt:4"), parse_prompt_line("fine")])
+        sample_requests.check([parse_prompt_line(line, "p.txt:4"), parse_prompt_line("fine")])
     assert message in str(caught.value)
 
 
 def test_defaults_and_sizes_are_those_of_the_reference():
-    request = preview.request_of(parse_prompt_line("a cat"))
+    request = sample_requests.request_of(parse_prompt_line("a cat"))
     assert (request.width, request.height, request.steps, request.cfg_scale) == (512, 512, 30, 7.5)
     assert (request.sampler, request.negative_prompt) == ("ddim", "")
-    request = preview.request_of(parse_prompt_line("a --w 0 --h 775 --ss k_euler_a"), clip_skip=2)
+    request = sample_requests.request_of(parse_prompt_line("a --w 0 --h 775 --ss k_euler_a"), clip_skip=2)
     assert (request.width, request.height, request.sampler, request.clip_skip) == (64, 768, "euler_a", 2)

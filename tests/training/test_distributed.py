@@ -70,7 +70,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(options_for, tiny_sd1, 
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "5 steps, 3 epochs" in done.stderr  # 2 batches per epoch: each process has half of them

@@ -7,7 +7,7 @@ import torch
 
 from lora_trainer.errors import InputError, LoraFileError, NotFiniteError
 from lora_trainer.networks import files
-from lora_trainer.networks.lora import LoRAModule
+from lora_trainer.networks.module import LoRAModule
 from lora_trainer.training.distributed import Processes
 from lora_trainer.training.loop import Loop
 from lora_trainer.training.precision import Precision
@@ -26,7 +26,7 @@ def updater_for(parameter: torch.nn.Parameter, *, fp16: bool = False, max_grad_n
     precision = Precision(torch.device("cpu"), torch.float16 if fp16 else torch.float32)
     schedule = create(optimizer, ScheduleSettings(name="linear"), total_steps=10)
     return Updater(
-        network=None,
+        trained=None,
         optimizer=optimizer,
         schedule=schedule,
         scaler=precision.scaler(),
@@ -100,7 +100,7 @@ def test_a_step_that_is_no_number_leaves_the_weights_as_they_were_and_saves_them
         return loss * float("nan") if spoilt == "loss" else _InfiniteGradient.apply(loss)
 
     def remember(self, *rest):
-        self.trainee.__dict__["model_network"] = self.updater.network
+        self.trainee.__dict__["model_network"] = self.updater.trained
         return rest
 
     run = Loop.run

@@ -1,0 +1,47 @@
+"""What a training changes, as the pieces of a training see it: a network today, other things by the same few methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import torch
+
+from ..options.block_arguments import Shape
+
+Part = Literal["text_encoder", "unet"]
+
+
+class Trained(Protocol):
+    """The thing in training. `Updater` changes it, `Saver` writes it; neither knows what it is."""
+
+    @property
+    def shape(self) -> Shape:
+        """Rank and alpha, for the metadata."""
+        ...
+
+    def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
+        """All its numbers, float32 on the device."""
+        ...
+
+    def parameter_groups(
+        self, text_encoder_lr: float | Sequence[float] | None, unet_lr: float | None, default_lr: float | None
+    ) -> list[dict[str, Any]]:
+        """The optimiser's groups, `{"params": [...], "lr": ..., "name": ...}`, by the parts' rates (None: the default)."""
+        ...
+
+    def trained_parameters(self, part: Part | None = None) -> Sequence[torch.nn.Parameter]:
+        """What a training changes, of one part (all when None); known after `parameter_groups`."""
+        ...
+
+    def start_step(self, step: int) -> None:
+        """Called before each optimizer step, from 1."""
+        ...
+
+    def apply_max_norm(self, max_norm: float) -> tuple[int, float, float]:
+        """Limit the length of what each layer learns; (how many were shrunk, mean and greatest length after it)."""
+        ...
+
+    def state_dict(self) -> Mapping[str, torch.Tensor]:
+        """What is saved, by the names of its file format."""
+        ...
