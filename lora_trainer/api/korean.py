@@ -92,14 +92,11 @@ class Catalogue:
 
     @classmethod
     def load(cls, folder: Path = FOLDER) -> Catalogue:
-        """Read the files of `folder`."""
+        """Read the files of `folder`; of two entries for one sentence the first counts."""
         entries: dict[str, str] = {}
         for path in sorted(folder.glob("*.txt")):
-            text = path.read_text(encoding="utf-8")
-            lines = [line.replace(_BREAK, "\n") for line in text.splitlines() if line.strip() and line[0] != "#"]
-            assert len(lines) % 2 == 0, f"{path.name} has a sentence without its Korean"
-            for en, korean in zip(lines[::2], lines[1::2], strict=True):
-                assert entries.setdefault(en, korean) == korean, f"{path.name} has other Korean for {en!r}"
+            for en, korean in pairs(path):
+                entries.setdefault(en, korean)
         return cls(entries)
 
     def turn(self, message: str) -> str:
@@ -155,6 +152,12 @@ class Catalogue:
         for found in islice(_SENTENCE_END.finditer(plain), _MOST_PLACES):
             first, rest = self._turned(plain[: found.start()], done), self._turned(plain[found.end() :], done)
             yield Turned(f"{first.text} {rest.text}", first.known + rest.known)
+
+
+def pairs(path: Path) -> list[tuple[str, str]]:
+    """The entries of one file: a sentence and its Korean, a line each."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip() and line[0] != "#"]
+    return [(en.replace(_BREAK, "\n"), ko.replace(_BREAK, "\n")) for en, ko in zip(lines[::2], lines[1::2], strict=False)]
 
 
 def _filled(korean: str, values: list[str]) -> str:

@@ -23,6 +23,14 @@ def test_every_sentence_of_the_source_has_its_korean():
     assert not missing, f"python -m tests.messages lists these; write their Korean into assets/korean:\n{said}"
 
 
+def test_each_sentence_of_the_catalogue_has_one_korean():
+    found: dict[str, str] = {}
+    for path in sorted(korean.FOLDER.glob("*.txt")):
+        for en, ko in korean.pairs(path):
+            assert HANGUL.search(ko) or not HANGUL.search(en), f"{path.name}: sentence and Korean have changed places at {en!r}"
+            assert found.setdefault(en, ko) == ko, f"{path.name} has other Korean for {en!r} than a line before it"
+
+
 def test_a_new_sentence_would_be_found(tmp_path):
     source = tmp_path / "new.py"
     source.write_text(
