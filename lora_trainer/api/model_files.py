@@ -23,9 +23,13 @@ _SHOWN = 500  # characters of a text out of a file
 
 
 def lora_files(folder: Path) -> list[Path]:
-    """The LoRA files of a folder and its sub-folders, by name; a pipe, a folder or a link to nothing is none."""
-    named = (path for path in folder.rglob("*") if path.suffix.lower() in _LORA_SUFFIXES and not path.name.startswith("."))
+    """The LoRA files of a folder and its sub-folders, by name; what is hidden, a pipe or a link to nothing is none."""
+    named = (path for path in folder.rglob("*") if path.suffix.lower() in _LORA_SUFFIXES and not _is_hidden(path, folder))
     return sorted(filter(is_file, named), key=lambda path: path.stem.casefold())
+
+
+def _is_hidden(path: Path, below: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(below).parts)
 
 
 def lora_problems(paths: Iterable[Path]) -> dict[Path, str]:

@@ -22,7 +22,9 @@ from .trained import Trained
 _TRIES = 3
 _NAMED = 3
 _SECONDS_BETWEEN_TRIES = 2.0
-REPLACED = "replaced"  # the folder for files of an earlier training under our names
+# The folder for files of an earlier training under our names. Lists of LoRA files (the Web UI's too) leave out what begins
+# with a dot: where output_dir is the LoRA folder, <lora:name> still means one file.
+REPLACED = ".replaced"
 
 
 @dataclass

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from lora_trainer.api import lanes, service, state
 from lora_trainer.api.answers import Refusal
 from lora_trainer.api.lanes import Lane
+from lora_trainer.api.model_files import lora_files
 from lora_trainer.hosts.standalone import StandaloneHost
 
 from .conftest import API, get, post
@@ -177,3 +178,10 @@ def test_files_are_sent_whole_and_by_their_names(client, service, values):
     assert sent.headers["x-content-type-options"] == "nosniff"
     text = client.get(f"{API}runs/{run_id}/file/config.toml")
     assert text.headers["content-type"].startswith("text/plain") and "content-disposition" not in text.headers
+
+
+def test_what_lies_in_a_hidden_folder_is_not_listed(tmp_path):
+    for name in ("a.safetensors", ".replaced/a.safetensors", "sub/b.safetensors", ".c.safetensors"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in lora_files(tmp_path)] == ["a.safetensors", "b.safetensors"]

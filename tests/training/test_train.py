@@ -233,7 +233,7 @@ def test_the_files_of_an_earlier_training_of_the_same_name_are_kept(options_for,
         said = again.of("warning")[0]["message"]
         assert "x-step00000002.safetensors" in said and "x.safetensors" in said and "x-mine" not in said
         assert again.events.index(again.of("warning")[0]) < again.events.index(again.of("step")[0])
-    seeds = {path.name: files.read_metadata(path)["ss_seed"] for path in (out / "replaced").iterdir()}
+    seeds = {path.name: files.read_metadata(path)["ss_seed"] for path in (out / ".replaced").iterdir()}
     assert seeds == {
         "x.safetensors": "1", "x-2.safetensors": "2",
         "x-step00000002.safetensors": "1", "x-step00000002-2.safetensors": "2", "x-step00000001.safetensors": "2",
