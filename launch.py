@@ -1,6 +1,7 @@
 """Start LoRA Trainer standing alone. Standard library only; needs Python 3.10 or newer and nothing else.
 
 python launch.py                       install what is missing, then open the page
+python launch.py --port 7900 ...       the same with options of the page: --port, --listen, --auth, ... (ui --help lists them)
 python launch.py test [pytest words]   install the test packages too, then run the whole suite
 python launch.py COMMAND ...           any command: train_network, generate, ... (--help lists its options)
 python launch.py --torch cpu ...       choose the build of torch: auto, cuda, cpu, pypi, or an index's address
@@ -41,8 +42,13 @@ def main(words: list[str]) -> int:
     except (InstallError, ValueError) as error:
         say(f"LoRA Trainer: {error}")
         return 1
-    module = ["pytest", *words[1:]] if testing else ["lora_trainer", *(words or ["ui"])]
+    module = ["pytest", *words[1:]] if testing else ["lora_trainer", *command(words)]
     return run([str(environment.python), "-m", *module])
+
+
+def command(words: list[str]) -> list[str]:
+    """The command that the words are; options alone are those of the page, which is what starts without any word."""
+    return words if words and not words[0].startswith("-") else ["ui", *words]
 
 
 def run(command: list[str]) -> int:

@@ -108,7 +108,7 @@
             problems(found) {
                 const unread = values.wrong[control.name];
                 const own = unread ? [{ level: "error", message: LT.t(unread.error, unread) }] : found;
-                const text = own.map((problem) => [LT.sentence(problem.message), problem.advice].filter(Boolean).join(" ")).join("\n");
+                const text = own.map((problem) => [LT.told(problem), problem.advice].filter(Boolean).join(" ")).join("\n");
                 if (wrong.textContent !== text) wrong.textContent = text;
                 wrong.hidden = !text;
                 const isError = own.some((problem) => (problem.level || "error") === "error");

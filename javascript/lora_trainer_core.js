@@ -137,6 +137,13 @@
     // --- the host -----------------------------------------------------------------------------------------------
     // What a route answers with an error status becomes an ApiError; a host that cannot be reached becomes a Lost.
     LT.sentence = (text) => (/^(a|an|all|at|every|it|no|one|the|there|this)\b/.test(text || "") ? text[0].toUpperCase() + text.slice(1) : text || "");
+    // A problem's message at a field or in a list: the file it is about by its name, where it is about one (the folder is the
+    // field's), so that one of thirty captions can be found.
+    LT.bare = (problem) => (problem.where && problem.message?.startsWith(`${problem.where}: `) ? problem.message.slice(problem.where.length + 2) : problem.message || "");
+    LT.told = (problem) => {
+        const file = /[^\\/]+\.\w{2,11}(:\d+)?$/.exec(problem.where || "")?.[0];
+        return file ? `${file}: ${LT.bare(problem)}` : LT.sentence(problem.message);
+    };
     LT.ApiError = class extends Error {
         constructor(status, body) {
             const detail = body.error || body.detail || body;

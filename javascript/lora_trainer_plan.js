@@ -86,7 +86,7 @@
         }
         function messageOf(name) {
             const unread = values.wrong[name];
-            return unread ? LT.t(unread.error, unread) : errors().find((problem) => problem.field === name)?.message || "";
+            return unread ? LT.t(unread.error, unread) : LT.told(errors().find((problem) => problem.field === name) || {});
         }
 
         async function train() {

@@ -131,7 +131,7 @@
     LT.note = (problem) =>
         h("div", { class: `lt-note lt-note-${problem.level || "error"}`, role: problem.level === "info" ? null : "alert" },
             LT.icon(problem.level === "info" ? "info" : "warning"),
-            h("div", {}, problem.where && h("code", {}, problem.where), h("span", {}, LT.sentence(problem.message)), problem.advice && h("p", {}, problem.advice)));
+            h("div", {}, problem.where && h("code", {}, problem.where), h("span", {}, LT.sentence(LT.bare(problem))), problem.advice && h("p", {}, problem.advice)));
 
     // The mark: a large matrix as the product of a tall and a wide one.
     function mark() {

@@ -62,11 +62,8 @@
 
         // A model whose pictures have a size of their own is trained at it, unless the person chose another.
         function fitSize() {
-            const sides = (LT.form.checkpoints || []).map((one) => one.side).filter(Boolean).map(String);
-            const side = (LT.form.checkpoints || []).find((one) => one.path === values.get(F.model))?.side;
-            if (values.isChanged("resolution") && !sides.includes(values.get("resolution"))) return;
-            if (side) values.set("resolution", String(side));
-            else if (values.isChanged("resolution")) values.reset("resolution");
+            const model = values.get(F.model) || "";
+            values.fitSize(model, (LT.form.checkpoints || []).find((one) => one.path === model)?.side);
         }
 
         // "20_sls frog" says repeats, identifier and class (the folder form of kohya-ss).

@@ -49,6 +49,7 @@
         family: "", // of the base model, as the host found it; "" while it is not known
         fitted: "", // the family that the preset was last chosen for
         before: "", // the preset that was chosen before a family brought its own
+        sized: { model: "", side: "" }, // the base model that the resolution was last fitted to, and the size of its pictures
 
         // Takes the host's description in the page's language, and once the draft of the last visit.
         load(spec) {
@@ -63,6 +64,7 @@
             values.upload = kept.upload || "";
             values.fitted = kept.fitted || "";
             values.before = kept.before || "";
+            values.sized = kept.sized || values.sized;
             for (const [name, value] of Object.entries(kept.changes || {})) if (values.controls.has(name)) values.changes[name] = value;
         },
 
@@ -92,6 +94,7 @@
         resetAll(keep) {
             for (const name of Object.keys(values.changes)) if (!keep.includes(name)) delete values.changes[name];
             values.wrong = {};
+            values.sized = { model: "", side: "" };
             values.announce("");
         },
         // A base model of another family brings the preset made for it along, once; what the person set stays.
@@ -110,10 +113,22 @@
             values.announce("");
             return LT.say(LT.t("preset_fitted", { x: next.title }));
         },
+        // A base model brings the size of its pictures along, once, when it is chosen (`side`; none: the preset's); a size that
+        // is not the last model's was set by the person, whatever other models have it too.
+        fitSize(model, side) {
+            if (model === values.sized.model) return;
+            const now = String(values.get("resolution") ?? "");
+            const isOwn = values.sized.side ? now !== values.sized.side : values.isChanged("resolution");
+            values.sized = { model, side: side ? String(side) : "" };
+            if (isOwn) LT.remember("draft", draft());
+            else if (side) values.set("resolution", String(side));
+            else values.reset("resolution");
+        },
         // What the presets speak about is taken from the new one; everything else stays as the person set it.
         choosePreset(id) {
             const spoken = new Set(values.presets.flatMap((preset) => Object.keys(preset.values)));
             values.preset = id;
+            values.sized = { model: "", side: "" };
             for (const name of Object.keys(values.changes)) if (spoken.has(name) || isSame(values.changes[name], values.baseline(name))) delete values.changes[name];
             values.wrong = {};
             values.announce("");
@@ -129,6 +144,7 @@
             values.wrong = {};
             values.upload = "";
             values.fitted = TAKEN;
+            values.sized = { model: values.get("pretrained_model_name_or_path") || "", side: "" };
             values.announce("");
         },
 
@@ -147,6 +163,6 @@
         parse,
         show,
     };
-    const draft = () => Object.fromEntries(["changes", "preset", "upload", "fitted", "before"].map((name) => [name, values[name]]));
+    const draft = () => Object.fromEntries(["changes", "preset", "upload", "fitted", "before", "sized"].map((name) => [name, values[name]]));
     LT.trainValues = values;
 })();

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import modelfile
-from ..data.plan import DataPlan, count_steps, make_plan
+from ..data.plan import DataPlan, Finding, count_steps, make_plan
 from ..data.plan.captions import example
 from ..demo import files as demo_files
 from ..errors import InputError, InputErrors, LoraFileError
@@ -25,7 +25,7 @@ from ..options.family_checks import hints
 from ..options.network_findings import block_findings
 from ..options.network_kinds import KINDS
 from ..options.simple import RunFiles
-from ..paths import user_path
+from ..paths import safe_name, user_path
 from ..runs import folder as run_folder
 from ..runs.result import SUFFIX, free_name
 from ..runs.store import QUEUED, RUNNING, STOPPING, Run
@@ -182,7 +182,9 @@ def _choose_name(service: Service, checked: Checked, holder: Holder | None) -> N
     """An existing LoRA is only overwritten when that was asked for; else the next free number is taken."""
     name, folder = checked.draft.name, service.paths.lora_dir
     checked.saved_as = name
-    if not name or re.search(r"[/\\\x00]", name):  # said by the check of the options
+    try:
+        safe_name(name)
+    except InputError:  # said by the check of the options; nothing is looked up under such a name
         return
     checked.exists = free_name(name, folder) != name
     while True:
@@ -202,12 +204,8 @@ def _choose_name(service: Service, checked: Checked, holder: Holder | None) -> N
 def _look_at_data(checked: Checked, files: RunFiles) -> None:
     values = flat(files.options)
     plan = make_plan(files.data, seed=values["seed"] or 0, prior_loss_weight=values["prior_loss_weight"])
-    reg_dir = str(checked.draft.base.get("reg_dir") or "") if checked.draft.is_form else ""
     for finding in plan.findings:
-        about = finding.field
-        if checked.draft.is_form:
-            in_reg = bool(reg_dir) and finding.where.startswith(reg_dir)
-            about = _FORM_FIELDS.get(about, about) if not in_reg else "reg_dir"
+        about = _form_field(finding, checked.draft) if checked.draft.is_form else finding.field
         checked.add(finding.level, finding.message, field=about, where=finding.where)
     checked.plan = _plan_view(plan)
     try:
@@ -221,6 +219,14 @@ def _look_at_data(checked: Checked, files: RunFiles) -> None:
         return
     checked.plan.update(asdict(counts))
     _look_for_doubts(checked, values, plan, counts.total_steps)
+
+
+def _form_field(finding: Finding, draft: Draft) -> str:
+    """The field of the form that a finding about the data belongs to: of two folders, one in the other, the inner one's."""
+    named = {name: user_path(str(draft.base[name])).absolute() for name in ("image_dir", "reg_dir") if draft.base.get(name)}
+    around = [(len(folder.parts), name) for name, folder in named.items() if Path(finding.where).is_relative_to(folder)]
+    is_reg = bool(finding.where and around) and max(around)[1] == "reg_dir"
+    return "reg_dir" if is_reg else _FORM_FIELDS.get(finding.field, finding.field)
 
 
 def _look_for_doubts(checked: Checked, values: Mapping[str, Any], plan: DataPlan, total_steps: int) -> None:

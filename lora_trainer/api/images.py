@@ -18,7 +18,7 @@ from ..foreign.reading import is_file, is_folder, is_there
 from ..hosts.base import Access
 from ..options.data_spec import NO_CAPTIONS
 from ..options.simple import caption_ending, read_simple
-from ..paths import safe_name, user_path, write_atomic
+from ..paths import user_path, write_atomic
 from . import folders
 from .answers import Refusal
 
@@ -83,11 +83,10 @@ def image_folder(text: str, access: Access) -> Path:
 
 
 def image_in(folder: Path, name: str) -> Path:
-    """An image of a folder by its plain name. Raises InputError or Refusal (404)."""
-    path = folder / safe_name(name, field="name")
-    if name not in list_folder(folder).images:
+    """An image of a folder by its plain name. Raises Refusal (404)."""
+    if name not in list_folder(folder).images:  # its own names alone, which here may hold what other systems do not allow
         raise Refusal(404, f"There is no image {name!r} in {folder}.")
-    return path
+    return folder / name
 
 
 @dataclass(frozen=True)
@@ -153,5 +152,5 @@ def _caption(folder: Path, name: str, files: list[CaptionFiles], wanted: Wanted)
         found = (one.read(name, folder, enable_wildcard=wanted.enable_wildcard) for one in files)
         return next((caption for caption in found if caption is not None), None), ""
     except InputError as error:
-        return None, str(error)
-    return None, ""
+        where = error.where
+        return None, f"{Path(where).name}: {str(error).removeprefix(f'{where}: ')}" if where else str(error)

@@ -5,6 +5,7 @@ They are written into the run's files like anything else, so that the command li
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,6 +56,7 @@ def _lower_smallest_bucket(values: dict[str, Any], size: tuple[int, int]) -> Non
 def _number(values: Mapping[str, Any], name: str) -> float:
     """The option's number, its default where it was not given or is not a number."""
     try:
-        return float(values[name])
-    except (KeyError, TypeError, ValueError):
-        return float(OPTIONS_BY_NAME[name].default or 0)
+        number = float(values[name])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        number = math.nan
+    return number if math.isfinite(number) else float(OPTIONS_BY_NAME[name].default or 0)

@@ -1,5 +1,6 @@
 """What the page shows as a caption is what the training takes, and editing it writes the file that counts."""
 
+import os
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -108,3 +109,38 @@ def test_the_plans_examples_have_what_stands_before_and_behind_captions(client, 
     examples = {one["image"]: one["caption"] for one in answer["plan"]["examples"]}
     assert examples["both.png"] == "sls, text file , wall"
     assert examples["double.png"] == "sls, a black cat , wall"
+
+
+def test_a_caption_that_cannot_be_read_is_told_by_its_file_name_first(client, folder):
+    (folder / "none.txt").write_bytes("강아지".encode("cp949"))
+    answer = get(client, f"images?{urlencode({'folder': str(folder), 'caption_source': 'txt'})}").json()
+    (problem,) = [one["problem"] for one in answer["images"] if one["name"] == "none.png"]
+    assert problem.startswith("none.txt: the caption is not UTF-8 text") and str(folder) not in problem
+
+
+@pytest.mark.parametrize(("images", "reg"), [("cats", "cat"), ("cats", "."), ("cat", "cat/more"), ("cats", "~/reg")])
+def test_what_is_wrong_with_one_of_two_folders_is_told_at_its_own_field(client, values, tmp_path, monkeypatch, images, reg):
+    """Also where one name begins like the other's, one lies in the other, or `~` was typed."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    reg_folder = tmp_path / reg.removeprefix("~/")
+    for place, text in ((tmp_path / images, b"\xff of the images"), (reg_folder, b"\xff of the others")):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "a.png").write_bytes(picture())
+        (place / "a.txt").write_bytes(text)
+    typed = reg if reg.startswith("~") else str(reg_folder)
+    sent = {**values, "image_dir": str(tmp_path / images), "reg_dir": typed, "caption_source": "txt"}
+    problems = [one for one in post(client, "check", {"values": sent}).json()["problems"] if "UTF-8" in one["message"]]
+    files = {one["field"]: Path(one["where"]) for one in problems}
+    assert files == {"caption_source": tmp_path / images / "a.txt", "reg_dir": reg_folder / "a.txt"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names cannot be there")
+def test_an_image_with_a_name_that_other_systems_do_not_allow_is_shown(client, folder):
+    for name in ("12:30?.png", "con.png", "a*<b>.png", f"{'가' * 75}.png"):
+        (folder / name).write_bytes(picture())
+        (thumb,) = [
+            one["thumb"]
+            for one in get(client, f"images?{urlencode({'folder': str(folder)})}").json()["images"]
+            if one["name"] == name
+        ]
+        assert get(client, thumb).headers["content-type"] == "image/jpeg"

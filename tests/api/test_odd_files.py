@@ -9,6 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from lora_trainer.options import OPTIONS
+from lora_trainer.options.simple import SIMPLE
+
 from .conftest import API, get, post
 
 ODD_PATHS = [
@@ -83,6 +86,14 @@ def test_no_path_is_too_odd_for_a_check(client, form, path):
         assert answer.status_code in (200, 400, 403), (field, answer.text[:500])
     for route in ("images", "images/thumb"):
         assert client.get(API + route, params={"folder": path, "name": "a.png"}).status_code in (400, 403, 404)
+
+
+def test_no_value_of_any_field_is_a_bug(client, values):
+    """Names longer than a file system takes, endless and enormous numbers, objects: each is said at its field, or taken."""
+    for name in [option.name for option in (*SIMPLE, *OPTIONS)]:
+        for value in ("가" * 120, "x" * 5000, "1e400", "9" * 5000, {}):
+            answer = post(client, "check", {"values": {**values, name: value}})
+            assert answer.status_code in (200, 400, 403), (name, str(value)[:9], answer.text[:300])
 
 
 def test_a_request_of_half_characters_endless_depth_or_digits_is_refused(client):

@@ -51,6 +51,7 @@ class FakeApi:
         self.posted: list[tuple[str, Any]] = []
         self.generated: dict[str, Any] | None = None
         self.trial = False
+        self.found: list[dict[str, Any]] = []  # problems that a check finds besides its own
         self.family = "sd1"  # of the base model; "" where the host cannot tell
         self.job: dict[str, Any] = {}
         self.is_gone = False
@@ -208,7 +209,7 @@ class FakeApi:
 
     async def check(self, request: Request) -> Any:
         values = (await request.json())["values"]
-        problems = []
+        problems = [*self.found]
 
         def wrong(field: str, message: str, advice: str = "", level: str = "error") -> None:
             problems.append({"field": field, "level": level, "message": message, "advice": advice, "where": ""})
@@ -423,7 +424,7 @@ class FakeApi:
             "prompts": "photo of sls frog\n",
             "command": "python -m lora_trainer train_network --config_file config.toml",
         }
-        values = {
+        values = run.get("values") or {
             "image_dir": "/uploads/up1",
             "identifier": "sls",
             "class_name": "frog",

@@ -267,3 +267,48 @@ def test_the_images_that_are_not_shown_are_counted_and_said(open_page, address, 
     expect(page.locator(".lt-tile")).to_have_count(3)
     expect(page.locator(".lt-tiles-rest")).to_contain_text("5 more images of this folder are not shown")
     expect(page.locator(".lt-images-head .lt-chip")).to_have_count(0)  # nobody looked at all captions
+
+
+def test_a_problem_of_one_file_names_it_at_the_field_and_at_the_button(open_page, address, api, frogs, drop):
+    said = {"level": "error", "field": "caption_source", "message": "the caption is empty.", "advice": "Write one."}
+    api.found = [{**said, "where": where} for where in ("/uploads/up1/강아지 2.txt", "C:\\cats\\b.txt", "/uploads/up1")]
+    api.found.append({**said, "message": "/a/c.txt: the caption is long.", "where": "/a/c.txt"})
+    page = open_page(address)
+    describe(page, frogs, drop)
+    lines = ["강아지 2.txt: the caption", "b.txt: the caption", "The caption", "c.txt: the caption"]
+    told = [f"{line} is empty. Write one." for line in lines[:3]] + [f"{lines[3]} is long. Write one."]
+    expect(page.locator("#lt-caption_source-wrong")).to_have_text(" ".join(told))
+    expect(page.locator(".lt-reasons")).to_contain_text(": 강아지 2.txt: the caption is empty.")
+
+
+@pytest.mark.parametrize("size", ["1024", "512"])
+def test_a_size_that_the_person_chose_survives_a_tab_a_reload_and_being_taken_from_a_run(
+    open_page, address, api, frogs, drop, size
+):
+    """Also one that another model in the list has as its own, and the one that the preset says."""
+    others = [{"title": f"{n}.safetensors", "path": f"/models/{n}.safetensors", "side": n} for n in (768, 1024)]
+    api.checkpoints += others
+    page = open_page(address)
+    describe(page, frogs, drop)
+    resolution, model = page.locator("#lt-resolution"), page.locator("#lt-pretrained_model_name_or_path")
+    model.select_option(others[0]["path"])
+    expect(resolution).to_have_value("768")
+    resolution.fill(size)
+    for leave in (lambda: page.click("#lt-tab-runs"), lambda: page.reload()):
+        leave()
+        page.click("#lt-tab-train")
+        expect(model).to_have_value(others[0]["path"])
+        expect(resolution).to_have_value(size)
+    page.click(".lt-btn-train")
+    expect(page).to_have_url(re.compile("#lora-run=r1$"))
+    (sent,) = [body["values"] for path, body in api.posted if path == "runs"]
+    assert sent["resolution"] == size
+    page.click("#lt-tab-train")
+    resolution.fill("640")
+    api.runs["r1"]["values"] = sent
+    page.goto(f"{address}#lora-run=r1")
+    page.click("text=Use these settings again")
+    expect(resolution).to_have_value(size)
+    page.click("#lt-tab-runs")
+    page.click("#lt-tab-train")
+    expect(resolution).to_have_value(size)
