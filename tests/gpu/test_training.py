@@ -138,3 +138,20 @@ def test_checkpointing_lowers_the_peak_and_a_finished_training_holds_nothing(opt
         left = torch.cuda.memory_allocated() - before
         assert checkpointing is None or left < 1 << 20, "the training's tensors are gone"
     assert peaks[True] < 0.9 * peaks[False]
+
+
+@pytest.mark.parametrize("no_half_vae", [False, True])
+def test_fp16_computes_the_vae_in_fp16_unless_it_is_told_not_to(no_half_vae, options_for, monkeypatch):
+    from diffusers import AutoencoderKL
+
+    seen = []
+    encode = AutoencoderKL.encode
+
+    def watched(self, *args, **kwargs):
+        seen.append(self.dtype)
+        return encode(self, *args, **kwargs)
+
+    monkeypatch.setattr(AutoencoderKL, "encode", watched)
+    options = options_for(mixed_precision="fp16", no_half_vae=no_half_vae, max_train_steps=1)
+    train(options, reporter=Recorder(), processes=Processes("cuda"))
+    assert set(seen) == {torch.float32 if no_half_vae else torch.float16}
