@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ..data.plan import DataPlan
 from ..models import Model
 from ..models.conditioning import Conditioning
+from ..options.model import ModelOptions
+from . import captions as shown
+from .phases import Emit, phase
 from .precision import Precision
 
 CHUNK = 16  # captions that are encoded at once beforehand
@@ -30,6 +34,28 @@ class TextStates:
     clip_skip: int = 1
     weighted: bool = False
     _kept: dict[str, Conditioning] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, options: ModelOptions, model: Model, trained: bool, plan: DataPlan, precision: Precision, emit: Emit
+    ) -> TextStates:
+        """The text states of a training; where no encoder is trained and the captions stay the same, they are computed now."""
+        states = cls(
+            model,
+            precision,
+            trained,
+            max_token_length=options.max_token_length or 75,
+            clip_skip=options.clip_skip or 1,
+            weighted=options.weighted_captions,
+        )
+        for message in shown.too_long(
+            plan, model.tokenizers[0], max_token_length=states.max_token_length, weighted=states.weighted
+        ):
+            emit({"type": "warning", "message": message})
+        captions = shown.constant(plan)
+        if not trained and captions is not None:
+            states.prepare(captions, phase(emit, "encoding the captions"))
+        return states
 
     def __call__(self, captions: Sequence[str]) -> Conditioning:
         """Return the conditioning of a batch of captions."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
+from ..data.cache import LatentsCache
+from ..data.plan import DataPlan
 from ..models import Model, vae
+from ..options.dataset import DatasetOptions
 from ..randomness import seed_of
+from .phases import Emit, phase
 
 
 class Encoder:
@@ -39,3 +43,20 @@ class Encoder:
         self._model.vae.to(self._device)
         scale = self._model.family.latent_scale
         return vae.encode(self._model.vae, images.to(self._device), noise.to(self._device), scale=scale)
+
+
+def cached_latents(
+    options: DatasetOptions, plan: DataPlan, encoder: Encoder, emit: Emit, should_stop: Callable[[], bool]
+) -> LatentsCache | None:
+    """Encode all images once and free the VAE's memory; None when it is not wanted, or was stopped."""
+    if not options.cache_latents:
+        return None
+    cache = LatentsCache.build(
+        plan,
+        encoder,
+        batch_size=options.vae_batch_size,
+        progress=phase(emit, "encoding the images"),
+        should_stop=should_stop,
+    )
+    encoder.free()
+    return cache

@@ -6,11 +6,33 @@ All of them work on one batch; nothing here depends on which samples share the b
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
 
+from ..options.training import TrainingOptions
+
 MAX_SNR = 1000.0  # the ratio at the first timestep can be infinite; the weights that divide by it use at most this
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSettings:
+    """The options of the loss; None, 0 and False turn one off. See `elementwise`, `huber_threshold` and `timestep_weights`."""
+
+    loss_type: str = "l2"
+    huber_schedule: str = "snr"
+    huber_c: float = 0.1
+    huber_scale: float = 1.0
+    min_snr_gamma: float | None = None
+    scale_v_pred_loss_like_noise_pred: bool = False
+    v_pred_like_loss: float | None = None
+    debiased_estimation_loss: bool = False
+
+    @classmethod
+    def of(cls, options: TrainingOptions) -> LossSettings:
+        """What the options say."""
+        return cls(**{field.name: getattr(options, field.name) for field in fields(cls)})
 
 
 def signal_to_noise(alphas_cumprod: torch.Tensor) -> torch.Tensor:

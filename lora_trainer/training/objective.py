@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from ..models import Model
 from ..models.conditioning import Conditioning
-from ..options import TrainOptions
+from ..options.training import TrainingOptions
 from ..sampling.schedules import alphas_cumprod
 from . import loss
 from .noise import DrawnNoise, add_noise, velocity
@@ -23,9 +22,18 @@ class Objective:
     prediction_type: str
     alphas_cumprod: torch.Tensor  # [T] float32
     snr: torch.Tensor  # [T] float32
-    loss_type: str
-    huber: dict[str, Any]
-    weights: dict[str, Any]
+    settings: loss.LossSettings
+
+    @classmethod
+    def of(cls, options: TrainingOptions, prediction_type: str, device: torch.device) -> Objective:
+        """What the options minimise for a model that predicts `prediction_type`."""
+        alphas = alphas_cumprod()
+        return cls(
+            prediction_type=prediction_type,
+            alphas_cumprod=alphas.to(device),
+            snr=loss.signal_to_noise(alphas).to(device),
+            settings=loss.LossSettings.of(options),
+        )
 
     def losses(
         self, model: Model, latents: torch.Tensor, conditioning: Conditioning, drawn: DrawnNoise, precision: Precision
@@ -39,29 +47,25 @@ class Objective:
             prediction = model.predict(noisy.to(precision.dtype), drawn.timesteps, conditioning)
         is_v = self.prediction_type == "v_prediction"
         target = velocity(latents, drawn.noise, drawn.timesteps, self.alphas_cumprod) if is_v else drawn.noise
-        threshold = None
-        if self.loss_type in {"huber", "smooth_l1"}:
-            threshold = loss.huber_threshold(drawn.timesteps, self.alphas_cumprod, **self.huber)
-        elements = loss.elementwise(prediction.float(), target, self.loss_type, threshold)
-        return loss.per_sample(elements) * loss.timestep_weights(
-            drawn.timesteps, self.snr, v_parameterization=is_v, **self.weights
+        elements = loss.elementwise(prediction.float(), target, self.settings.loss_type, self._threshold(drawn.timesteps))
+        return loss.per_sample(elements) * self._weights(drawn.timesteps)
+
+    def _threshold(self, timesteps: torch.Tensor) -> torch.Tensor | None:
+        chosen = self.settings
+        if chosen.loss_type not in {"huber", "smooth_l1"}:
+            return None
+        return loss.huber_threshold(
+            timesteps, self.alphas_cumprod, schedule=chosen.huber_schedule, c=chosen.huber_c, scale=chosen.huber_scale
         )
 
-
-def objective(options: TrainOptions, prediction_type: str, device: torch.device) -> Objective:
-    """Return what `options` minimise for a model that predicts `prediction_type`."""
-    chosen = options.training
-    alphas = alphas_cumprod()
-    return Objective(
-        prediction_type=prediction_type,
-        alphas_cumprod=alphas.to(device),
-        snr=loss.signal_to_noise(alphas).to(device),
-        loss_type=chosen.loss_type,
-        huber={"schedule": chosen.huber_schedule, "c": chosen.huber_c, "scale": chosen.huber_scale},
-        weights={
-            "min_snr_gamma": chosen.min_snr_gamma,
-            "scale_v_pred_loss_like_noise_pred": chosen.scale_v_pred_loss_like_noise_pred,
-            "v_pred_like_loss": chosen.v_pred_like_loss,
-            "debiased_estimation_loss": chosen.debiased_estimation_loss,
-        },
-    )
+    def _weights(self, timesteps: torch.Tensor) -> torch.Tensor:
+        chosen = self.settings
+        return loss.timestep_weights(
+            timesteps,
+            self.snr,
+            min_snr_gamma=chosen.min_snr_gamma,
+            v_parameterization=self.prediction_type == "v_prediction",
+            scale_v_pred_loss_like_noise_pred=chosen.scale_v_pred_loss_like_noise_pred,
+            v_pred_like_loss=chosen.v_pred_like_loss,
+            debiased_estimation_loss=chosen.debiased_estimation_loss,
+        )

@@ -14,6 +14,10 @@ import torch
 from .. import optional_packages
 from ..errors import InputError
 from ..networks.metadata import optimizer_text
+from ..options.optimizer import OptimizerOptions
+from .phases import Emit
+from .schedulers import parse_arguments
+from .trained import Trained
 
 DEFAULT = "AdamW"
 NOT_YET = (
@@ -86,6 +90,29 @@ def check_name(name: str) -> str:
     raise InputError(
         f"optimizer_type {name!r} {problem}.", field="optimizer_type", advice=f"{advice}There are: {', '.join(_TABLE)}."
     )
+
+
+def check(options: OptimizerOptions) -> None:
+    """Raise InputError for an unknown optimizer, or optimizer_args that cannot be read."""
+    check_name(options.optimizer_type)
+    _arguments(options)
+
+
+def of(options: OptimizerOptions, trained: Trained, emit: Emit) -> BuiltOptimizer:
+    """Build the optimizer that the options say for `trained`. Parts with a rate of 0 are not trained. Raises as `create`."""
+    built = create(
+        "AdamW8bit" if options.use_8bit_adam else options.optimizer_type,
+        trained.parameter_groups(options.text_encoder_lr, options.unet_lr, options.learning_rate),
+        learning_rate=options.learning_rate,
+        args=_arguments(options),
+    )
+    if built.warning:
+        emit({"type": "warning", "message": built.warning})
+    return built
+
+
+def _arguments(options: OptimizerOptions) -> dict[str, object]:
+    return parse_arguments(options.optimizer_args or (), option="optimizer_args")
 
 
 def create(name: str, groups: list[dict[str, Any]], *, learning_rate: float, args: Mapping[str, object]) -> BuiltOptimizer:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from torch.amp import GradScaler
 
 _DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -25,7 +28,7 @@ class Precision:
         """The context of a forward pass."""
         return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, dtype=self.dtype)
 
-    def scaler(self) -> Any:
+    def scaler(self) -> GradScaler:
         """Return a gradient scaler; only fp16 needs one, for the others it does nothing."""
         enabled = self.dtype == torch.float16
         if hasattr(torch, "amp") and hasattr(torch.amp, "GradScaler"):

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ..data.plan import DataPlan
 from ..log import logger
 from ..models import Model
-from ..networks.network import Network
-from ..options import TrainOptions
+from ..options.sampling import SamplingOptions
 from ..sampling import preview, sample_requests
 from ..sampling.prompts import SamplePrompt, parse_prompt_file
+from .checkpoint import SavePlan
+from .phases import Emit
 from .precision import Precision
+from .trainee import Trainee
 
-Emit = Callable[[Mapping[str, Any]], object]
 PHASE = "drawing samples"
 _SECONDS_BETWEEN_PHASES = 1.0
 _SHARE_OF_A_STEP = 2 / 3  # two forward passes a sampler step (with and without the prompt) against one and its gradients
@@ -32,6 +32,15 @@ class Schedule:
     every_steps: int | None = None
     every_epochs: int | None = None
     at_first: bool = False
+
+    @classmethod
+    def of(cls, options: SamplingOptions) -> Schedule:
+        """What the options say."""
+        return cls(
+            every_steps=options.sample_every_n_steps,
+            every_epochs=options.sample_every_n_epochs,
+            at_first=options.sample_at_first,
+        )
 
     def is_due(self, step: int, *, at_first: bool = False, epoch: int | None = None) -> bool:
         """Whether pictures are drawn now: before the first step, after `step`, or at the end of `epoch` (from 1).
@@ -58,7 +67,7 @@ class Previews:
     """
 
     model: Model
-    network: Network
+    network: torch.nn.Module
     prompts: Sequence[SamplePrompt]
     folder: Path
     name: str
@@ -70,6 +79,35 @@ class Previews:
     emit: Emit
     schedule: Schedule
     watch: DrawingTime = field(default_factory=lambda: DrawingTime())
+
+    @classmethod
+    def of(
+        cls,
+        options: SamplingOptions,
+        prompts: Sequence[SamplePrompt],
+        trainee: Trainee,
+        network: torch.nn.Module,
+        saving: SavePlan,
+        plan: DataPlan,
+        emit: Emit,
+    ) -> Previews | None:
+        """What draws `prompts`; None when there are none. The pictures go to the folder `sample` of the output folder."""
+        if not prompts:
+            return None
+        return cls(
+            model=trainee.model,
+            network=network,
+            prompts=prompts,
+            folder=saving.folder / "sample",
+            name=saving.name or "",
+            seed=trainee.seed,
+            sampler=options.sample_sampler,
+            clip_skip=trainee.text.clip_skip,
+            size=max(plan.datasets, key=lambda dataset: dataset.train_images).resolution,
+            precision=trainee.precision,
+            emit=emit,
+            schedule=Schedule.of(options),
+        )
 
     def seconds_to_come(self, times: int, samples_per_second: float) -> float:
         """How long drawing `times` more often will take: as it took before, at first guessed from the training's speed."""
@@ -179,46 +217,11 @@ class DrawingTime:
         return self._after + max(0.0, here)
 
 
-def sample_prompts(options: TrainOptions) -> list[SamplePrompt]:
+def sample_prompts(options: SamplingOptions) -> list[SamplePrompt]:
     """Return the prompts to draw while training; none when nothing says when. Raises InputErrors for bad ones."""
-    chosen = options.sampling
-    wanted = chosen.sample_every_n_steps or chosen.sample_every_n_epochs or chosen.sample_at_first
-    if not chosen.sample_prompts or not wanted:
+    wanted = options.sample_every_n_steps or options.sample_every_n_epochs or options.sample_at_first
+    if not options.sample_prompts or not wanted:
         return []
-    prompts = parse_prompt_file(chosen.sample_prompts)
-    sample_requests.check(prompts, chosen.sample_sampler)
+    prompts = parse_prompt_file(options.sample_prompts)
+    sample_requests.check(prompts, options.sample_sampler)
     return prompts
-
-
-def previews(
-    options: TrainOptions,
-    prompts: Sequence[SamplePrompt],
-    model: Model,
-    network: Network,
-    plan: DataPlan,
-    seed: int,
-    precision: Precision,
-    emit: Emit,
-) -> Previews | None:
-    """Return what draws `prompts`; None when there are none. The pictures go to the folder `sample` of the output folder."""
-    if not prompts:
-        return None
-    chosen = options.sampling
-    return Previews(
-        model=model,
-        network=network,
-        prompts=prompts,
-        folder=Path(options.saving.output_dir or ".") / "sample",
-        name=options.saving.output_name or "",
-        seed=seed,
-        sampler=chosen.sample_sampler,
-        clip_skip=options.model.clip_skip or 1,
-        size=max(plan.datasets, key=lambda dataset: dataset.train_images).resolution,
-        precision=precision,
-        emit=emit,
-        schedule=Schedule(
-            every_steps=chosen.sample_every_n_steps,
-            every_epochs=chosen.sample_every_n_epochs,
-            at_first=chosen.sample_at_first,
-        ),
-    )

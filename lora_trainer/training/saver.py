@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -17,6 +16,7 @@ from ..log import logger
 from ..networks import files
 from ..paths import free_path
 from .checkpoint import SavePlan
+from .phases import Emit
 from .trained import Trained
 
 _TRIES = 3
@@ -38,7 +38,7 @@ class Saver:
     trained: Trained
     plan: SavePlan
     metadata: Callable[[str, int, int], dict[str, str]]
-    emit: Callable[[dict[str, Any]], object]
+    emit: Emit
     precision: str | None = None
     last_path: Path | None = None
     last_step: int = 0

@@ -5,30 +5,36 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from .. import __version__
-from ..data.plan import StepCounts, count_steps
+from ..data.plan import StepCounts
 from ..errors import NotFiniteError
+from ..models.attention import checkpoint_gradients
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
-from . import failures, precision, prepare
+from . import failures, optimizers, precision, prepare, schedulers
 from .checkpoint import SavePlan
+from .conditioning import TextStates
 from .distributed import Processes
-from .encoding import Encoder
+from .encoding import Encoder, cached_latents
 from .facts import file_metadata
 from .interrupt import StopOnSignal
+from .loading import batches
 from .loop import Loop
 from .noise import NoiseSettings
-from .objective import objective
-from .previews import previews, sample_prompts
+from .objective import Objective
+from .phases import Emit, phase
+from .previews import Previews, sample_prompts
 from .saver import Saver
+from .schedulers import ScheduleSettings
 from .trainee import Trainee
+from .update import Updater
 
 
 @dataclass(frozen=True)
@@ -60,34 +66,41 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
             emit({"type": "warning", "message": computed.warning})
 
         plan = prepare.data_plan(options, seed, processes, emit)
-        counts = count_steps(
-            plan,
-            max_train_steps=chosen.max_train_steps,
-            max_train_epochs=chosen.max_train_epochs,
-            gradient_accumulation_steps=chosen.gradient_accumulation_steps,
-        )
-        prompts = sample_prompts(options)
+        counts = prepare.step_counts(chosen, plan)
+        prompts = sample_prompts(options.sampling)
         emit(_started(computed, counts, seed))
 
-        model = prepare.base_model(options, plan, computed, emit)
+        model = prepare.base_model(options.model, plan, computed, emit)
         encoder = Encoder(model, seed, computed.device)
-        latents = prepare.cached_latents(options, plan, encoder, emit, lambda: signals.asked or reporter.control().stop)
+        latents = cached_latents(options.dataset, plan, encoder, emit, lambda: signals.asked or reporter.control().stop)
         if processes.any(signals.asked or reporter.control().stop):
             return _finish(TrainResult(None, 0, "stopped"), emit)
 
-        prepare.phase(emit, "building the network")
-        network = prepare.network(options, model, seed, computed.device)
-        prepare.save_memory(options, model)
-        updater, optimizer = prepare.updater(options, network, counts, computed, processes, seed, emit)
+        phase(emit, "building the network")
+        network = prepare.network(options.network, model, seed, computed.device)
+        if chosen.gradient_checkpointing:  # computes the forward pass twice instead of keeping it
+            checkpoint_gradients(model.unet, model.text_encoders)
+        built = optimizers.of(options.optimizer, network, emit)
+        schedule = schedulers.create(built.optimizer, ScheduleSettings.of(options.optimizer), total_steps=counts.total_steps)
+        updater = Updater(
+            trained=network,
+            optimizer=built.optimizer,
+            schedule=schedule,
+            scaler=computed.scaler(),
+            processes=processes,
+            max_grad_norm=options.optimizer.max_grad_norm,
+            max_weight_norm=options.network.scale_weight_norms,
+            seed=seed,
+        )
         processes.same_start(network.parameters())
         trains_text = bool(network.trained_parameters("text_encoder"))
         loop = Loop(
             trainee=Trainee(
                 model=model,
-                text=prepare.text_states(options, model, trains_text, plan, computed, emit),
+                text=TextStates.of(options.model, model, trains_text, plan, computed, emit),
                 encoder=encoder,
-                objective=objective(options, model.prediction_type, computed.device),
-                noise=NoiseSettings.of(options.training),
+                objective=Objective.of(chosen, model.prediction_type, computed.device),
+                noise=NoiseSettings.of(chosen),
                 precision=computed,
                 seed=seed,
             ),
@@ -100,14 +113,15 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
             signals=signals,
         )
         if processes.is_main:
-            metadata = file_metadata(options, model, network, plan, counts, optimizer, seed, started)
-            loop.saver = Saver(network, SavePlan.of(options.saving), metadata, emit, options.saving.save_precision)
-            loop.previews = previews(options, prompts, model, network, plan, seed, computed, emit)
+            metadata = file_metadata(options, model, network, plan, counts, built.description, seed, started)
+            saving = SavePlan.of(options.saving)
+            loop.saver = Saver(network, saving, metadata, emit, options.saving.save_precision)
+            loop.previews = Previews.of(options.sampling, prompts, loop.trainee, network, saving, plan, emit)
 
-        prepare.phase(emit, "training")
+        phase(emit, "training")
         with _rescued(loop, options):
-            loop.run(prepare.batches(options, plan, counts, latents, processes))
-        prepare.phase(emit, "saving the LoRA")
+            loop.run(batches(chosen, plan, counts, latents, processes))
+        phase(emit, "saving the LoRA")
         path = loop.saver.final(loop.step, loop.epochs_done) if loop.saver and loop.step else None
         return _finish(TrainResult(path, loop.step, "stopped" if loop.stopped else "done"), emit)
 
@@ -149,7 +163,7 @@ def _started(computed: precision.Precision, counts: StepCounts, seed: int) -> di
     }
 
 
-def _finish(result: TrainResult, emit: Callable[[Mapping[str, Any]], object]) -> TrainResult:
+def _finish(result: TrainResult, emit: Emit) -> TrainResult:
     path = str(result.path) if result.path else ""
     emit({"type": "finished", "reason": result.reason, "path": path, "step": result.step})
     return result

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 
+from ..networks.targets import Part
 from ..options.block_arguments import Shape
-
-Part = Literal["text_encoder", "unet"]
 
 
 class Trained(Protocol):

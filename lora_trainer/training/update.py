@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,6 +11,9 @@ from ..errors import NotFiniteError
 from .distributed import Processes
 from .schedulers import Schedule
 from .trained import Trained
+
+if TYPE_CHECKING:
+    from torch.amp import GradScaler
 
 _MOST_OVERFLOWS = 40  # in a row; each halves the scale, which begins at 2**16: no gradient is left that long before
 
@@ -25,7 +28,7 @@ class Updater:
     trained: Trained
     optimizer: torch.optim.Optimizer
     schedule: Schedule
-    scaler: Any
+    scaler: GradScaler
     processes: Processes
     max_grad_norm: float = 1.0
     max_weight_norm: float | None = None

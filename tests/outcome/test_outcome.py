@@ -9,15 +9,17 @@ import torch
 from safetensors.torch import load_file
 
 from lora_trainer.data.dataset import TrainDataset
-from lora_trainer.data.plan import DataPlan, count_steps
+from lora_trainer.data.plan import DataPlan
 from lora_trainer.errors import LoraFileError
 from lora_trainer.models import load
+from lora_trainer.models.attention import checkpoint_gradients
 from lora_trainer.options import TrainOptions
-from lora_trainer.training import precision, prepare
+from lora_trainer.training import optimizers, precision, prepare
+from lora_trainer.training.conditioning import TextStates
 from lora_trainer.training.distributed import Processes
-from lora_trainer.training.encoding import Encoder
+from lora_trainer.training.encoding import Encoder, cached_latents
 from lora_trainer.training.noise import NoiseSettings
-from lora_trainer.training.objective import objective
+from lora_trainer.training.objective import Objective
 from lora_trainer.training.train import train
 from lora_trainer.training.trainee import Trainee
 from tests.training.conftest import Recorder, make_images
@@ -33,19 +35,19 @@ class Bench:
         processes = Processes("cpu")
         computed = precision.choose(options.training.mixed_precision, processes.device)
         self.plan: DataPlan = prepare.data_plan(options, 5, processes, lambda event: None)
-        model = prepare.base_model(options, self.plan, computed, lambda event: None)
+        model = prepare.base_model(options.model, self.plan, computed, lambda event: None)
         encoder = Encoder(model, 5, processes.device)
-        self.latents = prepare.cached_latents(options, self.plan, encoder, lambda event: None, lambda: False)
-        self.network = prepare.network(options, model, 5, processes.device)
+        self.latents = cached_latents(options.dataset, self.plan, encoder, lambda event: None, lambda: False)
+        self.network = prepare.network(options.network, model, 5, processes.device)
         with torch.no_grad():  # without this the gradients of all the down halves are zero
             for i, parameter in enumerate(self.network.parameters()):
                 generator = torch.Generator().manual_seed(i)
                 parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
-        prepare.save_memory(options, model)
-        counts = count_steps(self.plan, max_train_steps=1)
-        self.updater, _ = prepare.updater(options, self.network, counts, computed, processes, 0, lambda event: None)
-        text = prepare.text_states(options, model, self.network, self.plan, computed, lambda event: None)
-        objectives = objective(options, model.prediction_type, processes.device), NoiseSettings.of(options.training)
+        if options.training.gradient_checkpointing:
+            checkpoint_gradients(model.unet, model.text_encoders)
+        optimizers.of(options.optimizer, self.network, lambda event: None)
+        text = TextStates.of(options.model, model, True, self.plan, computed, lambda event: None)
+        objectives = Objective.of(options.training, model.prediction_type, processes.device), NoiseSettings.of(options.training)
         self.trainee = Trainee(model, text, encoder, *objectives, computed, 5)
 
     def gradient(self, batches: list[dict], samples: int) -> tuple[float, torch.Tensor]:
@@ -125,7 +127,7 @@ def test_network_weights_begin_where_the_other_training_ended(options_for, tmp_p
     for changed in ({"network_dim": 2}, {"dim_from_weights": True}):
         bench_options = options_for(network_weights=str(first), **changed)
         model = load(bench_options.model.pretrained_model_name_or_path, dtype=torch.float32, device="cpu")
-        network = prepare.network(bench_options, model, 9, torch.device("cpu"))
+        network = prepare.network(bench_options.network, model, 9, torch.device("cpu"))
         state = network.state_dict()
         assert all(torch.equal(state[name], tensor) for name, tensor in load_file(first).items())
 

@@ -65,7 +65,7 @@ def test_a_lora_is_trained_saved_and_drawn_with(family, tiny_model, options_for,
 
 def test_states_made_beforehand_train_as_those_made_at_each_step(tiny_model, options_for, tmp_path, monkeypatch):
     """SDXL without its text encoders, whose states are kept; the summary with them."""
-    from lora_trainer.training import prepare
+    from lora_trainer.training import captions
 
     losses = []
     for name in ("kept", "anew"):
@@ -79,7 +79,7 @@ def test_states_made_beforehand_train_as_those_made_at_each_step(tiny_model, opt
         )
         train(options, reporter=reporter)
         losses.append(reporter.losses)
-        monkeypatch.setattr(prepare, "constant_captions", lambda plan: None)
+        monkeypatch.setattr(captions, "constant", lambda plan: None)
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 

@@ -15,6 +15,7 @@ from lora_trainer.errors import InputError, InputErrors, LoraFileError, NotFinit
 from lora_trainer.networks import files
 from lora_trainer.runs.control import Control
 from lora_trainer.training import loop, prepare, previews, saver
+from lora_trainer.training.conditioning import TextStates
 from lora_trainer.training.train import train
 from lora_trainer.training.trainee import Trainee
 
@@ -73,7 +74,7 @@ def test_events_tell_the_whole_story_in_order(options_for):
 
 @pytest.mark.parametrize("cached", [True, False])
 def test_data_loader_workers_change_no_byte(options_for, tmp_path, cached, monkeypatch):
-    monkeypatch.setattr(prepare.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
     runs = {}
     for workers in (0, 1, 2) if not cached else (0, 2):
         reporter = Recorder()
@@ -296,8 +297,8 @@ def test_a_sample_that_fails_does_not_end_the_training(options_for, tmp_path, mo
 
 def test_a_text_encoder_that_is_not_trained_runs_once_per_caption(options_for, monkeypatch):
     encoded = []
-    real = prepare.TextStates._encode
-    monkeypatch.setattr(prepare.TextStates, "_encode", lambda self, c: encoded.extend(c) or real(self, c))
+    real = TextStates._encode
+    monkeypatch.setattr(TextStates, "_encode", lambda self, c: encoded.extend(c) or real(self, c))
     train(options_for(network_train_unet_only=True, max_train_steps=9), reporter=Recorder())
     assert sorted(encoded) == [f"sls frog, colour {i}" for i in range(4)]
     encoded.clear()
@@ -333,7 +334,7 @@ def test_precision_on_the_cpu(options_for):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_image_that_is_deleted_while_it_is_trained_is_named_without_a_traceback(options_for, tmp_path, monkeypatch, workers):
-    monkeypatch.setattr(prepare.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     data = make_images(tmp_path / "data" / "1_frog").parent
 
     def delete(event):

@@ -1,16 +1,42 @@
-"""Captions that are longer than what the text encoder is given: nothing of them is dropped without a word."""
+"""The captions as the text encoders will meet them: whether they stay the same, and which are longer than what is read."""
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..data.plan import DataPlan
+from ..data.plan.captions import process_caption
 from ..data.plan.words import count, name_some
 from ..models.text import count_tokens
 
+_VARYING = ("shuffle_caption", "enable_wildcard", "caption_tag_dropout_rate", "token_warmup_step")
 
-def warnings(plan: DataPlan, tokenizer: Any, *, max_token_length: int, weighted: bool) -> list[str]:
+
+def constant(plan: DataPlan) -> list[str] | None:
+    """All captions that the training will show, or None where they are drawn anew each time."""
+    captions = []
+    for image in plan.images:
+        spec = plan.subsets[image.subset].spec
+        if any(getattr(spec, option) for option in _VARYING):
+            return None
+        if not image.repeats:
+            continue
+        shown = replace(spec, caption_dropout_rate=0.0, caption_dropout_every_n_epochs=0)
+        captions.append(process_caption(image.caption, shown, random.Random(0), epoch=1))
+        if shown != spec:  # now and then it is left out
+            captions.append("")
+    return captions
+
+
+def varied_by(plan: DataPlan) -> list[str]:
+    """The names of the settings because of which captions change at each use."""
+    return [name for name in _VARYING if any(getattr(subset.spec, name) for subset in plan.subsets)]
+
+
+def too_long(plan: DataPlan, tokenizer: Any, *, max_token_length: int, weighted: bool) -> list[str]:
     """A sentence that names the images whose captions are cut at `max_token_length` tokens; none where none is.
 
     Prefix and suffix count, and of several lines (enable_wildcard) the longest.

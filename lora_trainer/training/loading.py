@@ -1,0 +1,63 @@
+"""The batches of a training, read by processes beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset
+
+from ..data.cache import LatentsCache
+from ..data.dataset import EpochStream, TrainDataset
+from ..data.plan import DataPlan, StepCounts
+from ..errors import LoraTrainerError
+from ..options.training import TrainingOptions
+from .distributed import Processes
+from .interrupt import ignore_in_data_worker
+
+
+def batches(
+    options: TrainingOptions, plan: DataPlan, counts: StepCounts, latents: LatentsCache | None, processes: Processes
+) -> Iterator[Mapping[str, Any]]:
+    """Yield this process's share of every batch of all epochs, without a pause between epochs.
+
+    Latents from memory need no processes to read them.
+    """
+    dataset = TrainDataset(
+        plan,
+        rank=processes.rank,
+        world_size=processes.world_size,
+        latents=latents,
+        gradient_accumulation_steps=options.gradient_accumulation_steps,
+        max_train_steps=counts.total_steps,
+    )
+    workers = 0 if latents is not None else options.max_data_loader_n_workers
+    loader = DataLoader(
+        _ErrorsAsBatches(dataset),
+        batch_size=None,
+        sampler=EpochStream(plan, counts.epochs),
+        num_workers=min(workers, os.cpu_count() or 1, plan.batches_per_epoch * counts.epochs),
+        pin_memory=processes.device.type == "cuda",
+        worker_init_fn=ignore_in_data_worker,
+    )
+    for batch in loader:
+        if isinstance(batch, LoraTrainerError):
+            raise batch
+        yield batch
+
+
+class _ErrorsAsBatches(Dataset[Any]):
+    """Gives our errors in place of a batch: torch would put the traceback of its process into their message."""
+
+    def __init__(self, batches: TrainDataset) -> None:
+        self._batches = batches
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        try:
+            return self._batches[key]
+        except LoraTrainerError as error:
+            return error
+
+    def __len__(self) -> int:
+        return len(self._batches)
