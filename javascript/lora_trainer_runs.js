@@ -23,10 +23,13 @@
         return LT.phase(run.phase);
     };
 
+    // Why it failed, without the lines of its log that follow: the page of the run shows them.
+    const reason = (message) => (message.includes("\n") ? message.split("\n")[0].replace(/\s*[^.\s][^.]*:$/, "") : message);
+
     // One line on how the run stands.
     LT.standing = function (run) {
         if (run.state === "queued") return [run.queue_position && LT.t("queue_position", { x: run.queue_position }), run.message].filter(Boolean).join(" · ");
-        if (run.state === "failed") return run.message;
+        if (run.state === "failed") return reason(run.message || "");
         const steps = run.total_steps ? `${LT.number(run.step || 0)} / ${LT.number(run.total_steps)}` : "";
         if (run.active) {
             return [LT.doing(run), run.step ? steps : "", Number.isFinite(run.seconds_left) && `${LT.t("time_left")} ${LT.duration(run.seconds_left)}`].filter(Boolean).join(" · ");

@@ -123,7 +123,9 @@ class Catalogue:
             yield Turned(self.entries[plain], len(plain))
         for sentence in self._with_values:
             if (found := sentence.values_in(plain)) is not None:
-                values = [self._turned(value, done) for value in found]
+                # What has lines of its own behind a sentence is what a program printed ("Its last lines:"): it stays.
+                printed = [part.endswith("\n") for part in sentence.parts]
+                values = [Turned(v, len(v)) if raw else self._turned(v, done) for v, raw in zip(found, printed, strict=False)]
                 # Of two sentences that say the same, the one with fewer values says it more exactly.
                 known = sum(map(len, sentence.parts)) + sum(value.known - 1 for value in values)
                 yield Turned(_filled(sentence.korean, [value.text for value in values]), known)

@@ -197,3 +197,13 @@ def test_one_korean_word_stands_for_each_thing():
         (path.name, word, instead) for path in texts for word, instead in NOT_USED.items() if word in path.read_text("utf-8")
     ]
     assert len(texts) > 200 and not found
+
+
+@pytest.mark.parametrize(
+    "before", ["The worker ended unexpectedly. Its last lines:", "The tool ended unexpectedly. Its last lines:"]
+)
+def test_what_a_program_printed_stays_as_it_is_below_the_sentence(before):
+    printed = "16:02:44 INFO    loading the model\n16:03:01 INFO    encoding the images\n16:03:08 INFO    drawing samples 1/2"
+    sentence, _, rest = with_particles(CATALOGUE.turn(f"{before}\n{printed}")).partition("\n")
+    assert HANGUL.search(sentence) and not re.search("[a-z]", sentence)
+    assert rest == printed

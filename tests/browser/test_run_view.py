@@ -126,6 +126,16 @@ def test_a_failed_run_says_why_and_what_to_do(open_page, address, api):
     expect(page.locator(".lt-run-notes")).to_contain_text("Lower the batch size.")
 
 
+def test_the_list_says_why_a_run_failed_without_its_log(open_page, address, api):
+    printed = "16:02:44 INFO loading the model\n16:03:01 INFO encoding the images"
+    api.add_run("r1", state="failed", message=f"The worker ended unexpectedly. Its last lines:\n{printed}")
+    api.add_run("r2", state="failed", message="/a/prompts.txt:2: not known here. It is one of: a, b")
+    page = open_page(address + "#lora-runs")
+    page.click("#lt-tab-runs")
+    expect(page.get_by_text("The worker ended unexpectedly.", exact=True)).to_be_visible()
+    expect(page.get_by_text("/a/prompts.txt:2: not known here. It is one of: a, b", exact=True)).to_be_visible()
+
+
 def test_settings_of_a_run_come_back_into_the_form(open_page, address, api):
     api.add_run("r1", state="finished")
     page = open_page(address + "#lora-run=r1")
