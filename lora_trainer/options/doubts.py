@@ -43,6 +43,10 @@ def _rates(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield name, f"{name} is {rate:g}: so large that the training will most likely learn nothing but noise.", usual
         elif rate < _SMALLEST_RATE:
             yield name, f"{name} is {rate:g}: so small that nothing will be learned.", "1e-4 is usual."
+    # unet_lr 0 is how one trains the text encoder alone; learning_rate 0 is how one forgets a digit.
+    if values["learning_rate"] == 0 and values["unet_lr"] is None and not values["network_train_text_encoder_only"]:
+        usual = "1 is usual with this optimizer." if finds_its_rate else "1e-4 is usual."
+        yield "learning_rate", "learning_rate is 0 and unet_lr is not given: the UNet learns nothing.", usual
 
 
 def _network(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -147,6 +147,7 @@ def test_images_that_are_not_there_leave_no_plan(client, values):
 @pytest.mark.parametrize(
     ("odd", "field"),
     [
+        ({"learning_rate": 0, "text_encoder_lr": 5e-5}, "learning_rate"),
         ({"learning_rate": 10}, "learning_rate"),
         ({"unet_lr": 1}, "unet_lr"),
         ({"text_encoder_lr": 1e-12}, "text_encoder_lr"),
@@ -162,6 +163,13 @@ def test_settings_that_cannot_be_meant_get_a_warning_at_their_field(client, valu
     assert problems_of(post(client, "check", {"values": usual}).json(), "warning") == {}
     answer = post(client, "check", {"values": {**usual, **odd}}).json()
     assert answer["ok"] and set(problems_of(answer, "warning")) == {field}, answer["problems"]
+
+
+@pytest.mark.parametrize("meant", [{"unet_lr": 0.0}, {"learning_rate": 0, "unet_lr": 1e-4}, {"text_encoder_lr": 0}])
+def test_a_rate_of_zero_that_switches_one_part_off_is_no_mistake(client, values, meant):
+    usual = {**values, "max_train_steps": 300}
+    answer = post(client, "check", {"values": {**usual, **meant}}).json()
+    assert "learning_rate" not in problems_of(answer, "warning")
 
 
 def test_a_base_model_that_is_cut_short_or_a_lora_is_refused(client, values, tmp_path):
