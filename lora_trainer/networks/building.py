@@ -13,13 +13,12 @@ from ..errors import LoraFileError
 from ..log import logger
 from ..options.block_arguments import Shape
 from .arguments import LoRAArguments, number_of, share_of
+from .base import Encoders
 from .blocks import block_of, layout_of
 from .files import group_keys, load
 from .module import Dropouts, LoRAModule
 from .network import Network, made_for
 from .targets import Target, find_lierla_names, find_targets
-
-Encoders = nn.Module | Sequence[nn.Module] | None
 
 
 @dataclass(frozen=True, kw_only=True)

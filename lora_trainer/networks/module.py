@@ -25,7 +25,7 @@ class LoRAModule(nn.Module):
     """The trained pair of one Linear or Conv2d layer: adds strength * up(down(x)) to the layer's output.
 
     `lora_down.weight` [rank, in(, kh, kw)], `lora_up.weight` [out, rank(, 1, 1)] and the scalar `alpha` are float32 and
-    named as in kohya's files. `alpha` 0 means alpha = rank. strength = multiplier * alpha / rank; 0 when disabled.
+    named as in kohya's files. `alpha` 0 means alpha = rank. strength = multiplier * alpha / rank.
     """
 
     def __init__(
@@ -58,13 +58,12 @@ class LoRAModule(nn.Module):
                 advice="Give a larger one; 0 itself means the rank.",
             )
         self.multiplier = 1.0
-        self.enabled = True
         self.refresh()
 
     def refresh(self) -> None:
-        """Work out `scale` and `strength` again, after alpha, the multiplier or `enabled` has changed."""
+        """Work out `scale` and `strength` again, after alpha or the multiplier has changed."""
         self.scale = float(self.alpha) / self.rank
-        self.strength = self.multiplier * self.scale if self.enabled else 0.0
+        self.strength = self.multiplier * self.scale
 
     def _apply(self, *args: Any, **kwargs: Any) -> LoRAModule:
         """`to`, `half` and the like. alpha stays float32: half precision would round the strength."""

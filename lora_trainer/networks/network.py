@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,24 +12,16 @@ from ..errors import InputError, LoraFileError
 from ..log import logger
 from ..options.block_arguments import Shape
 from . import applied, functional
+from .base import AdapterNetwork, Encoders, LoadReport
 from .blocks import block_of
-from .files import group_keys, load
+from .files import group_keys
 from .module import LoRAModule
-from .targets import Part, Target, find_targets
+from .targets import Target, find_targets
 
 _LISTED = 3  # so many examples of a problem are named
 
 
-@dataclass(frozen=True)
-class LoadReport:
-    """What `Network.load_weights` did, by module names: loaded, not in the file (fresh), in the file but not trained."""
-
-    loaded: tuple[str, ...]
-    fresh: tuple[str, ...]
-    left_out: tuple[str, ...]
-
-
-class Network(nn.Module):
+class Network(AdapterNetwork[LoRAModule]):
     """The modules of one LoRA. Its state dict has kohya's names.
 
         network = create_network(1.0, 4, 1.0, None, text_encoder, unet)
@@ -40,10 +30,10 @@ class Network(nn.Module):
         network.restore()                           # the model is what it was
 
     Several networks can be on one model, each with its own multiplier, taken off in any order. The model's layers are not
-    replaced and not in the network's parameters. `seed` is for kinds whose steps draw.
+    replaced.
     """
 
-    seed: int = 0
+    file_is = "the LoRA"
 
     def __init__(
         self,
@@ -55,19 +45,8 @@ class Network(nn.Module):
     ) -> None:
         """`block_weights` are the factors on the UNet's learning rate per block (None: the same everywhere); `left_out` names
         layers that could have a module and deliberately have none."""
-        super().__init__()
-        self._targets: dict[str, Target] = {}
-        self._left_out: set[str] = set(left_out)
+        super().__init__(pairs, multiplier, left_out=left_out)
         self._block_weights = block_weights
-        self._trained: set[LoRAModule] | None = None
-        self._layers: dict[str, nn.Module] = {}  # the layers it is applied to or merged into
-        for target, module in pairs:
-            assert target.name not in self._targets, target.name
-            self._targets[target.name] = target
-            self.add_module(target.name, module)
-        if not self._targets:
-            raise self._nothing()
-        self.set_multiplier(multiplier)
 
     def _nothing(self) -> InputError:
         if self._left_out:
@@ -78,76 +57,26 @@ class Network(nn.Module):
             advice="Use a Stable Diffusion UNet or CLIP text encoder.",
         )
 
-    # ---- parts -------------------------------------------------------------------------------------------------------
-    def adapters(self, part: Part | None = None, index: int | None = None) -> list[LoRAModule]:
-        """Modules of one part (all when None), of one text encoder when `index` is given, in the model's order."""
-        return [
-            self._modules[name]
-            for name, target in self._targets.items()
-            if (part is None or target.part == part) and (index is None or target.index == index)
-        ]
-
     @property
     def shape(self) -> Shape:
         """Rank and alpha of the first module, for the metadata."""
         first = self.adapters()[0]
         return Shape(first.rank, float(first.alpha))
 
-    def drop_part(self, part: Part) -> None:
-        """Take the modules of `part` out of the network for good: they are not trained and not saved."""
-        for name, target in list(self._targets.items()):
-            if target.part == part:
-                applied.remove(target.layer, self._modules[name])
-                self._left_out.add(name)
-                del self._targets[name], self._modules[name]
-                self._layers.pop(name, None)
-
-    def set_multiplier(self, text_encoder: float, unet: float | None = None) -> None:
-        """Set the factors on the effect of the two parts; one number sets both. 0 gives the bits of the model alone."""
-        unet = text_encoder if unet is None else unet
-        self.multiplier = (float(text_encoder), float(unet))
-        for name, target in self._targets.items():
-            module = self._modules[name]
-            module.multiplier = self.multiplier[0] if target.part == "text_encoder" else self.multiplier[1]
-            module.refresh()
-
-    def set_enabled(self, enabled: bool) -> None:
-        """Switch the whole effect off or on, keeping the multipliers."""
-        for module in self.adapters():
-            module.enabled = enabled
-            module.refresh()
+    def _set_effect(self, module: LoRAModule, factor: float) -> None:
+        module.multiplier = factor
+        module.refresh()
 
     # ---- on and off the model ----------------------------------------------------------------------------------------
-    def apply_to(
-        self,
-        text_encoders: nn.Module | Sequence[nn.Module] | None,
-        unet: nn.Module | None,
-        apply_text_encoder: bool = True,
-        apply_unet: bool = True,
-    ) -> None:
-        """Put the network on the model. A part that is not applied leaves the network (see `drop_part`).
+    def _put(self, layer: nn.Module, module: LoRAModule) -> None:
+        applied.add(layer, module)
 
-        Raises InputError when the model lacks one of the layers, or nothing is left to train.
-        """
-        assert not self._layers, "the network is already on a model: restore() it first"
-        for part, wanted in (("text_encoder", apply_text_encoder), ("unet", apply_unet)):
-            if not wanted:
-                self.drop_part(part)
-        if not self._targets:
-            raise InputError("no part of the network is left.", advice="Train the UNet, the text encoder, or both.")
-        self._layers = self._find_layers(text_encoders, unet)
-        for name, layer in self._layers.items():
-            applied.add(layer, self._modules[name])
-
-    def restore(self) -> None:
-        """Take the network off the model; other networks stay on it."""
-        for name, layer in self._layers.items():
-            applied.remove(layer, self._modules[name])
-        self._layers = {}
+    def _remove(self, layer: nn.Module, module: LoRAModule) -> None:
+        applied.remove(layer, module)
 
     def merge_to(
         self,
-        text_encoders: nn.Module | Sequence[nn.Module] | None,
+        text_encoders: Encoders,
         unet: nn.Module | None,
         weights_sd: Mapping[str, Tensor] | None = None,
         dtype: torch.dtype | None = None,
@@ -173,7 +102,7 @@ class Network(nn.Module):
             applied.unmerge(layer, self._modules[name])
         self._layers = {}
 
-    def _find_layers(self, text_encoders: Any, unet: nn.Module | None) -> dict[str, nn.Module]:
+    def _find_layers(self, text_encoders: Encoders, unet: nn.Module | None) -> dict[str, nn.Module]:
         there = {target.name: target.layer for target in find_targets(text_encoders, unet)}
         missing = [name for name in self._targets if name not in there]
         if missing:
@@ -184,46 +113,16 @@ class Network(nn.Module):
         return {name: there[name] for name in self._targets}
 
     # ---- training ----------------------------------------------------------------------------------------------------
-    def parameter_groups(
-        self,
-        text_encoder_lr: float | Sequence[float] | None,
-        unet_lr: float | None,
-        default_lr: float | None,
-    ) -> list[dict[str, Any]]:
-        """Return the optimiser's groups: `{"params": [...], "lr": ..., "name": "text_encoder" | "unet"}`.
-
-        A rate of None means `default_lr`; several text encoders take one rate each (the last one given counts for the rest),
-        and are named text_encoder1, text_encoder2. With weights per block the UNet has a group for each block, its rate
-        multiplied by the block's weight, named unet_block0, ... A group with rate 0 is left out and its weights ask for no
-        gradients. Raises InputError when nothing is left to train.
-        """
-        encoders = sorted({target.index for target in self._targets.values() if target.part == "text_encoder"})
-        texts = [self.adapters("text_encoder", index) for index in encoders]
-        groups = rate_groups(texts, self._blocks(), text_encoder_lr, unet_lr, default_lr)
-        self._trained = {adapter for adapter in self.adapters() if any(p.requires_grad for p in adapter.parameters())}
-        return groups
-
-    def trained_adapters(self, part: Part | None = None) -> list[LoRAModule]:
-        """The modules that are trained: all of them until `parameter_groups` has left out those with a rate of 0."""
-        return [adapter for adapter in self.adapters(part) if self._trained is None or adapter in self._trained]
-
-    def trained_parameters(self, part: Part | None = None) -> list[nn.Parameter]:
-        """What a training changes, in the model's order, of one part (all when None); not every step changes all of it."""
-        return [parameter for adapter in self.trained_adapters(part) for parameter in adapter.parameters()]
-
     def _blocks(self) -> list[tuple[str, list[LoRAModule], float]]:
-        """(name, modules, weight) of the UNet's blocks; of the UNet as a whole when no block has a weight of its own."""
+        """The UNet's blocks; the UNet as a whole when no block has a weight of its own."""
         if self._block_weights is None:
-            return [("unet", self.adapters("unet"), 1.0)]
+            return super()._blocks()
         members: dict[int, list[LoRAModule]] = {}
         for name, target in self._targets.items():
             block = block_of(name)
             if target.part == "unet" and block is not None:
                 members.setdefault(block, []).append(self._modules[name])
         return [(f"unet_block{block}", members[block], self._block_weights[block]) for block in sorted(members)]
-
-    def start_step(self, step: int) -> None:
-        """Called before each optimizer step, from 1; for networks whose steps differ."""
 
     @torch.no_grad()
     def apply_max_norm(self, max_norm: float) -> tuple[int, float, float]:
@@ -242,30 +141,7 @@ class Network(nn.Module):
         return int(shrunk), mean, greatest
 
     # ---- weights -----------------------------------------------------------------------------------------------------
-    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False) -> LoadReport:
-        """Load tensors in kohya's names. A missing alpha means alpha = rank; the alpha in the file counts.
-
-        Raises LoraFileError for keys that fit no module, half pairs, and shapes that do not fit; when `strict`, for modules
-        that the file lacks, too.
-        """
-        assert not assign, "assign is not supported"
-        report = self._load(state_dict, "the LoRA")
-        if strict and report.fresh:
-            raise LoraFileError(f"the LoRA lacks {len(report.fresh)} of the network's modules, for example {report.fresh[0]}.")
-        return report
-
-    def load_weights(self, file: str | Path) -> LoadReport:
-        """Load a LoRA file to go on from (option network_weights); modules that it lacks stay fresh.
-
-        What the file has for a part that is not trained is left out, with a warning. Raises as `load_state_dict` does.
-        """
-        tensors, _ = load(Path(file))
-        report = self._load(tensors, str(file))
-        if report.left_out:
-            logger.warning(
-                "%s: %d modules of parts or blocks that are not trained are left out, and will not be in the result.",
-                file, len(report.left_out),
-            )  # fmt: skip
+    def _look_at_loaded(self, file: str | Path) -> None:
         silent = [name for name in self._targets if not self._modules[name].scale]
         if len(silent) == len(self._targets):
             raise LoraFileError(
@@ -277,14 +153,15 @@ class Network(nn.Module):
                 "%s: alpha is 0 in %d of %d modules, for example %s: they have no effect and learn nothing.",
                 file, len(silent), len(self._targets), silent[0],
             )  # fmt: skip
-        if report.fresh:
-            logger.info("%s has nothing for %d of the network's modules; they start fresh.", file, len(report.fresh))
-        return report
 
     @torch.no_grad()
     def _load(self, state_dict: Mapping[str, Tensor], where: str) -> LoadReport:
+        """Load tensors in kohya's names. A missing alpha means alpha = rank; the alpha in the file counts.
+
+        Raises LoraFileError for keys that fit no module, half pairs, and shapes that do not fit.
+        """
         grouped = group_keys(state_dict, where)
-        problems = [f"{name} fits no module" for name in grouped if name not in self._targets and name not in self._left_out]
+        problems = [f"{name} fits no module" for name in self._strange(grouped)]
         fitting = {}
         for name, tensors in grouped.items():
             if name not in self._targets:
@@ -309,45 +186,7 @@ class Network(nn.Module):
             module.set_factors(down, up)
             module.alpha.fill_(float(grouped[name].get("alpha", module.rank)))
             module.refresh()
-        return LoadReport(
-            loaded=tuple(fitting),
-            fresh=tuple(name for name in self._targets if name not in fitting),
-            left_out=tuple(name for name in grouped if name in self._left_out),
-        )
-
-
-def rate_groups(
-    texts: Sequence[Sequence[nn.Module]],
-    unet: Sequence[tuple[str, Sequence[nn.Module], float]],
-    text_encoder_lr: float | Sequence[float] | None,
-    unet_lr: float | None,
-    default_lr: float | None,
-) -> list[dict[str, Any]]:
-    """The optimiser's groups from the modules of each text encoder, and (name, modules, weight) of the UNet's blocks.
-
-    See `Network.parameter_groups`.
-    """
-    rates = [text_encoder_lr] if not isinstance(text_encoder_lr, Sequence) else list(text_encoder_lr) or [None]
-    names = ["text_encoder"] if len(texts) == 1 else [f"text_encoder{number}" for number in range(1, len(texts) + 1)]
-    parts = [
-        (name, modules, rates[min(index, len(rates) - 1)], 1.0)
-        for index, (name, modules) in enumerate(zip(names, texts, strict=True))
-    ]
-    groups = []
-    for name, modules, rate, weight in [*parts, *((name, modules, unet_lr, weight) for name, modules, weight in unet)]:
-        rate = (default_lr if rate is None else rate) * weight
-        params = [parameter for module in modules for parameter in module.parameters()]
-        for parameter in params:
-            parameter.requires_grad_(rate != 0)
-        if params and rate != 0:
-            groups.append({"params": params, "lr": rate, "name": name})
-    if not groups:
-        raise InputError(
-            "there is nothing to train: every learning rate is 0.",
-            field="learning_rate",
-            advice="Give a learning rate above 0, for example 1e-4.",
-        )
-    return groups
+        return self._report(list(grouped))
 
 
 def _fit(tensor: Tensor, wanted: Tensor) -> Tensor | None:

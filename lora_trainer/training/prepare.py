@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..models import Model, load
 from ..networks import registry
 from ..networks.arguments import parse_network_args
-from ..networks.network import Network
+from ..networks.base import AdapterNetwork
 from ..options import TrainOptions
 from ..options.dataset_config import data_spec
 from ..options.family_checks import hints
@@ -86,7 +86,7 @@ def base_model(options: ModelOptions, plan: DataPlan, precision: Precision, emit
     return model
 
 
-def network(options: NetworkOptions, model: Model, seed: int, device: torch.device) -> Network:
+def network(options: NetworkOptions, model: Model, seed: int, device: torch.device) -> AdapterNetwork[Any]:
     """Build the network, put it on the model, and load `network_weights` into it."""
     builder = registry.get(options.network_module)
     arguments: dict[str, Any] = {"neuron_dropout": options.network_dropout, **parse_network_args(options.network_args)}

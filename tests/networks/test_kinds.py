@@ -73,6 +73,27 @@ class TestEachKind:
         for name, tensor in network.state_dict().items():
             assert torch.equal(again.state_dict()[name], tensor), name
 
+    def test_going_on_with_one_part_says_what_of_the_file_is_left_out(self, kind, parts, tmp_path, caplog):
+        whole = built(kind, parts)
+        files.save(tmp_path / "x.safetensors", whole.state_dict(), {})
+        texts = {name.partition(".")[0] for name in whole.state_dict() if name.startswith("lora_te")}
+        network = built(kind, parts)
+        network.apply_to(*parts, apply_text_encoder=False)
+        with caplog.at_level("WARNING", logger="lora_trainer"):
+            report = network.load_weights(tmp_path / "x.safetensors")
+        network.restore()
+        assert set(report.left_out) == texts and report.loaded and not report.fresh
+        assert f"{len(texts)} modules of parts or blocks that are not trained are left out" in caplog.text
+
+    def test_what_is_switched_off_stays_off_when_a_multiplier_is_set(self, kind, parts):
+        network = built(kind, parts)
+        network.set_enabled(False)
+        network.set_multiplier(0.5, 0.25)
+        assert {module.multiplier for module in network.adapters()} == {0.0} and network.multiplier == (0.5, 0.25)
+        network.set_enabled(True)
+        factors = [{module.multiplier for module in network.adapters(part)} for part in ("text_encoder", "unet")]
+        assert factors == [{0.5}, {0.25}]
+
 
 def test_a_kind_that_is_not_known_is_said_and_not_passed_over():
     (wrong,) = network_args_problems("networks.oft", ["a=1"], 4)
