@@ -7,7 +7,7 @@ loader = DataLoader(dataset, batch_size=None, sampler=EpochStream(plan, epochs=1
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch.utils.data import Dataset, Sampler
@@ -19,7 +19,36 @@ from .plan.buckets import crop_box
 from .plan.captions import process_caption
 from .plan.model import DataPlan, PlannedBatch, PlannedImage
 
-Batch = dict[str, Any]
+
+class _Described(TypedDict):
+    """What every batch has."""
+
+    captions: list[str]
+    loss_weights: torch.Tensor
+    image_ids: torch.Tensor
+    indices: torch.Tensor
+    global_size: int
+    epoch: int
+    batch: int
+    original_sizes: torch.Tensor
+    crop_top_lefts: torch.Tensor
+    target_sizes: torch.Tensor
+
+
+class Batch(_Described, total=False):
+    """One process's share of a batch of B samples:
+
+    - `latents` [B, C, h, w] in the cache's dtype, or without a cache `images` [B, 3, H, W], float32 in -1..1
+    - `captions` list of B texts; `loss_weights` [B] float32 (prior_loss_weight for regularisation images, else 1)
+    - `image_ids` [B] int64 (places in plan.images); `indices` [B] int64 (places in the global batch); `global_size` int, the
+      number of samples of all processes together; `epoch`, `batch` int
+    - `original_sizes`, `crop_top_lefts`, `target_sizes` [B, 2] float32, (height, width) or (top, left) in pixels
+
+    B can be 0: the last batch of a bucket may be smaller than the number of processes.
+    """
+
+    latents: torch.Tensor
+    images: torch.Tensor
 
 
 class EpochStream(Sampler[tuple[int, int]]):
@@ -42,16 +71,7 @@ class EpochStream(Sampler[tuple[int, int]]):
 
 
 class TrainDataset(Dataset[Batch]):
-    """`dataset[(epoch, batch)]` is a collated batch, or one process's share of it, as a dict:
-
-    - `latents` [B, C, h, w] in the cache's dtype, or without a cache `images` [B, 3, H, W], float32 in -1..1
-    - `captions` list of B texts; `loss_weights` [B] float32 (prior_loss_weight for regularisation images, else 1)
-    - `image_ids` [B] int64 (places in plan.images); `indices` [B] int64 (places in the global batch); `global_size` int, the
-      number of samples of all processes together; `epoch`, `batch` int
-    - `original_sizes`, `crop_top_lefts`, `target_sizes` [B, 2] float32, (height, width) or (top, left) in pixels
-
-    B can be 0: the last batch of a bucket may be smaller than the number of processes.
-    """
+    """`dataset[(epoch, batch)]` is a collated batch, or one process's share of it."""
 
     def __init__(
         self,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.cache import LatentsCache
-from ..data.dataset import EpochStream, TrainDataset
+from ..data.dataset import Batch, EpochStream, TrainDataset
 from ..data.plan import DataPlan, StepCounts
 from ..errors import LoraTrainerError
 from ..options.training import TrainingOptions
@@ -19,7 +18,7 @@ from .interrupt import ignore_in_data_worker
 
 def batches(
     options: TrainingOptions, plan: DataPlan, counts: StepCounts, latents: LatentsCache | None, processes: Processes
-) -> Iterator[Mapping[str, Any]]:
+) -> Iterator[Batch]:
     """Yield this process's share of every batch of all epochs, without a pause between epochs.
 
     Latents from memory need no processes to read them.
@@ -47,13 +46,13 @@ def batches(
         yield batch
 
 
-class _ErrorsAsBatches(Dataset[Any]):
+class _ErrorsAsBatches(Dataset[Batch | LoraTrainerError]):
     """Gives our errors in place of a batch: torch would put the traceback of its process into their message."""
 
     def __init__(self, batches: TrainDataset) -> None:
         self._batches = batches
 
-    def __getitem__(self, key: tuple[int, int]) -> Any:
+    def __getitem__(self, key: tuple[int, int]) -> Batch | LoraTrainerError:
         try:
             return self._batches[key]
         except LoraTrainerError as error:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
+from ..data.dataset import Batch
 from ..data.plan import DataPlan, PlannedBatch, StepCounts
 from ..errors import NotFiniteError
 from ..runs.events import Reporter
@@ -49,7 +49,7 @@ class Loop:
         """How many optimizer steps were made."""
         return self.updater.steps
 
-    def run(self, batches: Iterator[Mapping[str, Any]]) -> None:
+    def run(self, batches: Iterator[Batch]) -> None:
         """Train until the last step, or until somebody asks to stop. Raises NotFiniteError, saying at which step."""
         average = LossAverage(self.counts.steps_per_epoch)
         self._draw_samples(at_first=True)
@@ -78,7 +78,7 @@ class Loop:
         for start in range(0, len(planned), self.accumulation):
             yield planned[start : start + self.accumulation]
 
-    def _make_step(self, group: Sequence[PlannedBatch], batches: Iterator[Mapping[str, Any]]) -> float:
+    def _make_step(self, group: Sequence[PlannedBatch], batches: Iterator[Batch]) -> float:
         """Train on `group`; return the loss, the mean over its samples.
 
         Raises NotFiniteError for a loss or gradients that are no number, before they have changed a weight.

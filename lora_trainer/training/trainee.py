@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from ..data.dataset import Batch
 from ..models import Model
 from ..randomness import seed_of
 from .conditioning import TextStates
@@ -29,7 +28,7 @@ class Trainee:
     precision: Precision
     seed: int
 
-    def batch_loss(self, batch: Mapping[str, Any], *, step: int, offset: int, samples: int) -> torch.Tensor:
+    def batch_loss(self, batch: Batch, *, step: int, offset: int, samples: int) -> torch.Tensor:
         """Return this batch's part of the loss of optimizer step `step`, a scalar with gradients.
 
         The loss of a step is the mean over its `samples` samples, of all its batches and processes: every sample counts the
@@ -47,7 +46,7 @@ class Trainee:
         weights = batch["loss_weights"].to(losses.device, losses.dtype, non_blocking=True)
         return (losses * weights).sum() / samples
 
-    def _latents(self, batch: Mapping[str, Any], step: int, positions: list[int]) -> torch.Tensor:
+    def _latents(self, batch: Batch, step: int, positions: list[int]) -> torch.Tensor:
         if batch.get("latents") is not None:
             return batch["latents"].to(self.precision.device, torch.float32, non_blocking=True)
         return self.encoder.at_step(batch["images"], step, positions)
