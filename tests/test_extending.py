@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import REQUIRE_BROWSER
+
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 _BLOCK = re.compile(r"^```python (?P<head>file=.*)\n(?P<code>(?:.*\n)*?)```$", re.MULTILINE)
@@ -82,6 +84,7 @@ def test_a_rehearsal_is_done_in_its_room_and_its_test(title, tree):
     assert len(tests) == 1
     runs = [[tests[0].file]] + ([tests[0].also.split()] if tests[0].also else [])
     environment = {**os.environ, "PYTHONPATH": str(tree)}
+    environment.pop(REQUIRE_BROWSER, None)
     for words in runs:
         command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", *words]
         done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)

@@ -60,8 +60,14 @@ class Syntax:
     def number(self, letters: str, kind: type, text: str, where: str, *, signed: bool = False) -> int | float:
         """Return `text` as an int or float from 0, or of either sign; raises InputError when it is none."""
         pattern, what = _NUMBERS[kind]
-        if len(text) > _MAX_DIGITS or not re.fullmatch(f"-?(?:{pattern})" if signed else pattern, text, re.ASCII):
+        if len(text) > _MAX_DIGITS:
+            raise InputError(
+                f"--{letters} has {len(text)} characters; expected a number of at most {_MAX_DIGITS}.",
+                field=self.field,
+                where=where,
+            )
+        if not re.fullmatch(f"-?(?:{pattern})" if signed else pattern, text, re.ASCII):
             expected = what if signed else f"{what} from 0"
-            raise InputError(f"--{letters} is {text[:_MAX_DIGITS]!r}; expected {expected}.", field=self.field, where=where)
+            raise InputError(f"--{letters} is {text!r}; expected {expected}.", field=self.field, where=where)
         value: int | float = kind(text)
         return value

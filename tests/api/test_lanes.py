@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.testclient import TestClient
@@ -17,6 +18,12 @@ from lora_trainer.hosts.standalone import StandaloneHost
 from .conftest import API, get, post
 
 SOON = 30.0  # seconds; what is waited for takes less than a tenth of it
+
+
+def finished(coroutine):
+    """What `coroutine` returns. In a thread of its own: a browser test of the same process keeps its loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 @pytest.fixture
@@ -34,9 +41,9 @@ def quick(monkeypatch):
 
 def test_a_call_gives_its_result_and_its_error():
     lane = Lane("test", size=2)
-    assert asyncio.run(lane.run(max, 3, 5, limit=SOON)) == 5
+    assert finished(lane.run(max, 3, 5, limit=SOON)) == 5
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(lane.run(lambda: 1 / 0, limit=SOON))
+        finished(lane.run(lambda: 1 / 0, limit=SOON))
 
 
 def test_more_calls_than_places_are_done_one_after_the_other_and_never_more_at_once():
@@ -54,7 +61,7 @@ def test_more_calls_than_places_are_done_one_after_the_other_and_never_more_at_o
     async def many():
         return await asyncio.gather(*(lane.run(call, number, limit=None) for number in range(40)))
 
-    assert asyncio.run(many()) == list(range(40))
+    assert finished(many()) == list(range(40))
     assert max(seen) <= 2
 
 
@@ -62,16 +69,16 @@ def test_calls_that_hang_lose_their_places(stuck):
     lane = Lane("test", size=2, place_seconds=0.05)
     for _ in range(5):
         lane.start(stuck)
-    assert asyncio.run(lane.run(lambda: "answered", limit=SOON)) == "answered"
+    assert finished(lane.run(lambda: "answered", limit=SOON)) == "answered"
 
 
 def test_a_look_that_hangs_is_answered_with_what_to_do_and_a_change_is_waited_for():
     lane, go = Lane("test", size=1, place_seconds=0.05), threading.Event()
     with pytest.raises(Refusal) as caught:
-        asyncio.run(lane.run(go.wait, SOON, limit=0.1))
+        finished(lane.run(go.wait, SOON, limit=0.1))
     assert caught.value.status == 503 and "drive" in caught.value.advice
     threading.Timer(0.3, go.set).start()
-    assert asyncio.run(lane.run(go.wait, SOON, limit=None)) is True
+    assert finished(lane.run(go.wait, SOON, limit=None)) is True
 
 
 def test_so_many_hanging_calls_are_borne_and_no_more(stuck):
@@ -88,9 +95,9 @@ def test_a_call_that_nobody_waits_for_any_more_is_never_begun():
     lane, go, begun = Lane("test", size=1), threading.Event(), []
     lane.start(lambda: go.wait(SOON))
     with pytest.raises(Refusal):
-        asyncio.run(lane.run(begun.append, 1, limit=0.05))
+        finished(lane.run(begun.append, 1, limit=0.05))
     go.set()
-    asyncio.run(lane.run(begun.append, 2, limit=SOON))
+    finished(lane.run(begun.append, 2, limit=SOON))
     assert begun == [2]
 
 
