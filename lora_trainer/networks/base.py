@@ -184,8 +184,8 @@ class AdapterNetwork(nn.Module, Generic[Adapter]):
         assert not assign, "assign is not supported"
         report = self._load(state_dict, self.file_is)
         if strict and report.fresh:
-            lacking = f"{len(report.fresh)} of the network's modules, for example {report.fresh[0]}"
-            raise LoraFileError(f"{self.file_is} lacks {lacking}.")
+            first = report.fresh[0]
+            raise LoraFileError(f"{self.file_is} lacks {len(report.fresh)} of the network's modules, for example {first}.")
         return report
 
     def load_weights(self, file: str | Path) -> LoadReport:
