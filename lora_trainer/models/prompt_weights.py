@@ -6,6 +6,7 @@ import re
 
 ROUND = 1.1
 SQUARE = 1 / 1.1
+DEEPEST = 64  # brackets of one kind inside each other; a factor of 446, and a bound on the time that a text can take
 
 _PIECE = re.compile(
     r"""\\(?P<literal>[\\()\[\]]?)                                   # a lone backslash stands for nothing
@@ -23,7 +24,7 @@ def parse(prompt: str) -> list[tuple[str, float]]:
 
     A round bracket multiplies by 1.1 or by its own number (which may be 0 or negative), a square one divides by 1.1. One that
     is never closed reaches to the end; one that closes nothing is text. A number after a colon counts only at the end of an
-    open round bracket; anything else there is text.
+    open round bracket; anything else there is text. So is what opens more than DEEPEST brackets inside each other.
     """
     pieces: list[tuple[str, float]] = []
     opened: dict[str, list[int]] = {"(": [], "[": []}
@@ -33,7 +34,7 @@ def parse(prompt: str) -> list[tuple[str, float]]:
 
     for match in _PIECE.finditer(prompt):
         bracket, weight = match["bracket"], match["weight"]
-        if bracket in opened:
+        if bracket in opened and len(opened[bracket]) < DEEPEST:
             opened[bracket].append(len(pieces))
         elif weight is not None and opened["("]:
             multiply(opened["("].pop(), float(weight))

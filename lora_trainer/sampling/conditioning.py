@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COMMA_BACKTRACK = 20  # a full chunk is cut after a comma that is at most so many tokens back; the rest moves on
 _BREAK = re.compile(r"\bBREAK\b")  # white space round it is no token
 _AND = re.compile(r"\bAND\b")
-_PART = re.compile(r"(?P<text>.*?)(?:\s*:\s*(?P<weight>[-+]?(?:\d+\.?\d*|\.\d+)))?\s*", re.DOTALL)
+_WEIGHT = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)")
 
 Token = tuple[int, float]  # id, weight
 
@@ -69,8 +69,12 @@ def composed(prompt: str) -> list[tuple[str, float]]:
     parts = _AND.split(prompt)
     if len(parts) == 1:
         return [(prompt, 1.0)]
-    matches = [_PART.fullmatch(part) for part in parts]
-    return [(match["text"], float(match["weight"] or 1.0)) for match in matches if match]
+    return [_weighted(part.rstrip()) for part in parts]
+
+
+def _weighted(part: str) -> tuple[str, float]:
+    text, colon, weight = part.rpartition(":")
+    return (text.rstrip(), float(weight)) if colon and _WEIGHT.fullmatch(weight) else (part, 1.0)
 
 
 def tokenize(tokenizer: CLIPTokenizer, prompt: str) -> tuple[Tensor, Tensor]:

@@ -43,3 +43,10 @@ def test_more_of_the_syntax(prompt, pieces):
 
 def test_a_very_long_prompt_takes_no_time():
     assert parse("(" * 2000 + "a" + ")" * 2000 + "(b:1.2), " * 5000)[-1] == (", ", 1.0)
+
+
+def test_brackets_beyond_the_deepest_are_text_so_that_no_nesting_takes_long():
+    found = parse("(" * 70 + "a" + ")" * 70)
+    assert [text for text, _ in found] == ["(" * 6 + "a", ")" * 6]
+    assert found[0][1] == pytest.approx(1.1**64) and found[1][1] == 1.0
+    assert len(parse("(a[b" * 50_000)) > 1  # minutes before

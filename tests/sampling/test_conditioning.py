@@ -97,3 +97,7 @@ def test_sizes_that_are_given_go_before_the_pictures_own():
 )
 def test_and_parts_a_prompt(prompt, parts):
     assert conditioning.composed(prompt) == parts
+
+
+def test_a_long_run_of_spaces_in_a_part_takes_no_time():
+    assert conditioning.composed("a" + " " * 200_000 + "b AND c") == [("a" + " " * 200_000 + "b", 1.0), (" c", 1.0)]
