@@ -14,6 +14,7 @@ _LARGEST_FACTOR = 3.0
 _OFTEN_SHOWN, _FEW_IMAGES, _OFTEN_SHOWN_OF_FEW = 1000, 5, 250
 _LARGEST_RANK, _LARGEST_STRENGTH = 256, 8.0  # strength: alpha / rank
 _MANY_DRAWINGS = 100
+_ENDINGS = (".safetensors", ".ckpt", ".pt")
 
 
 def doubts(values: Mapping[str, Any], *, images: int, shown: int, total_steps: int) -> Iterator[tuple[str, str, str]]:
@@ -21,6 +22,7 @@ def doubts(values: Mapping[str, Any], *, images: int, shown: int, total_steps: i
 
     `values` are the resolved options by name; `shown` counts how often training images are shown in the whole training.
     """
+    yield from _name(str(values["output_name"] or ""))
     yield from _rates(values)
     yield from _network(values)
     if images:
@@ -29,6 +31,15 @@ def doubts(values: Mapping[str, Any], *, images: int, shown: int, total_steps: i
     if every and not values["sample_every_n_epochs"] and values["sample_prompts"] and total_steps // every > _MANY_DRAWINGS:
         message = f"Samples are drawn {total_steps // every:,} times, which can take longer than the training."
         yield "sample_every_n_steps", message, "Draw them less often."
+
+
+def _name(name: str) -> Iterator[tuple[str, str, str]]:
+    ending = next((ending for ending in _ENDINGS if name.lower().endswith(ending)), "")
+    if ending:
+        yield "output_name", f"The name ends in {ending}; the file gets its ending by itself.", "Leave the ending out."
+    if name.startswith("."):
+        message = "A file whose name begins with a dot is hidden: no list of LoRA files shows it."
+        yield "output_name", message, "Begin with a letter."
 
 
 def _rates(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -155,6 +155,8 @@ def test_images_that_are_not_there_leave_no_plan(client, values):
         ({"max_train_steps": 5000}, "max_train_steps"),
         ({"max_train_steps": 1, "train_batch_size": 1}, "max_train_steps"),
         ({"network_dim": 1024}, "network_dim"),
+        ({"output_name": "frog.safetensors"}, "output_name"),
+        ({"output_name": ".frog"}, "output_name"),
         ({"network_dim": 2, "network_alpha": 128}, "network_alpha"),
     ],
 )
