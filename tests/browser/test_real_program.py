@@ -229,7 +229,7 @@ def test_a_korean_page_says_everything_in_korean(program, open_page, frogs, drop
     (tmp_path / "alone.txt").write_text("a frog")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     drop(page, sorted(tmp_path.iterdir()))
-    expect(page.locator(".lt-images .lt-note")).to_contain_text("broken.png")
+    expect(page.locator(".lt-images .lt-note", has_text="broken.png")).to_be_visible()
     page.fill("#lt-resolution", "63")
     expect(page.locator("body")).to_contain_text("64에서 8192픽셀 사이여야 합니다", timeout=30_000)
     expect(page.locator("body")).to_contain_text("어느 이미지에도 맞지 않아 쓰이지 않습니다")
