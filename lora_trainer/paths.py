@@ -69,6 +69,11 @@ def user_path(text: str | Path) -> Path:
         return path
 
 
+def is_hidden(path: Path, below: Path) -> bool:
+    """Whether `path`, or a folder between it and `below`, has a name that begins with a dot: lists leave it out."""
+    return any(part.startswith(".") for part in path.relative_to(below).parts)
+
+
 def free_path(path: Path) -> Path:
     """`path`, or the first of `name-2`, `name-3`, ... (before the ending) that is not there."""
     candidate, number = path, 1

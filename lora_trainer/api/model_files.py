@@ -14,6 +14,7 @@ from ..errors import LoraTrainerError
 from ..foreign.json_text import read_number, read_table
 from ..foreign.reading import is_file
 from ..networks.files import check_lora, read_metadata
+from ..paths import is_hidden
 from ..runs.result import SUFFIX
 
 _LORA_SUFFIXES = {SUFFIX, ".pt", ".ckpt"}
@@ -24,12 +25,8 @@ _SHOWN = 500  # characters of a text out of a file
 
 def lora_files(folder: Path) -> list[Path]:
     """The LoRA files of a folder and its sub-folders, by name; what is hidden, a pipe or a link to nothing is none."""
-    named = (path for path in folder.rglob("*") if path.suffix.lower() in _LORA_SUFFIXES and not _is_hidden(path, folder))
+    named = (path for path in folder.rglob("*") if path.suffix.lower() in _LORA_SUFFIXES and not is_hidden(path, folder))
     return sorted(filter(is_file, named), key=lambda path: path.stem.casefold())
-
-
-def _is_hidden(path: Path, below: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(below).parts)
 
 
 def lora_problems(paths: Iterable[Path]) -> dict[Path, str]:

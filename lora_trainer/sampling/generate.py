@@ -89,8 +89,8 @@ def draw(
         sigmas = sigmas[request.steps - int(request.steps * details.strength) :]
     watch = _Watch((len(sigmas) - 1) * len(batches), progress, should_stop)
     about = {
-        "label": sampler.label,
-        "schedule": sampler.schedule_label,
+        "label": sampler.entry.label,
+        "schedule": sampler.entry.schedule_label,
         "model": Path(model.source).stem,
         "strength": details.strength if details.start else None,
         "loras": {**details.hashes, **{use.name: short_hash(use.path) for use in uses}},

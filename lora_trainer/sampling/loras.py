@@ -17,6 +17,7 @@ from ..networks import files, registry
 from ..networks.functional import first_ranks
 from ..networks.merged import MergedNetwork
 from ..networks.weight_changes import needs_package
+from ..paths import is_hidden
 from .lora_tags import LoraTag
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ class LoraFolders:
         found = {}
         for folder in self.folders:
             for path in folder.rglob("*"):
-                hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-                if path.suffix.lower() in SUFFIXES and not hidden and is_file(path):
+                if path.suffix.lower() in SUFFIXES and not is_hidden(path, folder) and is_file(path):
                     found[path.resolve()] = path
         return sorted(found.values())
 

@@ -23,24 +23,12 @@ class Sampler:
     def name(self) -> str:
         return self.entry.name
 
-    @property
-    def label(self) -> str:
-        return self.entry.label
-
-    @property
-    def schedule_label(self) -> str:
-        return self.entry.schedule_label
-
-    @property
-    def scaled_start(self) -> bool:
-        return self.entry.scaled_start
-
     def start_scale(self, sigma: float) -> float:
         """Return what unit noise is multiplied by to become the first x.
 
         That is sigma, or sqrt(1 + sigma**2), the exact level of the training's last timestep.
         """
-        return math.sqrt(1.0 + sigma**2) if self.scaled_start else sigma
+        return math.sqrt(1.0 + sigma**2) if self.entry.scaled_start else sigma
 
 
 SAMPLERS = {

@@ -129,14 +129,16 @@ def pndm(denoise: Denoise, x: Tensor, sigmas: Sequence[float], *, noise: Noise, 
     noises: list[Tensor] = []
     for i, (sigma, following) in enumerate(pairwise(sigmas), 1):
         noises = [*noises[-3:], (x - denoise(x, sigma)) / sigma]
-        if i <= 3 and following > 0:
-            slope = _runge_kutta(denoise, x, sigma, following, noises[-1])
-        else:
-            weights = _ADAMS_BASHFORTH[len(noises) - 1]
-            slope = sum(weight * eps for weight, eps in zip(weights, noises, strict=True))
+        begins = i <= 3 and following > 0
+        slope = _runge_kutta(denoise, x, sigma, following, noises[-1]) if begins else _adams_bashforth(noises)
         x = x + (following - sigma) * slope
         on_step(i)
     return x
+
+
+def _adams_bashforth(noises: Sequence[Tensor]) -> Tensor:
+    weights = _ADAMS_BASHFORTH[len(noises) - 1]
+    return sum(weight * eps for weight, eps in zip(weights, noises, strict=True))
 
 
 def _runge_kutta(denoise: Denoise, x: Tensor, sigma: float, following: float, first: Tensor) -> Tensor:
@@ -158,8 +160,7 @@ def plms(denoise: Denoise, x: Tensor, sigmas: Sequence[float], *, noise: Noise, 
             ahead = x + (following - sigma) * noises[0]
             slope = (noises[0] + (ahead - denoise(ahead, following)) / following) / 2
         else:
-            weights = _ADAMS_BASHFORTH[len(noises) - 1]
-            slope = sum(weight * eps for weight, eps in zip(weights, noises, strict=True))
+            slope = _adams_bashforth(noises)
         x = x + (following - sigma) * slope
         on_step(i)
     return x

@@ -141,6 +141,19 @@ def no_metadata_option() -> Any:
     )
 
 
+def models_shown() -> Shown:
+    """The field `models` of a page, with a ratio for each file."""
+    return Shown(
+        "models",
+        kind="loras",
+        required=True,
+        help=Title(
+            "1 takes a LoRA as it is, 0.5 half as strongly; a number below 0 takes it away.",
+            "1은 그대로, 0.5는 절반의 세기이며, 음수는 그 LoRA를 뺍니다.",
+        ),
+    )
+
+
 def precision(start: str | None = None) -> Shown:
     """The field `save_precision` of a page."""
     return Shown(

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..schema import Title, opt
-from .declaring import PRECISIONS, Output, PageTool, Shown, Tool, models_option, no_metadata_option, precision, ratios_option
+from .declaring import (
+    PRECISIONS,
+    Output,
+    PageTool,
+    Shown,
+    Tool,
+    models_option,
+    models_shown,
+    no_metadata_option,
+    precision,
+    ratios_option,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +79,7 @@ TOOL = Tool(
                 "잃는 것이 없습니다. 랭크와 파일 크기가 더해집니다 (16 + 16 = 32).",
             ),
             shown=(
-                Shown(
-                    "models",
-                    kind="loras",
-                    required=True,
-                    help=Title(
-                        "1 takes a LoRA as it is, 0.5 half as strongly; a number below 0 takes it away.",
-                        "1은 그대로, 0.5는 절반의 세기이며, 음수는 그 LoRA를 뺍니다.",
-                    ),
-                ),
+                models_shown(),
                 Shown(
                     "concat",
                     more=True,

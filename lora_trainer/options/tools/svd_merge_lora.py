@@ -14,6 +14,7 @@ from .declaring import (
     Tool,
     device_option,
     models_option,
+    models_shown,
     no_metadata_option,
     precision,
     ratios_option,
@@ -90,15 +91,7 @@ TOOL = Tool(
             title=Title("Merge LoRAs", "LoRA 병합"),
             help=Title("Several LoRAs become one of the rank you want.", "여러 LoRA를 원하는 랭크의 LoRA 하나로 합칩니다."),
             shown=(
-                Shown(
-                    "models",
-                    kind="loras",
-                    required=True,
-                    help=Title(
-                        "1 takes a LoRA as it is, 0.5 half as strongly; a number below 0 takes it away.",
-                        "1은 그대로, 0.5는 절반의 세기이며, 음수는 그 LoRA를 뺍니다.",
-                    ),
-                ),
+                models_shown(),
                 Shown(
                     "new_rank",
                     start=32,
