@@ -26,6 +26,8 @@ def test_every_sentence_of_the_source_has_its_korean():
 def test_each_sentence_of_the_catalogue_has_one_korean():
     found: dict[str, str] = {}
     for path in sorted(korean.FOLDER.glob("*.txt")):
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip() and line[0] != "#"]
+        assert len(lines) == 2 * len(korean.pairs(path)), f"{path.name} has a line that belongs to no sentence"
         for en, ko in korean.pairs(path):
             assert HANGUL.search(ko) or not HANGUL.search(en), f"{path.name}: sentence and Korean have changed places at {en!r}"
             assert found.setdefault(en, ko) == ko, f"{path.name} has other Korean for {en!r} than a line before it"
