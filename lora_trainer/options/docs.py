@@ -10,6 +10,7 @@ from typing import Any
 
 from ..paths import ROOT_DIR, write_text_atomic
 from .dataset_keys import KEYS, LEVELS
+from .effects import effects
 from .schema import Option
 from .train import OPTIONS
 
@@ -23,7 +24,7 @@ Made by `python -m lora_trainer docs` from the declarations in `lora_trainer/opt
 Every option may be typed on the command line (`--network_dim=16`), stand in a TOML file given with `--config_file`, or be
 set on the page. What is typed wins over the file, the file over the default. A yes/no option is switched on by its name
 (`--cache_latents`) and off by `--no-cache_latents` or `--cache_latents=false`. Options marked *not yet* are refused with a
-message until they have their effect.
+message until they have their effect. The last column names a test that shows the effect.
 """
 _DATA_SET = """
 ## The data set file
@@ -31,8 +32,8 @@ _DATA_SET = """
 Given with `--dataset_config`, as TOML or JSON. A value is looked for in `[[datasets.subsets]]`, then `[[datasets]]`, then
 `[general]`, then on the command line, and last in the default. The table shows where a key may stand.
 
-| key | general | datasets | subsets | type | default | meaning | 설명 |
-|---|---|---|---|---|---|---|---|
+| key | general | datasets | subsets | type | default | meaning | 설명 | shown by |
+|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -46,24 +47,30 @@ def main(argv: Sequence[str]) -> int:
 
 def markdown() -> str:
     """The whole page."""
+    shown = {name: _link(tests[0]) for name, tests in effects().items()}
     parts = [_HEAD]
     for group, options in groupby(OPTIONS, key=lambda option: option.group):
         parts.append(f"\n## {group.en} · {group.ko}\n\n")
-        parts.append("| option | type | default | meaning | 설명 |\n|---|---|---|---|---|\n")
-        parts += [_row(option) for option in options]
+        parts.append("| option | type | default | meaning | 설명 | shown by |\n|---|---|---|---|---|---|\n")
+        parts += [_row(option, shown.get(option.name, "")) for option in options]
     parts.append(_DATA_SET)
     for key in sorted(KEYS.values(), key=lambda key: key.name):
         marks = ["x" if level in key.levels else "" for level in LEVELS]
         option = key.option
         kind = "table" if key.name == "custom_attributes" else _type(option)
-        cells = [f"`{key.name}`", *marks, kind, _default(option), _meaning(option), option.ko]
+        cells = [f"`{key.name}`", *marks, kind, _default(option), _meaning(option), option.ko, shown.get(key.name, "")]
         parts.append(_line(cells))
     return "".join(parts)
 
 
-def _row(option: Option) -> str:
+def _row(option: Option, shown: str) -> str:
     names = "<br>".join(f"`{name}`" for name in (option.name, *option.aliases))
-    return _line([names, _type(option), _default(option), _meaning(option), option.ko])
+    return _line([names, _type(option), _default(option), _meaning(option), option.ko, shown])
+
+
+def _link(test: str) -> str:
+    file, name = test.split("::")
+    return f"[{name.removeprefix('test_').replace('_', ' ')}](../{file})"
 
 
 def _line(cells: Iterable[str]) -> str:
