@@ -4,6 +4,7 @@ config.toml dataset.toml prompts.txt   what is trained; `lora-trainer train_netw
 request.json                           what the page or script sent, and what the result will be called
 worker.json heartbeat host-heartbeat   which process works on it; when it, and the host, last gave a sign of life
 events.jsonl control.json log.txt      told by the worker; asked by the host; the worker's output
+resume.json                            there when the worker is to go on from the last state (runs.resuming)
 output/ samples/                       saved files (the last one is copied to the LoRA folder); sample pictures
 """
 
@@ -76,6 +77,14 @@ class RunFolder:
         return self.path / "control.json"
 
     @property
+    def resume(self) -> Path:
+        return self.path / "resume.json"
+
+    @property
+    def worker_note(self) -> Path:
+        return self.path / "worker.json"
+
+    @property
     def log(self) -> Path:
         return self.path / "log.txt"
 
@@ -120,7 +129,7 @@ class RunFolder:
 
     def worker(self) -> WorkerProcess | None:
         """The process that was noted as this run's worker, alive or not."""
-        found = read_table(self.path / "worker.json")
+        found = read_table(self.worker_note)
         try:
             worker = WorkerProcess(pid=int(found["pid"]), group=int(found["group"]), mark=str(found["mark"]))
         except (KeyError, TypeError, ValueError, OverflowError):
@@ -128,7 +137,7 @@ class RunFolder:
         return worker if 0 < worker.pid < 2**31 and 0 <= worker.group < 2**31 else None
 
     def note_worker(self, worker: WorkerProcess) -> None:
-        write_text_atomic(self.path / "worker.json", json.dumps({**asdict(worker), "since": time.time()}) + "\n")
+        write_text_atomic(self.worker_note, json.dumps({**asdict(worker), "since": time.time()}) + "\n")
 
     def claim_worker(self) -> None:
         """Note this process as the run's worker. Raises StoreError when another living one has the folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,13 @@ class Curve:
         if len(self.steps) >= _CURVE_POINTS:
             self._halve()
 
+    def back_to(self, step: int) -> None:
+        """Forget what came after `step`."""
+        kept = bisect_right(self.steps, step)
+        for points in (self.steps, self.loss, self.smoothed, self.lr):
+            del points[kept:]
+        self._pending.clear()
+
     def _halve(self) -> None:
         even = len(self.steps) // 2 * 2
         self.loss = [(self.loss[i] + self.loss[i + 1]) / 2 for i in range(0, even, 2)]
@@ -74,6 +82,7 @@ class Progress:
     warnings: list[str] = field(default_factory=list)
     failed: Event | None = None
     finished: Event | None = None
+    state: Event | None = None  # the newest state that was written: what a resumed run goes on from
     curve: Curve = field(default_factory=Curve)
     _weight: float = 0.0
     _first_step: tuple[int, float] | None = None
@@ -110,8 +119,13 @@ class Progress:
             self.told_left = _number(event.get("seconds_left", self.told_left))
         elif kind == "started":
             self.device = str(event.get("device") or "")
+            self.failed = self.finished = self.told_left = None  # of a worker before this one
             for name in ("total_steps", "epochs", "steps_per_epoch"):
                 setattr(self, name, _whole(event.get(name)))
+        elif kind == "resumed":
+            self._back_to(_whole(event.get("step")) or 0)
+        elif kind == "state":
+            self.state = event
         elif kind == "saved":
             path = str(event.get("path", ""))
             self.files.pop(path, None)
@@ -124,6 +138,17 @@ class Progress:
             self.failed, self.phase = event, None
         elif kind == "finished":
             self.finished, self.phase = event, None
+
+    def _back_to(self, step: int) -> None:
+        """A worker goes on from the state after `step`: what an earlier one did beyond it is done again."""
+        self.step = step
+        self.curve.back_to(step)
+        self.samples = [sample for sample in self.samples if (_whole(sample.get("step")) or 0) <= step]
+        self.loss = self.curve.loss[-1] if self.curve.loss else None
+        self.smoothed_loss = self.curve.smoothed[-1] if self.curve.smoothed else None
+        self._first_step = None
+        if self.smoothed_loss is None:
+            self._weight = 0.0
 
     def _fold_step(self, event: Event) -> None:
         self.phase = None

@@ -146,6 +146,16 @@ class Store:
         assert run is not None
         return run
 
+    def queue_again(self, run_id: str) -> bool:
+        """Queue a run that has ended behind the others; what it came to stays noted. Returns whether it had ended."""
+        with self._writing():
+            cursor = self._db.execute(
+                "UPDATE runs SET state = 'queued', place = (SELECT max(place) + 1 FROM runs), started = NULL, ended = NULL, "
+                "stop_asked = NULL, message = '', advice = '' WHERE id = ? AND state IN ('finished', 'stopped', 'failed')",
+                (run_id,),
+            )
+            return cursor.rowcount == 1
+
     def change(self, run_id: str, *, only_from: tuple[str, ...] = (), **columns: Any) -> bool:
         """Set columns of a run; with `only_from` only when its state is one of these. Returns whether it was changed."""
         assert columns.keys() <= set(Run.__dataclass_fields__) - {"id"}, columns

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import InputError, LoraTrainerError, StoreError
 from ..log import logger
-from . import control, process, result, worker
+from . import control, process, result, resuming, worker
 from .folder import RunFolder, WorkerProcess
 from .progress import Progress, ProgressBook
 from .recover import list_unknown_runs
@@ -126,6 +126,20 @@ class Supervisor:
         self._wake.set()
         return run
 
+    def resume(self, run_id: str) -> Run:
+        """Queue a run that has ended, to go on from its last state. Raises InputError when it has not ended or has no state."""
+        self.store.must_write()
+        with self._submitting:
+            run, folder = self._get(run_id), self.folder(run_id)
+            if run.state not in ENDED:
+                raise InputError(f"{run.name} is {run.state}.", advice="Stop it first.")
+            if resuming.last_state(folder, self.progress(run_id)[0]) is None:
+                raise InputError(f"{run.name} left nothing to go on from.", advice="Start it again from its settings.")
+            resuming.prepare(folder, run.result)
+            self.store.queue_again(run_id)
+        self._wake.set()
+        return self._get(run_id)
+
     def stop(self, run_id: str, *, force: bool = False) -> Run:
         """Stop at the next step boundary; a waiting run at once; with `force` the process is ended now."""
         now = time.time()
@@ -215,7 +229,7 @@ class Supervisor:
     def _watch(self, run: Run) -> None:
         folder = self.folder(run.id)
         found = folder.worker() or (self._at_work[1] if self._at_work and self._at_work[0] == run.id else None)
-        if found is None and not folder.events.exists():
+        if found is None and (resuming.is_asked(folder) or not folder.events.exists()):
             logger.info("%s had not begun when the last host ended: queued again", run.name)
             state = STOPPED if run.state == STOPPING or not folder.config.exists() else QUEUED
             self.store.change(run.id, state=state, started=None, message="", ended=time.time() if state == STOPPED else None)
@@ -267,7 +281,7 @@ class Supervisor:
 
     def _conclude(self, run: Run, folder: RunFolder, found: WorkerProcess | None) -> None:
         """The worker has ended: say what the run came to."""
-        self._asked_softly = None
+        self._asked_softly = self._at_work = None
         if found is not None:
             process.end_leftovers(found.pid, found.group)
         folder.remove_halves()
@@ -295,9 +309,10 @@ class Supervisor:
             self._end(run, state)
             return
         source = folder.path / str(saved)  # an absolute path stays as it is
+        earlier = resuming.replaced_result(folder)
+        target, overwrite = earlier or Path(str(request["target"])), bool(earlier or request.get("overwrite"))
         try:
-            overwrite = bool(request.get("overwrite"))
-            path = _publish(folder, source, Path(str(request["target"])), progress, overwrite=overwrite)
+            path = _publish(folder, source, target, progress, overwrite=overwrite)
         except LoraTrainerError as error:
             self._end(
                 run, state, f"Trained, but not put into the LoRA folder: {error.message} The file is {source}.", error.advice
@@ -315,8 +330,8 @@ class Supervisor:
     def _end(self, run: Run, state: str, message: str = "", advice: str = "", *, result_path: Path | None = None) -> None:
         if not any(other.id != run.id for other in self.store.queue()):
             self._reclaim()  # else the host would load its model only to drop it again
-        result_text = str(result_path or "")
-        self.store.change(run.id, state=state, ended=time.time(), message=message, advice=advice, result=result_text)
+        known = str(result_path or run.result)  # a resumed run that failed leaves what it had come to before
+        self.store.change(run.id, state=state, ended=time.time(), message=message, advice=advice, result=known)
         logger.info("training %s: %s%s", run.name, state, f" ({message.splitlines()[0]})" if message else "")
         self._wake.set()
 

@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 from lora_trainer.paths import write_text_atomic
+from lora_trainer.runs import resuming
 from lora_trainer.runs.events import RunReporter
+from lora_trainer.runs.progress import ProgressBook
 
 PICTURE = b"\x89PNG\r\n\x1a\nnot really"
 
@@ -34,15 +36,24 @@ def save(reporter, step, *, final, name=None):
 
 def main(folder: str) -> int:
     reporter = RunReporter(folder)
-    script = list(reporter.folder.request().get("script", []))
+    resumed = resuming.is_asked(reporter.folder)
+    script = list(reporter.folder.request().get("script_resumed" if resumed else "script", []))
     total = 10
     reporter.emit({"type": "started", "pid": os.getpid(), "device": "cpu", "total_steps": total, "epochs": 1})
     saves = 0
     step = 0
+    if resumed:
+        progress, _ = ProgressBook().look(reporter.folder.events)
+        step = resuming.last_state(reporter.folder, progress)["step"]
+        reporter.emit({"type": "resumed", "step": step, "epoch": 0})
     for word in script:
         if word == "step":
             step += 1
             reporter.emit({"type": "step", "step": step, "epoch": 1, "loss": 1.0 / step, "lr": {"unet": 1e-4}})
+        elif word == "state":
+            path = reporter.folder.output / f"step{step}-state"
+            path.mkdir(parents=True)
+            reporter.emit({"type": "state", "path": str(path), "step": step, "epoch": 0, "rolling": True})
         elif word == "talk":
             sys.stderr.write("the last thing it said\n")
             sys.stderr.flush()

@@ -124,3 +124,29 @@ def test_a_list_of_many_runs_is_read_once_and_not_again(tmp_path, monkeypatch):
         for path in paths:
             book.look(path)
     assert len(folded) == len(paths)
+
+
+def test_a_resumed_run_forgets_what_came_after_the_state():
+    progress = Progress()
+    steps(progress, 20, loss=float)
+    progress.fold({"type": "sample", "path": "a.png", "step": 10})
+    progress.fold({"type": "sample", "path": "b.png", "step": 20})
+    progress.fold({"type": "failed", "message": "gone"})
+    progress.fold({"type": "started", "total_steps": 30})
+    progress.fold({"type": "resumed", "step": 12})
+    assert progress.failed is None and progress.step == 12 and progress.loss == 12.0
+    assert progress.curve.steps == list(range(1, 13)) and [one["path"] for one in progress.samples] == ["a.png"]
+    progress.fold({"type": "step", "step": 13, "loss": 13.0})
+    assert progress.curve.steps[-2:] == [12, 13]
+
+
+@pytest.mark.parametrize("step", [0, 1, 700, 2400])
+def test_a_resumed_long_run_stays_in_order(step):
+    progress = Progress()
+    steps(progress, 2500)
+    progress.fold({"type": "resumed", "step": step})
+    for number in range(step + 1, 3000):
+        progress.fold({"type": "step", "step": number, "loss": 1.0, "lr": 1e-4})
+    curve = progress.curve
+    assert curve.steps == sorted(set(curve.steps)) and len(curve.steps) == len(curve.loss) <= 600
+    assert progress.smoothed_loss == pytest.approx(1.0)

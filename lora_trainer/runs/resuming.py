@@ -1,0 +1,61 @@
+"""Going on with a run that has ended: what its folder must look like before it is queued again, and what it may replace.
+
+The worker tells of each state that it wrote (event `state`); the one told last is where a resumed run goes on. While the note
+`resume.json` lies in the folder, a worker that starts there resumes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from ..foreign.json_text import read_table
+from ..paths import write_text_atomic
+from .folder import RunFolder
+from .progress import Progress
+
+
+def last_state(folder: RunFolder, progress: Progress) -> dict[str, Any] | None:
+    """{"path", "step", "epoch", "time"} of the newest state that was told of and is still there; None when there is none."""
+    told = progress.state
+    if told is None:
+        return None
+    path = folder.path / str(told.get("path", ""))  # an absolute path stays as it is
+    try:
+        is_there = path.is_dir()
+    except OSError:
+        return None
+    return {"path": str(path), **{key: told.get(key) for key in ("step", "epoch", "time")}} if is_there else None
+
+
+def is_asked(folder: RunFolder) -> bool:
+    """Whether the run's worker is to go on from its last state."""
+    return bool(read_table(folder.resume))
+
+
+def prepare(folder: RunFolder, result: str) -> None:
+    """Make the folder of an ended run ready for another worker. Raises SaveError when it cannot be written.
+
+    `result` is the file in the LoRA folder that the run came to before ("" for none): the new result may take its place.
+    """
+    note = {"asked": time.time(), "replaces": result, "stamp": _stamp(Path(result)) if result else None}
+    write_text_atomic(folder.resume, json.dumps(note) + "\n")
+    for past in (folder.control, folder.worker_note):  # "stop" was for the worker before, which has ended
+        past.unlink(missing_ok=True)
+
+
+def replaced_result(folder: RunFolder) -> Path | None:
+    """The run's earlier result in the LoRA folder, when nobody has changed it since."""
+    note = read_table(folder.resume)
+    path = Path(str(note.get("replaces") or ""))
+    return path if note.get("stamp") and note["stamp"] == _stamp(path) else None
+
+
+def _stamp(path: Path) -> list[int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
