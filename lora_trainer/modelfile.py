@@ -21,10 +21,11 @@ from .foreign.safetensors_header import DOWNLOAD_AGAIN
 from .model_kinds import PLAIN_MODEL, SIDES, SUPPORTED, TITLES, classify, classify_configs, strange_tensor
 
 __all__ = [
-    "FULL_MODEL", "SIDES", "SUFFIXES", "SUPPORTED", "TITLES", "VAE_ADVICE", "ModelFileInfo", "classify", "classify_configs",
-    "probe", "problem_as", "refusal", "strange_problem",
+    "FULL_MODEL", "LORA_SUFFIXES", "SAFETENSORS", "SIDES", "SUFFIXES", "SUPPORTED", "TITLES", "VAE_ADVICE", "ModelFileInfo",
+    "classify", "classify_configs", "probe", "problem_as", "refusal", "strange_problem",
 ]  # fmt: skip
 SUFFIXES = (SAFETENSORS, *PICKLES)
+LORA_SUFFIXES = (SAFETENSORS, ".pt", ".ckpt")  # of LoRA files, for which the Web UI looks too
 
 FULL_MODEL = "Choose the full checkpoint of a Stable Diffusion 1, 2 or XL model (.safetensors, about 2 to 7 GB)."
 VAE_ADVICE = (

@@ -27,7 +27,7 @@ from ..options.network_kinds import KINDS
 from ..options.simple import RunFiles
 from ..paths import safe_name, user_path
 from ..runs import folder as run_folder
-from ..runs.result import SUFFIX, free_name
+from ..runs.result import free_name
 from ..runs.store import QUEUED, RUNNING, STOPPING, Run
 from ..sampling import sample_requests
 from ..sampling.prompts import parse_prompt_file, parse_prompt_text
@@ -153,7 +153,7 @@ def _request(service: Service, checked: Checked, body: Mapping[str, Any], genera
     return {
         "name": checked.saved_as,
         "created": time.time(),
-        "target": str(service.paths.lora_dir / f"{checked.saved_as}{SUFFIX}"),
+        "target": str(service.paths.lora_dir / f"{checked.saved_as}.{checked.files.options.saving.save_model_as}"),
         "overwrite": checked.draft.overwrite,
         "activation": checked.draft.words,
         "sd_version": _SD_VERSIONS.get(checked.family, "SD1"),

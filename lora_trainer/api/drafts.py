@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -153,16 +153,26 @@ def _files_of_script(draft: Draft, given: dict[str, Any], folder: Path) -> RunFi
 def _with_typed_paths(given: Mapping[str, Any]) -> dict[str, Any]:
     """Paths as they were meant: see paths.typed_path."""
     names = {option.name for option in (*simple.SIMPLE, *OPTIONS) if option.path}
-    return {name: typed_path(value) if name in names and isinstance(value, str) else value for name, value in given.items()}
+    return {name: _each(typed_path, value) if name in names else value for name, value in given.items()}
+
+
+def _each(change: Callable[[str], str], value: Any) -> Any:
+    """The text `value`, or each text of a list, changed; what is of another kind stays for `resolve` to report."""
+    if isinstance(value, (list, tuple)):
+        return [_each(change, one) for one in value]
+    return change(value) if isinstance(value, str) and value.strip() else value
 
 
 def _with_whole_paths(given: Mapping[str, Any]) -> dict[str, Any]:
     """Paths relative to this program's folder made absolute: the worker has another current folder."""
     whole = dict(given)
     for option in OPTIONS:
-        value = whole.get(option.name)
-        if option.path and isinstance(value, str) and value.strip():
-            path = user_path(value)
-            if option.path != "model" or is_there(path):
-                whole[option.name] = str(path.absolute())
+        if option.path and option.name in whole:
+            may_be_elsewhere = option.path == "model"
+            whole[option.name] = _each(lambda text, hub=may_be_elsewhere: _whole(text, hub), whole[option.name])
     return whole
+
+
+def _whole(text: str, may_be_elsewhere: bool) -> str:
+    path = user_path(text)
+    return text if may_be_elsewhere and not is_there(path) else str(path.absolute())

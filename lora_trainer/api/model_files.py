@@ -15,9 +15,7 @@ from ..foreign.json_text import read_number, read_table
 from ..foreign.reading import is_file
 from ..networks.files import check_lora, read_metadata
 from ..paths import is_hidden
-from ..runs.result import SUFFIX
 
-_LORA_SUFFIXES = {SUFFIX, ".pt", ".ckpt"}
 _PREVIEWS = (".png", ".preview.png", ".jpg", ".jpeg", ".webp")
 _SECONDS = 4.0  # for looking into the files of one list; what was not looked into has no problem that is known
 _SHOWN = 500  # characters of a text out of a file
@@ -25,7 +23,9 @@ _SHOWN = 500  # characters of a text out of a file
 
 def lora_files(folder: Path) -> list[Path]:
     """The LoRA files of a folder and its sub-folders, by name; what is hidden, a pipe or a link to nothing is none."""
-    named = (path for path in folder.rglob("*") if path.suffix.lower() in _LORA_SUFFIXES and not is_hidden(path, folder))
+    named = (
+        path for path in folder.rglob("*") if path.suffix.lower() in modelfile.LORA_SUFFIXES and not is_hidden(path, folder)
+    )
     return sorted(filter(is_file, named), key=lambda path: path.stem.casefold())
 
 
@@ -36,7 +36,7 @@ def lora_problems(paths: Iterable[Path]) -> dict[Path, str]:
 
 def model_problems(paths: Iterable[Path]) -> dict[Path, str]:
     """The same for base models, as files to train on. Pickles are left to the check of a draft: they take long to look into."""
-    return _problems((path for path in paths if path.suffix.lower() == SUFFIX), _model_problem)
+    return _problems((path for path in paths if path.suffix.lower() == modelfile.SAFETENSORS), _model_problem)
 
 
 def _problems(paths: Iterable[Path], look: Callable[[Path, int, int], str]) -> dict[Path, str]:

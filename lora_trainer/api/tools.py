@@ -16,16 +16,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..errors import HostError, InputError, InputErrors
+from ..modelfile import SAFETENSORS
 from ..options.tool_page import arguments, page_tools, tool_named
 from ..options.tools import PageTool
 from ..paths import safe_name
-from ..runs.result import SUFFIX
 from . import answers, model_files
 from .answers import answer, flag_of, json_body
 from .sending import file_answer
 from .service import Service
 
-_SINGLE_FILES = {SUFFIX, ".ckpt"}  # what the tools read; a model in diffusers' form is a folder
+_SINGLE_FILES = {SAFETENSORS, ".ckpt"}  # what the tools read; a model in diffusers' form is a folder
 
 
 def loras(service: Service) -> dict[str, Path]:
@@ -100,7 +100,7 @@ def _target(
     folders = [service.paths.lora_dir] if is_lora else list(service.paths.checkpoint_dirs)
     if not folders:
         raise HostError("This host has no folder for checkpoints.")
-    target = folders[0] / f"{name}{SUFFIX}"
+    target = folders[0] / f"{name}{SAFETENSORS}"
     if target.exists() and not overwrite:
         advice = "Choose another name, or ask to overwrite it."
         return target, [InputError(f"there is a file {target.name} already.", field="output", advice=advice)]

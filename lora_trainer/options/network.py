@@ -101,16 +101,24 @@ class NetworkOptions:
     )
     base_weights: tuple[str, ...] | None = opt(
         None,
-        "LoRA files that are merged into the base model before training.",
-        "학습하기 전에 기본 모델에 합칠 LoRA 파일들입니다.",
+        (
+            "LoRA files that are merged into the base model before training. The new LoRA learns what they lack, and is meant "
+            "to be used together with them."
+        ),
+        (
+            "학습하기 전에 기본 모델에 합칠 LoRA 파일들입니다. 새 LoRA는 그 파일들에 없는 것을 배우며, 그 파일들과 함께 "
+            "쓰도록 만들어집니다."
+        ),
         path="files",
-        supported=False,
+        label="LoRAs in the base model",
+        label_ko="기본 모델에 합칠 LoRA",
     )
     base_weights_multiplier: tuple[float, ...] | None = opt(
         None,
-        "How strongly each of the base_weights is merged in.",
-        "base_weights의 각 파일을 얼마나 세게 합칠지 정합니다.",
-        supported=False,
+        "How strongly each of the base_weights is merged in, in their order; 1 where nothing is said.",
+        "base_weights의 각 파일을 얼마나 세게 합칠지 차례대로 정합니다. 적지 않은 것은 1입니다.",
+        label="Their strengths",
+        label_ko="합치는 세기",
     )
     network_train_unet_only: bool = opt(
         False,

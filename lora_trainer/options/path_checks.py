@@ -15,7 +15,7 @@ from .schema import Option
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 # Files whose header tells whether they can be what they are given as.
-_ROLES = {"pretrained_model_name_or_path": "model", "vae": "vae", "network_weights": "lora"}
+_ROLES = {"pretrained_model_name_or_path": "model", "vae": "vae", "network_weights": "lora", "base_weights": "lora"}
 _TYPING = "Check the path for typing errors."
 _WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
@@ -24,7 +24,7 @@ def path_problem(option: Option, value: str) -> InputError | None:
     """What is wrong with the path `value` of `option`, or None."""
     path = user_path(value)
     match option.path:
-        case "file" if not is_file(path):
+        case "file" | "files" if not is_file(path):
             kind = "is a folder, but a file is expected" if is_folder(path) else "does not exist"
             return InputError(
                 f"the file {value} {kind}{seen_from(path)}.", field=option.name, advice="Check the path for typing errors."
@@ -45,7 +45,7 @@ def path_problem(option: Option, value: str) -> InputError | None:
     if option.name in _ROLES and is_there(path):
         problem, advice = modelfile.problem_as(_ROLES[option.name], path)
         return InputError(problem, field=option.name, advice=advice) if problem else None
-    if option.path == "file" and not os.access(path, os.R_OK):
+    if option.path in ("file", "files") and not os.access(path, os.R_OK):
         return InputError(f"the file {value} may not be read.", field=option.name, advice="Check its permissions.")
     return None
 

@@ -148,8 +148,9 @@ class _Resolver:
         """Checks of one option that need its final value."""
         value = self.values[option.name]
         place = self.places.get(option.name, "")
-        if value and option.path and self.check_paths and option.name not in self.to_come and not option.many:
-            self._add(path_problem(option, value), place)
+        if value and option.path and self.check_paths and option.name not in self.to_come:
+            for path in value if option.many else (value,):
+                self._add(path_problem(option, path), place)
         elif option.name == "v2" and self.check_paths:
             self._add(v2_problem(self.values), place)
         elif option.name == "output_name" and value:

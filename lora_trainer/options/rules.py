@@ -197,6 +197,13 @@ RULES: tuple[Rule, ...] = (
     ),
     _exclude("xformers", "sdpa", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."),
     _needs("dim_from_weights", "network_weights"),
+    _needs("base_weights_multiplier", "base_weights"),
+    Rule(
+        ("base_weights_multiplier", "base_weights"),
+        lambda v: bool(v["base_weights"]) and len(v["base_weights_multiplier"] or ()) > len(v["base_weights"]),
+        "base_weights_multiplier has more numbers than base_weights has files.",
+        "Give one number for each file.",
+    ),
     _needs("adaptive_noise_scale", "noise_offset"),
     _needs("noise_offset_random_strength", "noise_offset"),
     _needs("ip_noise_gamma_random_strength", "ip_noise_gamma"),

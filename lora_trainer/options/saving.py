@@ -33,10 +33,15 @@ class OutputOptions:
     )
     save_model_as: str = opt(
         "safetensors",
-        "Format of the LoRA file.",
-        "LoRA 파일의 형식입니다.",
+        (
+            "Format of the LoRA file. A .ckpt or .pt holds the same tensors for old programs, but no information about the "
+            "training."
+        ),
+        (
+            "LoRA 파일의 형식입니다. .ckpt와 .pt는 오래된 프로그램을 위한 것으로 같은 텐서를 담지만 학습에 대한 정보는 담지 "
+            "못합니다."
+        ),
         choices=("ckpt", "pt", "safetensors"),
-        ready=("safetensors",),
         label="File format",
         label_ko="파일 형식",
     )
@@ -72,10 +77,17 @@ class OutputOptions:
     )
     save_n_epoch_ratio: int | None = opt(
         None,
-        "Also save so often that about this many files come out of the whole training.",
-        "전체 학습에서 이 개수만큼 나오도록 중간 결과를 저장합니다.",
+        (
+            "Also save every epochs / this many epochs, so that about this many files come out of the whole training. It takes "
+            "the place of save_every_n_epochs."
+        ),
+        (
+            "전체 에포크 수를 이 수로 나눈 간격마다 저장하여, 전체 학습에서 이 개수만큼 나오게 합니다. save_every_n_epochs "
+            "대신 쓰입니다."
+        ),
         minimum=1,
-        supported=False,
+        label="Files from the whole training",
+        label_ko="전체 학습에서 저장할 파일 수",
     )
     save_last_n_epochs: int | None = opt(
         None,

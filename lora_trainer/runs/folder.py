@@ -22,6 +22,7 @@ from typing import Any
 
 from ..errors import StoreError
 from ..foreign.json_text import read_table
+from ..modelfile import LORA_SUFFIXES
 from ..paths import write_text_atomic
 from .process import is_alive, start_mark
 
@@ -160,12 +161,17 @@ class RunFolder:
             candidates = [self.path / name]
         else:
             candidates = [self.samples / name, self.output / name, self.output / "sample" / name]
-        allowed = {".png", ".jpg", ".webp", ".safetensors", ".txt", ".toml"}
+        allowed = {".png", ".jpg", ".webp", ".txt", ".toml", *LORA_SUFFIXES}
         for path in candidates:
             inside = path.resolve().is_relative_to(self.path.resolve())
             if inside and path.suffix.lower() in allowed and path.is_file():
                 return path
         return None
+
+    def saved_loras(self) -> list[Path]:
+        """The LoRA files that were saved and are there, the newest last."""
+        found = [path for path in self.output.glob("*") if path.suffix in LORA_SUFFIXES]
+        return sorted(found, key=lambda path: path.stat().st_mtime)
 
     def saved_sizes(self) -> dict[str, int]:
         """The files that were saved and are there: {name: bytes}. One look, however many there are."""

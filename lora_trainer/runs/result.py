@@ -17,18 +17,15 @@ from typing import Any
 from ..errors import SaveError
 from ..foreign.json_text import read_number, read_table
 from ..log import logger
+from ..modelfile import LORA_SUFFIXES
 from ..paths import write_atomic, write_text_atomic
-
-SUFFIX = ".safetensors"
 
 
 def free_name(name: str, folder: Path, taken: set[str] | None = None) -> str:
     """`name`, or `name-2`, `name-3`, ... : the first that no LoRA in `folder` has and that is not in `taken`."""
     used = {taken_name.casefold() for taken_name in taken or ()}
     candidate, number = name, 1
-    while candidate.casefold() in used or any(
-        (folder / f"{candidate}{suffix}").exists() for suffix in (SUFFIX, ".pt", ".ckpt")
-    ):
+    while candidate.casefold() in used or any((folder / f"{candidate}{suffix}").exists() for suffix in LORA_SUFFIXES):
         number += 1
         candidate = f"{name}-{number}"
     return candidate
@@ -37,19 +34,25 @@ def free_name(name: str, folder: Path, taken: set[str] | None = None) -> str:
 def publish(source: Path, target: Path, *, overwrite: bool, card: Mapping[str, Any], preview: Path | None) -> Path:
     """Copy `source` to `target` atomically, with card and preview; returns where it went.
 
-    Another LoRA of that name is kept unless `overwrite`: then ours gets the next free number. Raises SaveError (disk full,
+    Another LoRA of that name (whatever its ending) is kept unless `overwrite`; where it is kept,
+    ours gets the next free number. Raises SaveError (disk full,
     source gone); nothing that was there before is lost.
     """
     if not source.is_file():
         raise SaveError(f"{source} is gone, so it could not be put into {target.parent}.", advice="Train it again.")
-    if target.exists() and not overwrite and not filecmp.cmp(source, target, shallow=False):
-        target = target.with_name(free_name(target.stem, target.parent) + SUFFIX)
+    others = [other for suffix in LORA_SUFFIXES if (other := target.with_suffix(suffix)) != target and other.exists()]
+    is_taken = bool(others) or target.exists() and not filecmp.cmp(source, target, shallow=False)
+    if is_taken and not overwrite:
+        target = target.with_name(free_name(target.stem, target.parent) + target.suffix)
+        others = []
     before = target.stat().st_mtime if target.exists() else 0.0
     with source.open("rb") as file:
         write_atomic(target, lambda out: shutil.copyfileobj(file, out, 1 << 20))
     after = target.stat().st_mtime
     if after <= before:  # the Web UI keeps hash and metadata of an older file with a newer time
         os.utime(target, (after, before + 1.0))
+    for other in others:  # of the name that was to be overwritten: else <lora:name> would mean two files
+        other.unlink(missing_ok=True)
     try:
         _write_card(target.with_suffix(".json"), card)
         if preview is not None and preview.suffix.lower() == ".png" and preview.is_file():

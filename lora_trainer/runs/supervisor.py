@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..errors import InputError, LoraTrainerError, StoreError
 from ..log import logger
+from ..modelfile import LORA_SUFFIXES
 from . import control, process, result, resuming, worker
 from .folder import RunFolder, WorkerProcess
 from .progress import Progress, ProgressBook
@@ -187,7 +188,7 @@ class Supervisor:
         """Put one saved file of the run into the LoRA folder under its own name; returns where it went."""
         run, folder = self._get(run_id), self.folder(run_id)
         source = folder.file(name)
-        if source is None or source.suffix != result.SUFFIX:
+        if source is None or source.suffix not in LORA_SUFFIXES:
             raise InputError(f"{run.name} has no saved file {name!r}.", field="file")
         request = folder.request()
         if not request.get("target"):
@@ -287,7 +288,7 @@ class Supervisor:
         folder.remove_halves()
         progress, _ = self.progress(run.id)
         if folder.is_deleted():
-            saved = sorted(folder.output.glob(f"*{result.SUFFIX}"), key=lambda path: path.stat().st_mtime)
+            saved = folder.saved_loras()
             rest = f" What was trained until then is {saved[-1]}." if saved else ""
             self._end(run, FAILED, f"Its folder {folder.path} was deleted while it was being trained.{rest}")
         elif progress.failed is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, LoraFileError
 from ..foreign.reading import is_file
 from ..log import logger
+from ..modelfile import LORA_SUFFIXES
 from ..networks import files, registry
 from ..networks.functional import first_ranks
 from ..networks.merged import MergedNetwork
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ..models import Model
 
 LYCORIS = "lycoris.kohya"
-SUFFIXES = (".safetensors", ".ckpt", ".pt")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class LoraFolders:
         found = {}
         for folder in self.folders:
             for path in folder.rglob("*"):
-                if path.suffix.lower() in SUFFIXES and not is_hidden(path, folder) and is_file(path):
+                if path.suffix.lower() in LORA_SUFFIXES and not is_hidden(path, folder) and is_file(path):
                     found[path.resolve()] = path
         return sorted(found.values())
 

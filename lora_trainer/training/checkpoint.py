@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..modelfile import LORA_SUFFIXES
 from ..options.saving import SavingOptions
 
 DEFAULT_LAST, DEFAULT_EPOCH, DEFAULT_STEP = "last", "epoch", "at"
@@ -23,13 +24,14 @@ class SavePlan:
     extension: str = ".safetensors"
 
     @classmethod
-    def of(cls, options: SavingOptions) -> SavePlan:
-        """What the options say."""
+    def of(cls, options: SavingOptions, epochs: int) -> SavePlan:
+        """What the options say, for a training of so many epochs."""
+        ratio = options.save_n_epoch_ratio
         return cls(
             folder=Path(options.output_dir or "."),
             name=options.output_name,
             every_steps=options.save_every_n_steps,
-            every_epochs=options.save_every_n_epochs,
+            every_epochs=max(1, epochs // ratio) if ratio else options.save_every_n_epochs,
             last_steps=options.save_last_n_steps,
             last_epochs=options.save_last_n_epochs,
             extension=f".{options.save_model_as}",
@@ -46,14 +48,14 @@ class SavePlan:
         return self._file(f"{self.name or DEFAULT_LAST}-unfinished")
 
     def is_ours(self, path: Path) -> bool:
-        """Whether a training with this plan may write to `path`."""
-        if path.suffix != self.extension:
+        """Whether a training with this plan may write to `path`, or to a file that <lora:name> could mean as well."""
+        if path.suffix not in LORA_SUFFIXES:
             return False
         stem = path.stem
         steps, epochs = (f"{self.name or default}-" for default in (DEFAULT_STEP, DEFAULT_EPOCH))
         is_step = stem.startswith(f"{steps}step") and stem.removeprefix(f"{steps}step").isdecimal()
         is_epoch = stem.startswith(epochs) and stem.removeprefix(epochs).isdecimal()
-        return is_step or is_epoch or path in (self.last, self.unfinished)
+        return is_step or is_epoch or path.with_suffix(self.extension) in (self.last, self.unfinished)
 
     def at_step(self, step: int) -> Path:
         """NAME-step00000250.safetensors"""

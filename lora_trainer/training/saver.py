@@ -13,6 +13,7 @@ import torch
 
 from ..errors import NotFiniteError, SaveError
 from ..log import logger
+from ..modelfile import LORA_SUFFIXES
 from ..networks import files
 from ..paths import free_path
 from .checkpoint import SavePlan
@@ -143,9 +144,12 @@ class Saver:
         return "float"
 
     def _keep_earlier(self, path: Path) -> None:
-        """Move a file at `path` that is not of this training out of the way."""
-        if path in self._written or not path.exists():
-            return
+        """Move what is at `path`, or of its name, and not of this training out of the way."""
+        for suffix in LORA_SUFFIXES:  # <lora:name> would mean a file of another ending, too
+            if (other := path.with_suffix(suffix)) not in self._written and other.exists():
+                self._move_away(other)
+
+    def _move_away(self, path: Path) -> None:
         try:
             (path.parent / REPLACED).mkdir(exist_ok=True)
             kept = free_path(path.parent / REPLACED / path.name)

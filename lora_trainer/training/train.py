@@ -18,7 +18,7 @@ from ..models.attention import checkpoint_gradients
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
-from . import failures, optimizers, precision, prepare, schedulers
+from . import base_weights, failures, optimizers, precision, prepare, schedulers
 from .checkpoint import SavePlan
 from .conditioning import TextStates
 from .distributed import Processes
@@ -71,6 +71,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         emit(_started(computed, counts, seed))
 
         model = prepare.base_model(options.model, plan, computed, emit)
+        base_weights.merge(options.network, model, emit)
         encoder = Encoder(model, seed, computed.device)
         latents = cached_latents(options.dataset, plan, encoder, emit, lambda: signals.asked or reporter.control().stop)
         if processes.any(signals.asked or reporter.control().stop):
@@ -114,7 +115,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         )
         if processes.is_main:
             metadata = file_metadata(options, model, network, plan, counts, built.description, seed, started)
-            saving = SavePlan.of(options.saving)
+            saving = SavePlan.of(options.saving, counts.epochs)
             loop.saver = Saver(network, saving, metadata, emit, options.saving.save_precision)
             loop.previews = Previews.of(options.sampling, prompts, loop.trainee, network, saving, plan, emit)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_trainer.options.saving import SavingOptions
 from lora_trainer.training.checkpoint import SavePlan
 
 RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "metadata.json").read_text())
@@ -66,3 +67,13 @@ def test_without_the_options_only_the_last_file_is_saved():
     plan = SavePlan(folder=Path("out"))
     assert not plan.saves_step(10) and not plan.saves_epoch(1, 5)
     assert plan.outdated_by_step(10) is None and plan.outdated_by_epoch(3) is None
+
+
+@pytest.mark.effect("save_n_epoch_ratio")
+@pytest.mark.parametrize(
+    ("epochs", "ratio", "saved"), [(10, 5, [2, 4, 6, 8]), (10, 3, [3, 6, 9]), (4, 9, [1, 2, 3]), (5, 1, [])]
+)
+def test_a_number_of_files_from_the_whole_training(epochs, ratio, saved):
+    """The reference's rule: every floor(epochs / ratio) epochs, at least 1, whatever save_every_n_epochs says."""
+    plan = SavePlan.of(SavingOptions(save_n_epoch_ratio=ratio, save_every_n_epochs=4), epochs)
+    assert [epoch for epoch in range(1, epochs + 1) if plan.saves_epoch(epoch, epochs)] == saved
