@@ -215,6 +215,7 @@ def test_nested_tables_survive_toml():
     assert "[[datasets.subsets]]\nimage_dir = 'C:\\x\\new'\n" in text
 
 
+@pytest.mark.effect("output_config", "config_file")
 def test_output_config_writes_and_never_overwrites(tmp_path, capsys):
     line = [*words(make_valid(tmp_path)), f"--config_file={tmp_path / 'new'}", "--output_config"]
     assert parse(line) is None

@@ -98,6 +98,9 @@ def test_what_is_said_to_be_read_elsewhere_is_not_read_here(reads):
     assert not set(ELSEWHERE) & reads
 
 
+@pytest.mark.effect("no_metadata", "training_comment", "metadata_title", "metadata_author", "metadata_description")
+@pytest.mark.effect("metadata_license", "metadata_tags", "metadata_usage_hint", "metadata_trigger_phrase", "metadata_thumbnail")
+@pytest.mark.effect("metadata_merged_from", "metadata_preprocessor", "metadata_is_negative_embedding")
 def test_the_texts_for_the_file_are_in_the_file_and_no_metadata_keeps_it_short(trained):
     given = {name: f"data:image/png;base64,{name}" for name in TEXTS}
     found = trained(max_train_steps=1, **given)

@@ -101,6 +101,7 @@ def test_loss_on_the_training_images_falls(options_for):
     assert last < 0.8 * first, (first, last)
 
 
+@pytest.mark.effect("network_train_unet_only", "network_train_text_encoder_only")
 @pytest.mark.parametrize(
     ("option", "trained", "absent"),
     [("network_train_unet_only", "unet", "te"), ("network_train_text_encoder_only", "te", "unet")],
@@ -112,6 +113,7 @@ def test_training_one_part_trains_and_saves_only_it(options_for, tmp_path, optio
     assert not any(f"lora_{absent}_" in name for name in load_file(path))
 
 
+@pytest.mark.effect("text_encoder_lr", "unet_lr")
 @pytest.mark.parametrize(("option", "still", "moved"), [("text_encoder_lr", "te", "unet"), ("unet_lr", "unet", "te")])
 def test_a_part_with_a_rate_of_zero_stays_as_it_was(options_for, tmp_path, option, still, moved):
     reporter = Recorder()
@@ -121,6 +123,7 @@ def test_a_part_with_a_rate_of_zero_stays_as_it_was(options_for, tmp_path, optio
     assert len(reporter.of("step")[0]["rates"]) == 1
 
 
+@pytest.mark.effect("network_weights", "dim_from_weights")
 def test_network_weights_begin_where_the_other_training_ended(options_for, tmp_path):
     train(options_for(max_train_steps=4, network_dim=2), reporter=Recorder())
     first = tmp_path / "out" / "x.safetensors"
@@ -167,6 +170,7 @@ def test_gradient_checkpointing_computes_less_at_once(options_for, unet_only):
     assert len(calls) == 2
 
 
+@pytest.mark.effect("prior_loss_weight")
 def test_regularisation_images_enter_with_their_weight(options_for, tmp_path):
     make_images(tmp_path / "train" / "1_sls frog", 1)
     make_images(tmp_path / "reg" / "1_frog", 1, first=3)

@@ -49,6 +49,7 @@ def kind(path) -> set[torch.dtype]:
     return {tensor.dtype for tensor in load_file(path).values()}
 
 
+@pytest.mark.effect("save_precision")
 def test_save_precision(lab, board):
     """Files in half precision draw the same.
 
@@ -87,6 +88,7 @@ def model_hash(path) -> str:
         return file.metadata()["sshs_model_hash"]
 
 
+@pytest.mark.effect("seed")
 def test_seed(lab):
     """The same seed gives the same file and pictures, another seed others."""
     short = {"max_train_steps": 4}

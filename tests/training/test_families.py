@@ -30,6 +30,7 @@ def picture(model, prompt: str, folder: Path) -> np.ndarray:
     return np.asarray(generate(model, request, loras=LoraFolders([folder]))[0].image).astype(int)
 
 
+@pytest.mark.effect("pretrained_model_name_or_path")
 @pytest.mark.parametrize("family", EXPECTED)
 def test_a_lora_is_trained_saved_and_drawn_with(family, tiny_model, options_for, tmp_path):
     base = tiny_model(family)
@@ -116,6 +117,7 @@ def test_v_parameterization_wins_with_a_warning_where_the_model_seems_to_say_oth
     assert "seems to be made for noise (epsilon) (the way it answers)" in reporter.of("warning")[-1]["message"]
 
 
+@pytest.mark.effect("v2")
 def test_v2_is_refused_for_another_family(tiny_model, options_for, tiny_sd1):
     for path, title in ((tiny_sd1, "a Stable Diffusion 1 model"), (tiny_model("sdxl"), "a Stable Diffusion XL model")):
         with pytest.raises(InputErrors, match=f"v2: v2 is given, but .* is {title}"):

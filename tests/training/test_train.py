@@ -27,6 +27,7 @@ def tensors_equal(first: Path, second: Path) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+@pytest.mark.effect("output_dir", "output_name", "save_every_n_steps", "save_every_n_epochs", "save_precision")
 def test_files_have_the_names_and_counts_of_the_reference(options_for, tmp_path):
     reporter = Recorder()
     result = train(
@@ -56,6 +57,7 @@ def test_files_have_the_names_and_counts_of_the_reference(options_for, tmp_path)
     assert {tensor.dtype for tensor in load_file(out / "x.safetensors").values()} == {torch.float16}
 
 
+@pytest.mark.effect("max_train_steps")
 def test_events_tell_the_whole_story_in_order(options_for):
     reporter = Recorder()
     train(options_for(max_train_steps=2), reporter=reporter)
@@ -123,6 +125,7 @@ def test_save_now_saves_once(options_for):
     assert reporter.saved in (["x-step00000002.safetensors", "x.safetensors"], ["x-step00000003.safetensors", "x.safetensors"])
 
 
+@pytest.mark.effect("save_last_n_steps")
 def test_older_files_are_removed(options_for, tmp_path):
     train(options_for(max_train_steps=5, save_every_n_steps=1, save_last_n_steps=2), reporter=Recorder())
     assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == [
@@ -323,6 +326,7 @@ def test_shuffled_captions_are_encoded_when_they_come_up(options_for):
     assert len(reporter.losses) == 5
 
 
+@pytest.mark.effect("mixed_precision")
 def test_precision_on_the_cpu(options_for):
     reporter = Recorder()
     train(options_for(mixed_precision="bf16", max_train_steps=1), reporter=reporter)
@@ -376,6 +380,7 @@ def test_learning_rates_follow_the_schedule(options_for):
     assert reporter.of("step")[0]["rates"] == {"text_encoder": 5e-4, "unet": 1e-3}
 
 
+@pytest.mark.effect("scale_weight_norms")
 def test_weight_norms_are_limited(options_for, tmp_path):
     train(options_for(scale_weight_norms=0.01, learning_rate=0.05, network_alpha=4), reporter=Recorder())
     tensors = load_file(tmp_path / "out" / "x.safetensors")
