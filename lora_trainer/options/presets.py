@@ -38,6 +38,7 @@ PAGE_VALUES: Mapping[str, Any] = {
     "max_data_loader_n_workers": 2,
     "persistent_data_loader_workers": True,
     "save_precision": "fp16",
+    "split_batch_when_full": True,
 }
 WITH_CUDA: Mapping[str, Any] = {"optimizer_type": "AdamW8bit", "mixed_precision": "fp16"}
 WITHOUT_CUDA: Mapping[str, Any] = {"optimizer_type": "AdamW", "mixed_precision": "no"}

@@ -90,6 +90,20 @@ class LoopOptions:
         label="Batches per change",
         label_ko="누적할 배치 수",
     )
+    split_batch_when_full: bool = opt(
+        False,
+        (
+            "When the memory is full in the middle of the training, compute each batch in halves (quarters, ...) and go on, "
+            "in place of ending. Steps take longer then; the result is the same."
+        ),
+        (
+            "학습 도중에 메모리가 가득 차면 끝내지 않고 배치를 반(4분의 1, ...)으로 나누어 계산하며 계속합니다. 그때부터 "
+            "스텝이 느려지지만 결과는 같습니다."
+        ),
+        label="Go on with smaller parts when the memory is full",
+        label_ko="메모리가 차면 나누어 계산하며 계속",
+        ours="sd-scripts ends where the memory is full",
+    )
     max_data_loader_n_workers: int = opt(
         8,
         "How many processes read images at most. Fewer need less main memory; 0 reads them in the training itself.",

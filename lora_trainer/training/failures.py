@@ -41,6 +41,8 @@ def what_to_lower(options: TrainOptions, device: torch.device) -> str:
         advice.append("switch cache_latents on")
     if options.dataset.vae_batch_size > 1:
         advice.append(f"lower vae_batch_size ({options.dataset.vae_batch_size})")
+    if not training.split_batch_when_full and options.dataset.train_batch_size > 1:
+        advice.append("switch split_batch_when_full on")
     advice.append("lower the batch size (gradient_accumulation_steps makes up for it)")
     advice.append("lower the resolution")
     if options.optimizer.optimizer_type.lower() != "adamw8bit" and device.type == "cuda":

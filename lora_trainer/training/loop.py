@@ -13,11 +13,11 @@ from ..data.plan import DataPlan, PlannedBatch, StepCounts
 from ..errors import NotFiniteError
 from ..runs.events import Reporter
 from .distributed import Processes
+from .gradients import Gradients
 from .interrupt import StopOnSignal
 from .metrics import LossAverage, Speed, peak_memory
 from .previews import Previews
 from .saver import Saver
-from .trainee import Trainee
 from .update import Updater
 
 
@@ -28,7 +28,7 @@ class Loop:
     `saver` and `previews` are None in all processes but the main one.
     """
 
-    trainee: Trainee
+    gradients: Gradients
     updater: Updater
     plan: DataPlan
     counts: StepCounts
@@ -85,13 +85,8 @@ class Loop:
         """
         samples = sum(len(planned.images) for planned in group)
         number = self.updater.start()
-        total: torch.Tensor | None = None
-        for planned in group:
-            offset = planned.first - group[0].first
-            loss = self.trainee.batch_loss(next(batches), step=number, offset=offset, samples=samples)
-            self.updater.backward(loss)
-            total = loss.detach() if total is None else total + loss.detach()
-        assert total is not None
+        own = ((next(batches), planned.first - group[0].first) for planned in group)
+        total = self.gradients.add(own, step=number, samples=samples)
         control = self.reporter.control()
         norm = self.updater.gather()
         loss, asked = self.processes.add_up([total.item(), float(self.signals.asked or control.stop)])

@@ -24,6 +24,7 @@ from .conditioning import TextStates
 from .distributed import Processes
 from .encoding import Encoder, cached_latents
 from .facts import file_metadata
+from .gradients import Gradients
 from .interrupt import StopOnSignal
 from .loading import batches
 from .loop import Loop
@@ -95,16 +96,17 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         )
         processes.same_start(network.parameters())
         trains_text = bool(network.trained_parameters("text_encoder"))
+        trainee = Trainee(
+            model=model,
+            text=TextStates.of(options.model, model, trains_text, plan, computed, emit),
+            encoder=encoder,
+            objective=Objective.of(chosen, model.prediction_type, computed.device),
+            noise=NoiseSettings.of(chosen),
+            precision=computed,
+            seed=seed,
+        )
         loop = Loop(
-            trainee=Trainee(
-                model=model,
-                text=TextStates.of(options.model, model, trains_text, plan, computed, emit),
-                encoder=encoder,
-                objective=Objective.of(chosen, model.prediction_type, computed.device),
-                noise=NoiseSettings.of(chosen),
-                precision=computed,
-                seed=seed,
-            ),
+            gradients=Gradients(trainee, updater, emit, splits=chosen.split_batch_when_full),
             updater=updater,
             plan=plan,
             counts=counts,
@@ -117,7 +119,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
             metadata = file_metadata(options, model, network, plan, counts, built.description, seed, started)
             saving = SavePlan.of(options.saving, counts.epochs)
             loop.saver = Saver(network, saving, metadata, emit, options.saving.save_precision)
-            loop.previews = Previews.of(options.sampling, prompts, loop.trainee, network, saving, plan, emit)
+            loop.previews = Previews.of(options.sampling, prompts, trainee, network, saving, plan, emit)
 
         phase(emit, "training")
         with _rescued(loop, options):

@@ -56,6 +56,10 @@ class Updater:
         if scaled.requires_grad:
             scaled.backward()
 
+    def clear(self) -> None:
+        """Forget the gradients that are there."""
+        self.optimizer.zero_grad(set_to_none=True)
+
     def gather(self) -> torch.Tensor | None:
         """Add up the gradients of all processes and limit their length. The weights stay as they are.
 
@@ -77,7 +81,7 @@ class Updater:
         """
         self.rates = {group.get("name", str(i)): group["lr"] for i, group in enumerate(self.optimizer.param_groups)}
         overflowed = self._has_gradients() and self._change_weights()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.clear()
         self.steps += 1
         self._overflows = self._overflows + 1 if overflowed else 0
         if self._overflows > _MOST_OVERFLOWS:

@@ -100,7 +100,7 @@ def test_a_step_that_is_no_number_leaves_the_weights_as_they_were_and_saves_them
         return loss * float("nan") if spoilt == "loss" else _InfiniteGradient.apply(loss)
 
     def remember(self, *rest):
-        self.trainee.__dict__["model_network"] = self.updater.trained
+        self.gradients.trainee.__dict__["model_network"] = self.updater.trained
         return rest
 
     run = Loop.run

@@ -1,0 +1,106 @@
+"""The gradients of one optimizer step; where the memory does not hold a batch at once, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, cast
+
+import torch
+
+from ..data.dataset import Batch
+from . import failures
+from .phases import Emit
+from .trainee import Trainee
+from .update import Updater
+
+_OF_THE_WHOLE = ("global_size", "epoch", "batch")  # what a batch says of itself; all else has an entry per sample
+
+
+@dataclass
+class Gradients:
+    """Adds up the gradients of a step's batches.
+
+    With `splits`, a batch that does not fit the memory is halved, again and again down to single samples, and the step is
+    computed anew: like a smaller batch with more accumulation. All later batches are cut the same way, into `parts`.
+    What is drawn for a sample depends on its place in the step, so the result stays the same to rounding (dropout of the
+    network draws anew).
+    """
+
+    trainee: Trainee
+    updater: Updater
+    emit: Emit
+    splits: bool = False
+    parts: int = 1
+
+    def add(self, batches: Iterable[tuple[Batch, int]], *, step: int, samples: int) -> torch.Tensor:
+        """Add the gradients of `batches`, each with the number of samples before it in the step.
+
+        Returns the loss of this process's samples: a scalar without gradients, whose sum over the processes is the mean over
+        the step's `samples`. Raises what torch raises when the memory is full, and cannot hold a single sample either.
+        """
+        seen: list[tuple[Batch, int]] = []
+        coming = iter(batches)
+        while True:
+            full = False
+            try:
+                return self._add(_remembered(seen, coming), step, samples)
+            except (RuntimeError, MemoryError) as error:
+                if not (self.splits and failures.is_out_of_memory(error) and self._can_split(seen)):
+                    raise
+                full = True
+            assert full  # the error is gone by here, and with it what its frames kept in memory
+            self.updater.clear()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self.parts *= 2
+            self.emit(
+                {
+                    "type": "warning",
+                    "message": f"The memory was full at step {step}: from now on each batch is computed in {self.parts} parts, "
+                    "one after the other. Steps take longer; the result stays the same.",
+                }
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs to add up in the same order."""
+        return {"parts": self.parts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on as `state_dict` told."""
+        self.parts = int(state["parts"])
+
+    def _add(self, batches: Iterable[tuple[Batch, int]], step: int, samples: int) -> torch.Tensor:
+        total: torch.Tensor | None = None
+        for batch, offset in batches:
+            for part in cut(batch, self.parts):
+                loss = self.trainee.batch_loss(part, step=step, offset=offset, samples=samples)
+                self.updater.backward(loss)
+                total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None, "a step has a batch"
+        return total
+
+    def _can_split(self, seen: list[tuple[Batch, int]]) -> bool:
+        return any(len(batch["captions"]) > self.parts for batch, _ in seen)
+
+
+def cut(batch: Batch, parts: int) -> list[Batch]:
+    """`batch` in `parts` parts of about the same number of samples, in order; fewer where it has fewer samples."""
+    count = len(batch["captions"])
+    parts = max(1, min(parts, count))
+    if parts == 1:
+        return [batch]
+    bounds = [count * number // parts for number in range(parts + 1)]
+    return [
+        cast(Batch, {key: value if key in _OF_THE_WHOLE else value[first:end] for key, value in batch.items()})  # type: ignore[index]
+        for first, end in pairwise(bounds)
+    ]
+
+
+def _remembered(seen: list[tuple[Batch, int]], coming: Iterable[tuple[Batch, int]]) -> Iterable[tuple[Batch, int]]:
+    """What was seen already, then what is to come, which is remembered."""
+    yield from list(seen)
+    for one in coming:
+        seen.append(one)
+        yield one
