@@ -69,11 +69,16 @@ class ModelOptions:
     )
     tokenizer_cache_dir: str | None = opt(
         None,
-        "Folder in which downloaded tokenizers are kept. Ours are part of the program, so that nothing is downloaded.",
-        "내려받은 토크나이저를 보관할 폴더입니다. 이 프로그램에는 토크나이저가 들어 있어 내려받을 것이 없습니다.",
-        path="folder",
+        (
+            "Folder in which tokenizers are kept, laid out as sd-scripts does: one that is there is used for a checkpoint "
+            "file, else the one that is part of this program is put there. Nothing is downloaded."
+        ),
+        (
+            "토크나이저를 sd-scripts와 같은 구조로 보관할 폴더입니다. 거기 있는 것을 체크포인트 파일에 쓰고, 없으면 이 "
+            "프로그램에 들어 있는 것을 넣어 둡니다. 내려받는 것은 없습니다."
+        ),
+        path="output",
         form=False,
-        supported=False,
     )
     clip_skip: int | None = opt(
         None,

@@ -8,7 +8,7 @@ import torch
 
 from ..data.plan import DataPlan, StepCounts, count_steps, make_plan
 from ..errors import InputError
-from ..models import Model, load
+from ..models import Model, load, tokenizer_cache
 from ..networks import registry
 from ..networks.arguments import parse_network_args
 from ..networks.base import AdapterNetwork
@@ -79,6 +79,7 @@ def base_model(options: ModelOptions, plan: DataPlan, precision: Precision, emit
         prediction_type="v_prediction" if options.v_parameterization else None,
         progress=phase(emit, "loading the model"),
     )
+    tokenizer_cache.use(model, options.tokenizer_cache_dir)
     sizes = [dataset.resolution for dataset in plan.datasets]
     found = hints(model.family.name, clip_skip=options.clip_skip, sizes=sizes)
     for note in (*model.notes, *(message for _, message in found)):
