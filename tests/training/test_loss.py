@@ -11,7 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from lora_trainer.training import loss
-from lora_trainer.training.noise import zero_terminal_snr
+from lora_trainer.training.noise import DrawnNoise, zero_terminal_snr
+from lora_trainer.training.objective import Objective
+from lora_trainer.training.precision import Precision
+from tests.given import given
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RECORDED = json.loads((GOLDEN / "loss.json").read_text())["weights"]
@@ -85,3 +88,67 @@ def test_unknown_names_are_refused():
 def test_mean_of_each_sample_does_not_depend_on_the_batch():
     elements = torch.arange(24.0).reshape(2, 3, 2, 2)
     assert loss.per_sample(elements).tolist() == [5.5, 17.5]
+
+
+class _Always:
+    """A model that predicts the same whatever it sees."""
+
+    def __init__(self, prediction: torch.Tensor) -> None:
+        self.prediction = prediction
+
+    def predict(self, latents: torch.Tensor, timesteps: torch.Tensor, conditioning: object) -> torch.Tensor:
+        return self.prediction
+
+
+AT = torch.tensor([20, 500, 900])
+LATENTS, NOISE, PREDICTION = (torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(3))
+
+
+def losses(prediction_type: str = "epsilon", **options) -> torch.Tensor:
+    """The loss of three samples, at a low, a middle and a high noise level, as the options of a training make it."""
+    cpu = torch.device("cpu")
+    objective = Objective.of(given(**options).training, prediction_type, cpu)
+    drawn = DrawnNoise(NOISE, NOISE, AT)
+    return objective.losses(_Always(PREDICTION), LATENTS, None, drawn, Precision(cpu, torch.float32))
+
+
+def pseudo_huber(c: torch.Tensor | float, *, like_l1: bool = False) -> torch.Tensor:
+    """The mean of 2c(sqrt(d^2 + c^2) - c), or without the first c."""
+    c = torch.as_tensor(c).expand(3).reshape(3, 1, 1, 1)
+    return (2 * (1 if like_l1 else c) * (((PREDICTION - NOISE) ** 2 + c**2).sqrt() - c)).mean((1, 2, 3))
+
+
+DIFFERENCE = PREDICTION - NOISE
+SQUARED = (DIFFERENCE**2).mean((1, 2, 3))
+RATIO = SNR[AT]
+SIGMA = ((1 - ALPHAS[AT]) / ALPHAS[AT]).sqrt()
+# Options and the losses that they make, from the formulas in the papers.
+MADE = {
+    "loss_type=l1": ({"loss_type": "l1"}, DIFFERENCE.abs().mean((1, 2, 3))),
+    "loss_type=l2": ({"loss_type": "l2"}, SQUARED),
+    "huber_schedule=constant": ({"loss_type": "huber", "huber_schedule": "constant"}, pseudo_huber(0.1)),
+    "huber_c": ({"loss_type": "huber", "huber_schedule": "constant", "huber_c": 0.3}, pseudo_huber(0.3)),
+    "huber_scale": (
+        {"loss_type": "smooth_l1", "huber_schedule": "constant", "huber_scale": 4.0},
+        pseudo_huber(0.4, like_l1=True),
+    ),
+    "huber_schedule=exponential": ({"loss_type": "huber", "huber_schedule": "exponential"}, pseudo_huber(0.1 ** (AT / 1000))),
+    "huber_schedule=snr": ({"loss_type": "huber", "huber_schedule": "snr"}, pseudo_huber(0.9 / (1 + SIGMA) ** 2 + 0.1)),
+    "min_snr_gamma": ({"min_snr_gamma": 5.0}, SQUARED * (5 / RATIO).clamp(max=1)),
+    "debiased_estimation_loss": ({"debiased_estimation_loss": True}, SQUARED / RATIO.clamp(max=1000).sqrt()),
+}
+
+
+@pytest.mark.effect("loss_type", "huber_schedule", "huber_c", "huber_scale", "min_snr_gamma", "debiased_estimation_loss")
+@pytest.mark.parametrize("name", MADE)
+def test_the_options_of_the_loss_make_the_losses_of_their_formulas(name):
+    options, expected = MADE[name]
+    torch.testing.assert_close(losses(**options), expected, rtol=1e-5, atol=1e-7)
+    others = [made for other, (_, made) in MADE.items() if other != name]
+    assert all(not torch.allclose(made, expected, rtol=1e-3) for made in others), "each shows something of its own"
+
+
+@pytest.mark.effect("v_pred_like_loss")
+def test_a_share_of_a_velocity_like_loss_is_added():
+    """What the same mistake would cost as velocity: the loss of noise is SNR/(SNR+1) of it."""
+    torch.testing.assert_close(losses(v_pred_like_loss=0.5), SQUARED * (1 + 0.5 * (RATIO + 1) / RATIO), rtol=1e-5, atol=0)

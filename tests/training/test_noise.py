@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from lora_trainer.training import noise
 from lora_trainer.training.noise import NoiseSettings
+from tests.given import given
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CASES = json.loads((GOLDEN / "noise.json").read_text())["cases"]
@@ -123,3 +124,61 @@ def test_timesteps_fill_their_range_and_stay_in_it():
 def test_noise_is_normal():
     drawn = noise.draw_batch(torch.zeros(8, 4, 32, 32), NoiseSettings(), seed=0, step=1, positions=range(8)).noise
     assert abs(drawn.mean()) < 0.02 and abs(drawn.std() - 1) < 0.02
+
+
+def drawn(latents: torch.Tensor | None = None, count: int = 64, **options) -> noise.DrawnNoise:
+    """The noise of a step of `count` samples, as the options of a training ask for it."""
+    latents = torch.zeros(count, 4, 8, 8) if latents is None else latents
+    settings = NoiseSettings.of(given(**options).training)
+    return noise.draw_batch(latents, settings, seed=1, step=1, positions=range(len(latents)))
+
+
+PLAIN = drawn().noise
+
+
+def shift(latents: torch.Tensor | None = None, **options) -> torch.Tensor:
+    """What noise_offset and its companions add to each channel, [B, C]; the same in all of its places."""
+    added = drawn(latents, **options).noise - PLAIN
+    torch.testing.assert_close(added, added.mean((2, 3), keepdim=True).expand(added.shape), rtol=0, atol=1e-6)
+    return added.mean((2, 3))
+
+
+@pytest.mark.effect("noise_offset", "noise_offset_random_strength", "adaptive_noise_scale")
+def test_the_offset_shifts_whole_channels_as_far_as_the_options_say():
+    full = shift(noise_offset=0.1)
+    assert full.std() == pytest.approx(0.1, rel=0.2)  # of 256 draws
+    torch.testing.assert_close(shift(noise_offset=0.2), 2 * full, rtol=1e-4, atol=1e-6)
+    strengths = shift(noise_offset=0.1, noise_offset_random_strength=True) / full
+    torch.testing.assert_close(strengths, strengths[:, :1].expand(strengths.shape), rtol=1e-3, atol=1e-4)
+    assert 0 < strengths.min() < 0.2 and 0.8 < strengths.max() < 1, "one strength an image, from 0 to the whole"
+    bright = torch.full((64, 4, 8, 8), -2.0)  # spec: noise_offset + abs(mean(latents)) * adaptive_noise_scale
+    torch.testing.assert_close(shift(bright, noise_offset=0.1, adaptive_noise_scale=0.05), 2 * full, rtol=1e-4, atol=1e-6)
+    assert not shift(bright, noise_offset=0.1, adaptive_noise_scale=-0.07).any(), "never below 0"
+
+
+@pytest.mark.effect("multires_noise_iterations", "multires_noise_discount")
+def test_pyramid_noise_makes_neighbours_alike_the_more_the_more_sizes_and_the_less_discount():
+    def alike(**options) -> float:
+        found = drawn(**options).noise
+        torch.testing.assert_close(found.std((1, 2, 3)), torch.ones(len(found)), rtol=1e-4, atol=0)
+        return float((found[..., 1:] * found[..., :-1]).mean())
+
+    plain, few, many = alike(), alike(multires_noise_iterations=2), alike(multires_noise_iterations=6)
+    strong = alike(multires_noise_iterations=6, multires_noise_discount=0.8)
+    assert abs(plain) < 0.03 < few < many < strong
+
+
+@pytest.mark.effect("ip_noise_gamma", "ip_noise_gamma_random_strength")
+def test_the_input_gets_noise_that_the_model_is_not_asked_for():
+    full, random = drawn(ip_noise_gamma=0.1), drawn(ip_noise_gamma=0.1, ip_noise_gamma_random_strength=True)
+    assert torch.equal(full.noise, PLAIN) and torch.equal(random.noise, PLAIN)
+    assert (full.added - PLAIN).std() == pytest.approx(0.1, rel=0.03)
+    strengths = ((random.added - PLAIN).flatten(1).norm(dim=1) / (full.added - PLAIN).flatten(1).norm(dim=1)).tolist()
+    assert 0 < min(strengths) < 0.2 and 0.8 < max(strengths) < 1
+
+
+@pytest.mark.effect("min_timestep", "max_timestep")
+def test_only_the_noise_levels_that_are_asked_for_are_drawn():
+    shape = (300, 4, 1, 1)
+    low, high = drawn(torch.zeros(shape), max_timestep=10), drawn(torch.zeros(shape), min_timestep=990)
+    assert set(low.timesteps.tolist()) == set(range(10)) and set(high.timesteps.tolist()) == set(range(990, 1000))
