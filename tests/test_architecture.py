@@ -32,7 +32,12 @@ FLOOR_0 = {
     "optional_packages",
     "__init__",
 }
-FILE_HALF = {"networks.files", "networks.key_names", "networks.metadata"}  # the half of networks that the host may use
+FILE_HALF = {
+    "networks.files",
+    "networks.key_names",
+    "networks.metadata",
+    "networks.recipe",
+}  # the half of networks that the host may use
 
 # the part of sampling that reads what is asked for, without torch
 ASKING = {
@@ -53,6 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     "networks.files": {"networks.key_names"},
     "networks.key_names": set(),
     "networks.metadata": {"options"},
+    "networks.recipe": {"options"},
     "networks": {"options"},
     "models": {"options"},
     "hosts.base": {"runs"},
@@ -78,7 +84,7 @@ HOST_SIDE = {"options", "runs", "data.plan", "hosts.base", "hosts", "api", "ui",
 FLOORS = [
     FLOOR_0,
     {"options", "installing", "networks.key_names", "demo.files", "demo.world", "demo.trial_sheet"},
-    {"data.plan", "networks.files", "networks.metadata", "demo.trial"},
+    {"data.plan", "networks.files", "networks.metadata", "networks.recipe", "demo.trial"},
     {"runs", "demo.recipe", "models", "networks", "data"},
     {"hosts.base", "sampling"},
     {"hosts", "ui", "training", "tools"},

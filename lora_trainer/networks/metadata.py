@@ -27,7 +27,7 @@ NEEDED = (
 )  # fmt: skip
 
 # ss_* values that are options of the same name, or of the name behind the colon.
-_FROM_OPTIONS = (
+FROM_OPTIONS = (
     "adaptive_noise_scale", "cache_latents", "caption_dropout_every_n_epochs", "caption_dropout_rate",
     "caption_tag_dropout_rate", "clip_skip", "debiased_estimation:debiased_estimation_loss", "face_crop_aug_range", "fp8_base",
     "fp8_base_unet", "full_fp16", "gradient_accumulation_steps", "gradient_checkpointing", "huber_c", "huber_scale",
@@ -39,7 +39,7 @@ _FROM_OPTIONS = (
     "validation_split", "zero_terminal_snr",
 )  # fmt: skip
 # modelspec.* values that are an option metadata_* and stand only when it is given.
-_SPEC_FROM_OPTIONS = (
+SPEC_FROM_OPTIONS = (
     "author", "description", "license", "tags", "usage_hint", "trigger_phrase", "thumbnail", "merged_from", "preprocessor",
     "is_negative_embedding",
 )  # fmt: skip
@@ -49,9 +49,10 @@ _SPEC_FROM_OPTIONS = (
 class Facts:
     """What only a running training knows. Made once; each saved file has its own `stem`, `step`, `epoch`, `finished_at`.
 
-    `base_hashes` and `vae_hashes` are (old, new) of `files.file_hashes`, or None when the model is no single file; `data` is
-    the data plan's metadata; times are seconds since 1970; `epoch` is the number of finished epochs at a save by epochs or at
-    the end, and of the epochs before the running one at a save by steps.
+    `recipe` is `recipe.texts`' (what makes the run again). `base_hashes` and `vae_hashes` are (old, new) of
+    `files.file_hashes`, or None when the model is no single file; `data` is the data plan's metadata; times are seconds since
+    1970; `epoch` is the number of finished epochs at a save by epochs or at the end, and of the epochs before the running one
+    at a save by steps.
     """
 
     stem: str
@@ -73,6 +74,7 @@ class Facts:
     vae_hashes: tuple[str, str] | None = None
     num_validation_images: int = 0
     seed: int | None = None
+    recipe: Mapping[str, str] = field(default_factory=dict)
 
 
 def build(options: TrainOptions, facts: Facts) -> dict[str, str]:
@@ -85,12 +87,13 @@ def build(options: TrainOptions, facts: Facts) -> dict[str, str]:
     training = _training(values, facts)
     if values["no_metadata"]:
         training = {key: value for key, value in training.items() if key in NEEDED}
-    return {**training, **modelspec(options, facts)}
+        return {**training, **modelspec(options, facts)}
+    return {**training, **modelspec(options, facts), **facts.recipe}
 
 
 def _training(values: Mapping[str, Any], facts: Facts) -> dict[str, str]:
     result: dict[str, Any] = {}
-    for entry in _FROM_OPTIONS:
+    for entry in FROM_OPTIONS:
         key, _, option = entry.partition(":")
         result[f"ss_{key}"] = values[option or key]
     base = values["pretrained_model_name_or_path"]
@@ -145,7 +148,7 @@ def modelspec(options: TrainOptions, facts: Facts) -> dict[str, str]:
     if values["min_timestep"] is not None or values["max_timestep"] is not None:
         least, most = values["min_timestep"], values["max_timestep"]
         spec["timestep_range"] = f"{0 if least is None else least},{1000 if most is None else most}"
-    spec |= {key: values[f"metadata_{key}"] for key in _SPEC_FROM_OPTIONS if values[f"metadata_{key}"]}
+    spec |= {key: values[f"metadata_{key}"] for key in SPEC_FROM_OPTIONS if values[f"metadata_{key}"]}
     return {f"modelspec.{key}": str(value) for key, value in spec.items()}
 
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, TypeVar
 
+import torch
+
+from .. import __version__
 from ..data import plan as data
-from ..foreign.reading import is_file
+from ..data.plan.digest import data_record
+from ..foreign.reading import UnreadableError, is_file, read_text
 from ..models import Model
-from ..networks import files
+from ..networks import files, recipe
 from ..networks.arguments import parse_network_args
 from ..networks.metadata import Facts, build
-from ..options import TrainOptions
+from ..options import TrainOptions, flat
+from .precision import device_name
 from .trained import Trained
+
+Result = TypeVar("Result")
+_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors")
 
 
 def file_metadata(
@@ -30,10 +42,15 @@ def file_metadata(
 ) -> Callable[[str, int, int], dict[str, str]]:
     """Return the function (file's stem, step, finished epochs) -> metadata of a file of this training.
 
-    The hashes of base model and VAE are worked out beside the training, which need not wait for them before the first save.
+    The hashes of base model, VAE and pictures are worked out beside the training, which need not wait for them before the first
+    save.
     """
-    base = _later(options.model.pretrained_model_name_or_path)
-    vae = _later(options.model.vae)
+    base = _later(lambda: _hashes(options.model.pretrained_model_name_or_path))
+    vae = _later(lambda: _hashes(options.model.vae))
+    told = not options.saving.no_metadata
+    record = _later(lambda: data_record(plan, flat(options)) if told else {})
+    made_with = versions(next(trained.parameters()).device, plan.world_size)
+    prompts = _text(options.sampling.sample_prompts) if told else ""
     chosen = options.network
     facts = Facts(
         stem="",
@@ -55,21 +72,42 @@ def file_metadata(
 
     def metadata(stem: str, step: int, epoch: int) -> dict[str, str]:
         now = time.time()
+        again = recipe.texts(options, seed=seed, data=record.result(), versions=made_with, prompts=prompts)
         hashes = {"base_hashes": base.result(), "vae_hashes": vae.result()}
-        return build(options, replace(facts, stem=stem, step=step, epoch=epoch, finished_at=now, **hashes))
+        moment = replace(facts, stem=stem, step=step, epoch=epoch, finished_at=now, recipe=again, **hashes)
+        return build(options, moment)
 
     return metadata
 
 
-def _later(path: str | None) -> Future[tuple[str, str] | None]:
-    """The hashes of the file `path`, worked out by a thread; None when it is no file that can be read."""
+def versions(device: torch.device, processes: int) -> dict[str, Any]:
+    """What a training's last bits depend on besides settings and data: programs, machine, threads and processes."""
+    found = {"lora_trainer": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    machine = {"device": device_name(device), "processor": platform.machine(), "threads": torch.get_num_threads()}
+    return {**found, **machine, "processes": processes}
+
+
+def _later(work: Callable[[], Result]) -> Future[Result]:
+    """What `work` returns, worked out by a thread."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="hash")
-    future = pool.submit(_hashes, path)
+    future = pool.submit(work)
     pool.shutdown(wait=False)
     return future
 
 
+def _text(path: str | None) -> str:
+    """The sample prompts; "" when there are none, or they are in another form than lines of text."""
+    try:
+        return read_text(path) if path and Path(path).suffix.lower() == ".txt" else ""
+    except UnreadableError:
+        return ""
+
+
 def _hashes(path: str | None) -> tuple[str, str] | None:
+    """The hashes of the file `path`; None when it is no file that can be read."""
     try:
         return files.file_hashes(Path(path).expanduser()) if path and is_file(Path(path).expanduser()) else None
     except OSError:

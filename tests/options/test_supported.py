@@ -24,13 +24,19 @@ ELSEWHERE = {
     "v2": "a check before the training, which finds the family itself: tests/options/test_resolve.py",
     "no_half_vae": "read in fp16 alone, which needs a card: tests/gpu/test_training.py",
     "reg_data_dir": "its folders become subsets: tests/options/test_dataset_config.py",
-    "no_metadata": "written into the file or not: the test below",
     "sdpa": "PyTorch's attention is what is used when xformers is not asked for",
     "mem_eff_attn": "the same",
     "persistent_data_loader_workers": "one loader goes through all epochs, so its processes always stay",
 }
 # Writing an option's value into the file's metadata is not using it.
-NOT_READERS = ("lora_trainer.options", "lora_trainer.networks.metadata", "dataclasses", "copy")
+NOT_READERS = (
+    "lora_trainer.options",
+    "lora_trainer.networks.metadata",
+    "lora_trainer.networks.recipe",
+    "lora_trainer.data.plan.digest",
+    "dataclasses",
+    "copy",
+)
 BUT = ("lora_trainer.options.dataset_folders", "lora_trainer.options.dataset_config")  # these make the data set of the options
 TEXTS = {"training_comment": "ss_training_comment"} | {
     option.name: f"modelspec.{option.name.removeprefix('metadata_')}"

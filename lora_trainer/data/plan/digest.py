@@ -1,0 +1,109 @@
+"""What a data set is, in a form that travels with a LoRA file: its settings, and a digest of its pictures and captions.
+
+A digest is a SHA-256 of what is trained, in its order: the bytes of each picture, and its caption. Where the folder lies and
+what its files are called does not count, so that a copy on another machine is "the same data".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from threading import Lock
+from typing import Any
+
+from ...foreign.reading import UnreadableError, open_file
+from ...options.data_spec import DatasetSpec, SubsetSpec
+from ...options.dataset_folders import inherited
+from .files import THREADS
+from .model import DataPlan
+
+_PATHS = {"image_dir", "metadata_file", "conditioning_data_dir"}  # told by their names alone
+_NOT_TOLD = {"subsets", "custom_attributes"}
+_KEPT = 100_000
+
+
+class _Hashes:
+    """Hashes of files by path, size and time of change, so that a data set is read once."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, int, int], str] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, paths: Iterable[str]) -> list[str]:
+        """SHA-256 of many files, in order; "" for one that cannot be read."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(self._of_one, paths))
+
+    def _of_one(self, path: str) -> str:
+        try:
+            stat = os.stat(path)  # noqa: PTH116 - the hot loop of large data sets
+        except OSError:
+            return ""
+        key = (path, stat.st_size, stat.st_mtime_ns)
+        with self._lock:
+            if key in self._known:
+                return self._known[key]
+        digest = hashlib.sha256()
+        try:
+            with open_file(path) as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        except UnreadableError:
+            return ""
+        with self._lock:
+            self._known[key] = digest.hexdigest()
+            if len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        return digest.hexdigest()
+
+
+_HASHES = _Hashes()
+
+
+def digests(plan: DataPlan) -> tuple[str, list[str]]:
+    """(digest of all the data, digest of each of `plan.subsets`). Reads every picture that was not read before."""
+    parts: list[list[tuple[str, str]]] = [[] for _ in plan.subsets]
+    for image, content in zip(plan.images, _HASHES.of(image.path for image in plan.images), strict=True):
+        parts[image.subset].append((content, image.caption))
+    each = [_digest(part) for part in parts]
+    whole = _digest([(digest, str(subset.spec.is_reg)) for digest, subset in zip(each, plan.subsets, strict=True)])
+    return whole, each
+
+
+def _digest(lines: Iterable[tuple[str, str]]) -> str:
+    text = "\n".join(json.dumps(line) for line in lines)  # ASCII, whatever a caption holds
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def data_record(plan: DataPlan, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The data set as it is written into a LoRA file: the tables of a data set file whose folders are names, never paths, and
+    the digests.
+
+    {"digest", "datasets": [{settings, "subsets": [{"image_dir", "images", "digest", settings}]}]}; settings are the keys of a
+    data set file that say something else than the options `values` (by name) do.
+    """
+    whole, each = digests(plan)
+    tables = [
+        {**_settings(dataset.spec, DatasetSpec, values), "resolution": list(dataset.spec.resolution), "subsets": []}
+        for dataset in plan.datasets
+    ]
+    for subset, digest in zip(plan.subsets, each, strict=True):
+        own = _settings(subset.spec, SubsetSpec, values)
+        tables[subset.dataset]["subsets"].append({**own, "image_dir": subset.name, "images": subset.images, "digest": digest})
+    return {"digest": whole, "datasets": tables}
+
+
+def _settings(spec: object, kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of one table that differ from what they would inherit."""
+    found: dict[str, Any] = {}
+    for field in fields(kind):
+        value = getattr(spec, field.name)
+        if field.name in _NOT_TOLD or value == inherited(field.name, dict(values)):
+            continue
+        found[field.name] = value.name if field.name in _PATHS and value is not None else value
+    return found
