@@ -164,9 +164,11 @@ def test_pyramid_noise_makes_neighbours_alike_the_more_the_more_sizes_and_the_le
             torch.testing.assert_close(found.std((1, 2, 3)), torch.ones(len(found)), rtol=1e-4, atol=0)
         return float((found[..., 1:] * found[..., :-1]).mean())
 
-    plain, few, many = alike(), alike(multires_noise_iterations=2), alike(multires_noise_iterations=6)
-    strong = alike(multires_noise_iterations=6, multires_noise_discount=0.8)
-    assert abs(plain) < 0.03 < few < many < strong
+    # Of 14336 neighbours of plain noise, 0 give or take 0.008.
+    assert abs(alike()) < 0.03
+    strong = {"multires_noise_discount": 0.8}
+    two, six = alike(multires_noise_iterations=2, **strong), alike(multires_noise_iterations=6, **strong)
+    assert 0.1 < two < six - 0.1 and alike(multires_noise_iterations=6) < six - 0.2
 
 
 @pytest.mark.effect("ip_noise_gamma", "ip_noise_gamma_random_strength")
