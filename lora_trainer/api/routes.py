@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from ..errors import InputError
 from ..runs.store import Run
-from ..ui.assets import files
+from ..ui.assets import assets, kind_of
 from . import answers, checks, images, model_files, receiving, security, speech, tools, trial, views
 from .answers import answer, flag_of, json_body, number_of, text_of
 from .sending import file_answer
@@ -41,11 +41,8 @@ def mount(app: Starlette, service: Service) -> None:
 
 def routes(service: Service) -> list[BaseRoute]:
     """Our routes, relative to PREFIX."""
-    assets = functools.partial(_serve, service, _asset, False)
-    return [
-        Route("/assets/{name}", assets, methods=["GET"]),
-        *_api_routes(service),
-    ]
+    page = functools.partial(_serve, service, _asset, False)
+    return [Route("/assets/{version}/{name:path}", page, methods=["GET"]), *_api_routes(service)]
 
 
 def _api_routes(service: Service) -> list[BaseRoute]:
@@ -65,11 +62,18 @@ async def _serve(service: Service, handler: Handler, upload: bool, request: Requ
 
 
 async def _asset(service: Service, request: Request) -> Response:
-    """The page's own scripts and styles, for a host that does not load them by itself."""
-    path = files().get(request.path_params["name"])
-    if path is None:
+    """A file of the page. Its address carries the version, so a browser need not ask twice; another version is not served."""
+    ours, name = assets(), request.path_params["name"]
+    if request.path_params["version"] != ours.version:
+        raise answers.Refusal(
+            404, "This page is of another version of LoRA Trainer than the program.", advice="Reload the page."
+        )
+    if name not in ours.files:
         raise answers.missing("such file")
-    return await file_answer(service, path, cache="no-cache")
+    headers = {"Cache-Control": "private, max-age=31536000, immutable", "ETag": f'"{ours.version}"', **answers.HEADERS}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(ours.files[name], media_type=kind_of(name), headers=headers)
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------

@@ -15,15 +15,14 @@ from .service import Service
 _CHUNK = 1 << 20  # bytes; what is not larger is read at once
 _KINDS = {
     ".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".txt": "text/plain", ".toml": "text/plain",
-    ".js": "text/javascript", ".css": "text/css",
 }  # fmt: skip
 
 
-async def file_answer(service: Service, path: Path, *, cache: str = "private, no-cache") -> Response:
-    """A file as what it is; anything but a picture, text or part of the page as a download. Raises Refusal (404) when it has
+async def file_answer(service: Service, path: Path) -> Response:
+    """A file as what it is; anything but a picture or text as a download. Raises Refusal (404) when it has
     gone. Nothing is ever run by the browser that is not ours."""
     kind = _KINDS.get(path.suffix.lower())
-    headers = {"Cache-Control": cache, **HEADERS}
+    headers = {"Cache-Control": "private, no-cache", **HEADERS}
     if kind is None:
         headers["Content-Disposition"] = _attachment(path.name)
     try:

@@ -11,6 +11,7 @@ from typing import Any
 from .. import __version__
 from ..errors import StoreError
 from ..hosts.base import Checkpoint
+from ..ui.assets import assets
 from ..ui.form import specification
 from . import model_files, trial, upload_names, views
 from .answers import Refusal
@@ -30,6 +31,7 @@ def state_view(service: Service, since: str = "") -> dict[str, Any]:
     problems = [_problem(trouble.message, trouble.advice) for trouble in service.host.problems()]
     state = {
         "version": __version__,
+        "page": assets().version,
         "host": service.host.name,
         "user_dir": str(service.paths.user_dir),
         "lora_dir": str(service.paths.lora_dir),

@@ -1,40 +1,69 @@
-"""The browser files. The Web UI loads `javascript/*.js` and `style.css` by itself; a host of our own asks here."""
+"""The browser files, as they lay on the disk when this program began to serve them.
+
+The Web UI loads `javascript/lora_trainer.mjs` and `style.css` by itself; a host of our own asks for them here. All else of the
+page is modules in `web/`, which import each other by relative addresses below one folder that carries their version. They are
+kept in memory: an update of the extension under a running program changes nothing of what it serves, so that no tab has
+modules of two versions, nor modules of another version than the routes that they ask.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from ..paths import ROOT_DIR
 
-JAVASCRIPT_DIR = ROOT_DIR / "javascript"
+ENTRY = ROOT_DIR / "javascript" / "lora_trainer.mjs"
+STYLESHEET = ROOT_DIR / "style.css"
+MODULES_DIR = Path(__file__).resolve().parent / "web"
+
+# Said by us, because a system may know another one: a browser runs a module of no other kind.
+_KINDS = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css"}
 
 
-def scripts() -> list[Path]:
-    """All JavaScript files, sorted by name. They may be loaded in any order."""
-    return sorted(JAVASCRIPT_DIR.glob("*.js"))
+@dataclass(frozen=True)
+class Assets:
+    """The files by their address below the version: "page.js", "runs/chart.js", "style.css"."""
+
+    version: str
+    files: Mapping[str, bytes]
 
 
-def stylesheet() -> Path:
-    """The one style sheet."""
-    return ROOT_DIR / "style.css"
+@functools.cache
+def assets() -> Assets:
+    """The files of this program, read once."""
+    paths = {path.relative_to(MODULES_DIR).as_posix(): path for path in sorted(MODULES_DIR.rglob("*.js"))}
+    return bundle(
+        {name: path.read_bytes() for name, path in [*paths.items(), (ENTRY.name, ENTRY), (STYLESHEET.name, STYLESHEET)]}
+    )
 
 
-def files() -> dict[str, Path]:
-    """File name -> path of everything that a host has to serve."""
-    return {path.name: path for path in [*scripts(), stylesheet()]}
+def bundle(files: Mapping[str, bytes]) -> Assets:
+    """`files` under the version that their names and contents give."""
+    digest = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return Assets(digest.hexdigest()[:16], files)
+
+
+def kind_of(name: str) -> str:
+    """The media type of the file `name`."""
+    return _KINDS[Path(name).suffix]
 
 
 def head(prefix: str = "lora-trainer/assets/") -> str:
-    """HTML for a page's `<head>` that loads all files from `prefix` (relative, for a host below a sub-path).
+    """HTML for a page's `<head>` that loads what the Web UI loads by itself, from `prefix`.
 
-    Each address carries the file's modification time, so that a browser never keeps an old one.
+    Relative, for a host below a sub-path.
     """
 
     def address(path: Path) -> str:
-        return escape(f"{prefix}{path.name}?{path.stat().st_mtime_ns // 1_000_000}", quote=True)
+        return escape(f"{prefix}{assets().version}/{path.name}", quote=True)
 
-    links = [f'<link rel="stylesheet" href="{address(stylesheet())}">']
-    links += [f'<script defer src="{address(path)}"></script>' for path in scripts()]
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    return "\n".join([viewport, *links])
+    style = f'<link rel="stylesheet" href="{address(STYLESHEET)}">'
+    return "\n".join([viewport, style, f'<script type="module" src="{address(ENTRY)}"></script>'])

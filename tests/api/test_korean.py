@@ -192,7 +192,7 @@ def test_one_korean_word_stands_for_each_thing():
     texts = [
         *ROOT.glob("lora_trainer/**/*.py"),
         *ROOT.glob("lora_trainer/assets/korean/*"),
-        *ROOT.glob("javascript/*.js"),
+        *ROOT.glob("lora_trainer/ui/web/**/*.js"),
         *ROOT.glob("docs/*.md"),
     ]
     found = [

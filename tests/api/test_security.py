@@ -9,6 +9,7 @@ from lora_trainer.api import routes
 from lora_trainer.api.answers import MAX_JSON
 from lora_trainer.hosts.base import host_name, host_names
 from lora_trainer.paths import ROOT_DIR
+from lora_trainer.ui.assets import assets
 
 from .conftest import API, fake_checkpoint, get, picture, post
 
@@ -94,7 +95,7 @@ def test_a_proxy_that_keeps_host_needs_the_name_too(client, host):
 
 def test_no_answer_may_be_shown_in_a_frame_of_another_site(client, service):
     answers = [get(client, "state"), get(client, "runs/none"), get(client, "state", headers={"host": "evil.example"})]
-    answers.append(client.get("/lora-trainer/assets/style.css"))
+    answers.append(client.get(f"/lora-trainer/assets/{assets().version}/style.css"))
     for one in answers:
         assert one.headers["content-security-policy"] == "frame-ancestors 'self'"
         assert one.headers["x-frame-options"] == "SAMEORIGIN"

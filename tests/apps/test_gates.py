@@ -10,8 +10,10 @@ from starlette.websockets import WebSocketDisconnect
 from lora_trainer.api.service import forget
 from lora_trainer.apps.standalone import make_app
 from lora_trainer.hosts.standalone import StandaloneHost
+from lora_trainer.ui.assets import assets
 
 HERE = "http://127.0.0.1:7861"
+STYLE = f"/lora-trainer/assets/{assets().version}/style.css"
 FOREIGN = [
     {"host": "evil.example"},
     {"host": "evil.example:7861", "origin": "http://evil.example:7861"},
@@ -87,7 +89,7 @@ def test_a_link_on_another_page_leads_to_ours_but_to_nothing_of_the_api(client):
 
 
 def test_no_other_site_may_show_the_page_in_a_frame(client):
-    for path in ("/", "/config", "/lora-trainer/api/state", "/lora-trainer/assets/style.css", "/nothing"):
+    for path in ("/", "/config", "/lora-trainer/api/state", STYLE, "/nothing"):
         headers = client.get(path).headers
         assert headers.get_list("content-security-policy") == ["frame-ancestors 'self'"], path
         assert headers.get_list("x-frame-options") == ["SAMEORIGIN"], path
@@ -100,7 +102,7 @@ def test_a_web_socket_of_a_foreign_page_is_closed(client):
 
 def test_a_login_stands_before_everything_and_a_foreign_page_gets_none(client, host, monkeypatch):
     monkeypatch.setattr(host, "auth", "me:secret")
-    for path in ("/", "/config", "/lora-trainer/api/state", "/lora-trainer/assets/style.css", "/gradio_api/info"):
+    for path in ("/", "/config", "/lora-trainer/api/state", STYLE, "/gradio_api/info"):
         refused = client.get(path)
         assert refused.status_code == 401 and "Basic" in refused.headers["www-authenticate"], path
         assert refused.headers["x-lora-trainer"] == "1"  # a second start knows us by it

@@ -111,6 +111,12 @@ def frogs(tmp_path_factory) -> list:
     return folder_of_frogs(tmp_path_factory.mktemp("images"), 8, size=64)
 
 
+# At the start of a script for the page: `await module("runs/chart.js")` gives a module of the page, the very one that it uses.
+MODULE = """const module = (name) =>
+    import(new URL(`lora-trainer/assets/${document.querySelector(".lt-mount").dataset.version}/${name}`, document.baseURI));
+"""
+
+
 # What a drop of files from the desktop is to a page.
 DROP = """async ([selector, files, folder]) => {
     const made = files.map((f) => new File([Uint8Array.from(atob(f.data), (c) => c.charCodeAt(0))], f.name, {type: f.type}));

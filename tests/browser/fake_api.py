@@ -22,6 +22,7 @@ from lora_trainer.api.upload_names import clean_name
 from lora_trainer.modelfile import TITLES
 from lora_trainer.options.network_findings import block_findings, network_args_problems
 from lora_trainer.options.tool_page import page_tools
+from lora_trainer.ui.assets import assets
 from lora_trainer.ui.form import specification
 
 from .frogs import frog, png
@@ -55,6 +56,7 @@ class FakeApi:
         self.family = "sd1"  # of the base model; "" where the host cannot tell
         self.job: dict[str, Any] = {}
         self.is_gone = False
+        self.page = assets().version  # of the host's page files
         self.slow_start = 0  # so many requests are answered with 404, as gradio does before the routes are there
 
     def routes(self) -> list[Route]:
@@ -112,6 +114,7 @@ class FakeApi:
         active = next((run["id"] for run in self.runs.values() if run["active"]), None)
         return {
             "version": "0.1.0",
+            "page": self.page,
             "host": self.host,
             "problems": self.problems,
             "ready": not self.problems,

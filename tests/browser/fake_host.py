@@ -34,13 +34,13 @@ def application(api: FakeApi, *, with_gradio: bool = True) -> FastAPI:
     app = FastAPI()
     app.router.routes.extend(api.routes())
 
-    @app.get("/lora-trainer/assets/{name}")
-    def asset(name: str) -> Response:
-        path = assets.files()[name]
-        return Response(path.read_bytes(), media_type="text/css" if path.suffix == ".css" else "text/javascript")
+    @app.get("/lora-trainer/assets/{version}/{name:path}")
+    def asset(version: str, name: str) -> Response:
+        ours = assets.assets()
+        return Response(ours.files[name] if version == ours.version else b"", media_type=assets.kind_of(name))
 
     if not with_gradio:
-        body = f'<body><div id="{page.ROOT_ID}"><div class="lt-mount"></div></div></body>'
+        body = f'<body><div id="{page.ROOT_ID}">{page.mount_point(FakeHost(Path()))}</div></body>'
 
         @app.get("/")
         def bare() -> HTMLResponse:

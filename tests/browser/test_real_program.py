@@ -10,6 +10,7 @@ import pytest
 
 from lora_trainer.hosts.standalone import DEMO_TITLE
 
+from .conftest import MODULE
 from .program import running
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -204,7 +205,7 @@ def test_a_drop_goes_on_while_another_view_is_shown(program, open_page, frogs, d
     held, is_open = [], []
     page.route("**/api/uploads", lambda route: route.continue_() if is_open else held.append(route))
     drop(page, frogs)
-    page.wait_for_function("loraTrainer.transfer.isBusy()")
+    page.wait_for_function("async () => {" + MODULE + """return (await module("train/transfer.js")).transfer.isBusy(); }""")
     page.click("#lt-tab-runs")
     page.click("#lt-tab-train")
     expect(page.locator(".lt-reasons")).to_contain_text("Wait for the upload.")

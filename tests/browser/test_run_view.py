@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from .conftest import MODULE
+
 expect = pytest.importorskip("playwright.sync_api").expect
 
 # The two that the Web UI has on its pages, with a note of which were clicked.
@@ -295,9 +297,13 @@ def test_the_keyboards_focus_survives_what_the_page_draws_anew(open_page, addres
 
 def test_a_hundred_thousand_steps_are_drawn_quickly(open_page, address):
     page = open_page(address)
-    milliseconds = page.evaluate("""() => {
+    milliseconds = page.evaluate(
+        "async () => {"
+        + MODULE
+        + """
+        const { lossChart } = await module("runs/chart.js");
         const count = 100000, steps = Array.from({length: count}, (_, i) => i + 1);
-        const chart = loraTrainer.chart(new AbortController().signal);
+        const chart = lossChart(new AbortController().signal);
         document.querySelector(".lt-app").append(chart.element);
         const data = {steps, loss: steps.map((i) => 0.1 + 0.05 * Math.sin(i * 1.7)), lr: steps.map(() => 1e-4), total: count};
         const times = [1, 2, 3].map(() => {  // the shortest: the machine may be busy with other tests
@@ -306,18 +312,24 @@ def test_a_hundred_thousand_steps_are_drawn_quickly(open_page, address):
             return performance.now() - start;
         });
         return Math.min(...times);
-    }""")
+    }"""
+    )
     assert milliseconds < 4000
 
 
 def test_thinning_keeps_peaks_and_the_range_leaves_out_one_outlier(open_page, address):
     page = open_page(address)
-    low, high, points = page.evaluate("""() => {
+    low, high, points = page.evaluate(
+        "async () => {"
+        + MODULE
+        + """
+        const { thin, range } = await module("runs/chart.js");
         const steps = Array.from({length: 5000}, (_, i) => i), values = steps.map((i) => (i === 1234 ? 9 : 0.1));
-        const thin = loraTrainer.chartParts.thin(steps, values, 300);
-        const [low, high] = loraTrainer.chartParts.range(values);
-        return [low, high, thin];
-    }""")
+        const points = thin(steps, values, 300);
+        const [low, high] = range(values);
+        return [low, high, points];
+    }"""
+    )
     assert len(points) == 300 and max(point[2] for point in points) == 9
     assert 0 <= low < 0.1 < high < 1
 

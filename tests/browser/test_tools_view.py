@@ -33,7 +33,7 @@ def host(tmp_path):
 @pytest.fixture
 def program(host):
     """The page over a service of its own; gives its address."""
-    body = f'<body><div id="{page.ROOT_ID}"><div class="lt-mount"></div></div></body>'
+    body = f'<body><div id="{page.ROOT_ID}">{page.mount_point(host)}</div></body>'
     text = f"<!doctype html><html><head><title>LoRA Trainer</title>{assets.head()}</head>{body}</html>"
     app = Starlette(routes=[Route("/", lambda request: HTMLResponse(text))])
     service = Service(host)

@@ -21,6 +21,7 @@ from lora_trainer.hosts.base import Host
 from lora_trainer.hosts.fake import FakeHost
 from lora_trainer.hosts.standalone import StandaloneHost, basic_auth_is
 from lora_trainer.paths import ROOT_DIR
+from lora_trainer.ui.assets import assets
 
 
 def basic(text):
@@ -184,8 +185,8 @@ def test_the_page_has_our_scripts_and_they_are_served(served):
         script = ask(served, "/lora-trainer/assets/" + part.split('"')[0])
         assert script.status == 200 and "javascript" in script.headers["content-type"]
     assert head.count('src="lora-trainer/assets/') >= 1
-    assert ask(served, "/lora-trainer/assets/style.css").headers["content-type"].startswith("text/css")
-    assert ask(served, "/lora-trainer/assets/..%2fpyproject.toml").status == 404
+    assert ask(served, f"/lora-trainer/assets/{assets().version}/style.css").headers["content-type"].startswith("text/css")
+    assert ask(served, f"/lora-trainer/assets/{assets().version}/..%2f..%2fpyproject.toml").status == 404
 
 
 def test_nothing_is_served_without_the_login(served):
@@ -193,7 +194,7 @@ def test_nothing_is_served_without_the_login(served):
         "/",
         "/config",
         "/lora-trainer/api/state",
-        "/lora-trainer/assets/style.css",
+        f"/lora-trainer/assets/{assets().version}/style.css",
         "/gradio_api/info",
         "/file=README.md",
     ):

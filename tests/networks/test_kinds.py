@@ -102,7 +102,7 @@ def test_a_kind_that_is_not_known_is_said_and_not_passed_over():
 
 
 def test_the_page_names_no_kind_but_asks_the_host():
-    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "javascript").glob("*.js"))
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "lora_trainer" / "ui" / "web").rglob("*.js"))
     assert not [kind.name for kind in KINDS if f'"{kind.name}"' in text]
 
 

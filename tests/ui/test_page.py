@@ -11,8 +11,6 @@ from lora_trainer.hosts.fake import FakeHost
 from lora_trainer.ui import assets
 from lora_trainer.ui.form import specification
 
-SOURCES = {path.name: path.read_text(encoding="utf-8") for path in assets.scripts()}
-
 
 def test_the_tab_is_one_element_that_the_web_ui_does_not_store(tmp_path):
     gradio = pytest.importorskip("gradio")
@@ -26,12 +24,27 @@ def test_the_tab_is_one_element_that_the_web_ui_does_not_store(tmp_path):
     assert len(again.blocks) == len(blocks.blocks)
 
 
-def test_the_head_names_every_file_by_a_relative_address():
-    head = assets.head()
-    addresses = re.findall(r'(?:src|href)="([^"]+)"', head)
-    assert [address.split("?")[0].rsplit("/", 1)[1] for address in addresses] == ["style.css", *SOURCES]
-    assert all(address.startswith("lora-trainer/assets/") for address in addresses), "an absolute one would break --subpath"
-    assert all(path.is_file() for path in assets.files().values())
+def test_the_head_names_what_a_web_ui_loads_by_relative_addresses_with_the_version():
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', assets.head())
+    base = f"lora-trainer/assets/{assets.assets().version}/"  # an absolute one would break --subpath
+    assert addresses == [base + "style.css", base + "lora_trainer.mjs"]
+    assert all(address.removeprefix(base) in assets.assets().files for address in addresses)
+
+
+def test_the_version_follows_from_names_and_contents():
+    versions = [assets.bundle(files).version for files in ({"a": b"1", "b": b""}, {"a": b"2", "b": b""}, {"a": b"", "b": b"1"})]
+    assert len(set(versions)) == 3 and all(re.fullmatch("[0-9a-f]{16}", version) for version in versions)
+    assert assets.bundle({"b": b"", "a": b"1"}).version == versions[0]
+
+
+def test_modules_are_served_as_javascript_whatever_the_system_says(monkeypatch):
+    import mimetypes
+
+    monkeypatch.setattr(
+        mimetypes, "guess_type", lambda *_, **__: ("text/plain", None)
+    )  # a Windows registry that an editor changed
+    assert {assets.kind_of(name) for name in ("page.js", "runs/chart.js", "lora_trainer.mjs")} == {"text/javascript"}
+    assert assets.kind_of("style.css") == "text/css"
 
 
 def test_the_specification_is_json_with_the_same_controls_in_both_languages():
@@ -49,49 +62,8 @@ def test_a_card_decides_about_the_optimizer_that_the_form_starts_with():
     assert (with_card["optimizer_type"], without["optimizer_type"]) == ("AdamW8bit", "AdamW")
 
 
-def test_the_fields_of_the_main_path_are_declared():
-    block = re.search(r"const F = \{(.*?)\};", SOURCES["lora_trainer_train.js"])
-    names = set(re.findall(r': "(\w+)"', block[1]))
-    sections = specification(cuda=False)["en"]["sections"]
-    declared = {control["name"] for section in sections for control in section["controls"]}
-    assert len(names) == 8 and names <= declared
-
-
-def test_every_text_that_is_used_is_there_in_both_languages_with_the_same_places():
-    texts = dict(
-        re.findall(r'^ {8}(\w+): (\["(?:[^"\\]|\\.)*", "(?:[^"\\]|\\.)*"\]),$', SOURCES["lora_trainer_texts.js"], re.MULTILINE)
-    )
-    used = {name for source in SOURCES.values() for name in re.findall(r'LT\.t\("(\w+)"[,)]', source)}
-    assert len(used) > 80
-    assert not used - set(texts)
-    for name, pair in texts.items():
-        english, korean = json.loads(pair)
-        assert english and korean
-        assert set(re.findall(r"\{(\w+)\}", english)) == set(re.findall(r"\{(\w+)\}", korean)), name
-
-
-@pytest.mark.parametrize("name", SOURCES)
-def test_a_file_may_be_loaded_in_any_order_and_brings_one_name(name):
-    source = SOURCES[name]
-    body = "\n".join(line for line in source.splitlines() if not line.startswith("//"))
-    assert body.startswith("(function () {") and body.rstrip().endswith("})();")
-    assert "const LT = (window.loraTrainer = window.loraTrainer || {});" in source
-    assert len(source.splitlines()) < (400 if name.endswith("_texts.js") else 300)  # the table of texts is one table
-    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", source), "nothing is loaded from elsewhere"
-    assert "innerHTML" not in source, "text of files and prompts is never taken for HTML"
-
-
-def test_the_page_waits_for_every_file_before_it_starts():
-    waited_for = set(re.findall(r'"(\w+)"', re.search(r"const PARTS = \[(.*?)\];", SOURCES["lora_trainer_core.js"])[1]))
-    for name in set(SOURCES) - {"lora_trainer_core.js"}:
-        brought = set(re.findall(r"^    LT\.(\w+) = ", SOURCES[name], re.MULTILINE))
-        assert brought & waited_for, name
-        waited_for -= brought
-    assert not waited_for
-
-
 def test_the_style_touches_nothing_outside_our_element():
-    text = re.sub(r"/\*.*?\*/", "", assets.stylesheet().read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = re.sub(r"/\*.*?\*/", "", assets.STYLESHEET.read_text(encoding="utf-8"), flags=re.DOTALL)
     selectors = re.findall(r"(?:^|[{};])\s*([^{};@]+)\{", text)
     strangers = [
         part.strip()

@@ -1,0 +1,10 @@
+// What all of the page shares: its place in the document, and the host's last answers.
+export const app = {
+    mount: null, // the element that gradio drew
+    form: null, // the answer of GET form
+    state: { problems: [], runs: [], active: null }, // the answer of GET state
+};
+
+export const canGenerate = () => app.state.can_generate ?? app.state.host === "standalone";
+export const isBusy = () => (app.state.runs || []).some((run) => run.active || run.state === "queued");
+export const activeRun = () => (app.state.runs || []).find((run) => run.active) || null;

@@ -1,0 +1,144 @@
+// The frame of the page: header, tabs, the view that the address names, and what the host says about itself.
+import { app, isBusy } from "./base/app.js";
+import { fill, focusOn, h, set } from "./base/elements.js";
+import { getPatiently, newsOfRuns, watchConnection } from "./base/host.js";
+import { note, say, toastPlace } from "./base/messages.js";
+import { go, place, watchMoves } from "./base/place.js";
+import { poll } from "./base/poll.js";
+import { language, setLanguage, texts } from "./base/texts.js";
+import { values } from "./train/values.js";
+import { VIEWS } from "./views.js";
+import { refreshCards, tabOf } from "./webui.js";
+
+const t = texts({
+    language: ["Language", "언어"],
+    updated: ["LoRA Trainer was updated: this page is of the version before.", "LoRA Trainer가 업데이트되었습니다. 이 페이지는 이전 버전입니다."],
+    updated_advice: ["Reload the page.", "페이지를 새로고침하세요."],
+});
+
+// What is drawn lives until it is drawn anew: all that it started ends with its signal.
+const lives = { page: new AbortController(), view: new AbortController() };
+function begin(name) {
+    lives[name].abort();
+    lives[name] = new AbortController();
+    return lives[name].signal;
+}
+
+const offered = () => VIEWS.filter((view) => view.isOffered?.() ?? true);
+const current = () => offered().find((view) => view.name === place().view) || VIEWS[0];
+
+export async function startFrame(mount) {
+    fill(mount, h("p", { class: "lt-loading", role: "status" }, t("loading")));
+    [app.state, app.form] = await Promise.all([getPatiently("state"), getPatiently("form")]);
+    openTab(mount);
+    draw();
+}
+
+// In the Web UI the tab itself has to be opened when the address names something of ours.
+function openTab(mount) {
+    if (!location.hash.startsWith("#lora-") || mount.offsetParent) return;
+    tabOf("lora_trainer", "LoRA Trainer")?.click();
+}
+
+function draw() {
+    const signal = begin("page");
+    values.load(app.form.spec);
+    if (app.mount.dataset.host === "standalone") document.documentElement.lang = language; // else the page is the Web UI's
+    const banner = h("div", { class: "lt-banner", role: "alert", hidden: true }, h("span", { class: "lt-spinner" }), h("span", {}, t("connection_lost")));
+    const tabs = h("div", { class: "lt-tabs", role: "tablist", "aria-label": "LoRA Trainer", onkeydown: walk },
+        offered().map((view) =>
+            h("button", { type: "button", role: "tab", id: `lt-tab-${view.name}`, "aria-controls": "lt-panel", onclick: () => go(view.name) },
+                view.title(), view.name === "runs" && h("span", { class: "lt-dot", hidden: true }))));
+    const panel = h("div", { class: "lt-panel", role: "tabpanel", id: "lt-panel" });
+    const problems = h("div", { class: "lt-problems" });
+    fill(app.mount, h("div", { class: "lt-app", lang: language },
+        h("header", { class: "lt-header" }, h("div", { class: "lt-brand" }, mark(), h("span", {}, "LoRA Trainer")), tabs, h("div", { class: "lt-header-end" }, languageChoice())),
+        banner, problems, panel, toastPlace()));
+    watchConnection(signal, (why) => {
+        banner.hidden = !why;
+        if (why && banner.lastElementChild.textContent !== why) banner.lastElementChild.textContent = why;
+    });
+    const show = () => showView(tabs, panel);
+    watchMoves(signal, show);
+    window.addEventListener("hashchange", () => app.mount.isConnected && show(), { signal });
+    show();
+    showState(tabs, problems);
+    poll(signal, 3, async () => {
+        const before = app.state;
+        app.state = await newsOfRuns("state", before);
+        showState(tabs, problems);
+        tellEnds(before);
+    }, isBusy); // the end of a run is told, and its LoRA shown, wherever one is
+}
+
+function languageChoice() {
+    const choice = h("select", { class: "lt-language", id: "lt-language", "aria-label": t("language"), onchange: () => {
+        setLanguage(choice.value);
+        app.state = { ...app.state, token: "" }; // what the host says comes anew
+        draw();
+    } }, h("option", { value: "en" }, "English"), h("option", { value: "ko" }, "한국어"));
+    choice.value = language;
+    return choice;
+}
+
+// Arrow keys walk along the tabs, as in every tab list.
+function walk(event) {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    const views = offered();
+    const next = views[(views.indexOf(current()) + by + views.length) % views.length].name;
+    go(next);
+    app.mount.querySelector(`#lt-tab-${next}`).focus();
+}
+
+function showView(tabs, panel) {
+    const view = current(), { id } = place();
+    for (const tab of tabs.children) {
+        const isIt = tab.id === `lt-tab-${view.name}`;
+        set(tab, "aria-selected", String(isIt));
+        set(tab, "tabindex", isIt ? "0" : "-1");
+    }
+    set(panel, "aria-labelledby", `lt-tab-${view.name}`);
+    const focused = document.activeElement;
+    const isLost = panel.contains(focused) || (focused === document.body && panel.childElementCount > 0);
+    panel.replaceChildren(view.draw(begin("view"), id));
+    if (isLost) focusOn(panel); // who came here by the keyboard goes on from here
+}
+
+// A run that has ended since `before`: said wherever one is on the page, and its file is shown on the Web UI's cards.
+function tellEnds(before) {
+    for (const run of app.state.runs || []) {
+        const earlier = (before.runs || []).find((one) => one.id === run.id);
+        const hasEnded = !run.active && (earlier?.active || (run.started && run.ended > (before.time ?? Infinity)));
+        if (!hasEnded) continue;
+        if (run.lora) refreshCards();
+        say(`${run.name}: ${t("state_" + run.state)}`, run.state === "failed" ? "error" : "info");
+    }
+}
+
+// What the host says about itself, on top: missing packages and how to mend that, that it has become another version.
+function showState(tabs, notes) {
+    tabs.querySelector("#lt-tab-runs .lt-dot").hidden = !app.state.active;
+    const problems = [...(app.state.problems || []), ...(app.form.problems || [])];
+    if (app.state.read_only) problems.push({ level: "warning", message: app.state.read_only });
+    if (app.state.page && app.state.page !== app.mount.dataset.version) problems.push({ level: "warning", message: t("updated"), advice: t("updated_advice") });
+    const text = JSON.stringify(problems);
+    if (notes.dataset.text === text) return;
+    notes.dataset.text = text;
+    fill(notes, problems.map(note));
+}
+
+// The mark: a large matrix as the product of a tall and a wide one.
+function mark() {
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    svg.setAttribute("viewBox", "0 0 24 24");
+    svg.setAttribute("class", "lt-mark");
+    svg.setAttribute("aria-hidden", "true");
+    for (const [x, y, width, height] of [[2, 2, 6, 20], [10, 2, 12, 6], [10, 10, 12, 12]]) {
+        const part = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+        for (const [key, value] of Object.entries({ x, y, width, height, rx: 1.6, opacity: width === height ? 0.35 : 1 })) part.setAttribute(key, value);
+        svg.append(part);
+    }
+    return svg;
+}

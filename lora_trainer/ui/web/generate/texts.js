@@ -1,0 +1,30 @@
+// What the Generate view says, in English and Korean.
+import { texts } from "../base/texts.js";
+
+export const t = texts({
+    generate: ["Generate", "이미지 생성"],
+    want_range: ["A number from {low} to {high} is expected here.", "{low}에서 {high} 사이의 값을 입력하세요."],
+    want_size: ["A multiple of 8 from {low} to {high} is expected here.", "{low}에서 {high} 사이의 8의 배수를 입력하세요."],
+    prompt: ["Prompt", "프롬프트"],
+    prompt_placeholder: ["photo of sls frog <lora:name:0.8>", "photo of sls frog <lora:name:0.8>"],
+    negative_prompt: ["Negative prompt", "네거티브 프롬프트"],
+    weight: ["Weight", "가중치"],
+    insert: ["Insert", "삽입"],
+    base_model: ["Base model", "기본 모델"],
+    sampler: ["Sampler", "샘플러"],
+    steps: ["Steps", "스텝"],
+    cfg: ["CFG scale", "CFG 스케일"],
+    width: ["Width", "너비"],
+    height: ["Height", "높이"],
+    swap_size: ["Swap width and height", "너비와 높이 바꾸기"],
+    seed_random: ["Random seed", "임의 시드"],
+    seed_reuse: ["Reuse the last seed", "마지막 시드 사용"],
+    batch_size: ["Batch size", "배치 크기"],
+    batch_count: ["Batch count", "배치 수"],
+    clip_skip: ["Clip skip", "Clip skip"],
+    pictures_hint: ["Write a prompt, add a LoRA, press Generate or Ctrl+Enter.", "프롬프트를 쓰고 LoRA를 추가한 뒤 생성을 누르거나 Ctrl+Enter를 누르세요."],
+    pictures_here: ["Pictures appear here.", "이미지가 여기에 표시됩니다."],
+    generating: ["Generating…", "생성하는 중…"],
+    interrupt: ["Stop", "중지"],
+    no_checkpoint: ["No base model found. Put a checkpoint into {x}.", "기본 모델이 없습니다. {x} 폴더에 체크포인트를 넣으세요."],
+});

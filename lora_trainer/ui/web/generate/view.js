@@ -1,0 +1,173 @@
+// Standing alone: prompt -> pictures, with <lora:name:weight> from the list of files.
+import { app, canGenerate } from "../base/app.js";
+import { fileOption, fill, h, set } from "../base/elements.js";
+import { get, getPatiently, post, urlOf } from "../base/host.js";
+import { icon } from "../base/icons.js";
+import { poll } from "../base/poll.js";
+import { recall, remember } from "../base/memory.js";
+import { copyButton, note, report } from "../base/messages.js";
+import { gallery } from "../base/pictures.js";
+import { language } from "../base/texts.js";
+import { START } from "./prompt.js";
+import { t } from "./texts.js";
+
+// [lowest, highest, is whole]
+const LIMITS = { steps: [1, 150, true], cfg_scale: [0, 30, false], width: [64, 2048, true], height: [64, 2048, true], seed: [-1, 2 ** 32 - 1, true], batch_size: [1, 16, true], batch_count: [1, 100, true], clip_skip: [1, 12, true] };
+
+let shown = null; // {id, answer}: stays when the view is left and opened again
+
+export default { name: "generate", title: () => t("generate"), isOffered: canGenerate, draw: generateView };
+
+function generateView(signal) {
+    const isNew = !recall("generate");
+    const request = { ...START, ...recall("generate", {}) };
+    const inputs = {};
+    const keep = (name, value) => { request[name] = value; remember("generate", request); };
+    const labeled = (name, label, control, ...after) => h("div", { class: "lt-field" }, h("div", { class: "lt-field-head" }, h("label", { for: `lt-g-${name}` }, t(label)), after), control, h("p", { class: "lt-wrong", id: `lt-g-${name}-wrong`, role: "alert", hidden: true }));
+
+    function area(name, rows, placeholder) {
+        inputs[name] = h("textarea", { class: "lt-input", id: `lt-g-${name}`, rows, value: request[name], placeholder, oninput: () => keep(name, inputs[name].value) });
+        return labeled(name, name, inputs[name]);
+    }
+    function number(name, label, ...beside) {
+        const read = () => {
+            const [low, high, isWhole] = LIMITS[name];
+            const value = Number(inputs[name].value);
+            const isRight = inputs[name].value.trim() !== "" && Number.isFinite(value) && value >= low && value <= high && (!isWhole || Number.isInteger(value)) && (!["width", "height"].includes(name) || value % 8 === 0);
+            wrong(name, isRight ? "" : t(["width", "height"].includes(name) ? "want_size" : "want_range", { low, high }));
+            if (isRight) keep(name, value);
+            return isRight;
+        };
+        inputs[name] = h("input", { class: "lt-input", type: "text", inputmode: "decimal", autocomplete: "off", id: `lt-g-${name}`, value: String(request[name]), oninput: read });
+        inputs[name].check = read;
+        return labeled(name, label, beside.length ? h("div", { class: "lt-beside" }, inputs[name], beside) : inputs[name]);
+    }
+    function choice(name, label, options) {
+        inputs[name] = h("select", { class: "lt-input", id: `lt-g-${name}`, onchange: () => { const before = request[name]; keep(name, inputs[name].value); if (name === "checkpoint") fitSize(before); } }, options.map(([value, text]) => h("option", { value }, text)));
+        inputs[name].value = request[name];
+        if (inputs[name].selectedIndex < 0) inputs[name].selectedIndex = 0;
+        request[name] = inputs[name].value;
+        return labeled(name, label, inputs[name]);
+    }
+    function wrong(name, text) {
+        const place = view.querySelector(`#lt-g-${name}-wrong`);
+        if (!place) return;
+        place.textContent = text;
+        place.hidden = !text;
+        set(inputs[name], "aria-invalid", text ? "true" : null);
+    }
+    const put = (name, value) => { inputs[name].value = String(value); keep(name, value); wrong(name, ""); };
+    const tool = (name, label, action) => h("button", { type: "button", class: "lt-btn lt-btn-icon", title: t(label), "aria-label": t(label), onclick: action }, icon(name));
+
+    const button = h("button", { type: "submit", class: "lt-btn lt-btn-primary lt-btn-train", title: t("shortcut") }, t("generate"));
+    const stop = h("button", { type: "button", class: "lt-btn lt-btn-danger", hidden: true, onclick: () => shown && post(`generate/${encodeURIComponent(shown.id)}/stop`).catch(report) }, t("interrupt"));
+    const status = h("div", { class: "lt-generate-status", role: "status" });
+    const results = h("div", { class: "lt-results" });
+    const models = (app.form.checkpoints || []).map((one) => [one.path, one.title]);
+    if (!request.checkpoint) request.checkpoint = (app.form.checkpoints || []).find((one) => one.is_current)?.path || models[0]?.[0] || "";
+    // A model whose pictures have a size of their own brings it along.
+    const sideOf = (path) => (app.form.checkpoints || []).find((one) => one.path === path)?.side || 0;
+    function fitSize(before) {
+        const side = sideOf(request.checkpoint) || START.width;
+        if (side !== (sideOf(before) || START.width)) for (const name of ["width", "height"]) put(name, side);
+    }
+    if (isNew && sideOf(request.checkpoint)) request.width = request.height = sideOf(request.checkpoint);
+
+    const view = h("form", { class: "lt-generate", novalidate: true, onsubmit: (event) => { event.preventDefault(); start(); } });
+    fill(view,
+        h("div", { class: "lt-main" },
+            h("section", { class: "lt-card" }, area("prompt", "3", t("prompt_placeholder")), loraPicker(), area("negative_prompt", "2", "")),
+            h("section", { class: "lt-card" }, h("div", { class: "lt-grid" }, choice("checkpoint", "base_model", models), choice("sampler", "sampler", app.form.spec[language].samplers.map((one) => [one.name, one.label]))),
+                h("div", { class: "lt-grid lt-grid-4" }, number("steps", "steps"), number("cfg_scale", "cfg"),
+                    number("width", "width"), number("height", "height", tool("swap", "swap_size", () => { const [width, height] = [request.width, request.height]; put("width", height); put("height", width); })),
+                    number("seed", "seed", tool("dice", "seed_random", () => put("seed", -1)), tool("reuse", "seed_reuse", () => { const seed = shown?.answer?.images?.at(-1)?.seed; if (Number.isFinite(seed)) put("seed", seed); })),
+                    number("batch_size", "batch_size"), number("batch_count", "batch_count"), number("clip_skip", "clip_skip")))),
+        h("aside", { class: "lt-side lt-generate-side" }, h("div", { class: "lt-train-bar" }, button, stop), h("section", { class: "lt-card lt-results-card" }, status, results)));
+    if (!models.length) results.before(note({ level: "warning", message: t("no_checkpoint", { x: app.state.user_dir || "models" }) }));
+    view.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" || event.target.tagName === "BUTTON" || event.target.tagName === "SUMMARY") return;
+        if (event.ctrlKey || event.metaKey) { event.preventDefault(); start(); } else if (event.target.tagName === "INPUT") event.preventDefault();
+    });
+
+    // The list of LoRA files is asked for anew each time the view opens: a training may just have ended.
+    function loraPicker() {
+        const list = h("select", { class: "lt-input", "aria-label": t("add_lora") }, h("option", { value: "" }, t("no_loras")));
+        const weight = h("input", { class: "lt-input lt-weight", type: "text", inputmode: "decimal", value: "0.8", "aria-label": t("weight") });
+        const insert = h("button", { type: "button", class: "lt-btn", disabled: true, onclick: () => add() }, t("insert"));
+        let known = [];
+        getPatiently("loras").then(({ loras }) => {
+            known = loras;
+            if (!loras.length) return;
+            fill(list, loras.map((one) => fileOption(one.name, one.name, one.problem)));
+            const newest = loras.reduce((a, b) => (b.modified > a.modified ? b : a));
+            list.value = newest.name;
+            weight.value = String(newest.weight || 0.8);
+            insert.disabled = false;
+        }).catch(report);
+        list.addEventListener("change", () => (weight.value = String(known.find((one) => one.name === list.value)?.weight || 0.8)));
+        function add() {
+            const one = known.find((lora) => lora.name === list.value);
+            const text = inputs.prompt.value.replace(/\s+$/, "");
+            const words = one?.activation && !text.includes(one.activation) ? `${one.activation} ` : "";
+            inputs.prompt.value = `${text}${text ? " " : ""}${words}<lora:${list.value}:${weight.value.trim() || "1"}>`;
+            keep("prompt", inputs.prompt.value);
+            inputs.prompt.focus();
+        }
+        return h("div", { class: "lt-lora-picker", role: "group", "aria-label": t("add_lora") }, h("span", { class: "lt-subdued" }, t("add_lora")), list, weight, insert);
+    }
+
+    async function start() {
+        const checks = Object.keys(LIMITS).map((name) => [name, inputs[name].check()]);
+        const bad = checks.find(([, isRight]) => !isRight);
+        if (bad) return inputs[bad[0]].focus();
+        if (button.disabled) return null;
+        button.disabled = true;
+        try {
+            const { id } = await post("generate", { request });
+            shown = { id, answer: null };
+            follow();
+        } catch (error) {
+            report(error);
+            button.disabled = false;
+        }
+        return null;
+    }
+
+    function follow() {
+        const { id } = shown;
+        const halt = poll(signal, 0.4, async () => {
+            const answer = await get(`generate/${encodeURIComponent(id)}`);
+            if (shown?.id !== id) return halt();
+            shown.answer = answer;
+            draw(answer);
+            return ["finished", "stopped", "failed"].includes(answer.state) ? halt() && 0 : 0.4;
+        });
+    }
+
+    let before = "";
+    function draw(answer) {
+        const isOver = ["finished", "stopped", "failed"].includes(answer.state);
+        button.disabled = !isOver;
+        stop.hidden = isOver;
+        const share = answer.total ? answer.done / answer.total : 0;
+        button.textContent = isOver ? t("generate") : answer.total ? `${t("generating")} ${Math.round(share * 100)} %` : t("generating");
+        fill(status, !isOver && h("div", { class: "lt-bar", role: "progressbar", "aria-valuenow": Math.round(share * 100), "aria-valuemin": "0", "aria-valuemax": "100", "aria-label": t("generating") }, h("div", { class: "lt-bar-fill", style: `width:${share * 100}%` })),
+            answer.state === "failed" && note({ level: "error", message: answer.message, advice: answer.advice }));
+        const text = JSON.stringify(answer.images);
+        if (before === text) return;
+        before = text;
+        fill(results, pictures(answer.images || []));
+    }
+    function pictures(images) {
+        if (!images.length) return h("div", { class: "lt-empty lt-results-empty" }, icon("brush"), h("span", {}, t("pictures_here")), h("small", {}, t("pictures_hint")));
+        const list = images.map((image) => ({ url: urlOf(image.url), name: image.name, caption: image.infotext || `${image.prompt || ""}\n${t("seed")}: ${image.seed}` }));
+        const newest = list.at(-1);
+        return [gallery(list), h("div", { class: "lt-infotext" }, h("pre", { tabindex: "0" }, newest.caption), h("div", { class: "lt-row" }, copyButton(newest.caption), h("a", { class: "lt-btn lt-btn-small", href: newest.url, download: newest.name }, icon("download"), t("download"))))];
+    }
+
+    fill(results, pictures([]));
+    if (!shown && app.state.generating) shown = { id: app.state.generating, answer: null };
+    if (shown?.answer) draw(shown.answer);
+    if (shown && !["finished", "stopped", "failed"].includes(shown.answer?.state)) follow();
+    return view;
+}

@@ -1,0 +1,59 @@
+// The list of runs: the one at work, those that wait in the order of the queue, the others with the newest first.
+import { ask, busy } from "../base/dialogs.js";
+import { fill, h } from "../base/elements.js";
+import { newsOfRuns, post, urlOf } from "../base/host.js";
+import { icon } from "../base/icons.js";
+import { poll } from "../base/poll.js";
+import { formatDate } from "../base/numbers.js";
+import { go } from "../base/place.js";
+import { language } from "../base/texts.js";
+import { badge, progressBar, statusLine } from "./standing.js";
+import { t } from "./texts.js";
+
+const button = (drawing, name, run, action, isAtEnd = false) =>
+    h("button", { type: "button", class: "lt-btn lt-btn-small lt-btn-icon", "aria-label": t(name, { x: run.name }), title: t(name, { x: run.name }), "aria-disabled": isAtEnd ? "true" : null, onclick: (event) => isAtEnd || busy(event.currentTarget, action) }, icon(drawing));
+
+// What can be done with a waiting run without opening it.
+function waiting(run, last, refresh) {
+    const tell = async (action, body) => {
+        await post(`runs/${encodeURIComponent(run.id)}/${action}`, body);
+        await refresh();
+    };
+    const at = run.queue_position;
+    return h("div", { class: "lt-run-queue" },
+        button("up", "queue_up", run, () => tell("move", { position: at - 1 }), at <= 1),
+        button("down", "queue_down", run, () => tell("move", { position: at + 1 }), at >= last),
+        button("close", "queue_remove", run, async () => (await ask(t("queue_remove_ask", { x: run.name }), t("remove"))) && tell("delete")));
+}
+
+const order = (run) => (run.active ? 0 : run.state === "queued" ? run.queue_position || 1 : Infinity);
+
+function row(run, last, refresh) {
+    return h("li", {}, h("a", { class: "lt-run", href: `#lora-run=${encodeURIComponent(run.id)}` },
+        h("span", { class: "lt-run-picture" }, run.picture ? h("img", { src: urlOf(run.picture), alt: "", loading: "lazy" }) : icon("box")),
+        h("span", { class: "lt-run-text" },
+            h("span", { class: "lt-run-title" }, h("strong", {}, run.name), badge(run)),
+            h("span", { class: "lt-run-line" }, statusLine(run)),
+            run.active && progressBar(run)),
+        h("time", { class: "lt-run-time" }, formatDate(run.created))),
+        run.state === "queued" && waiting(run, last, refresh));
+}
+
+export function runsView(signal) {
+    const list = h("ul", { class: "lt-runs" });
+    const view = h("section", { class: "lt-card" }, h("h2", {}, t("runs")), list);
+    let before = "", known = {};
+    async function refresh() {
+        known = await newsOfRuns("runs", known);
+        const { runs } = known;
+        const text = JSON.stringify(runs) + language;
+        if (text === before) return;
+        before = text;
+        const last = Math.max(0, ...runs.map((run) => run.queue_position || 0));
+        fill(list, [...runs].sort((one, other) => (order(one) === order(other) ? 0 : order(one) - order(other))).map((run) => row(run, last, refresh)));
+        if (!runs.length) fill(list, h("li", { class: "lt-empty" }, icon("box"), h("strong", {}, t("no_runs")), h("p", {}, t("no_runs_hint")),
+            h("button", { type: "button", class: "lt-btn lt-btn-primary", onclick: () => go("train") }, t("go_train"))));
+    }
+    poll(signal, 2, refresh);
+    return view;
+}

@@ -1,0 +1,201 @@
+// One run, live: state, numbers, loss chart, samples, files, log, how to repeat it. Reads the whole run once, then only
+// what is new, so that a reload or a second window shows the same.
+import { app, canGenerate } from "../base/app.js";
+import { ask, busy } from "../base/dialogs.js";
+import { fill, h } from "../base/elements.js";
+import { ApiError, get, post, urlOf } from "../base/host.js";
+import { icon } from "../base/icons.js";
+import { poll } from "../base/poll.js";
+import { copyButton, note, say } from "../base/messages.js";
+import { formatBytes, formatDuration, formatNumber, formatShort } from "../base/numbers.js";
+import { go } from "../base/place.js";
+import { tryPrompt } from "../generate/prompt.js";
+import { lossChart } from "./chart.js";
+import { recipeOf } from "./recipe.js";
+import { sampleGallery } from "./samples.js";
+import { badge, doing, progressBar, statusLine } from "./standing.js";
+import { t } from "./texts.js";
+import { values } from "../train/values.js";
+import { refreshCards, sendButton } from "../webui.js";
+
+export function runView(signal, id) {
+    const body = h("div", { class: "lt-run-view" }, h("p", { class: "lt-loading", role: "status" }, t("loading")));
+    let offset = 0, have = "", page = null; // `have`: which samples, files, warnings and log lines are here
+    poll(signal, 1, async () => {
+        try {
+            if (!page) {
+                const answer = await get(`runs/${encodeURIComponent(id)}`);
+                offset = answer.offset;
+                page = runPage(signal, answer.run, id);
+                fill(body, page.element);
+                return answer.run.active ? 1 : 4;
+            }
+            const answer = await get(`runs/${encodeURIComponent(id)}?after=${offset}&have=${have}`);
+            offset = answer.offset;
+            have = answer.have || "";
+            page.update(answer.run, answer.events, answer.log);
+            return answer.more ? 0.05 : answer.run.active ? 1 : 4;
+        } catch (error) {
+            if (!(error instanceof ApiError) || error.status !== 404) throw error;
+            fill(body, h("div", { class: "lt-card lt-empty" }, h("strong", {}, t("run_gone")),
+                h("button", { type: "button", class: "lt-btn", onclick: () => go("runs") }, t("back_to_runs"))));
+            return 30;
+        }
+    });
+    return body;
+}
+
+function runPage(signal, detail, id) {
+    let run = detail;
+    const curve = { steps: [...(detail.curve?.steps || [])], loss: [...(detail.curve?.loss || [])], lr: [...(detail.curve?.lr || [])], total: detail.total_steps, isOver: isOver(detail) };
+    const chart = lossChart(signal);
+    const parts = Object.fromEntries(["head", "standing", "numbers", "notes", "lora", "files"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
+    const samples = sampleGallery(() => t(isOver(run) ? "samples_never" : "samples_none"));
+    const live = h("p", { class: "lt-offscreen", "aria-live": "polite" });
+    const log = h("pre", { class: "lt-log", tabindex: "0", "aria-label": t("log") });
+    const element = h("div", { class: "lt-run-page" },
+        h("button", { type: "button", class: "lt-link lt-back", onclick: () => go("runs") }, icon("back"), t("back_to_runs")),
+        h("section", { class: "lt-card" }, parts.head, parts.notes, parts.standing, parts.numbers, live),
+        parts.lora,
+        h("div", { class: "lt-run-columns" },
+            h("section", { class: "lt-card lt-run-chart" }, h("h2", {}, t("loss")), chart.element),
+            h("section", { class: "lt-card lt-run-samples" }, samples.element)),
+        h("section", { class: "lt-card" }, h("h2", {}, t("files")), parts.files),
+        h("section", { class: "lt-card" }, h("h2", {}, t("log")), log),
+        h("section", { class: "lt-card" }, h("h2", {}, t("repeat")), recipeOf(detail)));
+
+    // Draws a part only when what it shows has changed: nothing jumps and the keyboard's focus stays.
+    const shown = {};
+    function isNew(name, value) {
+        const text = JSON.stringify(value), before = shown[name];
+        shown[name] = text;
+        return before !== text;
+    }
+    const part = (name, value, draw) => isNew(name, value) && fill(parts[name], draw());
+
+    function show(logText) {
+        part("head", [run.name, run.state, run.active], () => head(run, id, detail));
+        part("notes", [run.state, run.message, run.advice, run.warnings, Math.floor(((app.state.time || 0) - (run.last_sign_of_life || 0)) / 30)], () => notes(run));
+        part("standing", [run.step, run.total_steps, run.phase, run.state, run.queue_position, Math.round(run.seconds_left || 0)], () => standing(run));
+        part("numbers", [run.epoch, run.smoothed_loss, run.lrs, run.lr, run.samples_per_second, run.peak_memory, run.seconds_left, run.ended], () => numbers(run));
+        part("lora", [run.lora, run.state], () => lora(run));
+        if (isNew("samples", [run.samples, isOver(run)])) samples.show(run.samples);
+        part("files", run.files, () => files(run, id));
+        const tenth = run.total_steps ? Math.floor((10 * (run.step || 0)) / run.total_steps) * 10 : 0;
+        const how = !run.active ? "" : run.step ? ` ${tenth} %` : `, ${run.phase?.name || doing(run)}`;
+        const said = `${run.name}: ${t("state_" + run.state)}${how}`;
+        if (live.textContent !== said) live.textContent = said;
+        if (logText === null) return; // as it was
+        const text = (Array.isArray(logText) ? logText.join("\n") : logText) || t("log_none");
+        if (log.textContent !== text) {
+            const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 20;
+            log.textContent = text;
+            if (atEnd) log.scrollTop = log.scrollHeight;
+        }
+    }
+
+    function update(next, events, logText) {
+        const wasActive = run.active;
+        run = { ...run, ...next };
+        for (const event of events || []) {
+            if (event.type !== "step") continue;
+            const at = curve.steps.length;
+            if (at && event.step <= curve.steps[at - 1]) continue;
+            curve.steps.push(event.step);
+            curve.loss.push(event.loss ?? NaN);
+            curve.lr.push(typeof event.lr === "object" ? Object.values(event.lr || {})[0] : event.lr);
+        }
+        Object.assign(curve, { total: run.total_steps, isOver: isOver(run) });
+        if ((events || []).some((event) => event.type === "step") || wasActive !== run.active) chart.update(curve);
+        show(logText);
+    }
+    chart.update(curve);
+    show(detail.log);
+    setTimeout(() => (log.scrollTop = log.scrollHeight));
+    return { element, update };
+}
+
+const button = (text, action, style = "", drawing = null) =>
+    h("button", { type: "button", class: `lt-btn ${style}`, onclick: (event) => busy(event.currentTarget, action) }, drawing && icon(drawing), text);
+
+function head(run, id, detail) {
+    const tell = (action, body) => post(`runs/${encodeURIComponent(id)}/${action}`, body);
+    const buttons = [];
+    if (run.state === "running") {
+        buttons.push(button(t("save_now"), async () => { await tell("save"); say(t("save_asked")); }));
+        buttons.push(button(t("sample_now"), async () => { await tell("sample"); say(t("sample_asked")); }));
+    }
+    if (["running", "queued"].includes(run.state)) {
+        const question = run.state === "queued" ? "cancel_ask" : "stop_ask";
+        buttons.push(button(t("stop"), async () => (await ask(t(question), t("stop"))) && tell("stop"), "lt-btn-danger"));
+    }
+    if (run.state === "stopping") buttons.push(button(t("end_now"), async () => (await ask(t("end_now_ask"), t("end_now"))) && tell("stop", { force: true }), "lt-btn-danger"));
+    if (detail.values) buttons.push(button(t("use_again"), () => {
+        values.take(detail.values);
+        say(t("settings_taken"));
+        go("train");
+    }, "", "reuse"));
+    if (!run.active) buttons.push(button(t("delete_run"), async () => {
+        if (!(await ask(t("delete_ask"), t("delete_run")))) return;
+        await tell("delete");
+        say(t("deleted"));
+        go("runs");
+    }));
+    return [h("div", { class: "lt-run-title" }, h("h1", {}, run.name), badge(run)), h("div", { class: "lt-row" }, buttons)];
+}
+
+function notes(run) {
+    const found = (run.warnings || []).map((message) => ({ level: "warning", message }));
+    if (run.message) found.unshift({ level: run.state === "failed" ? "error" : "info", message: run.message, advice: run.advice });
+    const silence = (app.state.time || 0) - (run.last_sign_of_life || Infinity);
+    if (run.active && silence > 90) found.push({ level: "warning", message: t("silent", { x: formatDuration(silence) }) });
+    return found.map(note);
+}
+
+function standing(run) {
+    const steps = run.step && run.total_steps ? h("span", {}, t("step"), " ", h("strong", {}, formatNumber(run.step)), ` / ${formatNumber(run.total_steps)}`) : "";
+    const right = run.active && Number.isFinite(run.seconds_left) ? `${t("time_left")} ${formatDuration(run.seconds_left)}` : run.state === "queued" ? statusLine(run) : "";
+    return [progressBar(run), h("div", { class: "lt-run-under" }, steps, h("span", { class: "lt-run-doing" }, doing(run).replace(/^./, (first) => first.toUpperCase())), h("span", {}, right))];
+}
+
+function numbers(run) {
+    const rates = Object.entries(run.lrs || {});
+    const rate = rates.length > 1 && new Set(rates.map(([, value]) => value)).size > 1
+        ? h("span", { class: "lt-rates" }, rates.map(([name, value]) => h("span", {}, `${formatShort(value)} `, h("small", {}, name.replaceAll("_", " "))))) : formatShort(run.lr);
+    const cells = [
+        ["epoch", run.epoch ? `${run.epoch}${run.epochs ? ` / ${run.epochs}` : ""}` : "–"],
+        ["loss", formatShort(run.smoothed_loss ?? run.loss)],
+        ["learning_rate", rate],
+        ["speed", Number.isFinite(run.samples_per_second) ? t("per_second", { x: formatShort(run.samples_per_second) }) : "–"],
+        run.ended && run.started ? ["time_taken", formatDuration(run.ended - run.started)] : ["time_left", formatDuration(run.seconds_left ?? NaN)],
+        ["memory", run.peak_memory ? formatBytes(run.peak_memory) : "–"],
+        ["device", run.device || "–"],
+    ];
+    return h("dl", { class: "lt-numbers" }, cells.map(([name, value]) => h("div", {}, h("dt", {}, t(name)), h("dd", {}, value))));
+}
+
+function lora(run) {
+    if (!run.lora || !["finished", "stopped"].includes(run.state)) return [];
+    const final = (run.files || []).find((file) => file.final) || (run.files || []).at(-1);
+    return h("section", { class: "lt-card lt-use" }, h("h2", {}, t("use_it")),
+        h("div", { class: "lt-prompt-line" }, h("code", {}, run.lora.prompt), copyButton(run.lora.prompt)),
+        h("div", { class: "lt-row" },
+            canGenerate() && h("button", { type: "button", class: "lt-btn lt-btn-primary", onclick: () => tryPrompt(run.lora.prompt, run.lora.generate) }, t("try_it")),
+            sendButton(run.lora.prompt, "lt-btn-primary"),
+            final && h("a", { class: "lt-btn", href: urlOf(final.url), download: final.name }, icon("download"), `${t("download")} ${final.name} (${formatBytes(final.bytes)})`)));
+}
+
+const isOver = (run) => ["finished", "stopped", "failed"].includes(run.state);
+function files(run, id) {
+    if (!run.files?.length) return h("p", { class: "lt-subdued" }, t(isOver(run) ? "files_never" : "files_none"));
+    const use = async (file) => {
+        const { lora: placed } = await post(`runs/${encodeURIComponent(id)}/use`, { file: file.name, overwrite: false });
+        refreshCards();
+        say(t("used_file", { x: placed?.name || file.name }));
+    };
+    return h("ul", { class: "lt-files" }, [...run.files].reverse().map((file) => h("li", {},
+        h("code", {}, file.name), file.final && h("span", { class: "lt-badge lt-badge-finished" }, t("final")),
+        h("span", { class: "lt-subdued" }, [file.step && t("samples_at", { x: formatNumber(file.step) }), formatBytes(file.bytes)].filter(Boolean).join(" · ")),
+        h("span", { class: "lt-row lt-end" }, !file.final && button(t("use_file"), () => use(file), "lt-btn-small"),
+            h("a", { class: "lt-btn lt-btn-small", href: urlOf(file.url), download: file.name, "aria-label": `${t("download")} ${file.name}` }, icon("download"))))));
+}

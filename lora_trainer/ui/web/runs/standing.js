@@ -1,0 +1,43 @@
+// How a run stands, in a word, a line and a bar.
+import { h } from "../base/elements.js";
+import { formatDuration, formatNumber, formatShort } from "../base/numbers.js";
+import { t } from "./texts.js";
+
+export const badge = (run) => h("span", { class: `lt-badge lt-badge-${run.state}` }, t("state_" + run.state));
+
+// How far the steps are; before the first one, how far the preparation is, or that it goes on.
+export function progressBar(run) {
+    const isPreparing = run.active && !run.step;
+    const isOpen = isPreparing && !run.phase?.total;
+    const share = isOpen ? 0 : isPreparing ? run.phase.done / run.phase.total : run.total_steps ? Math.min(1, (run.step || 0) / run.total_steps) : 0;
+    return h("div", { class: `lt-bar lt-bar-${run.state}${isPreparing ? " lt-bar-preparing" : ""}${isOpen ? " lt-bar-waiting" : ""}`, role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": isOpen ? null : Math.round(share * 100), "aria-label": run.name },
+        h("div", { class: "lt-bar-fill", style: isOpen ? null : `width:${(share * 100).toFixed(2)}%` }));
+}
+
+// What a run does besides making its steps: "loading the model", "drawing samples 2 of 4"; "" while it makes them.
+export function doing(run) {
+    if (!run.active) return "";
+    if (!run.phase) return run.step ? "" : t("phase_start");
+    if (run.phase.name === "training") return run.step ? "" : t("phase_first_step");
+    return phaseText(run.phase);
+}
+
+// Why it failed, without the lines of its log that follow: the page of the run shows them.
+const reason = (message) => (message.includes("\n") ? message.split("\n")[0].replace(/\s*[^.\s][^.]*:$/, "") : message);
+
+// One line on how the run stands.
+export function statusLine(run) {
+    if (run.state === "queued") return [run.queue_position && t("queue_position", { x: run.queue_position }), run.message].filter(Boolean).join(" · ");
+    if (run.state === "failed") return reason(run.message || "");
+    const steps = run.total_steps ? `${formatNumber(run.step || 0)} / ${formatNumber(run.total_steps)}` : "";
+    if (run.active) {
+        return [doing(run), run.step ? steps : "", Number.isFinite(run.seconds_left) && `${t("time_left")} ${formatDuration(run.seconds_left)}`].filter(Boolean).join(" · ");
+    }
+    const took = run.ended && run.started ? `${t("time_taken")} ${formatDuration(run.ended - run.started)}` : "";
+    return [steps, Number.isFinite(run.smoothed_loss) && `${t("loss")} ${formatShort(run.smoothed_loss)}`, took].filter(Boolean).join(" · ");
+}
+
+export const phaseText = (phase) => {
+    const name = String(phase.name).replaceAll("_", " ");
+    return phase.total ? `${name} ${t("phase_of", { done: formatNumber(phase.done), total: formatNumber(phase.total) })}` : name;
+};

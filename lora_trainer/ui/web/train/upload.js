@@ -1,0 +1,205 @@
+// Images: dropped files or folders are sent to the host (transfer.js); a path names a folder that is there
+// already. Either way the pictures are shown with the captions that will be paired with them.
+import { app } from "../base/app.js";
+import { ask } from "../base/dialogs.js";
+import { fill, h } from "../base/elements.js";
+import { get, post, urlOf } from "../base/host.js";
+import { icon } from "../base/icons.js";
+import { debounce } from "../base/timing.js";
+import { note, report } from "../base/messages.js";
+import { formatNumber } from "../base/numbers.js";
+import { makeField } from "./controls.js";
+import { t } from "./texts.js";
+import { transfer } from "./transfer.js";
+import { values } from "./values.js";
+
+const SHOWN = 24; // pictures before "more"
+const CAPTION_FIELDS = ["caption_source", "caption_extension", "enable_wildcard"];
+const ENDINGS = { txt: ".txt", caption: ".caption" };
+
+// `imagesName` is the field that holds the folder. Returns {element, isBusy()}; `onFolder(name)` hears of a dropped folder.
+export function imageUpload(signal, imagesName, onFolder) {
+    let showAll = false, folder = null, asked = 0;
+    let isPath = Boolean(values.get(imagesName)) && !values.upload;
+
+    const kinds = app.form.uploads;
+    const input = (more) => {
+        const element = h("input", { type: "file", class: "lt-offscreen", tabindex: "-1", "aria-hidden": "true", ...more, onchange: () => {
+            const drop = transfer.chosen(element);
+            element.value = "";
+            take(drop);
+        } });
+        return element;
+    };
+    const picker = input({ multiple: true, accept: [...kinds.images, ...kinds.captions].join(",") });
+    const folderPicker = input({ webkitdirectory: true });
+    const headline = h("strong", {});
+    const zone = h("div", { class: "lt-drop" }, icon("upload"), headline,
+        h("div", { class: "lt-row lt-center" },
+            h("button", { type: "button", class: "lt-btn", onclick: () => picker.click() }, t("choose_files")),
+            h("button", { type: "button", class: "lt-btn", onclick: () => folderPicker.click() }, t("choose_folder"))),
+        picker, folderPicker);
+    const bar = h("div", { class: "lt-bar-fill" });
+    const barText = h("span", { class: "lt-subdued" });
+    const progress = h("div", { class: "lt-upload-progress", hidden: true, role: "status" }, h("div", { class: "lt-bar" }, bar), barText);
+    const pathField = makeField(values.controls.get(imagesName), { plain: true });
+    const toggle = h("button", { type: "button", class: "lt-link", onclick: () => { isPath = !isPath; showMode(); } });
+    const list = h("div", { class: "lt-images" });
+    const element = h("div", { class: "lt-upload" }, zone, pathField.element, progress, list, h("div", {}, toggle));
+
+    function showMode() {
+        zone.hidden = isPath;
+        pathField.element.classList.toggle("lt-only-problem", !isPath);
+        toggle.textContent = t(isPath ? "use_upload" : "use_path");
+    }
+
+    for (const kind of ["dragenter", "dragover"]) element.addEventListener(kind, (event) => { event.preventDefault(); zone.classList.add("lt-drop-over"); });
+    for (const kind of ["dragleave", "drop"]) element.addEventListener(kind, (event) => { if (kind === "drop" || !element.contains(event.relatedTarget)) zone.classList.remove("lt-drop-over"); });
+    element.addEventListener("drop", async (event) => {
+        event.preventDefault();
+        event.stopPropagation(); // the Web UI sends dropped pictures to its own fields
+        await transfer.filesOf(event.dataTransfer).then(take).catch(report);
+    });
+
+    // This view may be left before all has arrived: only what the form holds is touched then.
+    function take(drop) {
+        isPath = false;
+        showMode();
+        const all = transfer.take(drop, values.upload, (answer, { files, folder: name }) => {
+            if (name) onFolder(name);
+            const hasEnding = (ending) => files.some((one) => one.name.toLowerCase().endsWith(ending));
+            if (hasEnding(".caption") && !hasEnding(".txt")) values.set("caption_source", "caption");
+            values.upload = answer.id;
+            values.set(imagesName, answer.folder);
+        });
+        values.announce(imagesName);
+        return all.then(() => values.announce(imagesName));
+    }
+
+    function showTransfer() {
+        progress.hidden = !transfer.isBusy();
+        bar.style.width = `${transfer.share * 100}%`;
+        barText.textContent = transfer.total ? t("uploading", transfer) : "";
+        if (!transfer.isBusy()) show(folder);
+    }
+
+    // Which captions the training would read: the host shows those.
+    const captionsWanted = () => new URLSearchParams(CAPTION_FIELDS.filter((name) => values.get(name)).map((name) => [name, String(values.get(name))]));
+
+    // Asks the host what lies in the folder now; the latest question wins.
+    async function read() {
+        const path = values.get(imagesName);
+        const question = ++asked;
+        if (!path) return show(null);
+        try {
+            const query = captionsWanted();
+            if (!values.upload) query.set("folder", path);
+            const answer = await get(`${values.upload ? `uploads/${encodeURIComponent(values.upload)}` : "images"}?${query}`);
+            if (question !== asked) return null;
+            if (answer.id && !values.upload && document.activeElement?.id !== `lt-${imagesName}`) { // the settings of an earlier run name an upload
+                values.upload = answer.id;
+                isPath = false;
+                showMode();
+            }
+            show(answer);
+        } catch (error) {
+            if (question !== asked) return null;
+            if (error.status === 404 && values.upload) { // the host has thrown the old upload away
+                values.upload = "";
+                values.set(imagesName, null);
+            }
+            show(null);
+        }
+        return null;
+    }
+
+    function show(next) {
+        folder = next;
+        const images = folder?.images || [];
+        headline.textContent = t(images.length ? "drop_more" : "drop_here");
+        zone.classList.toggle("lt-drop-small", images.length > 0);
+        const missing = images.filter((image) => image.caption === null || image.caption === undefined).length;
+        const chip = missing ? t("without_caption", { x: formatNumber(missing) }) : t("all_captioned");
+        const shown = showAll ? images : images.slice(0, SHOWN);
+        const count = images.length + (folder?.more || 0);
+        const mine = Boolean(values.upload && folder?.id);
+        fill(list,
+            images.length > 0 && h("div", { class: "lt-images-head" },
+                h("strong", {}, count === 1 ? t("image_count") : t("images_count", { x: formatNumber(count) })),
+                values.get("caption_source") !== "words" && (missing > 0 || !folder.more) && h("span", { class: missing ? "lt-chip lt-chip-warn" : "lt-chip lt-chip-fine" }, chip),
+                mine && h("button", { type: "button", class: "lt-link lt-push", onclick: removeAll }, t("remove_all"))),
+            images.length > 0 && h("ul", { class: "lt-tiles" }, shown.map((image) => tile(image, mine))),
+            images.length > shown.length && h("button", { type: "button", class: "lt-link", onclick: () => { showAll = true; show(folder); } }, t("more_images", { x: formatNumber(count - shown.length) })),
+            images.length === shown.length && folder?.more > 0 && h("p", { class: "lt-subdued lt-tiles-rest" }, t("images_not_shown", { x: formatNumber(folder.more) })),
+            listed("refused_files", transfer.refused), listed("noted_files", transfer.noted, "info"),
+            listed("unused_captions", (folder?.unused || []).map((name) => ({ name }))));
+    }
+
+    // Names, each with what is to be said of it.
+    const listed = (text, names, level = "warning") => names.length > 0 && note({ level, message: `${t(text)} ${names.map(({ name, message }) => (message ? `${name} (${message})` : name)).join("; ")}` });
+
+    function tile(image, mine) {
+        const caption = image.caption ?? "";
+        const words = [values.get("identifier"), values.get("class_name")].filter(Boolean).join(" "); // are trained instead
+        const text = image.problem || caption || words || t("no_caption");
+        const isMissing = !image.problem && (image.caption === null || image.caption === undefined);
+        return h("li", { class: `lt-tile${image.problem ? " lt-tile-bad" : ""}`, title: `${image.name}\n${text}` },
+            image.problem ? h("span", { class: "lt-tile-image" }, icon("warning")) : h("img", { class: "lt-tile-image", src: urlOf(image.thumb), alt: image.name, loading: "lazy" }),
+            mine ? h("button", { type: "button", class: `lt-tile-text${isMissing ? " lt-missing" : ""}`, "aria-label": t("edit_caption", { x: image.name }), onclick: () => edit(image) }, text)
+                : h("span", { class: `lt-tile-text${isMissing ? " lt-missing" : ""}` }, text),
+            mine && h("button", { type: "button", class: "lt-tile-remove", "aria-label": t("remove_image", { x: image.name }), onclick: () => remove(image) }, icon("close")));
+    }
+
+    async function remove(image) {
+        await post(`uploads/${encodeURIComponent(values.upload)}/delete`, { name: image.name }).catch(report);
+        values.announce(imagesName);
+    }
+
+    async function removeAll() {
+        if (!(await ask(t("remove_all_ask"), t("remove_all")))) return;
+        await post(`uploads/${encodeURIComponent(values.upload)}/delete`, {}).catch(report);
+        values.upload = "";
+        transfer.forget();
+        values.set(imagesName, null);
+    }
+
+    async function edit(image) {
+        const area = h("textarea", { class: "lt-input", rows: "4", value: image.whole_caption ?? image.caption ?? "", "aria-label": t("caption_of", { x: image.name }) });
+        const dialog = h("dialog", { class: "lt-ask lt-caption-dialog", "aria-label": t("caption_of", { x: image.name }) },
+            h("form", { method: "dialog" }, h("img", { src: urlOf(image.thumb), alt: image.name }), h("code", {}, image.name), area,
+                h("div", { class: "lt-row lt-end" }, h("button", { type: "submit", class: "lt-btn", value: "" }, t("cancel")), h("button", { type: "submit", class: "lt-btn lt-btn-primary", value: "yes" }, t("save")))));
+        area.addEventListener("keydown", (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && dialog.close("yes"));
+        dialog.addEventListener("close", async () => {
+            dialog.remove();
+            if (dialog.returnValue !== "yes") return;
+            const source = values.get("caption_source");
+            if (source === "words") values.set("caption_source", "txt"); // who writes one wants it trained
+            const extension = ENDINGS[source] || (source === "other" && values.get("caption_extension")) || ".txt";
+            const body = { name: image.name, caption: area.value.trim(), extension, keep_lines: Boolean(values.get("enable_wildcard")) };
+            await post(`uploads/${encodeURIComponent(values.upload)}/caption`, body).catch(report);
+            values.announce(imagesName);
+        });
+        app.mount.querySelector(".lt-app").append(dialog);
+        dialog.showModal();
+        area.focus();
+    }
+
+    // While a path is being typed the host is not asked at each letter.
+    const readSoon = debounce(400, () => signal.aborted || read());
+    let readAs = String(captionsWanted());
+    values.watch(signal, (name) => {
+        if (["identifier", "class_name"].includes(name)) show(folder);
+        const isTyped = document.activeElement?.id === `lt-${imagesName}`;
+        if (name === imagesName && !isTyped) return read();
+        if (name !== imagesName && readAs === String(captionsWanted())) return null;
+        readAs = String(captionsWanted());
+        return readSoon();
+    });
+    transfer.watch(signal, showTransfer);
+    // Heard before the field itself: what is typed is no upload, and the draft must not say so.
+    pathField.element.addEventListener("input", () => (values.upload = ""), true);
+    showMode();
+    showTransfer();
+    read();
+    return { element, field: pathField, isBusy: transfer.isBusy, isPath: () => isPath };
+}

@@ -1,0 +1,145 @@
+// The train view: three decisions (images, words, name), settings that can stay as they are, advanced options with
+// search, and beside them the plan with the button.
+import { app } from "../base/app.js";
+import { busy } from "../base/dialogs.js";
+import { fill, h } from "../base/elements.js";
+import { get } from "../base/host.js";
+import { icon } from "../base/icons.js";
+import { recall } from "../base/memory.js";
+import { say } from "../base/messages.js";
+import { redraw } from "../base/place.js";
+import { advancedOptions } from "./advanced.js";
+import { makeField } from "./controls.js";
+import { F } from "./fields.js";
+import { networkFollow } from "./network/args.js";
+import { networkEditor } from "./network/editor.js";
+import { planView } from "./plan.js";
+import { t } from "./texts.js";
+import { trialPanel } from "./trial.js";
+import { imageUpload } from "./upload.js";
+import { values } from "./values.js";
+
+const PRESET_ICONS = { character: "person", character_sdxl: "person", style: "brush", concept: "box", low_memory: "chip" };
+
+const card = (number, title, hint, ...children) =>
+    h("section", { class: "lt-card" }, h("header", { class: "lt-card-head" }, number && h("span", { class: "lt-number" }, number), h("div", {}, h("h2", {}, title), hint && h("p", {}, hint))), children);
+
+export default { name: "train", title: () => t("train"), draw: trainView };
+
+function trainView(signal) {
+    const fields = new Map(); // name -> what makeField returned
+    const make = (name, style) => {
+        const field = makeField(values.controls.get(name), style);
+        fields.set(name, field);
+        return field.element;
+    };
+    const isBare = !(app.form.checkpoints || []).some((one) => !one.is_demo);
+    const isTrialFirst = isBare || !(app.state.runs?.length || recall("tried"));
+    firstModel();
+
+    const upload = imageUpload(signal, F.images, (folder) => readFolderName(folder));
+    fields.set(F.images, upload.field);
+    const example = h("p", { class: "lt-example", "aria-live": "polite" });
+    const advanced = advancedOptions((control) => {
+        const made = makeField(control, { inline: true });
+        const field = control.blocks ? networkEditor(made) : made;
+        fields.set(control.name, field);
+        return field;
+    });
+    const basic = values.sections[0].controls.map((control) => control.name).filter((name) => ![F.images, F.identifier, F.kind, F.name].includes(name));
+    const main = h("div", { class: "lt-main" },
+        isBare && noModel(), isTrialFirst && trialPanel(true),
+        card("1", t("step_images"), t("step_images_hint"), upload.element),
+        card("2", t("step_words"), t("step_words_hint"), h("div", { class: "lt-grid" }, make(F.identifier, { plain: true }), make(F.kind, { plain: true }))),
+        card("3", t("step_name"), t("step_name_hint"), make(F.name, { plain: true }), example),
+        card("", t("settings"), t("settings_hint"), presetCards(), h("div", { class: "lt-grid lt-grid-3" }, basic.map((name) => make(name, { plain: [F.model, F.reg].includes(name) })))),
+        advanced.element, !isTrialFirst && trialPanel(false));
+    const side = planView({ signal, fields, upload, reveal });
+    const element = h("form", { class: "lt-train", novalidate: true, onsubmit: (event) => { event.preventDefault(); side.train(); } }, main, side.element);
+    // Enter in a line of text does not start an hour of training; Ctrl+Enter does.
+    element.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" || event.target.tagName !== "INPUT") return;
+        event.preventDefault();
+        if (event.ctrlKey || event.metaKey) side.train();
+    });
+
+    // The model the host generates with, or the first, is chosen already; the demo model is for the trial alone.
+    function firstModel() {
+        if (values.get(F.model)) return;
+        const known = app.form.checkpoints || [];
+        const first = known.find((one) => one.is_current) || known.find((one) => !one.is_demo);
+        if (first) values.set(F.model, first.path);
+    }
+
+    // A model whose pictures have a size of their own is trained at it, unless the person chose another.
+    function fitSize() {
+        const model = values.get(F.model) || "";
+        values.fitSize(model, (app.form.checkpoints || []).find((one) => one.path === model)?.side);
+    }
+
+    // "20_sls frog" says repeats, identifier and class (the folder form of kohya-ss).
+    function readFolderName(folder) {
+        const parts = /^(\d+)_(\S+)(?:\s+(.+))?$/.exec(folder);
+        if (!parts) return;
+        values.set(F.repeats, Number(parts[1]));
+        if (!values.get(F.identifier)) values.set(F.identifier, parts[2]);
+        if (!values.get(F.kind) && parts[3]) values.set(F.kind, parts[3]);
+    }
+
+    // Until the person writes a name of their own, it follows the identifier and class.
+    let given = suggestion() === (values.get(F.name) || "") ? values.get(F.name) || "" : null;
+    function suggestion() {
+        return [values.get(F.identifier), values.get(F.kind)].filter(Boolean).join("_").replace(/[^\p{L}\p{N}_-]+/gu, "_").slice(0, 60);
+    }
+    function follow(name) {
+        if (["", F.model].includes(name)) fitSize();
+        networkFollow(name);
+        if (name === F.name && document.activeElement === document.getElementById(`lt-${F.name}`)) given = values.get(F.name) ? null : "";
+        if (![F.identifier, F.kind].includes(name) || given === null || (values.get(F.name) || "") !== given) return;
+        given = suggestion();
+        values.set(F.name, given || null);
+    }
+
+    function show(name) {
+        for (const field of fields.values()) if (!name || field.name === name || field.follows?.includes(name)) field.show();
+        const words = [values.get(F.identifier), values.get(F.kind)].filter(Boolean).join(" ");
+        fill(example, t("prompt_will_be"), " ", h("code", {}, `${words ? words + " " : ""}<lora:${values.get(F.name) || "…"}:0.8>`));
+        for (const radio of element.querySelectorAll(".lt-preset input")) radio.checked = radio.value === values.preset;
+        advanced.count();
+    }
+    values.watch(signal, (name) => { follow(name); show(name); });
+
+    // Brings a field into view, wherever it hides, and gives it the focus.
+    function reveal(name) {
+        advanced.open(name);
+        const field = fields.get(name);
+        if (!field) return;
+        field.element.scrollIntoView({ block: "center", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+        if (name === F.images && !upload.isPath()) upload.element.querySelector(".lt-drop button").focus({ preventScroll: true });
+        else setTimeout(() => field.focus());
+    }
+    fitSize();
+    show("");
+    return element;
+}
+
+// Without a base model nothing can be trained: where to get one, and where to put it.
+function noModel() {
+    const again = h("button", { type: "button", class: "lt-btn", onclick: () => busy(again, async () => {
+        app.form = await get("form");
+        if ((app.form.checkpoints || []).some((one) => !one.is_demo)) redraw();
+        else say(t("no_model_yet"), "error");
+    }) }, icon("search"), t("look_again"));
+    return h("section", { class: "lt-card lt-no-model", "aria-labelledby": "lt-no-model-title" },
+        h("h2", { id: "lt-no-model-title" }, t("no_model_title")), h("p", {}, t("no_model_text")),
+        h("p", { class: "lt-wrap" }, (app.form.checkpoint_dirs || []).map((folder) => h("code", {}, folder))),
+        h("p", {}, t("no_model_get"), " ", (app.form.base_models || []).map((one) => [h("a", { href: one.url, target: "_blank", rel: "noopener noreferrer" }, one.title), " "])),
+        h("div", { class: "lt-row" }, again));
+}
+
+function presetCards() {
+    return h("fieldset", { class: "lt-presets" }, h("legend", {}, t("start_from")),
+        values.presets.map((preset) => h("label", { class: "lt-preset" },
+            h("input", { type: "radio", name: "lt-preset", value: preset.id, checked: preset.id === values.preset, onchange: () => values.choosePreset(preset.id) }),
+            icon(PRESET_ICONS[preset.id] || "box"), h("span", {}, h("strong", {}, preset.title), h("small", {}, preset.note)))));
+}

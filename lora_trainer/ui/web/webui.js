@@ -1,0 +1,40 @@
+// What our page does with the pages of the Web UI around it. Where these are missing (standing alone), nothing happens.
+import { h } from "./base/elements.js";
+import { texts } from "./base/texts.js";
+
+const t = texts({ send_to_txt2img: ["Send to txt2img", "txt2img로 보내기"] });
+
+const TABS = ["txt2img", "img2img"];
+
+// Let its Lora page list a new file.
+export const refreshCards = () => {
+    for (const tab of TABS) document.getElementById(`${tab}_lora_extra_refresh_internal`)?.dispatchEvent(new Event("click"));
+};
+
+const promptOfTxt2img = () => document.querySelector("#txt2img_prompt textarea");
+
+// A button that puts the prompt into txt2img, as the Web UI's own "Send to" buttons do, and goes there; else nothing.
+export function sendButton(prompt, style = "") {
+    if (!promptOfTxt2img()) return null;
+    return h("button", { type: "button", class: `lt-btn ${style} lt-send`, onclick: () => send(prompt) }, t("send_to_txt2img"));
+}
+
+function send(prompt) {
+    const field = promptOfTxt2img();
+    field.value = prompt;
+    field.dispatchEvent(new Event("input", { bubbles: true })); // gradio takes a value only from an event
+    tabOf("txt2img", "txt2img")?.click();
+    field.focus();
+}
+
+// The tabs' order can be changed, their names can be translated, and Forge writes them with a capital: gradio gives a
+// tab's button its panel's id, or leaves the buttons in the order of the panels.
+export function tabOf(name, title) {
+    const all = document.querySelector("#tabs");
+    const buttons = [...(all?.querySelectorAll("button") || [])].filter((button) => !button.closest(".tabitem"));
+    const panels = [...(all?.querySelectorAll(":scope > .tabitem") || [])];
+    const place = panels.findIndex((panel) => panel.id === `tab_${name}`);
+    return buttons.find((button) => button.getAttribute("aria-controls") === `tab_${name}`)
+        || (panels.length === buttons.length && buttons[place])
+        || buttons.find((button) => button.textContent.trim().toLowerCase() === title.toLowerCase());
+}
