@@ -47,7 +47,7 @@ def pictures(
 ) -> torch.Tensor:
     """Return one picture [B,3,height,width] in -1..1 for each caption, many captions at a time."""
     sampler = samplers.find(how.sampler)
-    sigmas = sampler.spacing(how.steps)
+    sigmas = sampler.spacing(how.steps, model.zero_terminal_snr)
     known = {caption: conditioning.encode(model, caption) for caption in {*captions, ""}}
     shape = (4, height // vae.FACTOR, width // vae.FACTOR)
     drawn = []
@@ -62,7 +62,8 @@ def pictures(
             return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
 
         x = noise() * sampler.start_scale(sigmas[0])
-        latents = sampler.function(denoiser, x, sigmas, noise=noise, on_step=lambda _: None)
+        function = sampler.function_on(model.zero_terminal_snr)
+        latents = function(denoiser, x, sigmas, noise=noise, on_step=lambda _: None)
         drawn.append(vae.decode(model.vae, latents, batch_size=how.batch))
     return torch.cat(drawn)
 

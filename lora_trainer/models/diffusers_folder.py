@@ -34,11 +34,13 @@ def load_folder(folder: Path, target: Target, with_vae: bool, texts: Sequence[Te
         with open_weights(find_weights(folder / "vae")) as weights:
             vae = build_vae(weights, target, config=read_config(folder / "vae" / "config.json"))
     scheduler = folder / "scheduler" / "scheduler_config.json"
+    said = read_config(scheduler) if scheduler.is_file() else {}
     return Parts(
         unet=unet,
         vae=vae,
         text_encoders=encoders,
         tokenizers=[tokenizer(folder / one.tokenizer, pad_with_zero=one.pad_with_zero) for one in texts],
-        prediction_type=read_config(scheduler).get("prediction_type", "epsilon") if scheduler.is_file() else None,
+        prediction_type=said.get("prediction_type", "epsilon") if scheduler.is_file() else None,
         said_by=str(scheduler),
+        zero_terminal_snr=said.get("rescale_betas_zero_snr") is True,
     )

@@ -60,7 +60,8 @@ class Family:
 class Parts:
     """What a family's loaders return. `vae` is None when it was not asked for.
 
-    `prediction_type` is what is written of the model, None where nothing is; `said_by` names where.
+    `prediction_type` is what is written of the model, None where nothing is; `said_by` names where. `zero_terminal_snr`: it
+    is marked as one whose last noise level is pure noise.
     """
 
     unet: UNet2DConditionModel
@@ -69,13 +70,16 @@ class Parts:
     tokenizers: list[CLIPTokenizer]
     prediction_type: str | None = None
     said_by: str = ""
+    zero_terminal_snr: bool = False
 
 
 @dataclass(kw_only=True)
 class Model:
     """A loaded base model: frozen, in eval mode, in the compute precision.
 
-    `prediction_type` is "epsilon" or "v_prediction". `source` is what was given as path, for messages and metadata.
+    `prediction_type` is "epsilon" or "v_prediction". `zero_terminal_snr`: its noise levels end in pure noise (Lin et al.
+    2023): it is trained and drawn with on `sampling.schedules.zero_terminal`. `source` is what was given as path, for messages
+    and metadata.
     `notes` are warnings about how it was understood.
     """
 
@@ -87,6 +91,7 @@ class Model:
     prediction_type: str
     source: str
     notes: tuple[str, ...] = ()
+    zero_terminal_snr: bool = False
 
     @property
     def device(self) -> torch.device:

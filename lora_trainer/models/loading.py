@@ -12,9 +12,9 @@ from .. import modelfile
 from ..errors import BaseModelError
 from ..foreign.reading import UnreadableError, is_folder, is_there
 from .attention import set_attention
-from .family import Family, Model
+from .family import V_PREDICTION, Family, Model
 from .folders import fetch_from_hub, is_hub_id
-from .prediction import decide
+from .prediction import ZERO_TERMINAL_MARK, decide
 from .sd1 import SD1
 from .sd2 import SD2
 from .sdxl import SDXL
@@ -65,11 +65,8 @@ def load(
                 raise BaseModelError(problem, advice=advice)
             family = _family(kind)
             parts = family.load_file(weights, target, vae is None)
-    if vae is None:
-        autoencoder = parts.vae
-    else:
-        with _structure_explained(Path(vae)):
-            autoencoder = load_vae_file(Path(vae).expanduser(), target)
+            parts.zero_terminal_snr = ZERO_TERMINAL_MARK in weights.shapes
+    autoencoder = parts.vae if vae is None else _other_vae(Path(vae), target)
     assert autoencoder is not None
     set_attention(parts.unet, autoencoder, attention)
     decided, notes = decide(parts, family.answer, prediction_type, str(path))
@@ -82,7 +79,13 @@ def load(
         prediction_type=decided,
         source=str(path),
         notes=notes,
+        zero_terminal_snr=parts.zero_terminal_snr and decided == V_PREDICTION,
     )
+
+
+def _other_vae(path: Path, target: Target) -> torch.nn.Module:
+    with _structure_explained(path):
+        return load_vae_file(path.expanduser(), target)
 
 
 @contextlib.contextmanager

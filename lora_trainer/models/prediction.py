@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
 MARK = "v_pred"  # a tensor without meaning, by which SDXL models for velocity are marked; other programs look at it too
+ZERO_TERMINAL_MARK = "ztsnr"  # the same for models whose last noise level is pure noise (NoobAI's beside `v_pred`)
 METADATA = "modelspec.prediction_type"
 
 

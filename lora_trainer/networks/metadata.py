@@ -36,7 +36,7 @@ FROM_OPTIONS = (
     "mixed_precision", "multires_noise_discount", "multires_noise_iterations", "network_dropout", "network_module",
     "noise_offset", "noise_offset_random_strength", "prior_loss_weight", "resize_interpolation", "scale_weight_norms", "seed",
     "training_comment", "unet_lr", "validate_every_n_epochs", "validate_every_n_steps", "validation_seed",
-    "validation_split", "zero_terminal_snr",
+    "validation_split",
 )  # fmt: skip
 # modelspec.* values that are an option metadata_* and stand only when it is given.
 SPEC_FROM_OPTIONS = (
@@ -70,6 +70,7 @@ class Facts:
     data: Mapping[str, str] = field(default_factory=dict)
     family: str = "sd1"
     v_parameterization: bool = False
+    zero_terminal_snr: bool = False
     base_hashes: tuple[str, str] | None = None
     vae_hashes: tuple[str, str] | None = None
     num_validation_images: int = 0
@@ -86,7 +87,8 @@ def build(options: TrainOptions, facts: Facts) -> dict[str, str]:
     values = _flat(options)
     training = _training(values, facts)
     if values["no_metadata"]:
-        training = {key: value for key, value in training.items() if key in NEEDED}
+        needed = {*NEEDED, "ss_zero_terminal_snr"} if facts.zero_terminal_snr else NEEDED  # pictures are drawn by it
+        training = {key: value for key, value in training.items() if key in needed}
         return {**training, **modelspec(options, facts)}
     return {**training, **modelspec(options, facts), **facts.recipe}
 
@@ -115,6 +117,7 @@ def _training(values: Mapping[str, Any], facts: Facts) -> dict[str, str]:
         "ss_training_finished_at": facts.finished_at,
         "ss_training_started_at": facts.started_at,
         "ss_v2": facts.family == "sd2",  # also where the option was left out: the Web UI goes by it
+        "ss_zero_terminal_snr": facts.zero_terminal_snr,  # also where the model's own mark says so
     }
     if facts.seed is not None:
         result["ss_seed"] = facts.seed

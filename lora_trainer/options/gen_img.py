@@ -302,7 +302,11 @@ class _Refused:
         ready=("original",),
     )
     force_scheduler_zero_steps_offset: bool = _refused("Timesteps from 0", "0부터 시작하는 타임스텝", False)
-    zero_terminal_snr: bool = _refused("Zero terminal SNR", "Zero terminal SNR", False)
+    zero_terminal_snr: bool = opt(
+        False,
+        "Begin at pure noise, for velocity models that were trained so; one that is marked so, or a LoRA, does it by itself.",
+        "순수한 노이즈에서 시작합니다. 그렇게 학습한 속도 예측 모델용이며, 그렇게 표시된 모델이나 LoRA는 저절로 그렇게 합니다.",
+    )
     noise_offset_prob: float | None = _refused("Changed first noise", "처음 노이즈 바꾸기")
     noise_offset_range: tuple[float, ...] | None = _refused("Changed first noise", "처음 노이즈 바꾸기")
     pyramid_noise_prob: float | None = _refused("Changed first noise", "처음 노이즈 바꾸기")

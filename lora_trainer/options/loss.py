@@ -92,9 +92,16 @@ class NoiseOptions:
     )
     zero_terminal_snr: bool = opt(
         False,
-        "Let the last noise level be pure noise.",
-        "마지막 노이즈 단계를 순수한 노이즈로 만듭니다.",
-        supported=False,
+        (
+            "For velocity models: let the last noise level be pure noise, so that really black and really white pictures can "
+            "be learned. A model that is marked so (ztsnr) is trained so by itself."
+        ),
+        (
+            "속도 예측 모델용입니다. 마지막 노이즈 단계를 순수한 노이즈로 만들어 아주 검거나 흰 그림도 배울 수 있게 합니다. "
+            "그렇게 표시된(ztsnr) 모델은 저절로 그렇게 학습합니다."
+        ),
+        label="Pure noise at the end",
+        label_ko="끝 단계를 순수한 노이즈로",
     )
 
 
@@ -155,7 +162,8 @@ class LossOptions:
         False,
         "For velocity models: weigh the loss as it is for noise models.",
         "속도 예측 모델에서 손실을 노이즈 예측 모델처럼 맞춥니다.",
-        supported=False,
+        label="Velocity loss like noise loss",
+        label_ko="속도 손실을 노이즈 손실처럼",
     )
     v_pred_like_loss: float | None = opt(
         None,

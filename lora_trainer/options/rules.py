@@ -208,7 +208,6 @@ RULES: tuple[Rule, ...] = (
     _needs("noise_offset_random_strength", "noise_offset"),
     _needs("ip_noise_gamma_random_strength", "ip_noise_gamma"),
     _needs("scale_v_pred_loss_like_noise_pred", "v_parameterization"),
-    _needs("zero_terminal_snr", "v_parameterization"),
     Rule(
         ("min_timestep", "max_timestep"),
         lambda v: (v["min_timestep"] or 0) >= (1000 if v["max_timestep"] is None else v["max_timestep"]),

@@ -41,7 +41,7 @@ class Denoiser:
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """Return the clean latents [B, 4, h, w], float32, for `x` of that shape at noise level `sigma`."""
         scaled = x / math.sqrt(sigma**2 + 1)
-        timestep = schedules.timestep_of(sigma)
+        timestep = schedules.timestep_of(sigma, self._model.zero_terminal_snr)
         output = self._guided(scaled, timestep)
         if self._model.prediction_type == "v_prediction":  # Salimans and Ho 2022, "Progressive Distillation", appendix D
             return x / (sigma**2 + 1) - output * (sigma / math.sqrt(sigma**2 + 1))

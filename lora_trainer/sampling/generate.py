@@ -28,6 +28,7 @@ from .request import Details, ImageRequest, infotext
 if TYPE_CHECKING:
     from ..models import Model
     from ..models.conditioning import Conditioning
+    from .solvers import SamplerFunction
 
 __all__ = ["Details", "ImageRequest", "LoraFolders", "LoraUse", "Picture", "draw", "generate", "save_png"]
 
@@ -84,10 +85,8 @@ def draw(
     prompt, tagged = without_tags(request, loras)
     uses = [*networks, *tagged]
     batches = _batches(request, details)
-    sigmas = sampler.spacing(request.steps)
-    if details.start:
-        sigmas = sigmas[request.steps - int(request.steps * details.strength) :]
-    watch = _Watch((len(sigmas) - 1) * len(batches), progress, should_stop)
+    steps = int(request.steps * details.strength) if details.start else request.steps
+    watch = _Watch(steps * len(batches), progress, should_stop)
     about = {
         "label": sampler.entry.label,
         "schedule": sampler.entry.schedule_label,
@@ -97,12 +96,14 @@ def draw(
     }
     with applied(model, uses):
         try:
-            denoisers = _denoisers(model, prompt, request, details, len(sigmas) - 1)
+            sigmas = sampler.spacing(request.steps, model.zero_terminal_snr)[request.steps - steps :]
+            denoisers = _denoisers(model, prompt, request, details, steps)
             start = _start_latents(model, request, details.start)
             # Pure noise is as strong as the model has seen it at the first level; on a picture it has that level itself.
             level = sigmas[0] if details.start else sampler.start_scale(sigmas[0])
             for seeds in batches:
-                latents = _sample(sampler, denoisers, sigmas, seeds, start, level, model.device, watch)
+                function = sampler.function_on(model.zero_terminal_snr)
+                latents = _sample(function, denoisers, sigmas, seeds, start, level, model.device, watch)
                 drawn = _decode(model, latents, _strengths(uses, details))
                 for image, seed in zip(to_images(drawn), seeds, strict=True):
                     yield Picture(image, seed, infotext(request, seed, **about))
@@ -187,7 +188,7 @@ def _start_latents(model: Model, request: ImageRequest, start: Image.Image | Non
 
 @torch.no_grad()
 def _sample(
-    sampler: samplers.Sampler,
+    sampler: SamplerFunction,
     denoisers: Sequence[Denoiser],
     sigmas: Sequence[float],
     seeds: Sequence[int],
@@ -216,7 +217,7 @@ def _sample(
         watch.step(i)
 
     x = start + noise() * level
-    return sampler.function(denoise, x, sigmas, noise=noise, on_step=on_step)
+    return sampler(denoise, x, sigmas, noise=noise, on_step=on_step)
 
 
 def _strengths(uses: Sequence[LoraUse], details: Details) -> dict[str, float]:

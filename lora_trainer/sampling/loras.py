@@ -111,6 +111,11 @@ def _output_name(path: Path) -> str | None:
         return None
 
 
+def _to_pure_noise(path: Path) -> bool:
+    """Whether the file's metadata say that it was trained with zero_terminal_snr."""
+    return str(files.read_metadata(path).get("ss_zero_terminal_snr")).lower() == "true"
+
+
 @contextlib.contextmanager
 def applied(model: Model, uses: Iterable[LoraUse]) -> Iterator[None]:
     """Put the LoRAs on `model`; take them off at the end, whatever happens. Their effects add up; 0 changes not one bit.
@@ -162,6 +167,8 @@ class Standing:
         it was."""
         self._model = model
         self._merged = merged
+        self._own_schedule = model.zero_terminal_snr
+        self._to_pure_noise = [model.prediction_type == "v_prediction" and _to_pure_noise(use.path) for use in uses]
         self._networks = [load_network(model, use) for use in uses]
         for use, network in zip(uses, self._networks, strict=True):
             if merged and not hasattr(network, "merge_to"):
@@ -176,6 +183,7 @@ class Standing:
         except BaseException:
             self.restore()
             raise
+        self._set_schedule()
 
     def set_multipliers(self, multipliers: Sequence[float]) -> None:
         """One for each network, for text encoders and UNet alike."""
@@ -189,9 +197,16 @@ class Standing:
             network.set_multiplier(multiplier)
             if anew:
                 self._put_on(network)
+        self._set_schedule()
+
+    def _set_schedule(self) -> None:
+        """Draw from pure noise on where a network that has an effect was trained from there on (zero_terminal_snr)."""
+        told = zip(self._networks, self._to_pure_noise, strict=True)
+        self._model.zero_terminal_snr = self._own_schedule or any(zero and any(one.multiplier) for one, zero in told)
 
     def restore(self) -> None:
-        """Take all networks off: the model has its own bits again."""
+        """Take all networks off: the model has its own bits, and its own noise levels, again."""
+        self._model.zero_terminal_snr = self._own_schedule
         for network in reversed(self._networks):  # LyCORIS' modules wrap what they find: the last one comes off first
             if self._merged:
                 network.unmerge()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,15 +14,21 @@ from . import schedules, solvers
 
 @dataclass(frozen=True)
 class Sampler:
-    """A sampler: its `entry` in the table, its `function`, and `spacing(steps)`, which gives the sigmas."""
+    """A sampler: its `entry` in the table, its `function`, and `spacing(steps, zero_terminal_snr)`, which gives the sigmas."""
 
     entry: table.SamplerEntry
     function: solvers.SamplerFunction
-    spacing: Callable[[int], list[float]]
+    spacing: Callable[..., list[float]]
 
     @property
     def name(self) -> str:
         return self.entry.name
+
+    def function_on(self, zero_terminal_snr: bool) -> solvers.SamplerFunction:
+        """The function for a model of this schedule: only PNDM, which makes half steps, has to know it."""
+        if self.function is not solvers.pndm:
+            return self.function
+        return functools.partial(self.function, zero_terminal_snr=zero_terminal_snr)
 
     def start_scale(self, sigma: float) -> float:
         """Return what unit noise is multiplied by to become the first x.

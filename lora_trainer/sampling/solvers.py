@@ -120,17 +120,24 @@ def multistep_shares(levels: Sequence[float], following: float) -> list[float]:
 _ADAMS_BASHFORTH = ((1.0,), (-1 / 2, 3 / 2), (5 / 12, -16 / 12, 23 / 12), (-9 / 24, 37 / 24, -59 / 24, 55 / 24))
 
 
-def pndm(denoise: Denoise, x: Tensor, sigmas: Sequence[float], *, noise: Noise, on_step: OnStep) -> Tensor:
+def pndm(
+    denoise: Denoise, x: Tensor, sigmas: Sequence[float], *, noise: Noise, on_step: OnStep, zero_terminal_snr: bool = False
+) -> Tensor:
     """PNDM (Liu et al. 2022, "Pseudo Numerical Methods for Diffusion Models on Manifolds", F-PNDM, algorithm 2).
 
     DDIM's step along a combination of noises: in the first three steps that of Runge and Kutta (equation 13), of four
-    evaluations, two of them at the timestep half way; then of the last four (equation 12), weighted as for even steps.
+    evaluations, two of them at the timestep half way (on the schedule `zero_terminal_snr`); then of the last four
+    (equation 12), weighted as for even steps.
     """
     noises: list[Tensor] = []
     for i, (sigma, following) in enumerate(pairwise(sigmas), 1):
         noises = [*noises[-3:], (x - denoise(x, sigma)) / sigma]
         begins = i <= 3 and following > 0
-        slope = _runge_kutta(denoise, x, sigma, following, noises[-1]) if begins else _adams_bashforth(noises)
+        if begins:
+            middle = _half_way(sigma, following, zero_terminal_snr)
+            slope = _runge_kutta(denoise, x, (sigma, middle, following), noises[-1])
+        else:
+            slope = _adams_bashforth(noises)
         x = x + (following - sigma) * slope
         on_step(i)
     return x
@@ -141,8 +148,15 @@ def _adams_bashforth(noises: Sequence[Tensor]) -> Tensor:
     return sum(weight * eps for weight, eps in zip(weights, noises, strict=True))
 
 
-def _runge_kutta(denoise: Denoise, x: Tensor, sigma: float, following: float, first: Tensor) -> Tensor:
-    middle = sigma_of((timestep_of(sigma) + timestep_of(following)) / 2)
+def _half_way(sigma: float, following: float, zero_terminal_snr: bool) -> float:
+    """The level at the timestep between those of two levels."""
+    timesteps = [timestep_of(level, zero_terminal_snr) for level in (sigma, following)]
+    return sigma_of(sum(timesteps) / 2, zero_terminal_snr)
+
+
+def _runge_kutta(denoise: Denoise, x: Tensor, levels: tuple[float, float, float], first: Tensor) -> Tensor:
+    """The combined slope for the step from the first of `levels` to the last; `first` is the slope there."""
+    sigma, middle, following = levels
     slopes = [first]
     for level in (middle, middle, following):
         ahead = x + (level - sigma) * slopes[-1]

@@ -14,6 +14,7 @@ from ..options.model import ModelOptions
 from . import captions as shown
 from .phases import Emit, phase
 from .precision import Precision
+from .trained import Trained
 
 CHUNK = 16  # captions that are encoded at once beforehand
 MOST_KEPT = 4096  # captions whose states are kept; SD1's take 118 KB each in 16 bits, SDXL's 318
@@ -37,9 +38,11 @@ class TextStates:
 
     @classmethod
     def of(
-        cls, options: ModelOptions, model: Model, trained: bool, plan: DataPlan, precision: Precision, emit: Emit
+        cls, options: ModelOptions, model: Model, network: Trained, plan: DataPlan, precision: Precision, emit: Emit
     ) -> TextStates:
-        """The text states of a training; where no encoder is trained and the captions stay the same, they are computed now."""
+        """The text states of a training of `network`; where no encoder is trained and the captions stay the same, they are
+        computed now."""
+        trained = bool(network.trained_parameters("text_encoder"))
         states = cls(
             model,
             precision,

@@ -67,6 +67,7 @@ def file_metadata(
         data=data.metadata(plan, dataset_config=bool(options.dataset.dataset_config)),
         family=model.family.name,
         v_parameterization=model.prediction_type == "v_prediction",
+        zero_terminal_snr=model.zero_terminal_snr,
         seed=seed,
     )
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from ..options.training import TrainingOptions
 
 MAX_SNR = 1000.0  # the ratio at the first timestep can be infinite; the weights that divide by it use at most this
+MIN_SNR = 1e-8  # and at the last one it can be 0 (zero_terminal_snr): weights that divide by it use at least this
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class LossSettings:
 
 
 def signal_to_noise(alphas_cumprod: torch.Tensor) -> torch.Tensor:
-    """Return the signal-to-noise ratio of every timestep, alpha_bar / (1 - alpha_bar), float32 [T]."""
+    """Return the signal-to-noise ratio of every timestep, alpha_bar / (1 - alpha_bar), float32 [T]; 0 where alpha_bar is 0."""
     alphas_cumprod = alphas_cumprod.float()
     return (alphas_cumprod.sqrt() / (1.0 - alphas_cumprod).sqrt()) ** 2
 
@@ -93,11 +94,12 @@ def timestep_weights(
 ) -> torch.Tensor:
     """Return what the loss of each sample is multiplied with because of its timestep, [B] float32.
 
-    `snr` is the table of `signal_to_noise` on the device of `timesteps`. None or 0 turns an option off.
+    `snr` is the table of `signal_to_noise` on the device of `timesteps`. None or 0 turns an option off. All weights are
+    finite; where the ratio is 0, those of velocity are their limits (Min-SNR and noise-like: nearly 0, debiased: 1).
     Min-SNR: "Efficient Diffusion Training via Min-SNR Weighting Strategy" (Hang et al. 2023).
     Debiased estimation: "Debias the Training of Diffusion Models" (Yu et al. 2023).
     """
-    ratio = snr.float()[timesteps]
+    ratio = snr.float()[timesteps].clamp(min=MIN_SNR)
     bounded = ratio.clamp(max=MAX_SNR)
     noise_like = bounded / (bounded + 1.0)
     weight = torch.ones_like(ratio)

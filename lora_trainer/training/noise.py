@@ -115,16 +115,6 @@ def velocity(latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     return signal * noise - sigma * latents
 
 
-def zero_terminal_snr(alphas_cumprod: torch.Tensor) -> torch.Tensor:
-    """Rescale the schedule so that nothing of the image is left at the last timestep, [T] float32.
-
-    ("Common Diffusion Noise Schedules and Sample Steps are Flawed", Lin et al. 2023.)
-    """
-    root = alphas_cumprod.float().sqrt()
-    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
-    return root**2
-
-
 def _signal_and_sigma(
     alphas_cumprod: torch.Tensor, timesteps: torch.Tensor, like: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:

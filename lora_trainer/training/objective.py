@@ -9,7 +9,7 @@ import torch
 from ..models import Model
 from ..models.conditioning import Conditioning
 from ..options.training import TrainingOptions
-from ..sampling.schedules import alphas_cumprod
+from ..sampling.schedules import alphas_cumprod, zero_terminal
 from . import loss
 from .noise import DrawnNoise, add_noise, velocity
 from .precision import Precision
@@ -25,9 +25,14 @@ class Objective:
     settings: loss.LossSettings
 
     @classmethod
-    def of(cls, options: TrainingOptions, prediction_type: str, device: torch.device) -> Objective:
-        """What the options minimise for a model that predicts `prediction_type`."""
-        alphas = alphas_cumprod()
+    def of(
+        cls, options: TrainingOptions, prediction_type: str, device: torch.device, *, zero_terminal_snr: bool = False
+    ) -> Objective:
+        """What the options minimise for a model that predicts `prediction_type`.
+
+        `zero_terminal_snr`: its last noise level is pure noise. Noise, target and weights go by the one schedule.
+        """
+        alphas = zero_terminal(alphas_cumprod()) if zero_terminal_snr else alphas_cumprod()
         return cls(
             prediction_type=prediction_type,
             alphas_cumprod=alphas.to(device),

@@ -20,6 +20,7 @@ from ..options.network import NetworkOptions
 from ..options.training import TrainingOptions
 from . import captions, optimizers, schedulers
 from .distributed import Processes
+from .objective import Objective
 from .phases import Emit, phase
 from .precision import Precision
 
@@ -85,6 +86,24 @@ def base_model(options: ModelOptions, plan: DataPlan, precision: Precision, emit
     for note in (*model.notes, *(message for _, message in found)):
         emit({"type": "warning", "message": note})
     return model
+
+
+def objective(options: TrainingOptions, model: Model, device: torch.device) -> Objective:
+    """What is minimised; the model has the noise levels of it from now on, also when samples are drawn.
+
+    Raises InputError for an option that means nothing for what the model predicts.
+    """
+    if model.prediction_type == "v_prediction":
+        wrong, message = ("v_pred_like_loss",), "{} is for models that predict noise, but {} predicts velocity."
+    else:
+        wrong = ("zero_terminal_snr", "scale_v_pred_loss_like_noise_pred")
+        message = "{} is for models that predict velocity, but {} predicts noise."
+    for name in wrong:
+        if getattr(options, name):
+            advice = f"Leave {name} out, or choose another model."
+            raise InputError(message.format(name, model.source), field=name, advice=advice)
+    model.zero_terminal_snr |= options.zero_terminal_snr
+    return Objective.of(options, model.prediction_type, device, zero_terminal_snr=model.zero_terminal_snr)
 
 
 def network(options: NetworkOptions, model: Model, seed: int, device: torch.device) -> AdapterNetwork[Any]:

@@ -29,7 +29,6 @@ from .interrupt import StopOnSignal
 from .loading import batches
 from .loop import Loop
 from .noise import NoiseSettings
-from .objective import Objective
 from .phases import Emit, phase
 from .previews import Previews, sample_prompts
 from .saver import Saver
@@ -72,6 +71,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         emit(_started(computed, counts, seed))
 
         model = prepare.base_model(options.model, plan, computed, emit)
+        objective = prepare.objective(chosen, model, computed.device)
         base_weights.merge(options.network, model, emit)
         encoder = Encoder(model, seed, computed.device)
         latents = cached_latents(options.dataset, plan, encoder, emit, lambda: signals.asked or reporter.control().stop)
@@ -95,12 +95,11 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
             seed=seed,
         )
         processes.same_start(network.parameters())
-        trains_text = bool(network.trained_parameters("text_encoder"))
         trainee = Trainee(
             model=model,
-            text=TextStates.of(options.model, model, trains_text, plan, computed, emit),
+            text=TextStates.of(options.model, model, network, plan, computed, emit),
             encoder=encoder,
-            objective=Objective.of(chosen, model.prediction_type, computed.device),
+            objective=objective,
             noise=NoiseSettings.of(chosen),
             precision=computed,
             seed=seed,

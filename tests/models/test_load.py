@@ -38,7 +38,9 @@ def folder(tmp_path_factory, parts) -> Path:
     vae.save_pretrained(root / "vae")
     text_encoder.save_pretrained(root / "text_encoder", safe_serialization=False)
     (root / "scheduler").mkdir()
-    (root / "scheduler" / "scheduler_config.json").write_text('{"prediction_type": "v_prediction"}')
+    (root / "scheduler" / "scheduler_config.json").write_text(
+        '{"prediction_type": "v_prediction", "rescale_betas_zero_snr": true}'
+    )
     (root / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     return root
 
@@ -151,7 +153,7 @@ def test_heads_and_prediction_come_from_a_yaml_beside_the_file(tmp_path, tiny_sd
 def test_a_diffusers_folder_loads(folder, parts):
     model = load32(folder)
     same_weights(model, parts)
-    assert model.prediction_type == "v_prediction"
+    assert model.prediction_type == "v_prediction" and model.zero_terminal_snr
     assert len(model.tokenizers[0]) == 49408
 
 

@@ -20,6 +20,7 @@ class Oracle:
     """A model that knows the noise: it predicts it (or the velocity), plus what the text says."""
 
     dtype = torch.float32
+    zero_terminal_snr = False
 
     def __init__(self, prediction_type, sigma):
         self.prediction_type = prediction_type
@@ -72,6 +73,6 @@ def test_the_model_gets_its_own_precision_and_the_sampler_float32():
         assert timesteps.dtype == conditioning.sizes.dtype == torch.float32
         return latents
 
-    model = SimpleNamespace(dtype=torch.bfloat16, prediction_type="epsilon", predict=predict)
+    model = SimpleNamespace(dtype=torch.bfloat16, prediction_type="epsilon", zero_terminal_snr=False, predict=predict)
     told = Conditioning(torch.zeros(1, 77, 8), torch.zeros(1, 4)).with_sizes(*[torch.full((1, 2), 64.0)] * 3)
     assert Denoiser(model, told, told, 2.0)(X0, 1.0).dtype == torch.float32

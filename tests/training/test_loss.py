@@ -10,8 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lora_trainer.options.training import TrainingOptions
+from lora_trainer.sampling.schedules import zero_terminal
 from lora_trainer.training import loss
-from lora_trainer.training.noise import DrawnNoise, zero_terminal_snr
+from lora_trainer.training.noise import DrawnNoise, velocity
 from lora_trainer.training.objective import Objective
 from lora_trainer.training.precision import Precision
 from tests.given import given
@@ -71,11 +73,59 @@ def test_element_losses(kind):
 
 
 def test_zero_terminal_snr_leaves_nothing_of_the_image_at_the_end():
-    rescaled = zero_terminal_snr(ALPHAS)
+    rescaled = zero_terminal(ALPHAS)
     torch.testing.assert_close(
         rescaled[TIMESTEPS], torch.tensor(RECORDED["zero_terminal_snr: alphas_cumprod"]), rtol=1e-5, atol=1e-7
     )
-    assert rescaled[-1] == 0
+    assert rescaled[-1] == 0 and rescaled[0] == pytest.approx(float(ALPHAS[0]), rel=1e-6)
+
+
+WEIGHINGS = [
+    {"min_snr_gamma": 5.0},
+    {"debiased_estimation_loss": True},
+    {"scale_v_pred_loss_like_noise_pred": True},
+    {"v_pred_like_loss": 0.5},
+    {
+        "min_snr_gamma": 5.0,
+        "debiased_estimation_loss": True,
+        "scale_v_pred_loss_like_noise_pred": True,
+        "v_pred_like_loss": 1.0,
+    },
+]
+
+
+@pytest.mark.parametrize("options", WEIGHINGS, ids=str)
+@pytest.mark.parametrize("is_v", [True, False])
+def test_where_nothing_of_the_image_is_left_every_weight_is_a_number(options, is_v):
+    snr = loss.signal_to_noise(zero_terminal(ALPHAS))
+    assert snr[-1] == 0
+    weights = loss.timestep_weights(torch.arange(1000), snr, v_parameterization=is_v, **options)
+    assert weights.isfinite().all() and (weights >= 0).all()
+    for kind in ("constant", "exponential", "snr"):
+        assert loss.huber_threshold(torch.arange(1000), zero_terminal(ALPHAS), schedule=kind, c=0.1).isfinite().all()
+
+
+@pytest.mark.effect("zero_terminal_snr")
+def test_the_weights_of_the_loss_go_by_the_noise_levels_that_are_trained():
+    """With a last level of pure noise, Min-SNR is min(snr, gamma) / (snr + 1) of the new ratio (the reference: of the old)."""
+    options = TrainingOptions(zero_terminal_snr=True, min_snr_gamma=5.0)
+    rescaled = zero_terminal(ALPHAS)
+    objective = Objective.of(options, "v_prediction", torch.device("cpu"), zero_terminal_snr=True)
+    assert torch.equal(objective.alphas_cumprod, rescaled)
+    ratio = rescaled / (1 - rescaled)
+    expected = ratio.clamp(max=5) / (ratio + 1)
+    torch.testing.assert_close(objective._weights(torch.arange(1000)), expected, rtol=1e-4, atol=1e-7)
+    # and what is to be found at the end is the picture alone: an answer is possible without any trace of it in the input
+    latents, noise = torch.randn(1, 4, 2, 2), torch.randn(1, 4, 2, 2)
+    torch.testing.assert_close(velocity(latents, noise, torch.tensor([999]), rescaled), -latents)
+
+
+@pytest.mark.effect("scale_v_pred_loss_like_noise_pred")
+def test_the_loss_of_velocity_is_weighed_like_that_of_noise():
+    options = TrainingOptions(scale_v_pred_loss_like_noise_pred=True)
+    objective = Objective.of(options, "v_prediction", torch.device("cpu"))
+    recorded = torch.tensor(RECORDED["scale_v_pred_loss_like_noise_pred"])
+    torch.testing.assert_close(objective._weights(TIMESTEPS), recorded, rtol=1e-5, atol=0)
 
 
 def test_unknown_names_are_refused():

@@ -120,6 +120,13 @@ def _load(options: GenImg) -> Model:
         no_half_vae=options.no_half_vae,
         prediction_type="v_prediction" if options.v_parameterization else None,
     )
+    if options.zero_terminal_snr and model.prediction_type != "v_prediction":
+        raise InputError(
+            f"zero_terminal_snr is for models that predict velocity, but {options.ckpt} predicts noise.",
+            field="zero_terminal_snr",
+            advice="Leave zero_terminal_snr out, or choose another model.",
+        )
+    model.zero_terminal_snr |= options.zero_terminal_snr
     if options.opt_channels_last:
         model.unet.to(memory_format=torch.channels_last)
     return model
