@@ -62,15 +62,30 @@ def test_a_card_decides_about_the_optimizer_that_the_form_starts_with():
     assert (with_card["optimizer_type"], without["optimizer_type"]) == ("AdamW8bit", "AdamW")
 
 
-def test_the_style_touches_nothing_outside_our_element():
+def style_rules() -> list[tuple[list[str], str]]:
+    """[(what the rule stands in, from the outside, its own selector or at-rule)] of the style sheet."""
     text = re.sub(r"/\*.*?\*/", "", assets.STYLESHEET.read_text(encoding="utf-8"), flags=re.DOTALL)
-    selectors = re.findall(r"(?:^|[{};])\s*([^{};@]+)\{", text)
-    strangers = [
-        part.strip()
-        for selector in selectors
-        for part in re.split(r",(?![^()]*\))", selector)
-        if "#lora_trainer_root" not in part and not re.fullmatch(r"\s*(to|from)\s*", part)
-    ]
-    assert not strangers
     addresses = re.findall(r"url\(\s*[\"']?(.{5})", text)
     assert addresses and set(addresses) == {"data:"}
+    found, around = [], []
+    for head, end in re.findall(r"([^{};]*)([{};])", re.sub(r'"[^"]*"', '""', text)):
+        if end == "{":
+            found.append(([*around], head.strip()))
+            around.append(head.strip())
+        elif end == "}":
+            around.pop()
+    assert not around and len(found) > 400
+    return found
+
+
+def test_the_style_touches_nothing_outside_our_element():
+    for around, selector in style_rules():
+        is_ours = any(one == "#lora_trainer_root" for one in [*around, selector])
+        is_moves = "@keyframes lt-" in "".join([*around[:1], selector])
+        assert is_ours or is_moves or selector.startswith("@media") or "#lora_trainer_root" in selector, selector
+
+
+def test_nested_rules_are_written_as_the_first_browsers_that_have_them_read_them():
+    for around, selector in style_rules():
+        for part in re.split(r",(?![^()]*\))", selector) if around and not around[0].startswith("@") else []:
+            assert re.match(r"[&.#:\[>+~@]", part.strip()), f"{selector}: an element's name wants an '&' before it"
