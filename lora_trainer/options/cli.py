@@ -125,7 +125,15 @@ def _help(option: Option) -> str:
 
 def _metavar(option: Option) -> str:
     kinds = {"bool": "true|false", "int": "N", "float": "X", "int_or_float": "N"}
-    paths = {"folder": "FOLDER", "output": "FOLDER", "model": "MODEL", "file": "FILE", "files": "FILE", "any": "FILE"}
+    paths = {
+        "folder": "FOLDER",
+        "output": "FOLDER",
+        "model": "MODEL",
+        "file": "FILE",
+        "files": "FILE",
+        "written": "FILE",
+        "any": "FILE",
+    }
     return kinds.get(option.kind) or paths.get(option.path, "TEXT")
 
 

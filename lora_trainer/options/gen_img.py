@@ -248,7 +248,7 @@ class _Messages:
         choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
     )
     console_log_file: str | None = opt(
-        None, "Write the messages into this file instead of the screen.", "메시지를 화면 대신 이 파일에 씁니다.", path="any"
+        None, "Write the messages into this file instead of the screen.", "메시지를 화면 대신 이 파일에 씁니다.", path="written"
     )
     console_log_simple: bool = opt(False, "Show messages as plain lines.", "메시지를 꾸밈없는 줄로 보여 줍니다.")
 

@@ -42,6 +42,10 @@ def path_problem(option: Option, value: str) -> InputError | None:
             )
         case "output":
             return _output_problem(option, path)
+        case "written":
+            if not is_folder(path):
+                return _output_problem(option, path.parent)
+            return InputError(f"{value} is a folder, but a file is expected.", field=option.name, advice="Name a file in it.")
     if option.name in _ROLES and is_there(path):
         problem, advice = modelfile.problem_as(_ROLES[option.name], path)
         return InputError(problem, field=option.name, advice=advice) if problem else None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Union
 
 KINDS = ("bool", "int", "float", "int_or_float", "str")
-PATHS = ("file", "files", "folder", "model", "output", "any")
+PATHS = ("file", "files", "folder", "model", "output", "written", "any")
 _UNIONS = (Union, types.UnionType)
 
 

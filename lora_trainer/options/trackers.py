@@ -25,7 +25,7 @@ class LoggingOptions:
         None,
         "Write the messages into this file instead of the screen.",
         "메시지를 화면 대신 이 파일에 씁니다.",
-        path="any",
+        path="written",
         form=False,
     )
     console_log_simple: bool = opt(

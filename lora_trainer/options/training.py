@@ -106,8 +106,14 @@ class LoopOptions:
     )
     max_data_loader_n_workers: int = opt(
         8,
-        "How many processes read images at most. Fewer need less main memory; 0 reads them in the training itself.",
-        "이미지를 읽는 프로세스의 최대 수입니다. 적을수록 주 메모리를 덜 씁니다. 0이면 학습하면서 직접 읽습니다.",
+        (
+            "How many processes read images at most; no more than the machine has processor threads, less one. Fewer need "
+            "less main memory; 0 reads them in the training itself."
+        ),
+        (
+            "이미지를 읽는 프로세스의 최대 수입니다 (많아도 CPU 스레드 수 - 1). 적을수록 주 메모리를 덜 씁니다. 0이면 "
+            "학습하면서 직접 읽습니다."
+        ),
         minimum=0,
         label="Processes that read images",
         label_ko="이미지를 읽는 프로세스 수",

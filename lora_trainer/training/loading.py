@@ -32,11 +32,12 @@ def batches(
         max_train_steps=counts.total_steps,
     )
     workers = 0 if latents is not None else options.max_data_loader_n_workers
+    others = (os.cpu_count() or 1) - 1  # the training itself takes one
     loader = DataLoader(
         _ErrorsAsBatches(dataset),
         batch_size=None,
         sampler=EpochStream(plan, counts.epochs),
-        num_workers=min(workers, os.cpu_count() or 1, plan.batches_per_epoch * counts.epochs),
+        num_workers=min(workers, others, plan.batches_per_epoch * counts.epochs),
         pin_memory=processes.device.type == "cuda",
         worker_init_fn=ignore_in_data_worker,
     )

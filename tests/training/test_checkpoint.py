@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lora_trainer.options.cli import given_options
 from lora_trainer.options.saving import SavingOptions
 from lora_trainer.training.checkpoint import SavePlan
+from tests.given import given
 
 RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "metadata.json").read_text())
-OPTIONS = {
-    "--output_name": "name",
-    "--save_every_n_steps": "every_steps",
-    "--save_every_n_epochs": "every_epochs",
-    "--save_last_n_steps": "last_steps",
-    "--save_last_n_epochs": "last_epochs",
-}
 
 
 def plan_of(argv: list[str]) -> SavePlan:
-    given = dict(word.split("=") for word in argv)
-    return SavePlan(
-        folder=Path("out"), **{OPTIONS[k]: v if k == "--output_name" else int(v) for k, v in given.items() if k in OPTIONS}
-    )
+    wanted = given_options([word for word in argv if word.startswith(("--output_name", "--save_every", "--save_last"))])
+    saving = given(output_dir="out", **{name: value for name, value in wanted.items() if not name.endswith("_state")}).saving
+    return SavePlan.of(replace(saving, output_name=wanted.get("output_name")), 10)  # the name is needed here
 
 
 @pytest.mark.parametrize("case", RECORDED["file_names"], ids=lambda case: str(case["argv"]))
@@ -45,6 +40,7 @@ def test_which_older_file_goes(case):
         assert found == (name(removed) if removed else None)
 
 
+@pytest.mark.effect("save_last_n_epochs", "save_last_n_steps")
 @pytest.mark.parametrize("run", ["A", "B", "C", "D"])
 def test_the_files_of_recorded_runs(run):
     """Saving and removing as the four recorded runs did leaves just their files."""

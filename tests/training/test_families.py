@@ -136,6 +136,7 @@ def test_the_command_for_sdxl_takes_no_other_model(tiny_model, options_for, tiny
     assert (tmp_path / "o" / "x.safetensors").is_file()
 
 
+@pytest.mark.effect("cache_text_encoder_outputs")
 @pytest.mark.parametrize("changing", ["shuffle_caption", "text encoder"])
 def test_text_outputs_that_change_cannot_be_cached(options_for, changing):
     if changing == "text encoder":

@@ -30,6 +30,7 @@ def drawing(event) -> bool:
     return event["type"] == "phase" and event["name"] == previews.PHASE
 
 
+@pytest.mark.effect("sample_prompts", "sample_every_n_steps", "sample_at_first")
 def test_each_picture_is_told_before_it_is_drawn_at_the_size_of_the_training(options_for, prompts, told_often):
     reporter = Recorder()
     options = options_for(
@@ -45,6 +46,18 @@ def test_each_picture_is_told_before_it_is_drawn_at_the_size_of_the_training(opt
     assert phases[last] == "training", "the drawing is over"
     sizes = [Image.open(event["path"]).size for event in reporter.of("sample")]
     assert sizes == [(72, 64), (64, 64)] * 2, "what a prompt does not say is the training's"
+
+
+@pytest.mark.effect("sample_every_n_epochs", "sample_sampler")
+def test_pictures_after_an_epoch_take_the_place_of_those_after_steps_and_are_drawn_as_chosen(options_for, prompts):
+    drawn = {}
+    for sampler in ("ddim", "euler_a"):
+        reporter = Recorder()
+        chosen = {"sample_prompts": prompts, "sample_every_n_steps": 1, "sample_every_n_epochs": 2, "sample_sampler": sampler}
+        train(options_for(max_train_epochs=2, train_batch_size=2, output_name=sampler, **chosen), reporter=reporter)
+        assert [event["step"] for event in reporter.of("sample")] == [4, 4]
+        drawn[sampler] = Image.open(reporter.of("sample")[0]["path"]).tobytes()
+    assert drawn["ddim"] != drawn["euler_a"]
 
 
 def test_the_time_left_counts_the_pictures_to_come(options_for, prompts, told_often):

@@ -367,15 +367,17 @@ def test_weights_that_do_not_fit_are_refused(options_for, tmp_path):
         train(options_for(network_weights=str(tmp_path / "out" / "x.safetensors"), network_dim=3), reporter=Recorder())
 
 
+@pytest.mark.effect("max_train_epochs")
 def test_epochs_win_over_steps(options_for):
     reporter = Recorder()
-    train(options_for(max_train_epochs=1, max_train_steps=2, gradient_accumulation_steps=3), reporter=reporter)
+    train(options_for(max_train_epochs=1, max_train_steps=7, gradient_accumulation_steps=3), reporter=reporter)
     assert reporter.of("started")[0]["total_steps"] == 2 and len(reporter.losses) == 2  # 4 batches: 3 and 1
 
 
+@pytest.mark.effect("learning_rate", "unet_lr")
 def test_learning_rates_follow_the_schedule(options_for):
     reporter = Recorder()
-    train(options_for(max_train_steps=4, lr_scheduler="linear", unet_lr=1e-3, text_encoder_lr=5e-4), reporter=reporter)
+    train(options_for(max_train_steps=4, lr_scheduler="linear", unet_lr=1e-3, learning_rate=5e-4), reporter=reporter)
     assert [event["lr"] for event in reporter.of("step")] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
     assert reporter.of("step")[0]["rates"] == {"text_encoder": 5e-4, "unet": 1e-3}
 
