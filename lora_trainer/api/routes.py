@@ -18,18 +18,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from ..errors import InputError
-from ..runs.store import Run
 from ..ui.assets import assets, kind_of
-from . import answers, checks, images, model_files, receiving, security, speech, tools, trial, views
-from .answers import answer, flag_of, json_body, number_of, text_of
+from . import answers, checks, images, model_files, receiving, run_routes, security, speech, tools, trial
+from .answers import answer, json_body, text_of
 from .sending import file_answer
 from .service import Service
-from .state import form_view, runs_view, state_view
+from .state import form_view, state_view
 from .upload_names import CAPTIONS
 
 PREFIX = "/lora-trainer"
-MAX_RUNS = 200  # in a list
 Handler = Callable[[Service, Request], Awaitable[Response]]
 
 
@@ -110,108 +107,6 @@ async def _trial_picture(service: Service, request: Request) -> Response:
         raise answers.missing("trial here")
     headers = {"Cache-Control": "private, no-cache", **answers.HEADERS}
     return Response(await service.look(trial.picture), media_type="image/png", headers=headers)
-
-
-async def _list(service: Service, request: Request) -> Response:
-    return answer(await service.control(runs_view, service, request.query_params.get("since", ""), MAX_RUNS))
-
-
-async def _run(service: Service, request: Request) -> Response:
-    after, have = request.query_params.get("after"), request.query_params.get("have", "")
-    if after is not None and not (after.isdecimal() and len(after) < 16):
-        raise answers.Refusal(400, f"'after' is {after[:40]!r}, expected a number of bytes.")
-
-    def look() -> dict[str, Any]:
-        run = _known(service, request)
-        if after is not None:
-            return views.news_view(service.supervisor, run, int(after), have)
-        _, offset = service.supervisor.progress(run.id)
-        return {"run": views.detail_view(service.supervisor, run), "offset": offset}
-
-    return answer(await service.control(look))
-
-
-async def _stop(service: Service, request: Request) -> Response:
-    force = flag_of(await json_body(request), "force")
-    return await _changed(service, request, lambda run: service.supervisor.stop(run.id, force=force))
-
-
-async def _save(service: Service, request: Request) -> Response:
-    await json_body(request)
-    return await _changed(service, request, lambda run: service.supervisor.ask(run.id, save=True))
-
-
-async def _sample(service: Service, request: Request) -> Response:
-    await json_body(request)
-    return await _changed(service, request, lambda run: service.supervisor.ask(run.id, sample=True))
-
-
-async def _changed(service: Service, request: Request, change: Callable[[Run], Run]) -> Response:
-    def do() -> dict[str, Any]:
-        return {"run": views.run_view(service.supervisor, change(_known(service, request)))}
-
-    return answer(await service.control(do))
-
-
-async def _move(service: Service, request: Request) -> Response:
-    position = number_of(await json_body(request), "position", minimum=1)
-    return await _changed(service, request, lambda run: service.supervisor.move(run.id, position))
-
-
-async def _again(service: Service, request: Request) -> Response:
-    await json_body(request)
-
-    def do() -> Run:
-        before = service.supervisor.folder(_known(service, request).id).request()
-        asked = before.get("body")
-        if not isinstance(asked, dict):
-            raise InputError("what was asked for this run is not known any more.", advice="Start it from the form.")
-        return checks.submit(service, asked, generate=before.get("generate"))
-
-    run = await service.change(do)
-    return answer({"id": run.id, "name": run.name}, 201)
-
-
-async def _use(service: Service, request: Request) -> Response:
-    body = await json_body(request)
-    name, overwrite = text_of(body, "file"), flag_of(body, "overwrite")
-
-    def do() -> dict[str, Any]:
-        run = _known(service, request)
-        path = service.supervisor.use(run.id, name, overwrite=overwrite)
-        activation = str(service.supervisor.folder(run.id).request().get("activation") or "")
-        return {"lora": views.lora_view(path, activation)}
-
-    return answer(await service.change(do))
-
-
-async def _delete(service: Service, request: Request) -> Response:
-    await json_body(request)
-    await service.change(lambda: service.supervisor.delete(_known(service, request).id))
-    return answer({})
-
-
-async def _run_file(service: Service, request: Request) -> Response:
-    return await file_answer(service, await service.control(_find_run_file, service, request))
-
-
-async def _run_thumb(service: Service, request: Request) -> Response:
-    return await file_answer(service, await service.look(lambda: service.thumbnails.of(_find_run_file(service, request))))
-
-
-def _find_run_file(service: Service, request: Request) -> Path:
-    name = request.path_params["name"]
-    path = service.supervisor.folder(_known(service, request).id).file(name)
-    if path is None:
-        raise answers.missing(f"file {name!r} in this run")
-    return path
-
-
-def _known(service: Service, request: Request) -> Run:
-    run = service.store.get(request.path_params["id"])
-    if run is None:
-        raise answers.missing(f"run {request.path_params['id']!r}")
-    return run
 
 
 # -- images -----------------------------------------------------------------------------------------------------------
@@ -335,17 +230,6 @@ _TABLE: list[tuple[str, str, Handler]] = [
     ("POST", "runs", _start),
     ("POST", "trial", _trial),
     ("GET", "trial/picture", _trial_picture),
-    ("GET", "runs", _list),
-    ("GET", "runs/{id}", _run),
-    ("POST", "runs/{id}/stop", _stop),
-    ("POST", "runs/{id}/save", _save),
-    ("POST", "runs/{id}/sample", _sample),
-    ("POST", "runs/{id}/move", _move),
-    ("POST", "runs/{id}/again", _again),
-    ("POST", "runs/{id}/use", _use),
-    ("POST", "runs/{id}/delete", _delete),
-    ("GET", "runs/{id}/file/{name}", _run_file),
-    ("GET", "runs/{id}/thumb/{name}", _run_thumb),
     ("POST", "uploads", _upload),
     ("GET", "uploads/{id}", _upload_view),
     ("POST", "uploads/{id}/caption", _upload_caption),
@@ -358,5 +242,6 @@ _TABLE: list[tuple[str, str, Handler]] = [
     ("POST", "generate/{id}/stop", _generate_stop),
     ("GET", "loras", _loras),
     ("GET", "loras/preview", _lora_preview),
+    *run_routes.TABLE,
     *tools.TABLE,
 ]

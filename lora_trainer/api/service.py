@@ -17,6 +17,7 @@ from ..hosts.base import Access, Checkpoint, Host
 from ..log import logger
 from ..paths import user_path
 from ..runs.generation import Generation
+from ..runs.lending import Lending, Standing
 from ..runs.store import Store
 from ..runs.supervisor import Supervisor
 from ..runs.tool_jobs import ToolJobs
@@ -42,7 +43,7 @@ class Service:
         self.uploads = Uploads(self.paths.uploads)
         self.thumbnails = Thumbnails(self.paths.user_dir / "cache" / "thumbs")
         self.facts = FactsCache()
-        self.generation = Generation(host, self.paths.generated, busy=self._busy)
+        self.generation = Generation(host, self.paths.generated, standing=self._standing)
         self.tools = ToolJobs(host, self.paths.tools)
         self.names = Names()
         self.changes = Changes()
@@ -79,7 +80,7 @@ class Service:
         return await self._control.run(function, *arguments, limit=LOOK_SECONDS)
 
     def generate(self, request: Mapping[str, Any]) -> str:
-        """Ask for pictures; returns the id. Raises HostError inside the Web UI, and while a training has the card."""
+        """Ask for pictures; returns the id. Raises HostError inside the Web UI."""
         if self.host.name == "webui":
             raise HostError("Pictures are made in the Web UI's own tabs.", advice="Use <lora:name:0.8> in a prompt there.")
         asked = {key: value for key, value in request.items() if key not in {"checkpoint", "vae"}}
@@ -116,7 +117,9 @@ class Service:
             self.trouble = error
             return
         self.trouble = None
-        self._supervisor = Supervisor(store, self.host, self.paths.runs, before_start=self.generation.release_card)
+        made = self.generation
+        lending = Lending(wants=made.wants_card, serve=made.tick, leave=made.leave_card)
+        self._supervisor = Supervisor(store, self.host, self.paths.runs, before_start=made.release_card, lending=lending)
 
     def _tidy(self) -> None:
         try:
@@ -125,9 +128,9 @@ class Service:
         except OSError as error:
             logger.warning("old files could not be removed: %s", error)
 
-    def _busy(self) -> str:
+    def _standing(self) -> Standing:
         run = self.store.active()
-        return f"A training is running ({run.name}), so the card is taken." if run else ""
+        return self.supervisor.standing(run) if run else Standing(is_free=True)
 
 
 def _chosen(known: list[Checkpoint], wanted: Any, field: str, access: Access) -> str | None:

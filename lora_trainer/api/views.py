@@ -34,6 +34,7 @@ def run_view(supervisor: Supervisor, run: Run, queue: list[str] | None = None) -
         "message": run.message,
         "advice": run.advice,
         **_progress_view(run, progress),
+        "card": supervisor.standing(run).as_dict() if run.is_active else None,
         "last_sign_of_life": _last_sign(supervisor, run, progress),
         "picture": _sample_view(run, last[0])["thumb"] if last else "",
         "lora": {"name": Path(run.result).stem, "path": run.result} if run.result else None,

@@ -3,32 +3,65 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..foreign.json_text import read_number, read_table
 from ..paths import write_text_atomic
 
+_asking = threading.Lock()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """`stop` once true stays true. `save` and `sample` are counters that only grow: each growth asks for one."""
+    """`stop` once true stays true. `save` and `sample` are counters that only grow: each growth asks for one.
+
+    `park` only grows, too: while it is odd the card is lent to somebody else, and the worker keeps off it. `paused` is the
+    user's own wish for the same, for as long as they like.
+    """
 
     stop: bool = False
     save: int = 0
     sample: int = 0
+    park: int = 0
+    paused: bool = False
+
+    @property
+    def is_off_the_card(self) -> bool:
+        """Whether the worker is to leave the card and wait; one that is to stop does that first."""
+        return not self.stop and (self.paused or self.park % 2 == 1)
 
 
 def read_control(path: Path) -> Control:
     """What is asked now; nothing when there is no file or it cannot be read."""
     found = read_table(path)
-    save, sample = (max(0, int(read_number(found, counter) or 0)) for counter in ("save", "sample"))
-    return Control(stop=bool(found.get("stop")), save=save, sample=sample)
+    counts = {counter: max(0, int(read_number(found, counter) or 0)) for counter in ("save", "sample", "park")}
+    return Control(stop=bool(found.get("stop")), paused=bool(found.get("paused")), **counts)
 
 
-def ask(path: Path, *, stop: bool = False, save: bool = False, sample: bool = False) -> Control:
-    """Add to what is asked, atomically. Called by the host alone, one call at a time. Raises SaveError (disk full)."""
-    now = read_control(path)
-    wanted = replace(now, stop=now.stop or stop, save=now.save + save, sample=now.sample + sample)
-    write_text_atomic(path, json.dumps(asdict(wanted)) + "\n")
+def ask(
+    path: Path,
+    *,
+    stop: bool = False,
+    save: bool = False,
+    sample: bool = False,
+    park: bool | None = None,
+    paused: bool | None = None,
+) -> Control:
+    """Add to what is asked, atomically. Called by the host alone. Raises SaveError (disk full).
+
+    `park` lends the card to somebody else (True) or gives it back (False).
+    """
+    with _asking:
+        now = read_control(path)
+        wanted = replace(
+            now,
+            stop=now.stop or stop,
+            save=now.save + save,
+            sample=now.sample + sample,
+            park=now.park + (park is not None and park != bool(now.park % 2)),
+            paused=now.paused if paused is None else paused,
+        )
+        write_text_atomic(path, json.dumps(asdict(wanted)) + "\n")
     return wanted

@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -131,6 +132,8 @@ class RunReporter:
             self._control = read_control(self.folder.control)
         if self._control.stop:
             return
+        if self._control.park % 2 and self._host_is_gone():  # who borrowed the card will not give it back
+            self._control = replace(self._control, park=self._control.park + 1)
         if self.folder.is_deleted():
             self._stop(f"{self.folder.path} was deleted: stopping. What was trained is saved there anew.")
         elif self._stops_with_host and self._host_is_gone():
@@ -138,7 +141,7 @@ class RunReporter:
 
     def _stop(self, why: str) -> None:
         self.emit({"type": "warning", "message": why})
-        self._control = Control(stop=True, save=self._control.save, sample=self._control.sample)
+        self._control = replace(self._control, stop=True)
 
     def _host_is_gone(self) -> bool:
         try:
@@ -202,6 +205,8 @@ def _say(event: Mapping[str, Any], total: int | None) -> str:
         return ", ".join(parts)
     if kind == "saved":
         return f"saved {event.get('path')}"
+    if kind in ("parked", "unparked"):
+        return "waiting off the card" if kind == "parked" else "going on"
     if kind == "sample":
         return f"sample {event.get('path')}"
     if kind == "finished":

@@ -1,8 +1,9 @@
 """Pictures standing alone: one process, `python -m lora_trainer generate_server FOLDER`, kept between requests.
 
 The two speak by files, each written whole: the host writes `requests/<id>.json` (then `results/<id>/stop` to break it off, and
-`quit` to end the server), the server writes `results/<id>/status.json` and the pictures beside it, and deletes the request
-when it is over. It has the card only while no training does: a training ends it first. It leaves when it is idle.
+`quit` to end the server, `off` to send its model to main memory until the next request: it deletes that file then), the server
+writes `results/<id>/status.json` and the pictures beside it, and deletes the request when it is over. It has the card only
+while no training does: one that begins ends it first, one that is at work is asked to leave the card (runs.lending).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..log import logger
 from ..paths import write_text_atomic
 from . import process, worker
 from .folder import RunFolder, WorkerProcess
+from .lending import Standing
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 _KEPT = 200  # results; older ones are deleted
@@ -32,32 +34,65 @@ OVER = ("finished", "stopped", "failed")
 
 
 class Generation:
-    """The server's other end. `busy()` says why the card cannot be had now, or "". Thread-safe."""
+    """The server's other end. `standing()` says how the card stands (all is free without a training). Thread-safe."""
 
-    def __init__(self, host: worker.WorkerHost, folder: Path, *, busy: Callable[[], str]) -> None:
+    def __init__(self, host: worker.WorkerHost, folder: Path, *, standing: Callable[[], Standing]) -> None:
         self.folder = folder
         self._host = host
-        self._busy = busy
+        self._standing = standing
+        self._open: set[str] = set()  # requests of this program that were not seen to be over
         self._lock = threading.Lock()
         self._starts: dict[str, int] = {}  # how often a server was started for a request
 
     def submit(self, request: Mapping[str, Any]) -> str:
-        """Ask for pictures; returns the request's id. Raises HostError while a training has the card."""
+        """Ask for pictures; returns the request's id. A training that has the card is asked to leave it first (`tick`)."""
         with self._lock:
-            reason = self._busy()
-            if reason:
-                raise HostError(reason, advice="Generate when it has ended, or stop it.")
             name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
             self._forget_old()
             (self.folder / "results" / name).mkdir(parents=True)
             path = self.folder / "requests" / f"{name}.json"
             write_text_atomic(path, json.dumps(dict(request), ensure_ascii=False) + "\n")
+            self._open.add(name)
             try:
-                self._ensure_server(name)
+                if self._standing().is_free:
+                    self._ensure_server(name)
             except HostError:
                 path.unlink(missing_ok=True)
+                self._open.discard(name)
                 raise
             return name
+
+    def wants_card(self) -> bool:
+        """Whether a request waits for the card or is at work on it."""
+        with self._lock:
+            self._open = {name for name in self._open if self._is_open(name)}
+            return bool(self._open)
+
+    def tick(self) -> None:
+        """Let the requests that waited for the card have it, once it is free; they fail where it cannot be had."""
+        standing = self._standing()
+        with self._lock:
+            waiting = sorted(name for name in self._open if self._is_open(name))
+            if not waiting or self._is_alive():
+                return
+            if standing.refusal:
+                self._fail(waiting[0], standing.refusal)
+            elif standing.is_free and self._starts.get(waiting[0], 0) < _STARTS:
+                self._ensure_server(waiting[0])
+            elif standing.is_free:
+                self._fail(waiting[0], self._last_words())
+
+    def leave_card(self) -> bool:
+        """Send what the server keeps to main memory; False while it makes pictures. Waits a moment for it."""
+        with self._lock:
+            server = self._server()
+            if any(self._is_open(name) for name in self._open):
+                return False
+            if server is None or not worker.is_alive(server):
+                return True
+            (self.folder / "off").touch()
+        self._wait_for(server, lambda: not (self.folder / "off").exists())
+        return True
 
     def status(self, request_id: str) -> dict[str, Any]:
         """{state, done, total, message, advice, images: [{name, seed, prompt}]}. Raises InputError for an unknown id."""
@@ -69,14 +104,12 @@ class Generation:
             status.update(found)
             if status["state"] in OVER or alive:
                 return status
-            busy = self._busy()
-            if status["state"] == "waiting" and busy:
-                status["message"] = busy
+            if status["state"] == "waiting" and not self._standing().is_free:
+                status["message"] = "The training is asked to leave the card."
             elif status["state"] == "waiting" and self._starts.get(request_id, 0) < _STARTS:
                 self._ensure_server(request_id)  # the last one left as the request came
             else:
-                lines = RunFolder(self.folder).log_tail(6)
-                status.update(state="failed", message=f"The generating process ended unexpectedly. Its last lines:\n{lines}")
+                status.update(state="failed", message=self._last_words())
             return status
 
     def stop(self, request_id: str) -> dict[str, Any]:
@@ -106,20 +139,37 @@ class Generation:
             if server is None or not worker.is_alive(server):
                 return
             (self.folder / "quit").touch()
-        # Waiting without the lock: whoever asks how a request stands is answered. No other server starts: `busy` says why.
+        # Waiting without the lock: whoever asks how a request stands is answered. No other server starts: the card is not free.
+        self._wait_for(server, lambda: False)
+
+    def _wait_for(self, server: WorkerProcess, is_done: Callable[[], bool]) -> None:
+        """Wait until the server has obeyed, or ended; it is ended after 15 seconds."""
         end = time.monotonic() + _QUIT_SECONDS
-        while worker.is_alive(server):
+        while worker.is_alive(server) and not is_done():
             if time.monotonic() > end:
                 logger.warning("the generating process %d did not leave the card: ending it", server.pid)
                 process.end_group(server.pid, server.group, server.mark, hard=True)
                 end = time.monotonic() + _QUIT_SECONDS
             time.sleep(0.05)
 
+    def _last_words(self) -> str:
+        return f"The generating process ended unexpectedly. Its last lines:\n{RunFolder(self.folder).log_tail(6)}"
+
+    def _is_open(self, request_id: str) -> bool:
+        folder = self.folder / "results" / request_id
+        return folder.is_dir() and read_table(folder / "status.json").get("state") not in OVER
+
+    def _fail(self, request_id: str, message: str) -> None:
+        (self.folder / "requests" / f"{request_id}.json").unlink(missing_ok=True)
+        status = {"state": "failed", "done": 0, "total": 0, "message": message, "advice": "", "images": []}
+        write_text_atomic(self.folder / "results" / request_id / "status.json", json.dumps(status) + "\n")
+
     def _ensure_server(self, request_id: str) -> None:
         if self._is_alive():
             return
         self._starts[request_id] = self._starts.get(request_id, 0) + 1
-        (self.folder / "quit").unlink(missing_ok=True)
+        for asked in ("quit", "off"):
+            (self.folder / asked).unlink(missing_ok=True)
         (self.folder / "log.txt").unlink(missing_ok=True)
         words = worker.command(self._host, "generate_server", str(self.folder))
         server = worker.spawn(words, log=self.folder / "log.txt", env=worker.environment(self._host))

@@ -82,6 +82,8 @@ class Progress:
     warnings: list[str] = field(default_factory=list)
     failed: Event | None = None
     finished: Event | None = None
+    parked: Event | None = None  # the worker waits off the card (training.parking)
+    not_parked: Event | None = None  # it was asked to, and cannot
     state: Event | None = None  # the newest state that was written: what a resumed run goes on from
     curve: Curve = field(default_factory=Curve)
     _weight: float = 0.0
@@ -119,11 +121,15 @@ class Progress:
             self.told_left = _number(event.get("seconds_left", self.told_left))
         elif kind == "started":
             self.device = str(event.get("device") or "")
-            self.failed = self.finished = self.told_left = None  # of a worker before this one
+            self.failed = self.finished = self.parked = self.not_parked = self.told_left = None  # of a worker before this one
             for name in ("total_steps", "epochs", "steps_per_epoch"):
                 setattr(self, name, _whole(event.get(name)))
         elif kind == "resumed":
             self._back_to(_whole(event.get("step")) or 0)
+        elif kind in ("parked", "unparked"):
+            self.parked = event if kind == "parked" else None
+        elif kind == "not_parked":
+            self.not_parked = event
         elif kind == "state":
             self.state = event
         elif kind == "saved":

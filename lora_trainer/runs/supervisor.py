@@ -16,6 +16,7 @@ from ..log import logger
 from ..modelfile import LORA_SUFFIXES
 from . import control, process, result, resuming, worker
 from .folder import RunFolder, WorkerProcess
+from .lending import Lending, Standing
 from .progress import Progress, ProgressBook
 from .recover import list_unknown_runs
 from .store import ENDED, FAILED, FINISHED, QUEUED, RUNNING, STOPPED, STOPPING, Run, Store
@@ -30,7 +31,8 @@ def _nothing() -> None:
 class Supervisor:
     """Runs the queue of `store`, whose runs have their folders in `runs_dir`.
 
-    `before_start` is called before a worker starts (it takes the generation server off the card). `stop_grace` is how
+    `before_start` is called before a worker starts (it takes the generation server off the card), `lending` lets pictures be
+    made while one trains. `stop_grace` is how
     long a worker has to stop by itself, in seconds. Every method may be called from any thread.
     """
 
@@ -41,6 +43,7 @@ class Supervisor:
         runs_dir: Path,
         *,
         before_start: Callable[[], None] = _nothing,
+        lending: Lending | None = None,
         stop_grace: float = 120.0,
         poll: float = 0.5,
     ) -> None:
@@ -48,6 +51,7 @@ class Supervisor:
         self.host = host
         self.runs_dir = runs_dir
         self.before_start = before_start
+        self.lending = lending or Lending()
         self._stop_grace = stop_grace
         self._poll = poll
         self._book = ProgressBook()
@@ -163,6 +167,24 @@ class Supervisor:
         control.ask(self.folder(run_id).control, save=save, sample=sample)
         return run
 
+    def pause(self, run_id: str, paused: bool) -> Run:
+        """Let a run keep off the card until it is told to go on. Raises InputError when it is not training."""
+        self.store.must_write()
+        run = self._get(run_id)
+        if run.state != RUNNING:
+            raise InputError(f"{run.name} is not training now ({run.state}).")
+        if not paused:
+            self.lending.go_on_now()
+        control.ask(self.folder(run_id).control, paused=paused)
+        self._wake.set()
+        return run
+
+    def standing(self, run: Run) -> Standing:
+        """How `run` and the card stand; all is free when it is not at work."""
+        if not run.is_active:
+            return Standing(is_free=True)
+        return self.lending.standing(self.folder(run.id), self.progress(run.id)[0])
+
     def move(self, run_id: str, position: int) -> Run:
         """Let a waiting run have its turn sooner or later: `position` 1 is next. Raises InputError when it does not wait."""
         if not self.store.move(run_id, position):
@@ -246,6 +268,7 @@ class Supervisor:
                 message="Its folder was deleted: stopping.",
             ):
                 run = self._get(run.id)
+            self.lending.tick(folder)
             self._escalate(run, found)
         else:
             self._conclude(run, folder, found)

@@ -9,6 +9,7 @@
                                  "done", "total": sampler steps, "message", "advice": "" unless it failed,
                                  "images": [{"name", "seed", "prompt", "info"}]}
     FOLDER/results/ID/stop      the host creates it to break the request off at the next step
+    FOLDER/off                  the host creates it; the server sends its model to main memory and deletes it
     FOLDER/quit                 the host creates it; the server breaks off, deletes it and leaves
     FOLDER/worker.json          which process the server is; a second one refuses to start
     FOLDER/heartbeat            touched every 2 s while the server lives
@@ -36,11 +37,12 @@ from ..errors import InputError, LoraTrainerError, SaveError
 from ..foreign.json_text import read_json, read_table
 from ..foreign.reading import UnreadableError
 from ..log import logger
+from ..models.main_memory import free_card
 from ..paths import write_text_atomic
 from ..runs.folder import RunFolder
 from .generate import LoraFolders, draw, save_png
 from .request import from_mapping
-from .session import Session, free_memory
+from .session import Session
 
 HEARTBEAT_SECONDS = 2.0
 LOOK_SECONDS = 0.1
@@ -105,6 +107,9 @@ class Server:
             if waiting:
                 self.answer(waiting[0])
                 last = time.monotonic()
+            elif (self.folder / "off").exists():
+                self._session.leave_card()
+                (self.folder / "off").unlink(missing_ok=True)
             elif time.monotonic() - last > self._idle_seconds:
                 logger.info("nothing was asked for in %g minutes: leaving", self._idle_seconds / 60)
                 return
@@ -130,7 +135,7 @@ class Server:
             status.advice = "This is a mistake in the program; the log has the details."
         if status.state == "failed":
             logger.warning("request %s failed: %s", path.stem, status.message)
-            free_memory()
+            free_card()
         try:
             status.write(folder)
         except SaveError as error:

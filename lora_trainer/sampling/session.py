@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import torch
 from .. import models
 from ..errors import InputError
 from ..log import logger
+from ..models.main_memory import Parked, free_card, is_on_card, places
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -24,6 +24,8 @@ class Session:
     def __init__(self) -> None:
         self._key: tuple[Any, ...] = ()
         self._model: Model | None = None
+        self._parked: Parked | None = None  # the model in main memory: its copy stays there for the next time
+        self._is_away = False
 
     def model(
         self,
@@ -50,19 +52,43 @@ class Session:
             self._key = key
             for note in self._model.notes:
                 logger.warning("%s", note)
+        if self._is_away and self._parked is not None:
+            self._parked.come_back()
+            self._is_away = False
         return self._model
+
+    def leave_card(self) -> None:
+        """Send the model to main memory until it is asked for; it is dropped where there is no room for it."""
+        if self._model is None or self._is_away:
+            return
+        on_card = [place for place in places(self._parts()) if is_on_card(place.tensor)]
+        try:
+            if self._parked is None or not self._parked.is_for(on_card):
+                self._forget_parked()
+                self._parked = Parked(on_card)
+                self._parked.copy()
+        except MemoryError as error:
+            logger.info("the model is dropped: %s", error)
+            self.drop()
+            return
+        self._parked.leave()
+        self._is_away = True
+        free_card()
 
     def drop(self) -> None:
         """Let the model go and give its memory back."""
-        self._model, self._key = None, ()
-        free_memory()
+        self._model, self._key, self._is_away = None, (), False
+        self._forget_parked()
+        free_card()
 
+    def _forget_parked(self) -> None:
+        if self._parked is not None:
+            self._parked.memory.free()
+        self._parked = None
 
-def free_memory() -> None:
-    """Give cached memory of the card back."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    def _parts(self) -> list[torch.nn.Module]:
+        assert self._model is not None
+        return [self._model.unet, self._model.vae, *self._model.text_encoders]
 
 
 def choose_device(name: str) -> torch.device:

@@ -36,6 +36,7 @@ def save(reporter, step, *, final, name=None):
 
 def main(folder: str) -> int:
     reporter = RunReporter(folder)
+    folder = reporter.folder.path
     resumed = resuming.is_asked(reporter.folder)
     script = list(reporter.folder.request().get("script_resumed" if resumed else "script", []))
     total = 10
@@ -54,6 +55,20 @@ def main(folder: str) -> int:
             path = reporter.folder.output / f"step{step}-state"
             path.mkdir(parents=True)
             reporter.emit({"type": "state", "path": str(path), "step": step, "epoch": 0, "rolling": True})
+        elif word == "parks":
+            answered = None
+            while not (folder / "go-on").exists() and not reporter.control().stop:
+                asked = reporter.control()
+                if (asked.park, asked.paused) != answered:
+                    answered = (asked.park, asked.paused)
+                    kind = "parked" if asked.is_off_the_card else "unparked"
+                    reporter.emit({"type": kind, "step": step, "park": asked.park, "paused": asked.paused})
+                time.sleep(0.02)
+        elif word == "keeps":
+            wait_for(lambda: reporter.control().park)
+            message = "The training keeps the card: no room."
+            reporter.emit({"type": "not_parked", "park": reporter.control().park, "message": message})
+            wait_for((folder / "go-on").exists)
         elif word == "talk":
             sys.stderr.write("the last thing it said\n")
             sys.stderr.flush()
@@ -108,6 +123,7 @@ def serve(folder: Path) -> int:
             (result / "0.png").write_bytes(PICTURE)
             say(result, state=state, done=2, total=2, images=[{"name": "0.png", "seed": 1, "prompt": request["prompt"]}])
             path.unlink()
+        (folder / "off").unlink(missing_ok=True)
         time.sleep(0.02)
     return 0
 

@@ -177,3 +177,22 @@ def test_the_console_says_first_and_last_step_but_not_each(monkeypatch):
         "finished at step 9: x.safetensors",
     ]
     assert not reporter.control().stop
+
+
+def test_a_card_lent_to_a_host_that_is_gone_is_taken_back_but_a_pause_stays(folder, monkeypatch):
+    reporter = RunReporter(folder.path)
+    monkeypatch.setattr("lora_trainer.runs.events._SECONDS_BETWEEN_LOOKS", 0.0)
+    folder.beat(of_host=True)
+    control.ask(folder.control, park=True)
+    assert reporter.control().is_off_the_card
+    os.utime(folder.host_heartbeat, (1.0, 1.0))
+    assert not reporter.control().is_off_the_card
+    folder.beat(of_host=True)
+    control.ask(folder.control, park=True)
+    control.ask(folder.control, park=False)
+    control.ask(folder.control, park=True)
+    assert reporter.control().is_off_the_card
+    control.ask(folder.control, paused=True)
+    os.utime(folder.host_heartbeat, (1.0, 1.0))
+    assert reporter.control().is_off_the_card and reporter.control().paused
+    reporter.close()

@@ -1,0 +1,143 @@
+"""What is asked of a run: how it stands, what it shall do, its files."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..errors import InputError
+from ..runs.store import Run
+from . import answers, checks, views
+from .answers import answer, flag_of, json_body, number_of, text_of
+from .sending import file_answer
+from .service import Service
+from .state import runs_view
+
+MAX_RUNS = 200  # in a list
+
+
+async def _list(service: Service, request: Request) -> Response:
+    return answer(await service.control(runs_view, service, request.query_params.get("since", ""), MAX_RUNS))
+
+
+async def _run(service: Service, request: Request) -> Response:
+    after, have = request.query_params.get("after"), request.query_params.get("have", "")
+    if after is not None and not (after.isdecimal() and len(after) < 16):
+        raise answers.Refusal(400, f"'after' is {after[:40]!r}, expected a number of bytes.")
+
+    def look() -> dict[str, Any]:
+        run = _known(service, request)
+        if after is not None:
+            return views.news_view(service.supervisor, run, int(after), have)
+        _, offset = service.supervisor.progress(run.id)
+        return {"run": views.detail_view(service.supervisor, run), "offset": offset}
+
+    return answer(await service.control(look))
+
+
+async def _stop(service: Service, request: Request) -> Response:
+    force = flag_of(await json_body(request), "force")
+    return await _changed(service, request, lambda run: service.supervisor.stop(run.id, force=force))
+
+
+async def _save(service: Service, request: Request) -> Response:
+    await json_body(request)
+    return await _changed(service, request, lambda run: service.supervisor.ask(run.id, save=True))
+
+
+async def _sample(service: Service, request: Request) -> Response:
+    await json_body(request)
+    return await _changed(service, request, lambda run: service.supervisor.ask(run.id, sample=True))
+
+
+async def _changed(service: Service, request: Request, change: Callable[[Run], Run]) -> Response:
+    def do() -> dict[str, Any]:
+        return {"run": views.run_view(service.supervisor, change(_known(service, request)))}
+
+    return answer(await service.control(do))
+
+
+async def _pause(service: Service, request: Request) -> Response:
+    paused = flag_of(await json_body(request), "paused")
+    return await _changed(service, request, lambda run: service.supervisor.pause(run.id, paused))
+
+
+async def _move(service: Service, request: Request) -> Response:
+    position = number_of(await json_body(request), "position", minimum=1)
+    return await _changed(service, request, lambda run: service.supervisor.move(run.id, position))
+
+
+async def _again(service: Service, request: Request) -> Response:
+    await json_body(request)
+
+    def do() -> Run:
+        before = service.supervisor.folder(_known(service, request).id).request()
+        asked = before.get("body")
+        if not isinstance(asked, dict):
+            raise InputError("what was asked for this run is not known any more.", advice="Start it from the form.")
+        return checks.submit(service, asked, generate=before.get("generate"))
+
+    run = await service.change(do)
+    return answer({"id": run.id, "name": run.name}, 201)
+
+
+async def _use(service: Service, request: Request) -> Response:
+    body = await json_body(request)
+    name, overwrite = text_of(body, "file"), flag_of(body, "overwrite")
+
+    def do() -> dict[str, Any]:
+        run = _known(service, request)
+        path = service.supervisor.use(run.id, name, overwrite=overwrite)
+        activation = str(service.supervisor.folder(run.id).request().get("activation") or "")
+        return {"lora": views.lora_view(path, activation)}
+
+    return answer(await service.change(do))
+
+
+async def _delete(service: Service, request: Request) -> Response:
+    await json_body(request)
+    await service.change(lambda: service.supervisor.delete(_known(service, request).id))
+    return answer({})
+
+
+async def _run_file(service: Service, request: Request) -> Response:
+    return await file_answer(service, await service.control(_find_run_file, service, request))
+
+
+async def _run_thumb(service: Service, request: Request) -> Response:
+    return await file_answer(service, await service.look(lambda: service.thumbnails.of(_find_run_file(service, request))))
+
+
+def _find_run_file(service: Service, request: Request) -> Path:
+    name = request.path_params["name"]
+    path = service.supervisor.folder(_known(service, request).id).file(name)
+    if path is None:
+        raise answers.missing(f"file {name!r} in this run")
+    return path
+
+
+def _known(service: Service, request: Request) -> Run:
+    run = service.store.get(request.path_params["id"])
+    if run is None:
+        raise answers.missing(f"run {request.path_params['id']!r}")
+    return run
+
+
+TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] = [
+    ("GET", "runs", _list),
+    ("GET", "runs/{id}", _run),
+    ("POST", "runs/{id}/stop", _stop),
+    ("POST", "runs/{id}/save", _save),
+    ("POST", "runs/{id}/sample", _sample),
+    ("POST", "runs/{id}/pause", _pause),
+    ("POST", "runs/{id}/move", _move),
+    ("POST", "runs/{id}/again", _again),
+    ("POST", "runs/{id}/use", _use),
+    ("POST", "runs/{id}/delete", _delete),
+    ("GET", "runs/{id}/file/{name}", _run_file),
+    ("GET", "runs/{id}/thumb/{name}", _run_thumb),
+]

@@ -1,0 +1,140 @@
+"""Leaving the card to somebody else between two steps, and taking it back: everything of the training goes to main memory.
+
+What the training does not change (the base model) is copied from the card once; from then on leaving drops it there and coming
+back copies it to it. What it changes is copied both ways. The numbers are the same bytes afterwards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..log import logger
+from ..models.main_memory import Parked, Place, free_card, is_on_card, places
+from ..runs.control import Control
+from . import failures
+from .distributed import Processes
+from .phases import Emit
+
+_LOOK_SECONDS = 0.1
+_SECONDS_BETWEEN_TRIES = 5.0
+
+
+@dataclass
+class Parking:
+    """Waits off the card while `control()` says so. Each process has one; what is asked is asked of the main one.
+
+    `modules` are moved with their parameters and buffers, the `optimizer`'s state, and the tensors in the mappings `others`.
+    """
+
+    control: Callable[[], Control]
+    emit: Emit
+    processes: Processes
+    modules: list[torch.nn.Module] = field(default_factory=list)
+    optimizer: torch.optim.Optimizer | None = None
+    others: list[MutableMapping[Any, Any]] = field(default_factory=list)
+    should_stop: Callable[[], bool] = lambda: False
+    _frozen: Parked | None = None  # what is not trained, for the next time
+    _refused: int = -1  # the request that could not be obeyed
+
+    def is_asked(self) -> bool:
+        """Whether this process is to leave the card."""
+        control = self.control()
+        return control.is_off_the_card and control.park != self._refused
+
+    def obey(self, step: int) -> bool:
+        """Leave the card and wait, where that is asked of this process. Returns whether it was.
+
+        For moments in which the other processes wait for this one; `together` is for steps.
+        """
+        return self._wait(step, self.is_asked) if self.is_asked() else False
+
+    def together(self, asked: bool, step: int) -> bool:
+        """The same in all processes at once: `asked` is what they agreed on."""
+        return self._wait(step, lambda: self.processes.any(self.is_asked())) if asked else False
+
+    def _wait(self, step: int, is_asked: Callable[[], bool]) -> bool:
+        try:
+            parked = self.leave()
+        except MemoryError as error:
+            self._refused = self.control().park
+            message = f"The training keeps the card: its weights find no room in main memory. {error}"
+            self.emit({"type": "not_parked", "step": step, "park": self._refused, "message": message})
+            return False
+        answered: tuple[int, bool] | None = None
+        while is_asked() and not self.should_stop():
+            control = self.control()
+            if (control.park, control.paused) != answered:
+                answered = (control.park, control.paused)
+                self.emit({"type": "parked", "step": step, "park": control.park, "paused": control.paused})
+            time.sleep(_LOOK_SECONDS)
+        self._come_back(parked)
+        self.emit({"type": "unparked", "step": step})
+        return True
+
+    def leave(self) -> list[Parked]:
+        """Move everything to main memory; returns what to give to `come_back`. Raises MemoryError when it does not fit there:
+        then everything is where it was."""
+        began = time.perf_counter()
+        trained = {id(parameter) for group in self._groups() for parameter in group["params"]}
+        weights = [place for place in places(self.modules) if is_on_card(place.tensor)]
+        frozen = [place for place in weights if trained and place.entry is None and id(place.owner) not in trained]
+        kept = {id(place) for place in frozen}
+        changing = Parked([*(place for place in weights if id(place) not in kept), *self._states()])
+        changing.copy()
+        if self._frozen is None or not self._frozen.is_for(frozen):
+            self._forget_frozen()
+            self._frozen = Parked(frozen)
+            self._frozen.copy()
+        parked = [self._frozen, changing]
+        for one in parked:
+            one.leave()
+        free_card()
+        logger.info("the card is left after %.2f s", time.perf_counter() - began)
+        return parked
+
+    def come_back(self, parked: list[Parked]) -> None:
+        """Undo `leave`. Raises what torch raises when the card is too full; everything is in main memory then."""
+        try:
+            for one in parked:
+                one.come_back()
+        except RuntimeError:
+            for one in parked:
+                one.leave()
+            raise
+        for one in parked:
+            if one is not self._frozen:
+                one.memory.free()
+
+    def _come_back(self, parked: list[Parked]) -> None:
+        """Come back, however long somebody else fills the card."""
+        said = False
+        while True:
+            try:
+                return self.come_back(parked)
+            except RuntimeError as error:
+                if not failures.is_out_of_memory(error) or self.control().stop:
+                    raise
+            free_card()
+            if not said:
+                self.emit({"type": "warning", "message": "The card is still full of somebody else's: waiting to go on."})
+            said = True
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+
+    def _forget_frozen(self) -> None:
+        if self._frozen is not None:
+            self._frozen.memory.free()
+            self._frozen = None
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return self.optimizer.param_groups if self.optimizer is not None else []
+
+    def _states(self) -> list[Place]:
+        """What else changes: the optimizer's state, and the others."""
+        states = list(self.optimizer.state.values()) if self.optimizer is not None else []
+        found = [Place(mapping, key) for mapping in [*states, *self.others] for key in mapping]
+        return [place for place in found if isinstance(place.tensor, torch.Tensor) and is_on_card(place.tensor)]

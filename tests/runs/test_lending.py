@@ -1,0 +1,148 @@
+"""A training lends the card to pictures and takes it back: asked in the control file, answered by events."""
+
+import os
+
+import pytest
+
+from lora_trainer.runs import control
+from lora_trainer.runs.lending import Lending
+from lora_trainer.runs.store import FINISHED, RUNNING
+
+from .harness import make, run_until, submit, until
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the fake worker is started by a shell script")
+
+
+class Pictures:
+    """Who makes pictures: wants the card, or keeps something on it."""
+
+    def __init__(self):
+        self.wanted, self.busy, self.served, self.left = False, False, 0, 0
+
+    def serve(self):
+        self.served += 1
+
+    def leave(self):
+        self.left += not self.busy
+        return not self.busy
+
+
+@pytest.fixture
+def pictures():
+    return Pictures()
+
+
+@pytest.fixture
+def supervisor(tmp_path, pictures):
+    lending = Lending(wants=lambda: pictures.wanted, serve=pictures.serve, leave=pictures.leave, idle_seconds=0.2)
+    return make(tmp_path, lending=lending)
+
+
+def begin(supervisor, *script):
+    submit(supervisor, "step", *(script or ("parks",)))
+    until(supervisor, lambda: supervisor.progress("run-1")[0].step)
+    return lambda: supervisor.standing(supervisor.store.get("run-1"))
+
+
+def finish(supervisor):
+    (supervisor.folder("run-1").path / "go-on").touch()
+    return run_until(supervisor, FINISHED)
+
+
+def test_a_training_is_not_disturbed_while_nobody_wants_pictures(supervisor):
+    standing = begin(supervisor)
+    for _ in range(10):
+        supervisor.tick()
+    assert not standing().is_free and not standing().is_asked
+    assert control.read_control(supervisor.folder("run-1").control).park == 0
+    finish(supervisor)
+    assert standing().is_free, "nobody has the card"
+
+
+def test_the_card_is_lent_until_the_last_picture_and_a_while_after(supervisor, pictures):
+    standing = begin(supervisor)
+    pictures.wanted = True
+    supervisor.tick()
+    assert standing().is_asked
+    until(supervisor, lambda: standing().is_free)
+    assert pictures.served and standing().seconds_left is None and not pictures.left
+    pictures.wanted = False
+    assert 0 < standing().seconds_left <= 0.2
+    until(supervisor, lambda: not standing().is_asked)
+    assert pictures.left == 1
+    until(supervisor, lambda: supervisor.progress("run-1")[0].parked is None)
+    assert control.read_control(supervisor.folder("run-1").control).park == 2
+    finish(supervisor)
+
+
+def test_ten_pictures_in_a_row_cost_one_hand_over(supervisor, pictures):
+    standing = begin(supervisor)
+    supervisor.lending.idle_seconds = 60.0
+    for _ in range(10):
+        supervisor.lending.begin()
+        until(supervisor, lambda: standing().is_free)
+        supervisor.lending.end()
+    assert control.read_control(supervisor.folder("run-1").control).park == 1
+    assert 50 < standing().seconds_left <= 60
+    supervisor.lending.go_on_now()
+    until(supervisor, lambda: not standing().is_asked)
+    finish(supervisor)
+
+
+def test_a_host_whose_things_are_in_use_keeps_the_card(supervisor, pictures):
+    standing = begin(supervisor)
+    pictures.wanted = pictures.busy = True
+    until(supervisor, lambda: standing().is_free)
+    pictures.wanted = False
+    supervisor.lending.go_on_now()
+    for _ in range(5):
+        supervisor.tick()
+    assert standing().is_free and standing().is_asked
+    pictures.busy = False
+    until(supervisor, lambda: not standing().is_asked)
+    finish(supervisor)
+
+
+def test_a_pause_lasts_over_a_restart_of_the_host_and_the_card_is_free_meanwhile(supervisor, tmp_path):
+    standing = begin(supervisor)
+    supervisor.pause("run-1", True)
+    until(supervisor, lambda: standing().is_free)
+    assert standing().paused and standing().seconds_left is None
+    supervisor.close()
+    following = make(tmp_path)
+    for _ in range(3):
+        following.tick()
+    run = following.store.get("run-1")
+    assert run.state == RUNNING and following.standing(run).is_free and following.standing(run).paused
+    following.pause("run-1", False)
+    until(following, lambda: following.progress("run-1")[0].parked is None)
+    assert not following.standing(following.store.get("run-1")).is_asked
+    finish(following)
+
+
+def test_a_host_that_follows_one_that_had_borrowed_the_card_gives_it_back(supervisor, tmp_path, pictures):
+    standing = begin(supervisor)
+    pictures.wanted = True
+    until(supervisor, lambda: standing().is_free)
+    supervisor.close()
+    following = make(tmp_path)
+    until(following, lambda: following.progress("run-1")[0].parked is None)
+    finish(following)
+
+
+def test_why_a_training_keeps_the_card_is_told(supervisor, pictures):
+    standing = begin(supervisor, "keeps")
+    pictures.wanted = True
+    until(supervisor, lambda: standing().refusal)
+    assert standing().refusal == "The training keeps the card: no room." and not standing().is_free
+    pictures.wanted = False
+    finish(supervisor)
+
+
+def test_a_run_stopped_while_it_is_paused_ends(supervisor):
+    standing = begin(supervisor)
+    supervisor.pause("run-1", True)
+    until(supervisor, lambda: standing().is_free)
+    supervisor.stop("run-1")
+    assert not control.read_control(supervisor.folder("run-1").control).is_off_the_card
+    run_until(supervisor, FINISHED)  # as the fake worker calls it
