@@ -59,15 +59,31 @@ class LoopOptions:
     )
     full_fp16: bool = opt(
         False,
-        "Keep the trained weights and gradients in fp16, too.",
-        "학습하는 가중치와 기울기도 fp16으로 둡니다.",
-        supported=False,
+        "Keep the trained weights and gradients in fp16, too. Saves little memory with a LoRA; needs mixed_precision fp16.",
+        "학습하는 가중치와 기울기도 fp16으로 둡니다. LoRA에서는 메모리를 조금만 아낍니다. mixed_precision fp16이 필요합니다.",
+        label="Trained weights in fp16",
+        label_ko="학습 가중치를 fp16으로",
     )
     full_bf16: bool = opt(
         False,
-        "Keep the trained weights and gradients in bf16, too.",
-        "학습하는 가중치와 기울기도 bf16으로 둡니다.",
-        supported=False,
+        "Keep the trained weights and gradients in bf16, too. Saves little memory with a LoRA; needs mixed_precision bf16.",
+        "학습하는 가중치와 기울기도 bf16으로 둡니다. LoRA에서는 메모리를 조금만 아낍니다. mixed_precision bf16이 필요합니다.",
+        label="Trained weights in bf16",
+        label_ko="학습 가중치를 bf16으로",
+    )
+    stochastic_rounding: bool = opt(
+        True,
+        (
+            "With full_bf16 and full_fp16: round the new weights up or down at random, in proportion. Without it small changes "
+            "are rounded away, and a low learning rate learns nothing."
+        ),
+        (
+            "full_bf16, full_fp16과 함께: 새 가중치를 비율에 맞게 무작위로 올리거나 내립니다. 끄면 작은 변화가 반올림되어 "
+            "사라지고, 낮은 학습률로는 배우지 못합니다."
+        ),
+        label="Random rounding",
+        label_ko="무작위 반올림",
+        ours="the reference rounds to the nearest value, so that small changes are lost (--no-stochastic_rounding does that)",
     )
     gradient_checkpointing: bool = opt(
         False,

@@ -16,7 +16,7 @@ _DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Precision:
-    """`dtype` is what frozen weights are kept and products are computed in; the trained weights are always float32.
+    """`dtype` is what frozen weights are kept and products are computed in; for the trained weights see narrow.py.
 
     `warning` is not empty when another precision than the asked one was taken."""
 

@@ -122,7 +122,7 @@ class Saver:
 
     def _save(self, path: Path, step: int, epoch: int, *, final: bool) -> Path:
         self.check_finite(step)
-        tensors = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in self.trained.state_dict().items()}
+        tensors = {name: tensor.detach().to("cpu") for name, tensor in self.trained.state_dict().items()}
         metadata, precision = self.metadata(path.stem, step, epoch), self._precision_for(tensors)
         self._keep_earlier(path)
         files.save(path, tensors, metadata, precision)

@@ -28,6 +28,7 @@ from .gradients import Gradients
 from .interrupt import StopOnSignal
 from .loading import batches
 from .loop import Loop
+from .narrow import WeightPrecision
 from .noise import NoiseSettings
 from .phases import Emit, phase
 from .previews import Previews, sample_prompts
@@ -83,6 +84,8 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         if chosen.gradient_checkpointing:  # computes the forward pass twice instead of keeping it
             checkpoint_gradients(model.unet, model.text_encoders)
         built = optimizers.of(options.optimizer, network, emit)
+        weights = WeightPrecision.of(chosen, computed.dtype, seed)
+        weights.start(network.parameters())
         schedule = schedulers.create(built.optimizer, ScheduleSettings.of(options.optimizer), total_steps=counts.total_steps)
         updater = Updater(
             trained=network,
@@ -93,6 +96,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
             max_grad_norm=options.optimizer.max_grad_norm,
             max_weight_norm=options.network.scale_weight_norms,
             seed=seed,
+            weights=weights,
         )
         processes.same_start(network.parameters())
         trainee = Trainee(

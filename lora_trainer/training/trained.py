@@ -20,7 +20,7 @@ class Trained(Protocol):
         ...
 
     def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
-        """All its numbers, float32 on the device."""
+        """All its numbers, float32 on the device (between steps in another type where full_bf16 or full_fp16 say so)."""
         ...
 
     def parameter_groups(

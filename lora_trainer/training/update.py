@@ -9,6 +9,7 @@ import torch
 
 from ..errors import NotFiniteError
 from .distributed import Processes
+from .narrow import WeightPrecision
 from .schedulers import Schedule
 from .trained import Trained
 
@@ -35,6 +36,7 @@ class Updater:
     rates: dict[str, float] = field(default_factory=dict)  # of the last step, by the names of the groups
     seed: int = 0
     steps: int = 0  # that were made
+    weights: WeightPrecision = field(default_factory=WeightPrecision)
     _overflows: int = 0  # steps in a row
 
     @property
@@ -66,6 +68,7 @@ class Updater:
         Returns the length before it was limited (a tensor on the device), or None with fp16, where an endless one is no
         mistake: such a step changes nothing.
         """
+        self.weights.widen(self.parameters)
         self.processes.add_up_gradients(self.parameters)
         if self._has_gradients():
             self.scaler.unscale_(self.optimizer)
@@ -90,6 +93,7 @@ class Updater:
             self.schedule.step()
         if self.max_weight_norm:
             self.trained.apply_max_norm(self.max_weight_norm)
+        self.weights.narrow(self.parameters, self.steps)
 
     def _has_gradients(self) -> bool:
         return any(parameter.grad is not None for parameter in self.parameters)
