@@ -35,10 +35,14 @@ class WeightPrecision:
     _numbers: dict[int, int] = field(default_factory=dict)  # of the parameters, by their ids
 
     @classmethod
-    def of(cls, options: TrainingOptions, computed: torch.dtype, seed: int) -> WeightPrecision:
-        """What the options say; `computed` is the type that the device really computes in."""
+    def of(
+        cls, options: TrainingOptions, computed: torch.dtype, parameters: Iterable[torch.nn.Parameter], seed: int
+    ) -> WeightPrecision:
+        """What the options say, begun; `computed` is the type that the device really computes in."""
         full = options.full_fp16 or options.full_bf16
-        return cls(computed if full else torch.float32, options.stochastic_rounding, seed)
+        made = cls(computed if full else torch.float32, options.stochastic_rounding, seed)
+        made.start(parameters)
+        return made
 
     @torch.no_grad()
     def start(self, parameters: Iterable[torch.nn.Parameter]) -> None:

@@ -9,6 +9,7 @@ import torch
 from ..data.plan import DataPlan, StepCounts, count_steps, make_plan
 from ..errors import InputError
 from ..models import Model, load, tokenizer_cache
+from ..models.attention import checkpoint_gradients
 from ..networks import registry
 from ..networks.arguments import parse_network_args
 from ..networks.base import AdapterNetwork
@@ -128,3 +129,9 @@ def network(options: NetworkOptions, model: Model, seed: int, device: torch.devi
     if options.network_weights:
         built.load_weights(options.network_weights)
     return built.to(device).train()
+
+
+def save_memory(options: TrainingOptions, model: Model) -> None:
+    """Let the model keep less for the backward pass, where the options say so."""
+    if options.gradient_checkpointing:  # computes the forward pass twice instead of keeping it
+        checkpoint_gradients(model.unet, model.text_encoders)

@@ -14,7 +14,6 @@ from typing import Any, Literal
 from .. import __version__
 from ..data.plan import StepCounts
 from ..errors import NotFiniteError
-from ..models.attention import checkpoint_gradients
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
@@ -81,11 +80,8 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
 
         phase(emit, "building the network")
         network = prepare.network(options.network, model, seed, computed.device)
-        if chosen.gradient_checkpointing:  # computes the forward pass twice instead of keeping it
-            checkpoint_gradients(model.unet, model.text_encoders)
+        prepare.save_memory(chosen, model)
         built = optimizers.of(options.optimizer, network, emit)
-        weights = WeightPrecision.of(chosen, computed.dtype, seed)
-        weights.start(network.parameters())
         schedule = schedulers.create(built.optimizer, ScheduleSettings.of(options.optimizer), total_steps=counts.total_steps)
         updater = Updater(
             trained=network,
@@ -96,7 +92,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
             max_grad_norm=options.optimizer.max_grad_norm,
             max_weight_norm=options.network.scale_weight_norms,
             seed=seed,
-            weights=weights,
+            weights=WeightPrecision.of(chosen, computed.dtype, network.parameters(), seed),
         )
         processes.same_start(network.parameters())
         trainee = Trainee(
