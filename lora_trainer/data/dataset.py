@@ -28,6 +28,7 @@ class _Described(TypedDict):
     image_ids: torch.Tensor
     indices: torch.Tensor
     global_size: int
+    network_multiplier: float
     epoch: int
     batch: int
     original_sizes: torch.Tensor
@@ -41,7 +42,7 @@ class Batch(_Described, total=False):
     - `latents` [B, C, h, w] in the cache's dtype, or without a cache `images` [B, 3, H, W], float32 in -1..1
     - `captions` list of B texts; `loss_weights` [B] float32 (prior_loss_weight for regularisation images, else 1)
     - `image_ids` [B] int64 (places in plan.images); `indices` [B] int64 (places in the global batch); `global_size` int, the
-      number of samples of all processes together; `epoch`, `batch` int
+      number of samples of all processes together; `network_multiplier` of their data set; `epoch`, `batch` int
     - `original_sizes`, `crop_top_lefts`, `target_sizes` [B, 2] float32, (height, width) or (top, left) in pixels
 
     B can be 0: the last batch of a bucket may be smaller than the number of processes.
@@ -118,6 +119,7 @@ class TrainDataset(Dataset[Batch]):
             "image_ids": torch.tensor([planned.images[place] for place in share], dtype=torch.int64),
             "indices": torch.tensor(list(share), dtype=torch.int64),
             "global_size": len(planned.images),
+            "network_multiplier": self._plan.datasets[planned.dataset].spec.network_multiplier,
             "epoch": epoch,
             "batch": number,
             "original_sizes": _pairs([sample["original_size"] for sample in samples]),

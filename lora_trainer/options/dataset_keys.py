@@ -55,9 +55,14 @@ class OwnKeys:
     )
     network_multiplier: float = opt(
         1.0,
-        "Strength of the LoRA while this data set is trained.",
-        "이 데이터 세트를 학습할 때의 LoRA 세기입니다.",
-        supported=False,
+        (
+            "Strength of the LoRA while this data set is trained: with 0.5 it learns to draw these pictures at "
+            "<lora:name:0.5>, with -1 it learns away from them."
+        ),
+        (
+            "이 데이터 세트를 학습할 때의 LoRA 세기입니다. 0.5면 이 그림들을 <lora:이름:0.5>에서 그리도록 배우고, -1이면 이 "
+            "그림들에서 멀어지도록 배웁니다."
+        ),
     )
     custom_attributes: str | None = opt(
         None,

@@ -14,7 +14,6 @@ from ..options.model import ModelOptions
 from . import captions as shown
 from .phases import Emit, phase
 from .precision import Precision
-from .trained import Trained
 
 CHUNK = 16  # captions that are encoded at once beforehand
 MOST_KEPT = 4096  # captions whose states are kept; SD1's take 118 KB each in 16 bits, SDXL's 318
@@ -24,8 +23,8 @@ MOST_KEPT = 4096  # captions whose states are kept; SD1's take 118 KB each in 16
 class TextStates:
     """The conditioning of captions (text states [B, n*75+2, C], with SDXL's summary), on the device, in its precision.
 
-    `trained` says that the encoder (or the LoRA on it) changes while training: nothing is kept then. Otherwise states are
-    kept in main memory, in the compute precision, for the `MOST_KEPT` captions that were used last.
+    `trained` says that the encoder (or the LoRA on it, or its strength) changes while training: nothing is kept then.
+    Otherwise states are kept in main memory, in the compute precision, for the `MOST_KEPT` captions that were used last.
     """
 
     model: Model
@@ -38,11 +37,9 @@ class TextStates:
 
     @classmethod
     def of(
-        cls, options: ModelOptions, model: Model, network: Trained, plan: DataPlan, precision: Precision, emit: Emit
+        cls, options: ModelOptions, model: Model, trained: bool, plan: DataPlan, precision: Precision, emit: Emit
     ) -> TextStates:
-        """The text states of a training of `network`; where no encoder is trained and the captions stay the same, they are
-        computed now."""
-        trained = bool(network.trained_parameters("text_encoder"))
+        """The text states of a training; where no encoder is trained and the captions stay the same, they are computed now."""
         states = cls(
             model,
             precision,

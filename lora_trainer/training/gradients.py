@@ -15,7 +15,12 @@ from .phases import Emit
 from .trainee import Trainee
 from .update import Updater
 
-_OF_THE_WHOLE = ("global_size", "epoch", "batch")  # what a batch says of itself; all else has an entry per sample
+_OF_THE_WHOLE = (
+    "global_size",
+    "network_multiplier",
+    "epoch",
+    "batch",
+)  # what a batch says of itself; all else has an entry per sample
 
 
 @dataclass

@@ -135,3 +135,10 @@ def save_memory(options: TrainingOptions, model: Model) -> None:
     """Let the model keep less for the backward pass, where the options say so."""
     if options.gradient_checkpointing:  # computes the forward pass twice instead of keeping it
         checkpoint_gradients(model.unet, model.text_encoders)
+
+
+def text_changes(network: AdapterNetwork[Any], plan: DataPlan) -> bool:
+    """Whether the text states change while training: the network on the text encoders is trained, or has another strength
+    (network_multiplier) in one data set than in another."""
+    strengths = {dataset.spec.network_multiplier for dataset in plan.datasets}
+    return bool(network.trained_parameters("text_encoder") or (strengths != {1.0} and network.adapters("text_encoder")))

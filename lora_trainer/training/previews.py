@@ -18,6 +18,7 @@ from ..sampling.prompts import SamplePrompt, parse_prompt_file
 from .checkpoint import SavePlan
 from .phases import Emit
 from .precision import Precision
+from .trained import Trained
 from .trainee import Trainee
 
 PHASE = "drawing samples"
@@ -67,7 +68,7 @@ class Previews:
     """
 
     model: Model
-    network: torch.nn.Module
+    network: Trained
     prompts: Sequence[SamplePrompt]
     folder: Path
     name: str
@@ -86,7 +87,7 @@ class Previews:
         options: SamplingOptions,
         prompts: Sequence[SamplePrompt],
         trainee: Trainee,
-        network: torch.nn.Module,
+        network: Trained,
         saving: SavePlan,
         plan: DataPlan,
         emit: Emit,
@@ -130,6 +131,7 @@ class Previews:
         places = [next(part.parameters()).device for part in parts]
         numbered = [one if one.enum is not None else replace(one, enum=number) for number, one in enumerate(self.prompts)]
         try:
+            self.network.set_multiplier(1.0)
             self.watch.begin([self._request(prompt).steps for prompt in numbered], seconds_after)
             for part in parts:
                 part.to(self.precision.device)

@@ -95,15 +95,8 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
             weights=WeightPrecision.of(chosen, computed.dtype, network.parameters(), seed),
         )
         processes.same_start(network.parameters())
-        trainee = Trainee(
-            model=model,
-            text=TextStates.of(options.model, model, network, plan, computed, emit),
-            encoder=encoder,
-            objective=objective,
-            noise=NoiseSettings.of(chosen),
-            precision=computed,
-            seed=seed,
-        )
+        text = TextStates.of(options.model, model, prepare.text_changes(network, plan), plan, computed, emit)
+        trainee = Trainee(model, text, encoder, objective, NoiseSettings.of(chosen), computed, seed, network)
         loop = Loop(
             gradients=Gradients(trainee, updater, emit, splits=chosen.split_batch_when_full),
             updater=updater,

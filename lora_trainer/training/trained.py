@@ -19,6 +19,12 @@ class Trained(Protocol):
         """Rank and alpha, for the metadata."""
         ...
 
+    multiplier: tuple[float, float]  # the factors on its effect, on the text encoders and on the UNet
+
+    def set_multiplier(self, text_encoder: float, unet: float | None = None) -> None:
+        """Set the factors; one number sets both."""
+        ...
+
     def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
         """All its numbers, float32 on the device (between steps in another type where full_bf16 or full_fp16 say so)."""
         ...

@@ -14,11 +14,15 @@ from .encoding import Encoder
 from .noise import NoiseSettings, draw_batch
 from .objective import Objective
 from .precision import Precision
+from .trained import Trained
 
 
 @dataclass(frozen=True)
 class Trainee:
-    """The model (with the network on it) and everything that the loss depends on; nothing of how the weights are changed."""
+    """The model (with the network on it) and everything that the loss depends on; nothing of how the weights are changed.
+
+    `network` is asked for to give it the strength of the data set at hand (network_multiplier).
+    """
 
     model: Model
     text: TextStates
@@ -27,6 +31,7 @@ class Trainee:
     noise: NoiseSettings
     precision: Precision
     seed: int
+    network: Trained | None = None
 
     def batch_loss(self, batch: Batch, *, step: int, offset: int, samples: int) -> torch.Tensor:
         """Return this batch's part of the loss of optimizer step `step`, a scalar with gradients.
@@ -37,6 +42,7 @@ class Trainee:
         positions = [offset + int(index) for index in batch["indices"]]
         if not positions:  # a process without a sample in this batch
             return torch.zeros((), device=self.precision.device, requires_grad=True)
+        self.set_strength(batch["network_multiplier"])
         torch.manual_seed(seed_of(self.seed, "dropout", step, positions[0]))
         latents = self._latents(batch, step, positions)
         drawn = draw_batch(latents, self.noise, seed=self.seed, step=step, positions=positions)
@@ -45,6 +51,12 @@ class Trainee:
         losses = self.objective.losses(self.model, latents, sized, drawn, self.precision)
         weights = batch["loss_weights"].to(losses.device, losses.dtype, non_blocking=True)
         return (losses * weights).sum() / samples
+
+    def set_strength(self, multiplier: float) -> None:
+        """Let the network have `multiplier` times its effect until another one is set: also in the backward pass, which may
+        compute the forward pass again."""
+        if self.network is not None and self.network.multiplier != (multiplier, multiplier):
+            self.network.set_multiplier(multiplier)
 
     def _latents(self, batch: Batch, step: int, positions: list[int]) -> torch.Tensor:
         if batch.get("latents") is not None:
