@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 _NAMES = """
@@ -42,11 +44,18 @@ def hide() -> None:
 
 def load(name: str) -> ModuleType:
     """Import a package that the user asked for, which may use what is hidden else. Raises ImportError as usual."""
+    with visible():
+        return importlib.import_module(name)
+
+
+@contextmanager
+def visible() -> Iterator[None]:
+    """Show what is hidden for a while, to a package that the user asked for and that imports more while it works."""
     hidden = {one for one in HIDDEN if sys.modules.get(one, sys) is None}
     for one in hidden:
         del sys.modules[one]
     try:
-        return importlib.import_module(name)
+        yield
     finally:
         for one in hidden:
             sys.modules.setdefault(one, None)  # type: ignore[arg-type]

@@ -32,6 +32,7 @@ from ..runs.store import QUEUED, RUNNING, STOPPING, Run
 from ..sampling import sample_requests
 from ..sampling.prompts import parse_prompt_file, parse_prompt_text
 from . import drafts, folders
+from . import keys as own_keys
 from .answers import problem
 from .drafts import Draft
 from .names import Holder
@@ -109,7 +110,7 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
     except InputErrors as wrong:
         checked.problems += [problem(error) for error in wrong.errors]
         looked_at = drafts.files_in_spite(checked.draft, folder, wrong)
-    refused = folders.of_files(looked_at, access) if looked_at else []
+    refused = [*folders.of_files(looked_at, access), *own_keys.missing(looked_at.options, access)] if looked_at else []
     if refused:
         checked.problems += [problem(error) for error in refused]
         checked.files = looked_at = None
@@ -122,10 +123,17 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
     return checked
 
 
-def submit(service: Service, body: Mapping[str, Any], *, generate: Mapping[str, Any] | None = None) -> Run:
+def submit(
+    service: Service,
+    body: Mapping[str, Any],
+    *,
+    generate: Mapping[str, Any] | None = None,
+    keys: Mapping[str, str] | None = None,
+) -> Run:
     """Queue a run. Raises InputErrors with every error that `check` finds, StoreError when another host has the store.
 
-    `generate` is what the Generate page is to be filled with for its LoRA, besides base model and size.
+    `generate` is what the Generate page is to be filled with for its LoRA, besides base model and size. `keys` are those of an
+    earlier run with the same settings (see `api.keys`); what `body` holds of them counts.
     """
     service.store.must_write()
     with service.names.holder() as holder:
@@ -137,14 +145,15 @@ def submit(service: Service, body: Mapping[str, Any], *, generate: Mapping[str, 
             raise InputErrors(
                 InputError(one["message"], field=one["field"], where=one["where"], advice=one["advice"]) for one in wrong
             )
-        files, request = checked.files, _request(service, checked, body, generate or {})
+        kept, sent = own_keys.split(body)
+        files, request = checked.files, _request(service, checked, kept, generate or {})
 
         def make(target: Path) -> object:
             return run_folder.create(
                 target, config=files.config_toml, dataset=files.dataset_toml, prompts=files.prompts, request=request
             )
 
-        return service.supervisor.submit(run_id, checked.saved_as, make)
+        return service.supervisor.submit(run_id, checked.saved_as, make, keys={**(keys or {}), **sent})
 
 
 def _request(service: Service, checked: Checked, body: Mapping[str, Any], generate: Mapping[str, Any]) -> dict[str, Any]:

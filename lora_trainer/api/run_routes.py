@@ -75,11 +75,12 @@ async def _again(service: Service, request: Request) -> Response:
     await json_body(request)
 
     def do() -> Run:
-        before = service.supervisor.folder(_known(service, request).id).request()
+        run_id = _known(service, request).id
+        before = service.supervisor.folder(run_id).request()
         asked = before.get("body")
         if not isinstance(asked, dict):
             raise InputError("what was asked for this run is not known any more.", advice="Start it from the form.")
-        return checks.submit(service, asked, generate=before.get("generate"))
+        return checks.submit(service, asked, generate=before.get("generate"), keys=service.supervisor.keys(run_id))
 
     run = await service.change(do)
     return answer({"id": run.id, "name": run.name}, 201)

@@ -81,6 +81,20 @@ def parse(argv: Sequence[str], command: str = TRAIN) -> TrainOptions | None:
     return None
 
 
+def without_secrets(argv: Sequence[str]) -> list[str]:
+    """`argv` with *** in the place of every key: other packages write the command line of their process into files."""
+    secret = {f"--{option.name}" for option in OPTIONS if option.secret}
+    shown: list[str] = []
+    for word in argv:
+        name, equals, _ = word.partition("=")
+        hide = name.replace("-", "_").replace("__", "--", 1) in secret
+        if shown and shown[-1].replace("-", "_").replace("__", "--", 1) in secret:
+            shown.append("***")
+        else:
+            shown.append(f"{name}=***" if hide and equals else word)
+    return shown
+
+
 def parser(command: str = TRAIN) -> argparse.ArgumentParser:
     """An argument parser with every option, grouped as they are declared."""
     made = Parser(

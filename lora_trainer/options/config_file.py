@@ -92,23 +92,27 @@ def write(path: Path, options: TrainOptions) -> Path:
 
 
 def given(options: TrainOptions) -> dict[str, Any]:
-    """The options that differ from their defaults, in the order of declaration."""
+    """The options that differ from their defaults, in the order of declaration; no secrets."""
     values = flat(options)
     return {
         option.name: values[option.name]
         for option in OPTIONS
-        if values[option.name] != option.default and option.name not in _NOT_WRITTEN
+        if values[option.name] != option.default and not _is_left_out(option)
     }
 
 
+def _is_left_out(option: Option) -> bool:
+    return option.name in _NOT_WRITTEN or bool(option.secret)
+
+
 def to_toml(options: TrainOptions) -> str:
-    """The configuration file that repeats a run: every option that has a value, in our sections."""
+    """The configuration file that repeats a run: every option that has a value, in our sections; no secrets."""
     values = flat(options)
     lines: list[str] = []
     section = ""
     for option in OPTIONS:
         value = values[option.name]
-        if option.name in _NOT_WRITTEN or value is None or (not option.supported and value == option.default):
+        if _is_left_out(option) or value is None or (not option.supported and value == option.default):
             continue
         if option.section != section:
             lines += ["", f"[{option.section}]"] if lines else [f"[{option.section}]"]

@@ -19,9 +19,9 @@ def form_spec(language: str = "en", *, start: Mapping[str, Any] | None = None) -
 
     A section is {id, title, advanced, controls}; the first, "basic", is the main path. A control is {name, label, kind, help,
     choices, minimum, maximum, above, step, default, value, advanced, optional}: kind is toggle, integer, number, choice, text,
-    lines, list, file, folder or model; choices are {value, label}; `default` is the option's own default and `value` what the
-    form starts with (`start`, else the default); network_args has `blocks`, too (see block_panel). Options that have no effect
-    yet, or belong on the command line, are left out.
+    secret, lines, list, file, folder or model; choices are {value, label}; `default` is the option's own default and `value`
+    what the form starts with (`start`, else the default); network_args has `blocks`, too (see block_panel). Options
+    that have no effect yet, or belong on the command line, are left out.
     """
     start = start or {}
     everything = {option.name: option for option in (*SIMPLE, *OPTIONS) if option.form and option.supported}
@@ -90,6 +90,8 @@ def _kind(option: Option) -> str:
         return "choice"
     if option.name == "prompts":
         return "lines"
+    if option.secret:
+        return "secret"
     if option.path in ("file", "folder", "model"):
         return option.path
     return {"bool": "toggle", "int": "integer", "float": "number", "int_or_float": "number"}.get(option.kind, "text")

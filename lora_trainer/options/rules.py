@@ -38,6 +38,15 @@ def _needs(option: str, needed: str) -> Rule:
     )
 
 
+def _needs_logs(option: str) -> Rule:
+    return Rule(
+        (option, "log_with", "logging_dir"),
+        lambda v: bool(v[option]) and not v["log_with"] and not v["logging_dir"],
+        f"{option} has no effect without logs.",
+        f"Give logging_dir or log_with too, or leave {option} out.",
+    )
+
+
 def _exclude(first: str, second: str, why: str, advice: str) -> Rule:
     return Rule((second, first), lambda v: bool(v[first]) and bool(v[second]), why, advice)
 
@@ -198,6 +207,14 @@ RULES: tuple[Rule, ...] = (
     _exclude("xformers", "sdpa", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."),
     _needs("dim_from_weights", "network_weights"),
     _needs("base_weights_multiplier", "base_weights"),
+    Rule(
+        ("log_with", "logging_dir"),
+        lambda v: v["log_with"] in ("tensorboard", "all") and not v["logging_dir"],
+        "log_with {log_with} has no folder to write into.",
+        "Give logging_dir, for example logs.",
+    ),
+    _needs("log_prefix", "logging_dir"),
+    *(_needs_logs(name) for name in ("log_tracker_name", "log_tracker_config", "log_config")),
     Rule(
         ("base_weights_multiplier", "base_weights"),
         lambda v: bool(v["base_weights"]) and len(v["base_weights_multiplier"] or ()) > len(v["base_weights"]),

@@ -42,6 +42,7 @@ class Option:
     needed      whether the page asks for a value although the default is None
     form        whether the page shows it at all
     ours        why this option is there although the reference has none of this name; "" where the reference has it
+    secret      a key that is never written or shown: the environment variable that hands it to the worker; "" for all others
     supported   False while the option has no effect yet: giving it is refused, never ignored
     """
 
@@ -68,6 +69,7 @@ class Option:
     needed: bool = False
     form: bool = True
     ours: str = ""
+    secret: str = ""
     supported: bool = True
 
     def help_in(self, language: str) -> str:
@@ -103,6 +105,7 @@ def opt(
     needed: bool = False,
     form: bool = True,
     ours: str = "",
+    secret: str = "",
     supported: bool = True,
 ) -> Any:
     """Declare an option: the default value of a dataclass field, with its help and limits (see Option).
@@ -128,9 +131,10 @@ def opt(
         "needed": needed,
         "form": form,
         "ours": ours,
+        "secret": secret,
         "supported": supported,
     }
-    return field(default=default, metadata={"opt": declaration})
+    return field(default=default, metadata={"opt": declaration}, repr=not secret)
 
 
 def options_of(declared: type, section: str = "") -> tuple[Option, ...]:

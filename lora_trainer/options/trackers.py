@@ -36,55 +36,74 @@ class LoggingOptions:
     )
     logging_dir: str | None = opt(
         None,
-        "Folder for logs that TensorBoard can show.",
-        "TensorBoard로 볼 수 있는 로그를 저장할 폴더입니다.",
+        ("Folder for logs that TensorBoard can show. Each training gets a folder of its own in it, called by date and time."),
+        "TensorBoard로 볼 수 있는 로그를 저장할 폴더입니다. 학습마다 그 안에 날짜와 시각으로 된 폴더가 생깁니다.",
         path="output",
-        supported=False,
+        label="Folder of the logs",
+        label_ko="로그 폴더",
     )
     log_with: str | None = opt(
         None,
-        "Which program the logs are for.",
-        "어떤 프로그램을 위한 로그인지 정합니다.",
+        (
+            "Which program the logs are for; with a logging_dir TensorBoard where nothing is chosen. wandb (Weights &"
+            " Biases) sends them to its own service, or keeps them beside the logs with the variable "
+            "WANDB_MODE=offline."
+        ),
+        (
+            "어떤 프로그램을 위한 로그인지 정합니다. logging_dir이 있고 아무것도 고르지 않으면 "
+            "TensorBoard입니다. wandb(Weights & Biases)는 그 서비스로 로그를 보내며, "
+            "환경 변수 WANDB_MODE=offline이 있으면 로그 옆에 남깁니다."
+        ),
         choices=("tensorboard", "wandb", "all"),
-        supported=False,
+        label="Logs for",
+        label_ko="로그 대상",
     )
     log_prefix: str | None = opt(
         None,
         "Text before the date in the name of the log folder.",
         "로그 폴더 이름의 날짜 앞에 붙일 글입니다.",
-        supported=False,
+        label="Begin of the log's name",
+        label_ko="로그 이름 앞부분",
     )
     log_tracker_name: str | None = opt(
         None,
-        "Name of the project in the log program.",
-        "로그 프로그램에서 쓸 프로젝트 이름입니다.",
-        supported=False,
+        "Name of the project in the log program; network_train where nothing is given.",
+        "로그 프로그램에서 쓸 프로젝트 이름입니다. 비우면 network_train입니다.",
+        label="Name of the project",
+        label_ko="프로젝트 이름",
     )
     log_tracker_config: str | None = opt(
         None,
-        "A .toml file with settings for the log program.",
-        "로그 프로그램의 설정을 적은 .toml 파일입니다.",
+        "A .toml file with settings for the log programs, in tables [tensorboard] and [wandb].",
+        "로그 프로그램의 설정을 [tensorboard]와 [wandb] 표로 적은 .toml 파일입니다.",
         path="file",
-        supported=False,
+        label="Settings of the log program",
+        label_ko="로그 프로그램 설정",
     )
     log_config: bool = opt(
         False,
-        "Write all options into the logs.",
-        "모든 옵션을 로그에 적습니다.",
-        supported=False,
+        "Write the options of the training into the logs, too; no paths and no keys.",
+        "학습 옵션도 로그에 적습니다. 경로와 키는 적지 않습니다.",
+        label="Options in the log",
+        label_ko="로그에 옵션 적기",
     )
     wandb_run_name: str | None = opt(
         None,
         "Name of the run in Weights & Biases.",
         "Weights & Biases에서 쓸 실행 이름입니다.",
-        supported=False,
+        label="Name of the run (Weights & Biases)",
+        label_ko="실행 이름 (Weights & Biases)",
     )
     wandb_api_key: str | None = opt(
         None,
-        "Your key for Weights & Biases. Keep it secret.",
-        "Weights & Biases의 키입니다. 다른 사람에게 보이지 마세요.",
-        form=False,
-        supported=False,
+        (
+            "Your key for Weights & Biases. It is written nowhere; without it the one that `wandb login` has kept, or"
+            " WANDB_API_KEY, counts."
+        ),
+        "Weights & Biases의 키입니다. 어디에도 적지 않습니다. 비우면 `wandb login`이 보관한 키나 WANDB_API_KEY를 씁니다.",
+        label="Key for Weights & Biases",
+        label_ko="Weights & Biases 키",
+        secret="WANDB_API_KEY",
     )
     config_file: str | None = opt(
         None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..errors import InputError, LoraTrainerError, StoreError
@@ -59,6 +59,7 @@ class Supervisor:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._keys: dict[str, dict[str, str]] = {}  # by run: environment variables of its worker that are written nowhere
         self._lent_to: str | None = None  # the run that this host has given the card to
         self._at_work: tuple[str, WorkerProcess] | None = None  # run and worker, for when the folder that notes it is deleted
         self._was_writer = False
@@ -122,14 +123,24 @@ class Supervisor:
         """What the run's worker told by now, and the offset in its events that this stands for."""
         return self._book.look(self.folder(run_id).events)
 
-    def submit(self, run_id: str, name: str, make_folder: Callable[[Path], object]) -> Run:
-        """Queue a run: `make_folder(path)` fills its folder first. Raises StoreError when another host writes the store."""
+    def submit(
+        self, run_id: str, name: str, make_folder: Callable[[Path], object], *, keys: Mapping[str, str] | None = None
+    ) -> Run:
+        """Queue a run: `make_folder(path)` fills its folder first. Raises StoreError when another host writes the store.
+
+        `keys` (environment variables of its worker) are nowhere but in the memory of this process.
+        """
         self.store.must_write()
         with self._submitting:
             make_folder(self.folder(run_id).path)
             run = self.store.add(run_id, name)
+            self._keys[run_id] = dict(keys or {})
         self._wake.set()
         return run
+
+    def keys(self, run_id: str) -> dict[str, str]:
+        """The keys that the run was queued with, as far as this process has queued it."""
+        return dict(self._keys.get(run_id, {}))
 
     def resume(self, run_id: str) -> Run:
         """Queue a run that has ended, to go on from its last state. Raises InputError when it has not ended or has no state."""
@@ -205,6 +216,7 @@ class Supervisor:
         self.folder(run_id).remove()
         self._book.forget(self.folder(run_id).events)
         self.store.remove(run_id)
+        self._keys.pop(run_id, None)
 
     def use(self, run_id: str, name: str, *, overwrite: bool = False) -> Path:
         """Put one saved file of the run into the LoRA folder under its own name; returns where it went."""
@@ -239,7 +251,7 @@ class Supervisor:
             if self._get(run.id).state == STOPPING:
                 self._end(run, STOPPED, "Stopped before it began.")
                 return
-            started = worker.start(self.folder(run.id), self.host)
+            started = worker.start(self.folder(run.id), self.host, self.keys(run.id))
             self._at_work = (run.id, started)
             self.store.change(run.id, message="")
             logger.info("training %s began (process %d)", run.name, started.pid)

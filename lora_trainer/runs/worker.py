@@ -113,9 +113,9 @@ def spawn(words: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path 
     return worker
 
 
-def start(folder: RunFolder, host: WorkerHost) -> WorkerProcess:
-    """Start the worker of a run and note it in the run's folder."""
-    worker = spawn(command(host, "worker", str(folder.path)), log=folder.log, env=environment(host))
+def start(folder: RunFolder, host: WorkerHost, keys: Mapping[str, str] | None = None) -> WorkerProcess:
+    """Start the worker of a run, with `keys` in its environment, and note it in the run's folder."""
+    worker = spawn(command(host, "worker", str(folder.path)), log=folder.log, env={**environment(host), **(keys or {})})
     folder.note_worker(worker)
     return worker
 

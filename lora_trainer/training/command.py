@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from .. import log
@@ -18,6 +19,7 @@ def sdxl(argv: Sequence[str]) -> int:
 def main(argv: Sequence[str], command: str = cli.TRAIN) -> int:
     """Train as the command line says; return the exit code. Raises LoraTrainerError for what goes wrong."""
     options = cli.parse(argv, command)
+    sys.argv[1:] = cli.without_secrets(sys.argv[1:])
     if options is None:  # only the configuration was to be written
         return EXIT_OK
     chosen = options.saving

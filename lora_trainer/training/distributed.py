@@ -1,4 +1,4 @@
-"""Several processes, on one machine or more. The only importer of accelerate.
+"""Several processes, on one machine or more. The only importer of accelerate, with `trackers`.
 
 `accelerate launch` (or torchrun) starts the processes; accelerate finds the device and joins them. There is no wrapper
 around the model: the trained weights of a LoRA are few, so their gradients are added up over all processes in one piece

@@ -19,7 +19,7 @@ from ..options.family_checks import hints
 from ..options.model import ModelOptions
 from ..options.network import NetworkOptions
 from ..options.training import TrainingOptions
-from . import captions, optimizers, schedulers
+from . import captions, optimizers, schedulers, trackers
 from .distributed import Processes
 from .objective import Objective
 from .phases import Emit, phase
@@ -31,6 +31,7 @@ def check(options: TrainOptions) -> None:
     registry.get(options.network.network_module)
     parse_network_args(options.network.network_args)
     optimizers.check(options.optimizer)
+    trackers.check(options.saving)
     schedule = schedulers.ScheduleSettings.of(options.optimizer)
     schedulers.factor(schedule, total_steps=max(1, options.training.max_train_steps), rate=1e-4)
 

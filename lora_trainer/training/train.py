@@ -17,7 +17,7 @@ from ..errors import NotFiniteError
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
-from . import base_weights, failures, optimizers, precision, prepare, schedulers
+from . import base_weights, failures, optimizers, precision, prepare, schedulers, trackers
 from .checkpoint import SavePlan
 from .conditioning import TextStates
 from .distributed import Processes
@@ -56,8 +56,12 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
     started = time.time()
     processes = processes or Processes()
     reporter = reporter if processes.is_main else _Quiet()
-    emit = reporter.emit
-    with StopOnSignal() as signals, failures.memory_explained(options, processes.device):
+    with (
+        StopOnSignal() as signals,
+        failures.memory_explained(options, processes.device),
+        trackers.following(options, reporter, is_main=processes.is_main) as reporter,
+    ):
+        emit = reporter.emit
         prepare.check(options)
         chosen = options.training
         seed = int(processes.agree(random.SystemRandom().randrange(2**32) if chosen.seed is None else chosen.seed))

@@ -23,6 +23,7 @@ ELSEWHERE = {
     "console_log_simple": "the same",
     "v2": "a check before the training, which finds the family itself: tests/options/test_resolve.py",
     "no_half_vae": "read in fp16 alone, which needs a card: tests/gpu/test_training.py",
+    "wandb_api_key": "read where Weights & Biases is asked for: tests/training/test_trackers.py",
     "reg_data_dir": "its folders become subsets: tests/options/test_dataset_config.py",
     "sdpa": "PyTorch's attention is what is used when xformers is not asked for",
     "mem_eff_attn": "the same",
@@ -75,7 +76,8 @@ def reads(trained, tmp_path_factory) -> set[str]:
     with pytest.MonkeyPatch.context() as patch:
         for declared in (*SECTIONS.values(), DatasetSpec, SubsetSpec):
             patch.setattr(declared, "__getattribute__", _recording(found))
-        trained(max_train_steps=1, sample_prompts=str(prompts), sample_every_n_steps=1)
+        logs = {"logging_dir": str(prompts.parent / "logs"), "log_config": True}
+        trained(max_train_steps=1, sample_prompts=str(prompts), sample_every_n_steps=1, **logs)
         trained(
             max_train_steps=2,
             cache_latents=False,

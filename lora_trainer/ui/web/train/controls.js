@@ -50,6 +50,11 @@ const makers = {
             },
         };
     },
+    // A key: what is typed is not shown, and not kept by the browser.
+    secret(control, id, type) {
+        const input = h("input", { id, class: "lt-input", type: "password", autocomplete: "new-password", spellcheck: "false", oninput: () => type(input.value) });
+        return { element: input, show: (value) => document.activeElement !== input && (input.value = values.show(value)) };
+    },
     area(control, id, type) {
         const area = h("textarea", { id, class: "lt-input", rows: control.kind === "list" ? "2" : "3", spellcheck: "false", oninput: () => type(area.value) });
         return { element: area, show: (value) => document.activeElement !== area && (area.value = values.show(value)) };

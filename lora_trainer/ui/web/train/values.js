@@ -165,4 +165,8 @@ export const values = {
     parse,
     show,
 };
-const draft = () => Object.fromEntries(["changes", "preset", "upload", "fitted", "before", "sized"].map((name) => [name, values[name]]));
+const isKept = ([name]) => values.controls.get(name)?.kind !== "secret";
+const draft = () => ({
+    ...Object.fromEntries(["preset", "upload", "fitted", "before", "sized"].map((name) => [name, values[name]])),
+    changes: Object.fromEntries(Object.entries(values.changes).filter(isKept)),
+});
