@@ -46,7 +46,7 @@ class Bench:
         if options.training.gradient_checkpointing:
             checkpoint_gradients(model.unet, model.text_encoders)
         optimizers.of(options.optimizer, self.network, lambda event: None)
-        text = TextStates.of(options.model, model, True, self.plan, computed, lambda event: None)
+        text = TextStates.of(options.model, model, self.network, self.plan, computed, lambda event: None)
         objectives = Objective.of(options.training, model.prediction_type, processes.device), NoiseSettings.of(options.training)
         self.trainee = Trainee(model, text, encoder, *objectives, computed, 5)
 

@@ -18,6 +18,7 @@ from tests.tiny import make_checkpoint
 
 CPU = torch.device("cpu")
 PLAN = SimpleNamespace(images=[], subsets=[], datasets=[])
+TRAINED = SimpleNamespace(trained_parameters=lambda part: [part])
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_captions_become_the_text_states_that_the_options_ask_for(model, options
 
     def states(**options):
         chosen = given(**options).model
-        return TextStates.of(chosen, model, True, PLAN, Precision(CPU, torch.float32), lambda event: None)([caption]).states
+        return TextStates.of(chosen, model, TRAINED, PLAN, Precision(CPU, torch.float32), lambda event: None)([caption]).states
 
     with torch.no_grad():
         expected = model.encode([caption], **same_as).states
