@@ -62,6 +62,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("gen_img", "the same, by the script's newer name", (), "lora_trainer.sampling.gen_img.command:main"),
     Command("try", "teach the demo model something new in two to three minutes", (), "lora_trainer.demo.trial_command:main"),
     *(Command(tool.command, tool.purpose, (), tool.target) for tool in TOOLS),
+    Command(
+        "recreate", "make the settings of a LoRA's run, or of another program, again", (), "lora_trainer.recipes.command:main"
+    ),
     Command("ui", "open the page in the browser", (), "lora_trainer.apps.standalone:main"),
     Command("worker", "train a queued run (started by the page)", (), "lora_trainer.training.worker:main"),
     Command("generate_server", "draw pictures for the page (started by it)", (), "lora_trainer.sampling.server:main"),

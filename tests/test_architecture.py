@@ -61,10 +61,11 @@ ALLOWED: dict[str, set[str]] = {
     "networks.recipe": {"options"},
     "networks": {"options"},
     "models": {"options"},
+    "recipes": {"options", "data.plan"} | FILE_HALF,
     "hosts.base": {"runs"},
     "hosts": {"options", "runs", "installing", "demo.files"},
     "ui": {"options", "hosts.base"},
-    "api": {"options", "runs", "data.plan", "hosts.base", "ui", "installing"} | FILE_HALF | DEMO_HALF | ASKING,
+    "api": {"options", "runs", "recipes", "data.plan", "hosts.base", "ui", "installing"} | FILE_HALF | DEMO_HALF | ASKING,
     "apps": {"hosts.base", "hosts", "api", "ui", "installing"},
     "sampling": {"options", "models", "networks", "runs"} | FILE_HALF,
     "training": {"options", "models", "networks", "data", "sampling", "runs"} | FILE_HALF | {"data.plan"},
@@ -78,14 +79,18 @@ ALLOWED: dict[str, set[str]] = {
     "commands": {"options"},
     "__main__": {"commands"},
 }
-HOST_SIDE = {"options", "runs", "data.plan", "hosts.base", "hosts", "api", "ui", "apps", "installing"} | FILE_HALF | DEMO_HALF
+HOST_SIDE = (
+    {"options", "runs", "recipes", "data.plan", "hosts.base", "hosts", "api", "ui", "apps", "installing"}
+    | FILE_HALF
+    | DEMO_HALF
+)
 
 # The floors of docs/architecture.md, from the ground up. An import leads to a lower one, whenever it is done.
 FLOORS = [
     FLOOR_0,
     {"options", "installing", "networks.key_names", "demo.files", "demo.world", "demo.trial_sheet"},
     {"data.plan", "networks.files", "networks.metadata", "networks.recipe", "demo.trial"},
-    {"runs", "demo.recipe", "models", "networks", "data"},
+    {"runs", "recipes", "demo.recipe", "models", "networks", "data"},
     {"hosts.base", "sampling"},
     {"hosts", "ui", "training", "tools"},
     {"api", "demo"},

@@ -12,10 +12,11 @@ SAFETENSORS = ".safetensors"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 
 
-def read_model_header(path: Path | str) -> Header:
+def read_model_header(path: Path | str, *, header_alone: bool = False) -> Header:
     """Return the header of a .safetensors or torch.save file. What is neither is complained of in the words of its ending.
 
-    Of a torch.save file the "shapes" are all texts in its pickle, the tensors' names among them. Raises UnreadableError.
+    `header_alone`: of a .safetensors file the tensors may be missing. Of a torch.save file the "shapes" are all texts in its
+    pickle, the tensors' names among them. Raises UnreadableError.
     """
     path = Path(path)
     with open_file(path) as file:
@@ -23,4 +24,4 @@ def read_model_header(path: Path | str) -> Header:
     is_safetensors = path.suffix.lower() == SAFETENSORS or start[8:9] == b"{" or start.startswith(b"GGUF")
     if is_pickled(start) or not is_safetensors:
         return Header(shapes=dict.fromkeys(read_pickle_names(path), ()))
-    return read_safetensors_header(path)
+    return read_safetensors_header(path, alone=header_alone)

@@ -37,8 +37,11 @@ class Header:
     entries: dict[str, Any] = field(default_factory=dict)
 
 
-def read_safetensors_header(path: Path | str) -> Header:
-    """Read and check the header, and that the file holds exactly the bytes that it promises. Raises UnreadableError."""
+def read_safetensors_header(path: Path | str, *, alone: bool = False) -> Header:
+    """Read and check the header, and that the file holds exactly the bytes that it promises. Raises UnreadableError.
+
+    `alone`: the file may end behind its header, as the page sends it.
+    """
     with open_file(path) as file:
         size = size_of(file)
         start = file.read(8)
@@ -60,10 +63,12 @@ def read_safetensors_header(path: Path | str) -> Header:
     except ValueError as error:
         message = f"is damaged: its header is no list of tensors ({str(error).rstrip('.')})."
         raise UnreadableError(message, DOWNLOAD_AGAIN) from error
-    return _checked(content, 8 + length, size)
+    is_alone = alone and size == 8 + length
+    return _checked(content, 8 + length, None if is_alone else size)
 
 
-def _checked(content: Any, start: int, size: int) -> Header:
+def _checked(content: Any, start: int, size: int | None) -> Header:
+    """`size` is the file's; None when it is not known."""
     if not isinstance(content, dict):
         raise _damaged("it is no table")
     metadata = content.pop("__metadata__", None)
@@ -77,10 +82,10 @@ def _checked(content: Any, start: int, size: int) -> Header:
             raise _damaged(f"the bytes of {name} begin at {begin}, expected {place}")
         place = end
     expected = start + place
-    if size < expected:
+    if size is not None and size < expected:
         message = f"is cut short: its header promises {expected:,} bytes, the file has {size:,}."
         raise UnreadableError(message, DOWNLOAD_AGAIN)
-    if size > expected:
+    if size is not None and size > expected:
         raise UnreadableError(f"is damaged: its header promises {expected:,} bytes, the file has {size:,}.", DOWNLOAD_AGAIN)
     return Header(
         shapes={name: tuple(entry["shape"]) for name, entry in content.items()},

@@ -369,6 +369,13 @@ def file_hashes(path: Path | str) -> tuple[str, str]:
     return legacy.hexdigest()[:8], digest.hexdigest()
 
 
+def short_hash(path: Path | str) -> str:
+    """The old hash of 8 digits alone, ss_sd_model_hash: of 64 KiB, so that many files are soon compared."""
+    with errors_as(LoraFileError, path), open_file(path) as file:
+        file.seek(_LEGACY_START)
+        return hashlib.sha256(file.read(_LEGACY_LENGTH)).hexdigest()[:8]
+
+
 def ranks(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     """{module name: rank} from the shapes in a header (see `read_header`)."""
     return {key.partition(".")[0]: math.prod(shape[:1]) for key, shape in shapes.items() if key.endswith(DOWN)}

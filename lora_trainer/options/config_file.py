@@ -51,7 +51,11 @@ def actual_path(path: Path) -> Path:
 
 def read(path: Path) -> ConfigFile:
     """Read a configuration file and flatten its sections. Raises InputError, or InputErrors for keys given twice."""
-    file = located.read(actual_path(user_path(path)), field="config_file")
+    return flatten(located.read(actual_path(user_path(path)), field="config_file"))
+
+
+def flatten(file: located.Located) -> ConfigFile:
+    """The values of a file whose sections are flattened away (see read)."""
     if isinstance(file.data.get("datasets"), list):
         raise InputError(
             "this is a data set file ([[datasets]]), not a configuration file.",

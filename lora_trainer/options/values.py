@@ -92,7 +92,7 @@ def resolution_text(raw: Any) -> str:
         if isinstance(raw, (bool, float)) and not (isinstance(raw, float) and raw.is_integer()):
             raise ValueError
         sizes = [int(part) for part in (parts if not isinstance(raw, float) else [raw])]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise BadValue(f"{shown(raw)} is not a size: write one number (512), or width,height (512,768).") from None
     if len(sizes) not in (1, 2):
         raise BadValue(f"{shown(raw)} has {len(sizes)} numbers: write one number (512), or width,height (512,768).")

@@ -1,0 +1,99 @@
+"""Whether two runs are the same: the data by their digests, the settings one by one, the versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..options.data_spec import DatasetSpec, SubsetSpec
+from ..options.dataset_folders import inherited
+from ..options.dataset_keys import KEYS
+from ..options.train import OPTIONS, OPTIONS_BY_NAME
+from .recipe import Origin, shown
+
+# Sections whose options change nothing of what is learned; and options elsewhere of which that holds.
+_WITHOUT_EFFECT = ("sampling", "saving")
+_HOW = {
+    "max_data_loader_n_workers", "persistent_data_loader_workers", "cache_latents", "cache_latents_to_disk", "lowram",
+    "highvram", "skip_cache_check", "disable_mmap_load_safetensors", "vae_batch_size", "dataset_config", "train_data_dir",
+    "reg_data_dir",
+}  # fmt: skip
+_WITH_EFFECT = {"save_precision"}
+_NOT_COMPARED = {"subsets", "image_dir", "custom_attributes"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting that differs: its name, and what each of the runs has (as text, "" for none). `counts` says whether it changes
+    what is learned."""
+
+    name: str
+    values: tuple[str, ...]
+    counts: bool = True
+
+
+def counts(name: str) -> bool:
+    """Whether an option changes the numbers in the result."""
+    option = OPTIONS_BY_NAME.get(name)
+    if option is None or name in _WITH_EFFECT:
+        return True
+    return option.section not in _WITHOUT_EFFECT and name not in _HOW
+
+
+def differing(runs: Sequence[Origin]) -> list[Difference]:
+    """The settings, options and data set's keys, that are not the same for all of `runs`, in the order of declaration."""
+    found = []
+    for option in OPTIONS:
+        values = [run.settings.get(option.name, option.default) for run in runs]
+        if not _same(values) and option.name not in KEYS:
+            found.append(Difference(option.name, tuple(_text(value) for value in values), counts(option.name)))
+    tables = [_flat(run) for run in runs]
+    for name in dict.fromkeys(name for table in tables for name in table):
+        values = [table.get(name) for table in tables]
+        if not _same(values):
+            found.append(Difference(name, tuple(_text(value) for value in values)))
+    return found
+
+
+def _flat(run: Origin) -> dict[str, Any]:
+    """Every key of the data set with its effective value; the place in front where there are several of it."""
+    settings = {option.name: run.settings.get(option.name, option.default) for option in OPTIONS}
+    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    flat: dict[str, Any] = {}
+    tables = [one for one in run.data.get("datasets") or [] if isinstance(one, dict)]
+    for number, table in enumerate(tables, 1):
+        place = f"{number}: " if len(tables) > 1 else ""
+        flat |= _effective(table, DatasetSpec, settings, place)
+        subsets = [one for one in table.get("subsets") or [] if isinstance(one, dict)]
+        for inner, subset in enumerate(subsets, 1):
+            inner_place = f"{place}{inner}: " if len(subsets) > 1 else place
+            flat |= _effective(subset, SubsetSpec, settings, inner_place)
+    return flat
+
+
+def _effective(table: Mapping[str, Any], kind: Any, settings: dict[str, Any], place: str) -> dict[str, Any]:
+    names = [name for name in kind.__dataclass_fields__ if name not in _NOT_COMPARED]
+    return {place + name: table[name] if name in table else inherited(name, settings) for name in names}
+
+
+def _same(values: Sequence[Any]) -> bool:
+    plain = [list(value) if isinstance(value, tuple) else value for value in values]
+    return all(value == plain[0] for value in plain)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else shown(value)
+
+
+def same_data(one: Origin, other: Origin) -> bool | None:
+    """Whether both trained the same pictures and captions; None when that is not known."""
+    digests = [run.data.get("digest") for run in (one, other)]
+    return digests[0] == digests[1] if all(digests) else None
+
+
+def other_versions(one: Origin, other: Origin) -> list[Difference]:
+    """Programs and machine that are not the same."""
+    names = [*one.versions, *(name for name in other.versions if name not in one.versions)]
+    pairs = [(name, one.versions.get(name), other.versions.get(name)) for name in names]
+    return [Difference(name, (_text(first), _text(second))) for name, first, second in pairs if first != second]
