@@ -12,6 +12,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 _NAMES = """
@@ -42,8 +43,13 @@ def hide() -> None:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # Python's own mark for a module that is not to be had
 
 
-def load(name: str) -> ModuleType:
-    """Import a package that the user asked for, which may use what is hidden else. Raises ImportError as usual."""
+def load(name: str, folder: Path | None = None) -> ModuleType:
+    """Import a package that the user asked for, which may use what is hidden else. Raises ImportError as usual.
+
+    `folder` is one that holds this package alone: it comes first on the path.
+    """
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
     with visible():
         return importlib.import_module(name)
 

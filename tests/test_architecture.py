@@ -68,7 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "api": {"options", "runs", "recipes", "data.plan", "hosts.base", "ui", "installing"} | FILE_HALF | DEMO_HALF | ASKING,
     "apps": {"hosts.base", "hosts", "api", "ui", "installing"},
     "sampling": {"options", "models", "networks", "runs"} | FILE_HALF,
-    "training": {"options", "models", "networks", "data", "sampling", "runs"} | FILE_HALF | {"data.plan"},
+    "training": {"options", "installing", "models", "networks", "data", "sampling", "runs"} | FILE_HALF | {"data.plan"},
     "demo": {"models", "sampling", "training", "options", "runs"},
     "demo.files": set(),
     "demo.world": set(),

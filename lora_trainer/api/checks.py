@@ -24,6 +24,7 @@ from ..options.doubts import doubts
 from ..options.family_checks import hints
 from ..options.network_findings import block_findings
 from ..options.network_kinds import KINDS
+from ..options.optimizer_hints import optimizer_hints
 from ..options.simple import RunFiles
 from ..paths import safe_name, user_path
 from ..runs import folder as run_folder
@@ -227,7 +228,7 @@ def _look_at_data(checked: Checked, files: RunFiles) -> None:
             checked.problems.append(problem(error))
         return
     checked.plan.update(asdict(counts))
-    _look_for_doubts(checked, values, plan, counts.total_steps)
+    _look_for_doubts(checked, files, plan, counts.total_steps)
 
 
 def _form_field(finding: Finding, draft: Draft) -> str:
@@ -238,14 +239,15 @@ def _form_field(finding: Finding, draft: Draft) -> str:
     return "reg_dir" if is_reg else _FORM_FIELDS.get(finding.field, finding.field)
 
 
-def _look_for_doubts(checked: Checked, values: Mapping[str, Any], plan: DataPlan, total_steps: int) -> None:
+def _look_for_doubts(checked: Checked, files: RunFiles, plan: DataPlan, total_steps: int) -> None:
     """What is allowed, but hardly meant."""
+    values = flat(files.options)
     images = [image for image in plan.images if not image.is_reg]
     of_an_epoch = sum(image.repeats for image in images) / max(1, sum(dataset.samples for dataset in plan.datasets))
     batches = total_steps * values["gradient_accumulation_steps"]
     samples = batches * sum(dataset.samples for dataset in plan.datasets) / max(1, plan.batches_per_epoch)
     found = doubts(values, images=len(images), shown=round(samples * of_an_epoch), total_steps=total_steps)
-    for about, message, advice in found:
+    for about, message, advice in (*found, *optimizer_hints(files.options.optimizer)):
         checked.add("warning", message, field=about, advice=advice)
 
 

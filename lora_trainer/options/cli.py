@@ -69,7 +69,7 @@ def parse(argv: Sequence[str], command: str = TRAIN) -> TrainOptions | None:
     None when there is nothing to train: --output_config wrote its file. Raises InputError and InputErrors.
     """
     given = given_options(argv, command)
-    options = train_options(given)
+    options = train_options(given, allow_import=True)
     if problem := command_problem(command, options.model.pretrained_model_name_or_path):
         raise problem
     if not options.saving.output_config:
@@ -127,7 +127,8 @@ def add_option(group: Any, option: Option) -> None:
 def _help(option: Option) -> str:
     notes = [option.help]
     if option.choices:
-        notes.append(f"One of: {', '.join(str(choice) for choice in option.choices)}.")
+        named = [str(choice) for choice in option.choices if choice != ""]
+        notes.append(f"One of: {', '.join([*named, *filter(None, option.also[1:])])}.")
     if option.default not in (None, False, ""):
         notes.append(f"Default: {option.default}.")
     if not option.supported:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .optimizer_kinds import kind_of
+
 _RATES = ("learning_rate", "unet_lr", "text_encoder_lr")
 _LARGEST_RATE = {"sgd": 1.0, "lion": 3e-3}  # by the beginning of the optimizer's name
 _LARGEST_OTHER_RATE = 2e-2
-_FINDS_ITS_RATE = ("dadapt", "prodigy")  # their rate is a factor around 1
 _SMALLEST_RATE = 1e-7
 _LARGEST_FACTOR = 3.0
 _OFTEN_SHOWN, _FEW_IMAGES, _OFTEN_SHOWN_OF_FEW = 1000, 5, 250
@@ -43,8 +44,9 @@ def _name(name: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _rates(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    optimizer = str(values["optimizer_type"] or "").lower().rpartition(".")[2].removeprefix("paged")
-    finds_its_rate = optimizer.startswith(_FINDS_ITS_RATE)
+    kind = kind_of(str(values["optimizer_type"] or ""))
+    optimizer = kind.name.lower().rpartition(".")[2].removeprefix("paged")
+    finds_its_rate = kind.finds_its_rate
     own = next((limit for name, limit in _LARGEST_RATE.items() if optimizer.startswith(name)), _LARGEST_OTHER_RATE)
     largest = _LARGEST_FACTOR if finds_its_rate else own
     given = [(name, values[name] if isinstance(values[name], (list, tuple)) else [values[name]]) for name in _RATES]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .optimizer_kinds import OPTIMIZERS
+from .python_names import DOTTED
+from .schedule_names import ADAFACTOR_RATE, OF_TORCH
 from .schema import Title, opt
 
 
@@ -47,31 +50,16 @@ class OptimizerOptions:
     )
     optimizer_type: str = opt(
         "AdamW",
-        "The method that changes the weights. AdamW works everywhere; AdamW8bit needs less memory and an NVIDIA card.",
-        "가중치를 바꾸는 방법입니다. AdamW는 어디서나 되고, AdamW8bit는 메모리를 덜 쓰지만 NVIDIA 카드가 필요합니다.",
-        choices=(
-            "AdamW",
-            "AdamW8bit",
-            "Lion",
-            "Lion8bit",
-            "SGDNesterov",
-            "SGDNesterov8bit",
-            "DAdaptation",
-            "DAdaptAdamPreprint",
-            "DAdaptAdam",
-            "DAdaptAdaGrad",
-            "DAdaptAdan",
-            "DAdaptAdanIP",
-            "DAdaptLion",
-            "DAdaptSGD",
-            "AdaFactor",
-            "Prodigy",
-            "PagedAdamW",
-            "PagedAdamW8bit",
-            "PagedAdamW32bit",
-            "PagedLion8bit",
+        (
+            "The method that changes the weights. AdamW works everywhere; AdamW8bit needs less memory and an NVIDIA card; "
+            "Prodigy finds the learning rate by itself. Some need a small package, which is fetched when you agree."
         ),
-        ready=("AdamW", "AdamW8bit"),
+        (
+            "가중치를 바꾸는 방법입니다. AdamW는 어디서나 되고, AdamW8bit는 메모리를 덜 쓰지만 NVIDIA 카드가 필요합니다. "
+            "Prodigy는 학습률을 스스로 찾습니다. 일부는 작은 패키지가 필요하며, 동의하면 내려받습니다."
+        ),
+        choices=[kind.name for kind in OPTIMIZERS],
+        also=(DOTTED, "module.Class (of another package only on the command line)"),
         label="Optimizer",
         label_ko="옵티마이저",
     )
@@ -93,7 +81,6 @@ class OptimizerOptions:
         "Old name for optimizer_type Lion.",
         "optimizer_type Lion의 옛 이름입니다.",
         form=False,
-        supported=False,
     )
     max_grad_norm: float = opt(
         1.0,
@@ -123,17 +110,7 @@ class OptimizerOptions:
             "warmup_stable_decay",
             "piecewise_constant",
         ),
-        ready=(
-            "constant",
-            "constant_with_warmup",
-            "linear",
-            "cosine",
-            "cosine_with_restarts",
-            "polynomial",
-            "inverse_sqrt",
-            "cosine_with_min_lr",
-            "warmup_stable_decay",
-        ),
+        also=(ADAFACTOR_RATE, "adafactor:RATE"),
         label="Schedule of the learning rate",
         label_ko="학습률 스케줄",
     )
@@ -188,21 +165,50 @@ class OptimizerOptions:
     )
     lr_scheduler_type: str = opt(
         "",
-        "A scheduler class of your own (a Python name).",
-        "직접 만든 스케줄러 클래스(파이썬 이름)입니다.",
-        form=False,
-        supported=False,
+        (
+            "A class of torch.optim.lr_scheduler in place of lr_scheduler, for example CosineAnnealingLR; its arguments are "
+            "given in lr_scheduler_args."
+        ),
+        (
+            "lr_scheduler 대신 쓸 torch.optim.lr_scheduler의 클래스입니다 (예: CosineAnnealingLR). "
+            "인자는 lr_scheduler_args에 적습니다."
+        ),
+        choices=("", *OF_TORCH),
+        also=(DOTTED, "module.Class (of another package only on the command line)"),
+        label="Schedule of PyTorch",
+        label_ko="PyTorch 스케줄",
     )
     lr_scheduler_args: tuple[str, ...] | None = opt(
         None,
-        "Further settings of the schedule, each written as name=value.",
-        "스케줄의 추가 설정입니다. 각각 이름=값으로 적습니다.",
+        (
+            "Further settings of the schedule, each written as name=value: for piecewise_constant "
+            "step_rules=1:100,0.1:200,0.01 (the full rate up to step 100, a tenth up to 200, then a hundredth)."
+        ),
+        (
+            "스케줄의 추가 설정입니다. 각각 이름=값으로 적습니다. piecewise_constant는 "
+            "step_rules=1:100,0.1:200,0.01처럼 적습니다 (100스텝까지 원래 학습률, 200스텝까지 10분의 1, 그다음 100분의 1)."
+        ),
+        aliases=("scheduler_args",),
         label="More schedule settings",
         label_ko="스케줄의 추가 설정",
     )
     fused_backward_pass: bool = opt(
         False,
-        "Change the weights while the gradients are computed, to save memory.",
-        "메모리를 아끼기 위해 기울기를 계산하면서 가중치를 바꿉니다.",
-        supported=False,
+        (
+            "Change each part as soon as its gradient is known, to save the memory of all gradients (for a LoRA little). "
+            "Not with gradient accumulation or fp16."
+        ),
+        (
+            "기울기가 나오는 대로 그 부분의 가중치를 바꿔 기울기 메모리를 아낍니다 (LoRA에서는 조금). "
+            "기울기 누적이나 fp16과는 함께 쓸 수 없습니다."
+        ),
+        label="Change weights while computing gradients",
+        label_ko="기울기를 계산하면서 가중치 바꾸기",
+    )
+    install_packages: bool = opt(
+        False,
+        "Fetch the package that the chosen optimizer needs into the program's own folder, when it is missing.",
+        "선택한 옵티마이저에 필요한 패키지가 없으면 이 프로그램의 폴더로 내려받습니다.",
+        form=False,
+        ours="the reference asks to install packages by hand, into the environment that the Web UI shares",
     )

@@ -9,8 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Preset:
-    """`values` by option or simple field; `unavailable` says why it cannot be chosen yet, or is empty. `family` is the kind of
-    base model (modelfile.TITLES) that it is made for; without one it is for those that have no preset of their own."""
+    """`values` by option or simple field. `family` is the kind of base model (modelfile.TITLES) that it is made for; without
+    one it is for those that have no preset of their own."""
 
     id: str
     title: str
@@ -18,7 +18,6 @@ class Preset:
     note: str
     note_ko: str
     values: Mapping[str, Any]
-    unavailable: str = ""
     family: str = ""
 
 
@@ -149,10 +148,14 @@ PRESETS: tuple[Preset, ...] = (
         "hands_off",
         "Hands-off (Prodigy)",
         "알아서 (Prodigy)",
-        "",
-        "",
-        {"optimizer_type": "Prodigy", "learning_rate": 1.0},
-        unavailable="The optimizer Prodigy does not work yet.",
+        "Finds the learning rate by itself: learning_rate stays 1. Needs the small package prodigyopt.",
+        "학습률을 스스로 찾으므로 learning_rate는 1로 둡니다. 작은 패키지 prodigyopt가 필요합니다.",
+        {
+            "optimizer_type": "Prodigy",
+            "optimizer_args": ["decouple=True", "weight_decay=0.01", "use_bias_correction=True", "safeguard_warmup=True"],
+            "learning_rate": 1.0,
+            "lr_scheduler": "constant",
+        },
     ),
 )
 
@@ -163,7 +166,7 @@ def starting_values(*, cuda: bool) -> dict[str, Any]:
 
 
 def presets(language: str = "en", *, cuda: bool) -> list[dict[str, Any]]:
-    """The presets for the page: {id, title, note, values, unavailable, family}; `values` go over the form's starting values,
+    """The presets for the page: {id, title, note, values, family}; `values` go over the form's starting values,
     so that choosing another preset first takes everything back."""
     korean = language == "ko"
     return [
@@ -172,7 +175,6 @@ def presets(language: str = "en", *, cuda: bool) -> list[dict[str, Any]]:
             "title": preset.title_ko if korean else preset.title,
             "note": preset.note_ko if korean else preset.note,
             "values": {**starting_values(cuda=cuda), **preset.values},
-            "unavailable": preset.unavailable,
             "family": preset.family,
         }
         for preset in PRESETS

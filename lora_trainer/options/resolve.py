@@ -14,7 +14,9 @@ from ..errors import InputError, InputErrors
 from . import config_file
 from .family_checks import v2_problem
 from .network_findings import network_args_problems
+from .optimizer_kinds import OLD_NAMES
 from .path_checks import name_problem, path_problem
+from .python_names import IMPORTED, import_problem
 from .rules import Rule, broken_rules
 from .schema import Option
 from .train import OPTIONS, OPTIONS_BY_NAME, SECTIONS, TrainOptions
@@ -40,6 +42,7 @@ def train_options(
     *,
     check_paths: bool = True,
     to_come: Collection[str] = (),
+    allow_import: bool = False,
 ) -> TrainOptions:
     """The options of a training.
 
@@ -47,6 +50,8 @@ def train_options(
                  is absent or None was not given
     toml         values from a configuration file; when it is None and `given` names a config_file, that is read
     check_paths  whether files and folders have to be there; those of the options `to_come` will be written later
+    allow_import whether a class may be named that is imported (optimizer_type, lr_scheduler_type): True only for what the
+                 local user typed on the command line, never for what came over a network, because importing runs code
 
     Raises InputErrors with everything that is wrong.
     """
@@ -63,13 +68,14 @@ def train_options(
     elif toml is not None:
         sources.append(Source(toml, False, lambda name: f"configuration, {name}"))
     sources.append(Source(given, True, lambda name: f"--{name}"))
-    return _Resolver(check_paths, to_come).resolve(sources)
+    return _Resolver(check_paths, to_come, allow_import).resolve(sources)
 
 
 class _Resolver:
     """Collects values and problems of one call of train_options."""
 
-    def __init__(self, check_paths: bool, to_come: Collection[str]) -> None:
+    def __init__(self, check_paths: bool, to_come: Collection[str], allow_import: bool) -> None:
+        self.allow_import = allow_import
         self.check_paths = check_paths
         self.to_come = to_come
         self.values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
@@ -82,8 +88,9 @@ class _Resolver:
             self._report_unknown(source)
             for key, raw in source.values.items():
                 self._take(source, key, raw)
-        if self.values["use_8bit_adam"] and "optimizer_type" not in self.places:
-            self.values["optimizer_type"] = "AdamW8bit"
+        for old, name in OLD_NAMES.items():
+            if self.values[old] and "optimizer_type" not in self.places:
+                self.values["optimizer_type"] = name
         self._report_unsupported()
         for option in OPTIONS:
             if option.name not in self.bad:
@@ -155,6 +162,8 @@ class _Resolver:
             self._add(v2_problem(self.values), place)
         elif option.name == "output_name" and value:
             self._add(name_problem(value), place)
+        elif option.name in IMPORTED and not self.allow_import:
+            self._add(import_problem(option.name, value), place)
         elif option.name == "network_args" and self.values["network_module"]:
             rank = None if self.values["dim_from_weights"] else self.values["network_dim"]
             for error in network_args_problems(self.values["network_module"], value, rank):

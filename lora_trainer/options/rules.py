@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .optimizer_kinds import OLD_NAMES, kind_of, makes_its_rate
+
 Values = Mapping[str, Any]
 
 
@@ -92,6 +94,11 @@ def _no_rate(values: Values) -> bool:
 
 def _trains_text(values: Values) -> bool:
     return not values["network_train_unet_only"] and any(values["text_encoder_lr"] or (values["learning_rate"],))
+
+
+def _is_scheduled(values: Values) -> bool:
+    """Whether lr_scheduler has an effect: neither a class is given, nor an optimizer that makes its rate by itself."""
+    return not (values["lr_scheduler_type"] or makes_its_rate(values["optimizer_type"], values["optimizer_args"]))
 
 
 def _sizes(values: Values) -> list[int]:
@@ -197,7 +204,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("lr_warmup_steps", "lr_scheduler"),
-        lambda v: v["lr_scheduler"] == "constant" and not v["lr_scheduler_type"] and bool(v["lr_warmup_steps"]),
+        lambda v: bool(v["lr_warmup_steps"]) and v["lr_scheduler"] == "constant" and _is_scheduled(v),
         "lr_scheduler constant has no warm-up, but lr_warmup_steps is {lr_warmup_steps}.",
         "Use lr_scheduler constant_with_warmup, or lr_warmup_steps 0.",
     ),
@@ -251,9 +258,21 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("use_8bit_adam", "optimizer_type"),
-        lambda v: v["use_8bit_adam"] and v["optimizer_type"] != "AdamW8bit",
+        lambda v: v["use_8bit_adam"] and v["optimizer_type"] != OLD_NAMES["use_8bit_adam"],
         "use_8bit_adam and optimizer_type {optimizer_type} contradict each other.",
         "use_8bit_adam is an old name for optimizer_type AdamW8bit: give only optimizer_type.",
+    ),
+    Rule(
+        ("use_lion_optimizer", "optimizer_type"),
+        lambda v: v["use_lion_optimizer"] and v["optimizer_type"] != OLD_NAMES["use_lion_optimizer"],
+        "use_lion_optimizer and optimizer_type {optimizer_type} contradict each other.",
+        "use_lion_optimizer is an old name for optimizer_type Lion: give only optimizer_type.",
+    ),
+    Rule(
+        ("scale_weight_norms", "optimizer_type"),
+        lambda v: bool(v["scale_weight_norms"]) and kind_of(v["optimizer_type"]).averages,
+        "scale_weight_norms does not go with {optimizer_type}: the weights that it changes are not those that are saved.",
+        "Leave scale_weight_norms out, or choose another optimizer.",
     ),
     _not_assignment("optimizer_args", "weight_decay=0.01"),
     _not_assignment("lr_scheduler_args", "num_cycles=2"),

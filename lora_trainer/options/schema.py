@@ -33,6 +33,7 @@ class Option:
     many        several values of that kind (a tuple)
     choices     the only values there are; texts are recognised in any case and get the spelling declared here
     off         words for "not at all", which are taken as the default
+    also        (pattern, words): other texts that are taken besides the choices, and what they are called in a message
     ready       of the choices, those that have their effect already; empty means all
     minimum     smallest allowed value; `above` is a bound that the value must exceed; `maximum` largest
     path        for texts that name a file or folder: file, files and folder have to exist, model may be a name on the hub,
@@ -55,6 +56,7 @@ class Option:
     group: Title
     section: str = ""
     choices: tuple[Any, ...] = ()
+    also: tuple[str, str] = ("", "")
     off: tuple[str, ...] = ()
     ready: tuple[str, ...] = ()
     minimum: float | None = None
@@ -92,6 +94,7 @@ def opt(
     ko: str,
     *,
     choices: Sequence[Any] | Mapping[Any, tuple[str, str] | None] = (),
+    also: tuple[str, str] = ("", ""),
     off: Sequence[str] = (),
     ready: Sequence[str] = (),
     minimum: float | None = None,
@@ -117,6 +120,7 @@ def opt(
         "help": help,
         "ko": ko,
         "choices": tuple(choices),
+        "also": also,
         "off": tuple(off),
         "ready": tuple(ready),
         "minimum": minimum,

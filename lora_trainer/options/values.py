@@ -177,8 +177,13 @@ def _number_in(text: str, kind: str) -> int | float | None:
 
 def _choice(option: Option, value: Any) -> Any:
     spelled = {str(choice).lower(): choice for choice in option.choices}
+    pattern, words = option.also
+    if pattern and re.fullmatch(pattern, str(value)):
+        return value
     if str(value).lower() not in spelled:
-        allowed = ", ".join(str(choice) for choice in option.choices)
+        allowed = ", ".join(
+            [*(str(choice) for choice in option.ready or option.choices if choice != ""), *filter(None, [words])]
+        )
         near = did_you_mean(str(value), map(str, spelled.values()))
         raise BadValue(f"{shown(value)} is not one of: {allowed}. {near}".rstrip())
     value = spelled[str(value).lower()]

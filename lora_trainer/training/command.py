@@ -25,12 +25,14 @@ def main(argv: Sequence[str], command: str = cli.TRAIN) -> int:
     chosen = options.saving
     log.setup(chosen.console_log_level or "INFO", chosen.console_log_file, simple=chosen.console_log_simple)
     from .distributed import Processes
+    from .optimizers import install_packages
     from .train import train  # brings torch: seconds
 
     processes = Processes()
     if not processes.is_main:
         log.setup("ERROR")
     try:
+        install_packages(options.optimizer)
         train(options, reporter=ConsoleReporter(), processes=processes)
     finally:
         processes.leave()

@@ -1,113 +1,82 @@
-"""Optimizers by name. A name is looked up in a table; it is never imported from what somebody typed."""
+"""Optimizers by name: `options.optimizer_kinds` says which class a name means; here it is imported and built."""
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from .. import optional_packages
+from .. import log
 from ..errors import InputError
+from ..installing import extras
+from ..log import logger
 from ..networks.metadata import optimizer_text
 from ..options.optimizer import OptimizerOptions
+from ..options.optimizer_hints import optimizer_hints
+from ..options.optimizer_kinds import ADAFACTOR, NOT_POSSIBLE, OPTIMIZERS, OptimizerKind, kind_of
+from . import adafactor, one_rate
+from .arguments import check_names, parse_arguments
 from .phases import Emit
-from .schedulers import parse_arguments
+from .python_classes import load_class
 from .trained import Trained
 
-DEFAULT = "AdamW"
-NOT_YET = (
-    "AdaFactor",
-    "AdamWScheduleFree",
-    "DAdaptAdaGrad",
-    "DAdaptAdam",
-    "DAdaptAdamPreprint",
-    "DAdaptAdan",
-    "DAdaptAdanIP",
-    "DAdaptation",
-    "DAdaptLion",
-    "DAdaptSGD",
-    "Lion",
-    "Lion8bit",
-    "PagedAdamW",
-    "PagedAdamW32bit",
-    "PagedAdamW8bit",
-    "PagedLion8bit",
-    "Prodigy",
-    "RAdamScheduleFree",
-    "SGDNesterov",
-    "SGDNesterov8bit",
-    "SGDScheduleFree",
-)
+OPTION = "optimizer_type"
+_OWN = ("params", "lr", "self")  # arguments that the options give
 
 
 @dataclass(frozen=True)
 class BuiltOptimizer:
     """`optimizer`, and what stands for it in the file's metadata, such as `torch.optim.adamw.AdamW(weight_decay=0.1)`.
 
-    `warning` is not empty when another one than the asked was taken."""
+    `kind` is what was asked for; `warning` is not empty when another one was taken."""
 
     optimizer: torch.optim.Optimizer
     description: str
+    kind: OptimizerKind
     warning: str = ""
 
-
-def _adamw() -> tuple[Callable[..., torch.optim.Optimizer], str]:
-    return torch.optim.AdamW, ""
-
-
-def _adamw8bit() -> tuple[Callable[..., torch.optim.Optimizer], str]:
-    """8-bit AdamW ("8-bit Optimizers via Block-wise Quantization", Dettmers et al. 2021), or AdamW where it cannot run."""
-    why = "there is no CUDA device"
-    if torch.cuda.is_available():
-        try:
-            return optional_packages.load("bitsandbytes").optim.AdamW8bit, ""
-        except (ImportError, AttributeError, RuntimeError, OSError) as error:
-            why = f"the package bitsandbytes cannot be used ({error})"
-    return torch.optim.AdamW, f"AdamW8bit needs CUDA and bitsandbytes; {why}. Training with AdamW, which takes more memory."
-
-
-_TABLE: dict[str, Callable[[], tuple[Callable[..., torch.optim.Optimizer], str]]] = {
-    "AdamW": _adamw,
-    "AdamW8bit": _adamw8bit,
-}
-
-
-def check_name(name: str) -> str:
-    """Return the table's spelling of `name` (case does not matter; "" is AdamW). Raises InputError for any other."""
-    known = {known.lower(): known for known in _TABLE}
-    if name.lower() in known or not name:
-        return known[(name or DEFAULT).lower()]
-    if name.lower() in {other.lower() for other in NOT_YET} or "." in name:
-        problem, advice = "is not supported yet", ""
-    else:
-        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-        problem, advice = "is unknown", f"Did you mean {known[near[0]]}? " if near else ""
-    raise InputError(
-        f"optimizer_type {name!r} {problem}.", field="optimizer_type", advice=f"{advice}There are: {', '.join(_TABLE)}."
-    )
+    @property
+    def makes_its_rate(self) -> bool:
+        """Whether it has no rate that a schedule could set."""
+        return all(group["lr"] is None for group in self.optimizer.param_groups)
 
 
 def check(options: OptimizerOptions) -> None:
-    """Raise InputError for an unknown optimizer, or optimizer_args that cannot be read."""
-    check_name(options.optimizer_type)
-    _arguments(options)
+    """Raise InputError or NotInstalledError, before anything is loaded, when the chosen optimizer cannot be built."""
+    kind, args = kind_of(options.optimizer_type), _arguments(options)
+    cls, _ = _class_of(kind)
+    check_names(cls, args, own=[*_OWN, *kind.fixed], called=f"optimizer {kind.name}", option="optimizer_args")
+
+
+def missing_package(options: OptimizerOptions) -> str | None:
+    """The package that the chosen optimizer lacks here; None where nothing is missing, or another one stands in for it."""
+    kind = kind_of(options.optimizer_type)
+    if kind.full and not torch.cuda.is_available():
+        kind = kind_of(kind.full)
+    return kind.package if kind.package and not extras.is_there(kind.package) else None
+
+
+def install_packages(options: OptimizerOptions) -> None:
+    """Fetch what is missing, where the option says so. Raises NotInstalledError when that fails."""
+    missing = missing_package(options) if options.install_packages else None
+    if missing:
+        extras.install(missing, logger.info, log.progress_lines())
 
 
 def of(options: OptimizerOptions, trained: Trained, emit: Emit) -> BuiltOptimizer:
     """Build the optimizer that the options say for `trained`. Parts with a rate of 0 are not trained. Raises as `create`."""
     built = create(
-        "AdamW8bit" if options.use_8bit_adam else options.optimizer_type,
+        options.optimizer_type,
         trained.parameter_groups(options.text_encoder_lr, options.unet_lr, options.learning_rate),
         learning_rate=options.learning_rate,
         args=_arguments(options),
     )
-    if built.warning:
-        emit({"type": "warning", "message": built.warning})
+    hints = [f"{message} {advice}".strip() for _, message, advice in optimizer_hints(options)]
+    for message in filter(None, [built.warning, *hints]):
+        emit({"type": "warning", "message": message})
     return built
 
 
@@ -118,23 +87,65 @@ def _arguments(options: OptimizerOptions) -> dict[str, object]:
 def create(name: str, groups: list[dict[str, Any]], *, learning_rate: float, args: Mapping[str, object]) -> BuiltOptimizer:
     """Build optimizer `name` for parameter groups, each with its own "lr"; `args` as parsed from --optimizer_args.
 
-    Raises InputError for an unknown name, or an argument that the optimizer does not take.
+    Raises InputError for an argument that the optimizer does not take, and for a class that there is not; NotInstalledError
+    when its package is missing.
     """
-    name = check_name(name)
-    kind, warning = _TABLE[name]()
-    taken = [key for key in inspect.signature(kind).parameters if key not in {"params", "lr", "self"}]
-    for key in args:
-        if key not in taken:
-            near = difflib.get_close_matches(key, taken, n=1)
-            raise InputError(
-                f"optimizer {name} has no argument {key!r}.",
-                field="optimizer_args",
-                advice=(f"Did you mean {near[0]!r}? " if near else "") + f"It has: {', '.join(taken)}.",
-            )
+    kind = kind_of(name)
+    cls, warning = _class_of(kind)
+    check_names(cls, args, own=[*_OWN, *kind.fixed], called=f"optimizer {kind.name}", option="optimizer_args")
+    told: dict[str, object] = {**kind.added, **args}
+    lr: float | None = learning_rate
+    if kind == ADAFACTOR:
+        told = adafactor.completed(told)
+        if told[adafactor.RELATIVE]:
+            lr, groups = None, [{key: value for key, value in group.items() if key != "lr"} for group in groups]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            optimizer = kind(groups, lr=learning_rate, **args)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"optimizer {name} does not accept these arguments: {error}", field="optimizer_args") from error
-    return BuiltOptimizer(optimizer, optimizer_text(kind, args), warning)
+            optimizer = cls(groups, lr=lr, **told, **kind.fixed)
+    except (TypeError, ValueError, RuntimeError, AttributeError, AssertionError) as error:
+        raise InputError(f"optimizer {kind.name} does not accept these arguments: {error}", field="optimizer_args") from error
+    if kind.finds_its_rate:
+        one_rate.share(optimizer)
+    if kind.averages:
+        optimizer.train()
+    return BuiltOptimizer(optimizer, optimizer_text(cls, told), kind, warning)
+
+
+def _class_of(kind: OptimizerKind) -> tuple[type[Any], str]:
+    """The class of `kind`, or of the one that computes the same where it cannot run, with a warning.
+
+    Raises InputError and NotInstalledError.
+    """
+    if kind.full and not torch.cuda.is_available():
+        return _stand_in(kind, "there is no CUDA device")
+    own = extras.own_folder(kind.package) if kind.package else None
+    try:
+        cls = load_class(kind.target, option=OPTION, folder=own)
+    except ImportError as error:
+        if not kind.package:
+            raise InputError(
+                f"{kind.target} cannot be imported: {error}.",
+                field=OPTION,
+                advice="Write module.Class, and see that its package is installed where this program runs.",
+            ) from error
+        if kind.full:
+            return _stand_in(kind, f"the package {kind.package} cannot be used ({error})")
+        raise extras.missing(kind.package, f"optimizer_type {kind.name}") from error
+    except (RuntimeError, OSError) as error:
+        if kind.full:
+            return _stand_in(kind, f"the package {kind.package} cannot be used ({error})")
+        raise
+    why = NOT_POSSIBLE.get(cls.__name__) if cls.__module__.startswith("torch.") else None
+    if why or not issubclass(cls, torch.optim.Optimizer):
+        raise InputError(
+            f"{kind.target} cannot be used: {why or 'it is no optimizer'}.",
+            field=OPTION,
+            advice=f"There are: {', '.join(one.name for one in OPTIMIZERS)}.",
+        )
+    return cls, ""
+
+
+def _stand_in(kind: OptimizerKind, why: str) -> tuple[type[Any], str]:
+    cls, _ = _class_of(kind_of(kind.full))
+    return cls, (f"{kind.name} needs CUDA and bitsandbytes; {why}. Training with {kind.full}, which takes more memory.")

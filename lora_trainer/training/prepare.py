@@ -32,8 +32,7 @@ def check(options: TrainOptions) -> None:
     parse_network_args(options.network.network_args)
     optimizers.check(options.optimizer)
     trackers.check(options.saving)
-    schedule = schedulers.ScheduleSettings.of(options.optimizer)
-    schedulers.factor(schedule, total_steps=max(1, options.training.max_train_steps), rate=1e-4)
+    schedulers.check(options.optimizer, total_steps=max(1, options.training.max_train_steps))
 
 
 def data_plan(options: TrainOptions, seed: int, processes: Processes, emit: Emit) -> DataPlan:

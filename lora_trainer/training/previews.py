@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -64,7 +65,8 @@ class Schedule:
 class Previews:
     """Draws `prompts` into `folder` when it is time to. The pictures' randomness is their own: training is not changed.
 
-    `size` (width, height) is that of a prompt that gives none, the training's own.
+    `size` (width, height) is that of a prompt that gives none, the training's own. Within `with shown():` the network's weights
+    are those to draw with.
     """
 
     model: Model
@@ -79,6 +81,7 @@ class Previews:
     precision: Precision
     emit: Emit
     schedule: Schedule
+    shown: Callable[[], AbstractContextManager[None]] = nullcontext
     watch: DrawingTime = field(default_factory=lambda: DrawingTime())
 
     @classmethod
@@ -91,6 +94,7 @@ class Previews:
         saving: SavePlan,
         plan: DataPlan,
         emit: Emit,
+        shown: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> Previews | None:
         """What draws `prompts`; None when there are none. The pictures go to the folder `sample` of the output folder."""
         if not prompts:
@@ -108,6 +112,7 @@ class Previews:
             precision=trainee.precision,
             emit=emit,
             schedule=Schedule.of(options),
+            shown=shown,
         )
 
     def seconds_to_come(self, times: int, samples_per_second: float) -> float:
@@ -135,9 +140,10 @@ class Previews:
             self.watch.begin([self._request(prompt).steps for prompt in numbered], seconds_after)
             for part in parts:
                 part.to(self.precision.device)
-            for number, prompt in enumerate(numbered):
-                if not should_stop():
-                    self._draw_one(number, prompt, step, epoch, should_stop)
+            with self.shown():
+                for number, prompt in enumerate(numbered):
+                    if not should_stop():
+                        self._draw_one(number, prompt, step, epoch, should_stop)
             if not should_stop():
                 self.watch.end()
         finally:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +33,8 @@ REPLACED = ".replaced"
 class Saver:
     """Writes the files of what is trained. Only the main process has one.
 
-    `metadata(stem, step, epoch)` returns a file's metadata; `emit` takes events; `precision` is save_precision. Files of an
+    `metadata(stem, step, epoch)` returns a file's metadata; `emit` takes events; `precision` is save_precision; within
+    `with shown():` the weights of `trained` are those to save. Files of an
     earlier training under the same names are not lost: each is moved into the folder REPLACED when its place is needed.
     """
 
@@ -41,6 +43,7 @@ class Saver:
     metadata: Callable[[str, int, int], dict[str, str]]
     emit: Emit
     precision: str | None = None
+    shown: Callable[[], AbstractContextManager[None]] = nullcontext
     last_path: Path | None = None
     last_step: int = 0
     _failed: set[str] = field(default_factory=set)
@@ -121,8 +124,10 @@ class Saver:
         return True
 
     def _save(self, path: Path, step: int, epoch: int, *, final: bool) -> Path:
-        self.check_finite(step)
-        tensors = {name: tensor.detach().to("cpu") for name, tensor in self.trained.state_dict().items()}
+        with self.shown():
+            self.check_finite(step)
+            named = self.trained.state_dict().items()
+            tensors = {name: tensor.detach().to("cpu", copy=True) for name, tensor in named}
         metadata, precision = self.metadata(path.stem, step, epoch), self._precision_for(tensors)
         self._keep_earlier(path)
         files.save(path, tensors, metadata, precision)

@@ -1,21 +1,25 @@
 """Learning-rate schedules: each is a function step -> factor, a pure function of the number of optimizer steps made.
 
-Because of that, stopping and going on elsewhere needs nothing but the step number. Names, defaults and values are those of
-kohya-ss's options (which are those of the transformers library).
+Because of that, stopping and going on elsewhere needs nothing but the step number, also for the classes of PyTorch
+(`torch_schedules`). Names, defaults and values are those of kohya-ss's options (which are those of the transformers library).
 """
 
 from __future__ import annotations
 
-import ast
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 
 from ..errors import InputError
 from ..options.optimizer import OptimizerOptions
+from ..options.optimizer_kinds import makes_its_rate
+from ..options.schedule_names import ADAFACTOR_RATE
+from .arguments import parse_arguments
+from .torch_schedules import ClassSchedule, check_class
 
 Factor = Callable[[int], float]
 LAST_RATE = 1e-7  # where the polynomial schedule ends
@@ -26,6 +30,7 @@ class ScheduleSettings:
     """The options of the schedule. Warm-up and decay are numbers of steps, or below 1 a part of all steps."""
 
     name: str = "constant"
+    type_name: str = ""  # a class of PyTorch or of another package, in place of the name
     warmup: int | float = 0
     decay: int | float = 0
     num_cycles: int = 1
@@ -39,13 +44,14 @@ class ScheduleSettings:
         """What the options say. Raises InputError for lr_scheduler_args that cannot be read."""
         return cls(
             name=options.lr_scheduler,
+            type_name=options.lr_scheduler_type,
             warmup=options.lr_warmup_steps,
             decay=options.lr_decay_steps,
             num_cycles=options.lr_scheduler_num_cycles,
             power=options.lr_scheduler_power,
             timescale=options.lr_scheduler_timescale,
             min_lr_ratio=options.lr_scheduler_min_lr_ratio,
-            args=parse_arguments(options.lr_scheduler_args or (), option="lr_scheduler_args"),
+            args=parse_arguments(options.lr_scheduler_args or (), option="lr_scheduler_args", plain=_TEXTS),
         )
 
 
@@ -73,9 +79,9 @@ def factor(settings: ScheduleSettings, *, total_steps: int, rate: float) -> Fact
     span = _Span(
         total=total_steps, warmup=_steps(settings.warmup, total_steps), decay=_steps(settings.decay, total_steps), rate=rate
     )
-    if settings.name == "constant" and span.warmup:
+    if settings.name in _WITHOUT_WARMUP and span.warmup:
         raise InputError(
-            "lr_scheduler 'constant' has no warm-up.",
+            f"lr_scheduler {settings.name!r} has no warm-up.",
             field="lr_warmup_steps",
             advice="Use lr_scheduler constant_with_warmup, or lr_warmup_steps 0.",
         )
@@ -88,8 +94,9 @@ def factor(settings: ScheduleSettings, *, total_steps: int, rate: float) -> Fact
     given["num_cycles"] = settings.num_cycles * share
     arguments = {name: given[name] for name in names if name in given and (name != "num_cycles" or share)}
     for name, value in settings.args.items():
-        if name not in names or not isinstance(value, (int, float)):
-            found = f"{name}={value!r} is not a number" if name in names else f"there is no {name!r}"
+        if name not in names or not isinstance(value, str if name in _TEXTS else (int, float)):
+            expected = "text" if name in _TEXTS else "number"
+            found = f"{name}={value!r} is not a {expected}" if name in names else f"there is no {name!r}"
             raise InputError(
                 f"{found} among the arguments of lr_scheduler {settings.name!r}, which has: {', '.join(names) or 'none'}.",
                 field="lr_scheduler_args",
@@ -116,38 +123,58 @@ class Schedule:
         self.steps += 1
         self._set()
 
+    def state_dict(self) -> dict[str, int]:
+        """What has to be known to go on elsewhere."""
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on from there: the rates are those of the next step."""
+        self.steps = state["steps"]
+        self._set()
+
     def _set(self) -> None:
         factor = self._factor(self.steps)
         for group, rate in zip(self._optimizer.param_groups, self._base, strict=True):
-            group["lr"] = rate * factor
+            if rate is not None:  # the optimizer makes its rate by itself
+                group["lr"] = rate * factor
 
 
-def create(optimizer: torch.optim.Optimizer, settings: ScheduleSettings, *, total_steps: int) -> Schedule:
-    """Return the schedule of `optimizer`.
+AnySchedule = Schedule | ClassSchedule
+
+
+def check(options: OptimizerOptions, *, total_steps: int) -> None:
+    """Raise InputError for a schedule that cannot be made, before anything is loaded."""
+    settings = ScheduleSettings.of(options)
+    if makes_its_rate(options.optimizer_type, options.optimizer_args):
+        return
+    if settings.type_name:
+        _refuse_warmup_of_class(settings, total_steps)
+        check_class(settings.type_name, settings.args)
+        return
+    factor(settings, total_steps=total_steps, rate=1e-4)
+
+
+def create(optimizer: torch.optim.Optimizer, settings: ScheduleSettings, *, total_steps: int) -> AnySchedule:
+    """Return the schedule of `optimizer`. One that makes its rate by itself is left alone.
 
     Schedules that end at a rate (polynomial, min_lr) take it from the optimizer's own rate. Raises as `factor` does.
     """
-    rate = optimizer.defaults["lr"] or max(group["lr"] for group in optimizer.param_groups)
-    return Schedule(optimizer, factor(settings, total_steps=total_steps, rate=rate))
+    rates = [group["lr"] for group in optimizer.param_groups if group["lr"] is not None]
+    if not rates:
+        return Schedule(optimizer, _constant(_Span(total=total_steps, warmup=0, decay=0, rate=0.0)))
+    if settings.type_name:
+        _refuse_warmup_of_class(settings, total_steps)
+        return ClassSchedule(optimizer, settings.type_name, settings.args)
+    return Schedule(optimizer, factor(settings, total_steps=total_steps, rate=optimizer.defaults["lr"] or max(rates)))
 
 
-def parse_arguments(texts: Iterable[str], *, option: str) -> dict[str, object]:
-    """Read `name=value` texts (`weight_decay=0.01`, `betas=.9,.999`, `foreach=None`). Raises InputError, naming `option`."""
-    found: dict[str, object] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        name = name.strip()
-        if not equals or not name.isidentifier():
-            raise InputError(f"{text!r} is not of the form name=value.", field=option, advice="For example weight_decay=0.01.")
-        try:
-            found[name] = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            raise InputError(
-                f"the value of {text!r} is neither a number, True, False, None, a quoted text nor a list of these.",
-                field=option,
-                advice="For example betas=.9,.999.",
-            ) from None
-    return found
+def _refuse_warmup_of_class(settings: ScheduleSettings, total: int) -> None:
+    if _steps(settings.warmup, total):
+        raise InputError(
+            f"lr_scheduler_type {settings.type_name} has no warm-up, but lr_warmup_steps is {settings.warmup}.",
+            field="lr_warmup_steps",
+            advice="Use lr_warmup_steps 0, or a lr_scheduler with a warm-up.",
+        )
 
 
 def _steps(given: int | float, total: int) -> int:
@@ -157,10 +184,15 @@ def _steps(given: int | float, total: int) -> int:
 def _schedule(name: str) -> Callable[..., Factor]:
     if name in _SCHEDULES:
         return _SCHEDULES[name][0]
+    if name == "adafactor" or re.fullmatch(ADAFACTOR_RATE, name):
+        raise InputError(
+            f"lr_scheduler {name!r} is the schedule that the optimizer AdaFactor makes by itself.",
+            field="lr_scheduler",
+            advice="Use optimizer_type AdaFactor with relative_step=True, or another schedule.",
+        )
     near = difflib.get_close_matches(name.lower(), _SCHEDULES, n=1)
-    suffix = " is not supported yet" if name.startswith(("adafactor", "reduce_lr_on_plateau", "piecewise")) else " is unknown"
     raise InputError(
-        f"lr_scheduler {name!r}{suffix}.",
+        f"lr_scheduler {name!r} is unknown.",
         field="lr_scheduler",
         advice=(f"Did you mean {near[0]!r}? " if near else "") + f"There are: {', '.join(_SCHEDULES)}.",
     )
@@ -251,6 +283,24 @@ def _warmup_stable_decay(span: _Span, num_cycles: float = 0.5, min_lr_ratio: flo
     return _warmed(span, then)
 
 
+def _piecewise_constant(span: _Span, step_rules: str = "") -> Factor:
+    """`1:10,0.1:20,0.01`: factor 1 before step 10, 0.1 before step 20, 0.01 from then on (diffusers' syntax)."""
+    *ranges, last = step_rules.split(",")
+    try:
+        rules = [(int(until), float(value)) for value, _, until in (one.partition(":") for one in ranges)]
+        rest = float(last)
+    except ValueError:
+        rules, rest = [], math.nan
+    if not all(math.isfinite(value) and value >= 0 for value in (rest, *(value for _, value in rules))):
+        raise InputError(
+            f"step_rules is {step_rules!r}; expected factor:step pairs and a last factor for piecewise_constant.",
+            field="lr_scheduler_args",
+            advice="For example step_rules=1:100,0.1:200,0.01.",
+        )
+    rules.sort()
+    return lambda step: next((value for until, value in rules if step < until), rest)
+
+
 def _wave(half_turns: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * half_turns))
 
@@ -266,4 +316,7 @@ _SCHEDULES: dict[str, tuple[Callable[..., Factor], tuple[str, ...], float]] = {
     "inverse_sqrt": (_inverse_sqrt, ("timescale",), 0),
     "cosine_with_min_lr": (_cosine_with_min_lr, ("num_cycles", "min_lr_ratio", "min_lr"), 0.5),
     "warmup_stable_decay": (_warmup_stable_decay, ("num_cycles", "min_lr_ratio"), 0.5),
+    "piecewise_constant": (_piecewise_constant, ("step_rules",), 0),
 }
+_TEXTS = ("step_rules",)  # arguments that are texts, and need no quotation marks
+_WITHOUT_WARMUP = ("constant", "piecewise_constant")

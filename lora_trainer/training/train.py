@@ -17,7 +17,7 @@ from ..errors import NotFiniteError
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
-from . import base_weights, failures, optimizers, precision, prepare, schedulers, trackers
+from . import base_weights, failures, optimizers, precision, prepare, trackers
 from .checkpoint import SavePlan
 from .conditioning import TextStates
 from .distributed import Processes
@@ -27,12 +27,10 @@ from .gradients import Gradients
 from .interrupt import StopOnSignal
 from .loading import batches
 from .loop import Loop
-from .narrow import WeightPrecision
 from .noise import NoiseSettings
 from .phases import Emit, phase
 from .previews import Previews, sample_prompts
 from .saver import Saver
-from .schedulers import ScheduleSettings
 from .trainee import Trainee
 from .update import Updater
 
@@ -86,23 +84,12 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         network = prepare.network(options.network, model, seed, computed.device)
         prepare.save_memory(chosen, model)
         built = optimizers.of(options.optimizer, network, emit)
-        schedule = schedulers.create(built.optimizer, ScheduleSettings.of(options.optimizer), total_steps=counts.total_steps)
-        updater = Updater(
-            trained=network,
-            optimizer=built.optimizer,
-            schedule=schedule,
-            scaler=computed.scaler(),
-            processes=processes,
-            max_grad_norm=options.optimizer.max_grad_norm,
-            max_weight_norm=options.network.scale_weight_norms,
-            seed=seed,
-            weights=WeightPrecision.of(chosen, computed.dtype, network.parameters(), seed),
-        )
+        updater = Updater.of(options, network, built, computed, processes, total_steps=counts.total_steps, seed=seed)
         processes.same_start(network.parameters())
         text = TextStates.of(options.model, model, prepare.text_changes(network, plan), plan, computed, emit)
         trainee = Trainee(model, text, encoder, objective, NoiseSettings.of(chosen), computed, seed, network)
         loop = Loop(
-            gradients=Gradients(trainee, updater, emit, splits=chosen.split_batch_when_full),
+            gradients=Gradients(trainee, updater, emit, splits=chosen.split_batch_when_full and not updater.fused),
             updater=updater,
             plan=plan,
             counts=counts,
@@ -114,8 +101,8 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         if processes.is_main:
             metadata = file_metadata(options, model, network, plan, counts, built.description, seed, started)
             saving = SavePlan.of(options.saving, counts.epochs)
-            loop.saver = Saver(network, saving, metadata, emit, options.saving.save_precision)
-            loop.previews = Previews.of(options.sampling, prompts, trainee, network, saving, plan, emit)
+            loop.saver = Saver(network, saving, metadata, emit, options.saving.save_precision, updater.shown)
+            loop.previews = Previews.of(options.sampling, prompts, trainee, network, saving, plan, emit, updater.shown)
 
         phase(emit, "training")
         with _rescued(loop, options):

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..errors import NotFiniteError
+from ..options import TrainOptions
+from . import fused, rates, schedulers
 from .distributed import Processes
+from .fused import FusedSteps
 from .narrow import WeightPrecision
-from .schedulers import Schedule
+from .optimizers import BuiltOptimizer
+from .precision import Precision
+from .schedulers import AnySchedule, ScheduleSettings
+from .shown import ShownWeights
 from .trained import Trained
 
 if TYPE_CHECKING:
@@ -23,12 +29,13 @@ _MOST_OVERFLOWS = 40  # in a row; each halves the scale, which begins at 2**16: 
 class Updater:
     """The optimizer and what goes with it. `max_grad_norm` 0 means no limit; `max_weight_norm` None likewise.
 
+    `with shown():` the weights are those to save and to draw with.
     `seed` and `steps` are for optimizers that draw: what they draw depends on (seed, purpose, step) alone.
     """
 
     trained: Trained
     optimizer: torch.optim.Optimizer
-    schedule: Schedule
+    schedule: AnySchedule
     scaler: GradScaler
     processes: Processes
     max_grad_norm: float = 1.0
@@ -37,7 +44,37 @@ class Updater:
     seed: int = 0
     steps: int = 0  # that were made
     weights: WeightPrecision = field(default_factory=WeightPrecision)
+    fused: FusedSteps | None = None  # makes the optimizer's steps within the backward pass
     _overflows: int = 0  # steps in a row
+
+    @classmethod
+    def of(
+        cls,
+        options: TrainOptions,
+        trained: Trained,
+        built: BuiltOptimizer,
+        precision: Precision,
+        processes: Processes,
+        *,
+        total_steps: int,
+        seed: int,
+    ) -> Updater:
+        """What the options say for the optimizer that was built. Raises InputError for a schedule that there is not."""
+        return cls(
+            trained=trained,
+            optimizer=built.optimizer,
+            schedule=schedulers.create(built.optimizer, ScheduleSettings.of(options.optimizer), total_steps=total_steps),
+            scaler=precision.scaler(),
+            processes=processes,
+            max_grad_norm=options.optimizer.max_grad_norm,
+            max_weight_norm=options.network.scale_weight_norms,
+            seed=seed,
+            weights=WeightPrecision.of(options.training, precision.dtype, trained.parameters(), seed),
+            fused=fused.of(options, built, processes, precision),
+        )
+
+    def __post_init__(self) -> None:
+        self.shown = ShownWeights(self.optimizer, self.weights)
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -68,6 +105,8 @@ class Updater:
         Returns the length before it was limited (a tensor on the device), or None with fp16, where an endless one is no
         mistake: such a step changes nothing.
         """
+        if self.fused:
+            return self.fused.take_norm()
         self.weights.widen(self.parameters)
         self.processes.add_up_gradients(self.parameters)
         if self._has_gradients():
@@ -82,8 +121,10 @@ class Updater:
         The schedule goes on, but not where the gradients overflowed in fp16: that step changed nothing, and is made good by a
         smaller scale. Raises NotFiniteError when they overflow at every scale. A step without any gradient changes nothing.
         """
-        self.rates = {group.get("name", str(i)): group["lr"] for i, group in enumerate(self.optimizer.param_groups)}
+        self.rates = rates.before_step(self.optimizer)
         overflowed = self._has_gradients() and self._change_weights()
+        if not overflowed:
+            self.rates = rates.after_step(self.optimizer, self.rates)
         self.clear()
         self.steps += 1
         self._overflows = self._overflows + 1 if overflowed else 0

@@ -24,6 +24,9 @@ ELSEWHERE = {
     "v2": "a check before the training, which finds the family itself: tests/options/test_resolve.py",
     "no_half_vae": "read in fp16 alone, which needs a card: tests/gpu/test_training.py",
     "wandb_api_key": "read where Weights & Biases is asked for: tests/training/test_trackers.py",
+    "use_8bit_adam": "stands for an optimizer_type, which is read: tests/training/test_optimizers.py",
+    "use_lion_optimizer": "the same",
+    "install_packages": "the command line does it before the training: tests/installing/test_extras.py",
     "reg_data_dir": "its folders become subsets: tests/options/test_dataset_config.py",
     "sdpa": "PyTorch's attention is what is used when xformers is not asked for",
     "mem_eff_attn": "the same",
@@ -119,7 +122,8 @@ def test_the_texts_for_the_file_are_in_the_file_and_no_metadata_keeps_it_short(t
 
 def test_the_optimizers_and_schedules_are_those_that_there_are():
     from lora_trainer.options import OPTIONS_BY_NAME
-    from lora_trainer.training import optimizers, schedulers
+    from lora_trainer.options.optimizer_kinds import OPTIMIZERS
+    from lora_trainer.training import schedulers
 
-    assert set(OPTIONS_BY_NAME["optimizer_type"].ready) == set(optimizers._TABLE)
-    assert set(OPTIONS_BY_NAME["lr_scheduler"].ready) == set(schedulers._SCHEDULES)
+    assert list(OPTIONS_BY_NAME["optimizer_type"].choices) == [kind.name for kind in OPTIMIZERS]
+    assert set(OPTIONS_BY_NAME["lr_scheduler"].choices) == {*schedulers._SCHEDULES, "adafactor"}

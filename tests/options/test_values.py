@@ -73,7 +73,7 @@ def test_texts_from_the_command_line_and_values_from_the_form(name, raw, value):
         ("network_module", "networks.nothing", "networks.lora"),
         ("network_module", "networks.dyloha", "networks.dylora"),
         ("optimizer_type", "Nothing", "is not one of"),
-        ("optimizer_type", "lion", "does not work yet"),
+        ("optimizer_type", "lions", "Did you mean Lion"),
         ("resolution", "abc", "not a size"),
         ("resolution", "1,2,3", "3 numbers"),
         ("resolution", "5", "between 64 and 8192"),

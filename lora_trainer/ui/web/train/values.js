@@ -57,7 +57,7 @@ export const values = {
     load(spec) {
         const own = spec[language] || spec.en;
         values.sections = own.sections;
-        values.presets = own.presets.filter((preset) => !preset.unavailable);
+        values.presets = own.presets;
         values.controls = new Map(own.sections.flatMap((section) => section.controls).map((control) => [control.name, control]));
         if (values.isLoaded) return;
         values.isLoaded = true;
