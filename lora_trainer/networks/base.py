@@ -175,6 +175,10 @@ class AdapterNetwork(nn.Module, Generic[Adapter]):
     def start_step(self, step: int) -> None:
         """Called before each optimizer step, from 1; for networks whose steps differ."""
 
+    def training_state(self) -> dict[str, Tensor]:
+        """Every number that the network holds, by names of its own and as it is: what a training state keeps. Not copies."""
+        return {name: tensor.detach() for name, tensor in (*self.named_parameters(), *self.named_buffers())}
+
     # ---- weights -----------------------------------------------------------------------------------------------------
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False) -> LoadReport:
         """Load tensors by the names of the network's file format; where a file says its alpha, that counts.

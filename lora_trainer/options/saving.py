@@ -214,56 +214,82 @@ class StateOptions:
 
     save_state: bool = opt(
         False,
-        "Save everything that is needed to go on, whenever a LoRA is saved.",
-        "LoRA를 저장할 때마다 이어서 학습하는 데 필요한 모든 것을 함께 저장합니다.",
-        supported=False,
+        "Save everything that is needed to go on, whenever a LoRA is saved, and at the end.",
+        "LoRA를 저장할 때마다, 그리고 끝날 때 이어서 학습하는 데 필요한 모든 것을 함께 저장합니다.",
+        label="Save states to go on from",
+        label_ko="이어서 학습할 상태 저장",
     )
     save_state_on_train_end: bool = opt(
         False,
         "Save everything that is needed to go on, at the end.",
         "끝날 때 이어서 학습하는 데 필요한 모든 것을 저장합니다.",
-        supported=False,
+        label="Save a state at the end",
+        label_ko="끝날 때 상태 저장",
+    )
+    save_state_every_n_minutes: float | None = opt(
+        None,
+        (
+            "Save a state every this many minutes and whenever a LoRA is saved, and keep the last two until the training has "
+            "ended well. Saving takes 1 % of the time at most: where a state is large or the disk slow, it is done less often."
+        ),
+        (
+            "이 분마다, 그리고 LoRA를 저장할 때마다 상태를 저장하고, 학습이 잘 끝날 때까지 마지막 두 개를 남깁니다. 저장에는 "
+            "많아야 시간의 1%를 씁니다. 상태가 크거나 디스크가 느리면 더 드물게 저장합니다."
+        ),
+        above=0,
+        maximum=10_000,
+        label="Save a state every … minutes",
+        label_ko="상태를 저장할 간격(분)",
+        ours="sd-scripts saves states only together with a LoRA.",
     )
     save_last_n_epochs_state: int | None = opt(
         None,
-        "Keep only the states of the last this many epochs.",
-        "마지막 몇 에포크의 상태만 남깁니다.",
+        "Of the states saved by epochs, keep only those of the last this many epochs; nothing takes save_last_n_epochs.",
+        "에포크마다 저장한 상태 가운데 마지막 몇 에포크의 것만 남깁니다. 비우면 save_last_n_epochs를 따릅니다.",
         minimum=1,
-        supported=False,
+        label="Keep the states of the last … epochs",
+        label_ko="상태를 남겨 둘 마지막 에포크 수",
     )
     save_last_n_steps_state: int | None = opt(
         None,
-        "Keep only the states of the last this many steps.",
-        "마지막 몇 스텝 동안의 상태만 남깁니다.",
+        "Of the states saved by steps, keep only those of the last this many steps; nothing takes save_last_n_steps.",
+        "스텝마다 저장한 상태 가운데 마지막 몇 스텝 동안의 것만 남깁니다. 비우면 save_last_n_steps를 따릅니다.",
         minimum=1,
-        supported=False,
+        label="Keep the states of the last … steps",
+        label_ko="상태를 남겨 둘 마지막 스텝 수",
     )
     resume: str | None = opt(
         None,
-        "A saved state to go on from.",
-        "이어서 학습할 저장된 상태입니다.",
-        path="folder",
-        supported=False,
+        (
+            "The folder of a saved state to go on from; latest, or a folder that holds states, takes the newest whole one. The "
+            "result is the same as if the training had never been stopped."
+        ),
+        (
+            "이어서 학습할 저장된 상태의 폴더입니다. latest나 상태들이 든 폴더를 적으면 온전한 것 가운데 가장 새것을 씁니다. "
+            "결과는 한 번도 멈추지 않은 학습과 같습니다."
+        ),
+        path="any",
+        form=False,
     )
     initial_epoch: int | None = opt(
         None,
-        "Number of the epoch to begin with.",
-        "시작할 에포크 번호입니다.",
+        "Begin with this epoch (from 1), as if those before it had been trained.",
+        "앞의 에포크는 이미 학습한 것으로 치고 이 에포크(1부터)부터 시작합니다.",
         minimum=1,
-        supported=False,
+        form=False,
     )
     initial_step: int | None = opt(
         None,
-        "Number of the step to begin with.",
-        "시작할 스텝 번호입니다.",
+        "Begin after this many steps, as if they had been made, with the first image of the epoch that they end in.",
+        "이만큼의 스텝은 이미 한 것으로 치고, 그 스텝이 끝난 에포크의 첫 이미지부터 시작합니다.",
         minimum=0,
-        supported=False,
+        form=False,
     )
     skip_until_initial_step: bool = opt(
         False,
-        "Pass over the images that the steps before initial_step used.",
-        "initial_step 이전의 스텝에서 쓴 이미지를 건너뜁니다.",
-        supported=False,
+        "With initial_step: pass over the images of that epoch that the steps before it used.",
+        "initial_step과 함께: 그 에포크에서 앞의 스텝들이 쓴 이미지를 건너뜁니다.",
+        form=False,
     )
 
 

@@ -43,6 +43,20 @@ class LoopOptions:
         label="Seed",
         label_ko="시드",
     )
+    deterministic: bool = opt(
+        False,
+        (
+            "Compute in ways alone that give the same bytes each time on the same card. What that costs in speed differs from "
+            "card to card and has not been measured. On the processor it changes nothing: there the bytes are the same anyway."
+        ),
+        (
+            "같은 그래픽 카드에서 매번 같은 바이트가 나오는 방법으로만 계산합니다. 얼마나 느려지는지는 카드마다 다르고 아직 "
+            "재지 않았습니다. CPU에서는 원래 같은 바이트가 나오므로 달라지는 것이 없습니다."
+        ),
+        label="Exactly repeatable",
+        label_ko="정확히 되풀이되게",
+        ours="sd-scripts never asks for deterministic kernels.",
+    )
     mixed_precision: str = opt(
         "no",
         (

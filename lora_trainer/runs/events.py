@@ -24,7 +24,14 @@ from .folder import RunFolder
 Event = dict[str, Any]
 READ_LIMIT = 1 << 20  # bytes that one call of read_events looks at
 _LONGEST_LINE = 16 << 20  # bytes
-_LASTING = {"started", "saved", "failed", "finished"}  # written through to the disk: they decide what a run came to
+_LASTING = {
+    "started",
+    "resumed",
+    "saved",
+    "state",
+    "failed",
+    "finished",
+}  # written through to the disk: they decide what a run came to
 _SECONDS_BETWEEN_LOOKS = 0.5
 _HOST_GONE_SECONDS = 120.0
 
@@ -207,6 +214,10 @@ def _say(event: Mapping[str, Any], total: int | None) -> str:
         return f"saved {event.get('path')}"
     if kind in ("parked", "unparked"):
         return "waiting off the card" if kind == "parked" else "going on"
+    if kind == "state":
+        return f"saved the training state {event.get('path')}"
+    if kind == "resumed":
+        return f"going on after step {event.get('step')} from {event.get('path')}"
     if kind == "sample":
         return f"sample {event.get('path')}"
     if kind == "finished":

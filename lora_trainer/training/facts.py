@@ -24,6 +24,7 @@ from ..networks.arguments import parse_network_args
 from ..networks.metadata import Facts, build
 from ..options import TrainOptions, flat
 from .precision import device_name
+from .resuming import Start
 from .trained import Trained
 
 Result = TypeVar("Result")
@@ -37,8 +38,7 @@ def file_metadata(
     plan: data.DataPlan,
     counts: data.StepCounts,
     optimizer: str,
-    seed: int,
-    started: float,
+    start: Start,
 ) -> Callable[[str, int, int], dict[str, str]]:
     """Return the function (file's stem, step, finished epochs) -> metadata of a file of this training.
 
@@ -61,19 +61,20 @@ def file_metadata(
         network_dim=trained.shape.rank if chosen.dim_from_weights else chosen.network_dim,
         network_alpha=trained.shape.alpha if chosen.dim_from_weights else chosen.network_alpha,
         optimizer=optimizer,
-        started_at=started,
-        finished_at=started,
+        started_at=start.started_at,
+        finished_at=start.started_at,
+        session_id=start.session,
         network_args=parse_network_args(chosen.network_args),
         data=data.metadata(plan, dataset_config=bool(options.dataset.dataset_config)),
         family=model.family.name,
         v_parameterization=model.prediction_type == "v_prediction",
         zero_terminal_snr=model.zero_terminal_snr,
-        seed=seed,
+        seed=plan.seed,
     )
 
     def metadata(stem: str, step: int, epoch: int) -> dict[str, str]:
         now = time.time()
-        again = recipe.texts(options, seed=seed, data=record.result(), versions=made_with, prompts=prompts)
+        again = recipe.texts(options, seed=plan.seed, data=record.result(), versions=made_with, prompts=prompts)
         hashes = {"base_hashes": base.result(), "vae_hashes": vae.result()}
         moment = replace(facts, stem=stem, step=step, epoch=epoch, finished_at=now, recipe=again, **hashes)
         return build(options, moment)

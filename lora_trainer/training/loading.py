@@ -17,9 +17,14 @@ from .interrupt import ignore_in_data_worker
 
 
 def batches(
-    options: TrainingOptions, plan: DataPlan, counts: StepCounts, latents: LatentsCache | None, processes: Processes
+    options: TrainingOptions,
+    plan: DataPlan,
+    counts: StepCounts,
+    latents: LatentsCache | None,
+    processes: Processes,
+    first: tuple[int, int] = (0, 0),
 ) -> Iterator[Batch]:
-    """Yield this process's share of every batch of all epochs, without a pause between epochs.
+    """Yield this process's share of every batch of all epochs from `first` (epoch, batch) on, without a pause between epochs.
 
     Latents from memory need no processes to read them.
     """
@@ -36,7 +41,7 @@ def batches(
     loader = DataLoader(
         _ErrorsAsBatches(dataset),
         batch_size=None,
-        sampler=EpochStream(plan, counts.epochs),
+        sampler=EpochStream(plan, counts.epochs, first=first),
         num_workers=min(workers, others, plan.batches_per_epoch * counts.epochs),
         pin_memory=processes.device.type == "cuda",
         worker_init_fn=ignore_in_data_worker,

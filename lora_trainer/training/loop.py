@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -16,16 +17,18 @@ from .distributed import Processes
 from .gradients import Gradients
 from .interrupt import StopOnSignal
 from .metrics import LossAverage, Speed, peak_memory
+from .position import Position
 from .previews import Previews
 from .saver import Saver
+from .state_saver import StateSaver
 from .update import Updater
 
 
 @dataclass
 class Loop:
-    """One training on its way. `epochs_done` counts whole epochs.
+    """One training on its way. `epochs_done` counts whole epochs, `position` says which batch comes next.
 
-    `saver` and `previews` are None in all processes but the main one.
+    `saver`, `states` and `previews` are None in all processes but the main one.
     """
 
     gradients: Gradients
@@ -37,12 +40,18 @@ class Loop:
     reporter: Reporter
     signals: StopOnSignal
     saver: Saver | None = None
+    states: StateSaver | None = None
     previews: Previews | None = None
+    position: Position = Position()
     epochs_done: int = 0
     stopped: bool = False
+    average: LossAverage = field(init=False)
     _speed: Speed = field(default_factory=Speed)
     _saves: int = 0  # how often saving was asked for and done
     _drawings: int = 0  # the same for drawing samples
+
+    def __post_init__(self) -> None:
+        self.average = LossAverage(self.counts.steps_per_epoch)
 
     @property
     def step(self) -> int:
@@ -51,10 +60,8 @@ class Loop:
 
     def run(self, batches: Iterator[Batch]) -> None:
         """Train until the last step, or until somebody asks to stop. Raises NotFiniteError, saying at which step."""
-        average = LossAverage(self.counts.steps_per_epoch)
-        self._draw_samples(at_first=True)
-        self._speed.resume()
-        for epoch in range(self.counts.epochs):
+        self._begin()
+        for epoch in range(self.position.epoch, self.counts.epochs):
             for group in self._groups(epoch):
                 try:
                     loss = self._make_step(group, batches)
@@ -63,20 +70,46 @@ class Loop:
                         raise
                     self.stopped = True
                     return
-                self._report(loss, average.add(loss), epoch + 1, sum(len(planned.images) for planned in group))
+                average = self.average.add(loss)
+                self.position = Position(epoch, self.position.batch + len(group))
+                self._report(loss, average, epoch + 1, sum(len(planned.images) for planned in group))
                 self._after_step()
-                if self.stopped or self.step >= self.counts.total_steps:
-                    break
-            if self.stopped:
-                return
+                if self.stopped:
+                    return
             self.epochs_done = epoch + 1
             self._after_epoch()
 
+    def _begin(self) -> None:
+        self.epochs_done = self.position.epoch
+        if self.saver is not None:
+            self.saver.begin()
+        if self.states is not None:
+            self.states.begin(self.step)
+        if not self.step:
+            self._draw_samples(at_first=True)
+        self._speed.resume()
+
     def _groups(self, epoch: int) -> Iterator[Sequence[PlannedBatch]]:
-        """The batches of each optimizer step; an epoch's last step may have fewer."""
+        """The batches of each optimizer step that is left of `epoch`; an epoch's last step may have fewer."""
         planned = self.plan.batches(epoch)
-        for start in range(0, len(planned), self.accumulation):
+        for start in range(self.position.batch, len(planned), self.accumulation):
+            if self.step >= self.counts.total_steps:
+                return
             yield planned[start : start + self.accumulation]
+
+    @property
+    def _epoch_is_whole(self) -> bool:
+        return self.position.batch >= self.counts.batches_per_epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the training state, which tells step and position by itself."""
+        return {"average": self.average.state_dict(), "saves": self._saves, "drawings": self._drawings}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave. A control file that was begun anew counts from its beginning."""
+        self.average.load_state_dict(state["average"])
+        asked = self.reporter.control()
+        self._saves, self._drawings = min(state["saves"], asked.save), min(state["drawings"], asked.sample)
 
     def _make_step(self, group: Sequence[PlannedBatch], batches: Iterator[Batch]) -> float:
         """Train on `group`; return the loss, the mean over its samples.
@@ -137,6 +170,8 @@ class Loop:
         self.saver.after_step(self.step, self.epochs_done)
         self._save_if_asked()
         drawn = self._draw_samples(asked=self.reporter.control().sample > self._drawings)
+        if not (self.stopped or self._epoch_is_whole or self.step >= self.counts.total_steps):
+            self._keep_state()  # else after what the epoch's end brings
         if drawn or self.saver.last_step != before:
             self._speed.resume()
 
@@ -153,11 +188,18 @@ class Loop:
         return self.signals.asked or bool(self.reporter.control().stop)
 
     def _after_epoch(self) -> None:
-        if self.saver is None:
-            return
-        self.saver.after_epoch(self.step, self.epochs_done, self.counts.epochs)
-        self._draw_samples(epoch=self.epochs_done)
+        if self.saver is not None:
+            self.saver.after_epoch(self.step, self.epochs_done, self.counts.epochs)
+            self._draw_samples(epoch=self.epochs_done)
+        if self._epoch_is_whole:  # not where the last step cut it short: more steps would go on in it
+            self.position = Position(self.epochs_done)
+        self._keep_state()
         self._speed.resume()
+
+    def _keep_state(self) -> None:
+        """Save the states that are due, when all else of this step is done: what goes on from one has nothing to do again."""
+        if self.states is not None and self.saver is not None:
+            self.states.after(self.step, self.position, self.saver.take_saved())
 
     def _draw_samples(self, *, at_first: bool = False, asked: bool = False, epoch: int | None = None) -> bool:
         """Draw the sample pictures that are due now; what was trained is on the disk before. Returns whether any was."""

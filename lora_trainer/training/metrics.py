@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -21,6 +23,15 @@ class LossAverage:
         """Add the loss of a step and return the mean."""
         self._losses.append(loss)
         return sum(self._losses) / len(self._losses)
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """For the training state."""
+        return {"losses": list(self._losses)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._losses.clear()
+        self._losses.extend(state["losses"])
 
 
 class Speed:

@@ -23,7 +23,7 @@ from . import captions, optimizers, schedulers, trackers
 from .distributed import Processes
 from .objective import Objective
 from .phases import Emit, phase
-from .precision import Precision
+from .precision import Precision, choose
 
 
 def check(options: TrainOptions) -> None:
@@ -68,15 +68,23 @@ def step_counts(options: TrainingOptions, plan: DataPlan) -> StepCounts:
     )
 
 
-def base_model(options: ModelOptions, plan: DataPlan, precision: Precision, emit: Emit) -> Model:
+def precision(options: TrainingOptions, device: torch.device, emit: Emit) -> Precision:
+    """The precision that is computed in; says when it is another one than was asked for."""
+    chosen = choose(options.mixed_precision, device)
+    if chosen.warning:
+        emit({"type": "warning", "message": chosen.warning})
+    return chosen
+
+
+def base_model(options: ModelOptions, plan: DataPlan, computed: Precision, emit: Emit) -> Model:
     """Load the base model, frozen, in the compute precision; the VAE in float32 unless that is fp16."""
-    half_vae = precision.dtype == torch.float16 and not options.no_half_vae
+    half_vae = computed.dtype == torch.float16 and not options.no_half_vae
     model = load(
         options.pretrained_model_name_or_path or "",
-        dtype=precision.dtype,
-        device=precision.device,
+        dtype=computed.dtype,
+        device=computed.device,
         vae=options.vae,
-        vae_dtype=precision.dtype if half_vae else torch.float32,
+        vae_dtype=computed.dtype if half_vae else torch.float32,
         attention="xformers" if options.xformers else "torch",
         prediction_type="v_prediction" if options.v_parameterization else None,
         progress=phase(emit, "loading the model"),

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..errors import NotFiniteError, SaveError
+from ..errors import LoraFileError, NotFiniteError, SaveError
 from ..log import logger
 from ..modelfile import LORA_SUFFIXES
 from ..networks import files
@@ -34,8 +35,9 @@ class Saver:
     """Writes the files of what is trained. Only the main process has one.
 
     `metadata(stem, step, epoch)` returns a file's metadata; `emit` takes events; `precision` is save_precision; within
-    `with shown():` the weights of `trained` are those to save. Files of an
-    earlier training under the same names are not lost: each is moved into the folder REPLACED when its place is needed.
+    `with shown():` the weights of `trained` are those to save. Files of an earlier training under the same names are not lost:
+    each is moved into the folder REPLACED when its place is needed. A training that goes on from a state gives the `session`
+    that its files tell: they are its own.
     """
 
     trained: Trained
@@ -44,13 +46,18 @@ class Saver:
     emit: Emit
     precision: str | None = None
     shown: Callable[[], AbstractContextManager[None]] = nullcontext
+    session: int | None = None
     last_path: Path | None = None
     last_step: int = 0
     _failed: set[str] = field(default_factory=set)
     _written: set[Path] = field(default_factory=set)
+    _fresh: list[Path] = field(default_factory=list)  # written since `take_saved`
 
-    def __post_init__(self) -> None:
-        earlier = sorted(path.name for path in self._in_folder() if self.plan.is_ours(path))
+    def begin(self) -> None:
+        """The training begins: say which files of an earlier one are in its way."""
+        there = [path for path in self._in_folder() if self.plan.is_ours(path) and path not in self._written]
+        self._written.update(path for path in there if self._is_of_session(path))
+        earlier = sorted(path.name for path in there if path not in self._written)
         if earlier:
             named = ", ".join(earlier[:_NAMED]) + (f" and {len(earlier) - _NAMED} more" if len(earlier) > _NAMED else "")
             self.emit(
@@ -60,6 +67,28 @@ class Saver:
                     f"One whose name is needed is moved to {self.plan.folder / REPLACED}.",
                 }
             )
+
+    def take_saved(self) -> list[Path]:
+        """The files written since this was last asked, but for what was trained before pictures are drawn."""
+        fresh, self._fresh = [path for path in self._fresh if path != self.plan.unfinished], []
+        return fresh
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the training state."""
+        return {
+            "last": self.last_path.name if self.last_path else None,
+            "last_step": self.last_step,
+            "written": sorted(path.name for path in self._written if path.parent == self.plan.folder),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave; where something else is trained now, the files of before are not its own."""
+        if self.session is None:
+            return
+        self._written = {self.plan.folder / Path(name).name for name in state["written"]}
+        last = self.plan.folder / Path(state["last"]).name if state["last"] else None
+        if last is not None and last.is_file():
+            self.last_path, self.last_step = last, state["last_step"]
 
     def after_step(self, step: int, epoch: int) -> None:
         """Save if `step` is to be saved, and remove the file that is outdated by it. `epoch` counts finished epochs."""
@@ -132,6 +161,7 @@ class Saver:
         self._keep_earlier(path)
         files.save(path, tensors, metadata, precision)
         self._written.add(path)
+        self._fresh.append(path)
         self.last_path, self.last_step = path, step
         if path != self.plan.unfinished and path.parent == self.plan.folder:
             self._remove(self.plan.unfinished)
@@ -165,6 +195,12 @@ class Saver:
                 advice="Move it yourself, or give another output_name.",
             ) from error
         logger.info("%s, of an earlier training, is now %s", path.name, kept)
+
+    def _is_of_session(self, path: Path) -> bool:
+        try:
+            return self.session is not None and files.read_metadata(path).get("ss_session_id") == str(self.session)
+        except LoraFileError:
+            return False
 
     def _in_folder(self) -> list[Path]:
         try:

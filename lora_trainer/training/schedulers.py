@@ -124,12 +124,12 @@ class Schedule:
         self._set()
 
     def state_dict(self) -> dict[str, int]:
-        """What has to be known to go on elsewhere."""
+        """For the training state."""
         return {"steps": self.steps}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on from there: the rates are those of the next step."""
-        self.steps = state["steps"]
+        """Go on from what `state_dict` gave; the base rates and the total are as they are given now."""
+        self.steps = int(state["steps"])
         self._set()
 
     def _set(self) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +15,10 @@ from ..errors import NotFiniteError
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
-from . import base_weights, failures, optimizers, precision, prepare, trackers
+from . import base_weights, failures, optimizers, precision, prepare, resuming, trackers
 from .checkpoint import SavePlan
 from .conditioning import TextStates
+from .determinism import deterministic
 from .distributed import Processes
 from .encoding import Encoder, cached_latents
 from .facts import file_metadata
@@ -31,6 +30,7 @@ from .noise import NoiseSettings
 from .phases import Emit, phase
 from .previews import Previews, sample_prompts
 from .saver import Saver
+from .state_saver import StateSaver
 from .trainee import Trainee
 from .update import Updater
 
@@ -51,24 +51,24 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
     with the input, BaseModelError, LoraFileError, NotFiniteError, OutOfMemoryError and SaveError; everything that had been
     saved before stays.
     """
-    started = time.time()
     processes = processes or Processes()
     reporter = reporter if processes.is_main else _Quiet()
+    chosen = options.training
     with (
         StopOnSignal() as signals,
         failures.memory_explained(options, processes.device),
+        deterministic(chosen.deterministic),
         trackers.following(options, reporter, is_main=processes.is_main) as reporter,
     ):
         emit = reporter.emit
         prepare.check(options)
-        chosen = options.training
-        seed = int(processes.agree(random.SystemRandom().randrange(2**32) if chosen.seed is None else chosen.seed))
-        computed = precision.choose(chosen.mixed_precision, processes.device)
-        if computed.warning:
-            emit({"type": "warning", "message": computed.warning})
+        resumed = resuming.find(options.saving, processes, emit)
+        seed = processes.agree(resuming.seed(chosen.seed, resumed))
+        computed = prepare.precision(chosen, processes.device, emit)
 
         plan = prepare.data_plan(options, seed, processes, emit)
-        counts = prepare.step_counts(chosen, plan)
+        start = resuming.start(options, resumed, plan, prepare.step_counts(chosen, plan), computed, processes, emit)
+        counts = start.counts
         prompts = sample_prompts(options.sampling)
         emit(_started(computed, counts, seed))
 
@@ -78,7 +78,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         encoder = Encoder(model, seed, computed.device)
         latents = cached_latents(options.dataset, plan, encoder, emit, lambda: signals.asked or reporter.control().stop)
         if processes.any(signals.asked or reporter.control().stop):
-            return _finish(TrainResult(None, 0, "stopped"), emit)
+            return _finish(TrainResult(None, start.step, "stopped"), emit)
 
         phase(emit, "building the network")
         network = prepare.network(options.network, model, seed, computed.device)
@@ -98,18 +98,32 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
             reporter=reporter,
             signals=signals,
         )
+        pieces = resuming.pieces(loop)  # what remembers something from one step to the next
         if processes.is_main:
-            metadata = file_metadata(options, model, network, plan, counts, built.description, seed, started)
+            metadata = file_metadata(options, model, network, plan, counts, built.description, start)
             saving = SavePlan.of(options.saving, counts.epochs)
-            loop.saver = Saver(network, saving, metadata, emit, options.saving.save_precision, updater.shown)
+            number_format, mine = options.saving.save_precision, start.session_of_files
+            loop.saver = pieces["saver"] = Saver(network, saving, metadata, emit, number_format, updater.shown, mine)
+            loop.states = StateSaver.of(options.saving, saving, pieces, start.facts, emit)
             loop.previews = Previews.of(options.sampling, prompts, trainee, network, saving, plan, emit, updater.shown)
+        resuming.go_on(start, pieces, loop, emit)
 
         phase(emit, "training")
         with _rescued(loop, options):
-            loop.run(batches(chosen, plan, counts, latents, processes))
-        phase(emit, "saving the LoRA")
-        path = loop.saver.final(loop.step, loop.epochs_done) if loop.saver and loop.step else None
-        return _finish(TrainResult(path, loop.step, "stopped" if loop.stopped else "done"), emit)
+            loop.run(batches(chosen, plan, counts, latents, processes, loop.position))
+        return _end(loop, emit)
+
+
+def _end(loop: Loop, emit: Emit) -> TrainResult:
+    """Save the result, and what can be gone on from."""
+    phase(emit, "saving the LoRA")
+    path = loop.saver.final(loop.step, loop.epochs_done) if loop.saver and loop.step else None
+    if loop.states:
+        loop.states.at_end(loop.step, loop.position, done=not loop.stopped)
+    result = _finish(TrainResult(path, loop.step, "stopped" if loop.stopped else "done"), emit)
+    if loop.states and not loop.stopped:
+        loop.states.remove_rolling()
+    return result
 
 
 @contextmanager
@@ -119,6 +133,8 @@ def _rescued(loop: Loop, options: TrainOptions) -> Iterator[None]:
         yield
     except Exception as error:
         saved = loop.saver.rescue(loop.step, loop.epochs_done) if loop.saver else None
+        if loop.states and loop.updater.is_whole:
+            loop.states.rescue(loop.step, loop.position)
         if isinstance(error, NotFiniteError):
             raise failures.not_finite(error, saved, options) from error
         raise

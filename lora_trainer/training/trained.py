@@ -47,6 +47,10 @@ class Trained(Protocol):
         """Limit the length of what each layer learns; (how many were shrunk, mean and greatest length after it)."""
         ...
 
+    def training_state(self) -> Mapping[str, torch.Tensor]:
+        """All that training changes, exactly and in its own dtypes, for a training state: not copies, they are written to."""
+        ...
+
     def state_dict(self) -> Mapping[str, torch.Tensor]:
         """What is saved, by the names of its file format."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ class Updater:
     steps: int = 0  # that were made
     weights: WeightPrecision = field(default_factory=WeightPrecision)
     fused: FusedSteps | None = None  # makes the optimizer's steps within the backward pass
+    is_whole: bool = True  # not in the middle of changing the weights
     _overflows: int = 0  # steps in a row
 
     @classmethod
@@ -84,6 +86,7 @@ class Updater:
     def start(self) -> int:
         """Begin a step; returns its number, from 1."""
         self.trained.start_step(self.steps + 1)
+        self.is_whole = self.fused is None
         return self.steps + 1
 
     def backward(self, loss: torch.Tensor) -> None:
@@ -122,6 +125,7 @@ class Updater:
         smaller scale. Raises NotFiniteError when they overflow at every scale. A step without any gradient changes nothing.
         """
         self.rates = rates.before_step(self.optimizer)
+        self.is_whole = False
         overflowed = self._has_gradients() and self._change_weights()
         if not overflowed:
             self.rates = rates.after_step(self.optimizer, self.rates)
@@ -135,6 +139,15 @@ class Updater:
         if self.max_weight_norm:
             self.trained.apply_max_norm(self.max_weight_norm)
         self.weights.narrow(self.parameters, self.steps)
+        self.is_whole = True
+
+    def state_dict(self) -> dict[str, int]:
+        """For the training state, which tells the steps by itself; optimizer, schedule and scaler are pieces of their own."""
+        return {"overflows": self._overflows}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._overflows = int(state["overflows"])
 
     def _has_gradients(self) -> bool:
         return any(parameter.grad is not None for parameter in self.parameters)

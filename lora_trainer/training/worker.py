@@ -14,6 +14,7 @@ from .. import log
 from ..errors import InputError
 from ..options import TrainOptions, config_file
 from ..options.resolve import train_options
+from ..runs import resuming, states
 from ..runs.events import RunReporter
 from ..runs.folder import RunFolder
 from . import session
@@ -43,7 +44,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _options(folder: RunFolder) -> TrainOptions:
-    return train_options({}, config_file.read(folder.config))
+    """What is to be trained; with the note of the host that wants it, going on from the run's last whole state."""
+    given = {"resume": states.LATEST} if resuming.is_asked(folder) else {}
+    return train_options(given, config_file.read(folder.config))
 
 
 def _beat(folder: RunFolder, ended: threading.Event) -> None:

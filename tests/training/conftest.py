@@ -77,6 +77,7 @@ def short_training(model: Path, data: Path, out: Path, **changed: Any) -> TrainO
         "max_data_loader_n_workers": 0,
         "cache_latents": True,
         "seed": 5,
+        "deterministic": True,
     }
     return train_options({key: value for key, value in (given | changed).items() if value is not None})
 

@@ -12,7 +12,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import asdict, fields
 from threading import Lock
 from typing import Any
 
@@ -96,6 +96,23 @@ def data_record(plan: DataPlan, values: Mapping[str, Any]) -> dict[str, Any]:
         own = _settings(subset.spec, SubsetSpec, values)
         tables[subset.dataset]["subsets"].append({**own, "image_dir": subset.name, "images": subset.images, "digest": digest})
     return {"digest": whole, "datasets": tables}
+
+
+def data_facts(plan: DataPlan) -> dict[str, Any]:
+    """What a state keeps of its data: `{"digest", "settings", "folders": [{"name", "images", "digest"}]}`, digests as texts.
+
+    Every picture is read that was not read before. `settings` stands for sizes, batches, repeats and the treatment of captions.
+    """
+    whole, each = digests(plan)
+    treatment = [asdict(dataset.spec) for dataset in plan.datasets] + [asdict(subset.spec) for subset in plan.subsets]
+    told = [{key: value for key, value in one.items() if key not in (*_PATHS, "subsets")} for one in treatment]
+    text = json.dumps([told, plan.prior_loss_weight], sort_keys=True, default=str)
+    pairs = zip(plan.subsets, each, strict=True)
+    return {
+        "digest": whole,
+        "settings": hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(),
+        "folders": [{"name": subset.name, "images": subset.images, "digest": digest} for subset, digest in pairs],
+    }
 
 
 def _settings(spec: object, kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
