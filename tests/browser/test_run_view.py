@@ -239,6 +239,23 @@ def test_large_pictures_are_walked_through_in_rows_and_in_time(open_page, addres
     expect(page.locator(".lt-run-samples .lt-picture").first).to_be_focused()
 
 
+def test_a_row_stays_in_the_page_while_its_run_stays_the_same(open_page, address, api):
+    for position, name in enumerate(("ink", "frog", "hat"), 1):
+        api.add_run(name, name=name, state="queued", queue_position=position)
+    page = open_page(address + "#lora-runs")
+    expect(page.locator(".lt-run")).to_have_count(3)
+    page.evaluate("document.querySelectorAll('.lt-runs > li').forEach((row, index) => (row.made = index))")
+    page.get_by_role("button", name="hat: sooner").focus()
+    for name, position in {"ink": 2, "frog": 1}.items():  # somebody else moves them
+        api.runs[name]["queue_position"] = position
+    expect(page.locator(".lt-run strong").first).to_have_text("frog")
+    api.add_run("new", name="new", state="running", step=3)
+    expect(page.locator(".lt-run strong")).to_have_text(["new", "frog", "ink", "hat"])
+    made = page.evaluate("[...document.querySelectorAll('.lt-runs > li')].map((row) => row.made ?? null)")
+    assert made == [None, None, None, 2], "the two that were moved have changed, the last has not"
+    expect(page.get_by_role("button", name="hat: sooner")).to_be_focused()
+
+
 def test_the_queue_is_reordered_and_emptied_from_the_list_by_keyboard_too(open_page, address, api):
     api.add_run("r1", name="first")
     for position, name in enumerate(("ink", "oil", "chalk"), 1):

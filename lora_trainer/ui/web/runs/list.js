@@ -1,12 +1,12 @@
 // The list of runs: the one at work, those that wait in the order of the queue, the others with the newest first.
 import { ask, busy } from "../base/dialogs.js";
-import { fill, h } from "../base/elements.js";
+import { h } from "../base/elements.js";
 import { newsOfRuns, post, urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
-import { poll } from "../base/poll.js";
+import { keyed } from "../base/keyed.js";
 import { formatDate } from "../base/numbers.js";
 import { go } from "../base/place.js";
-import { language } from "../base/texts.js";
+import { poll } from "../base/poll.js";
 import { badge, progressBar, statusLine } from "./standing.js";
 import { t } from "./texts.js";
 
@@ -39,20 +39,20 @@ function row(run, last, refresh) {
         run.state === "queued" && waiting(run, last, refresh));
 }
 
+const none = () => h("li", { class: "lt-empty" }, icon("box"), h("strong", {}, t("no_runs")), h("p", {}, t("no_runs_hint")),
+    h("button", { type: "button", class: "lt-btn lt-btn-primary", onclick: () => go("train") }, t("go_train")));
+
 export function runsView(signal) {
     const list = h("ul", { class: "lt-runs" });
     const view = h("section", { class: "lt-card" }, h("h2", {}, t("runs")), list);
-    let before = "", known = {};
+    const draw = keyed(list, ({ run }) => run?.id, ({ run, last }) => (run ? row(run, last, refresh) : none()));
+    let known = {};
     async function refresh() {
         known = await newsOfRuns("runs", known);
         const { runs } = known;
-        const text = JSON.stringify(runs) + language;
-        if (text === before) return;
-        before = text;
         const last = Math.max(0, ...runs.map((run) => run.queue_position || 0));
-        fill(list, [...runs].sort((one, other) => (order(one) === order(other) ? 0 : order(one) - order(other))).map((run) => row(run, last, refresh)));
-        if (!runs.length) fill(list, h("li", { class: "lt-empty" }, icon("box"), h("strong", {}, t("no_runs")), h("p", {}, t("no_runs_hint")),
-            h("button", { type: "button", class: "lt-btn lt-btn-primary", onclick: () => go("train") }, t("go_train"))));
+        const sorted = [...runs].sort((one, other) => (order(one) === order(other) ? 0 : order(one) - order(other)));
+        draw(runs.length ? sorted.map((run) => ({ run, last: run.state === "queued" && last })) : [{}]);
     }
     poll(signal, 2, refresh);
     return view;
