@@ -12,6 +12,7 @@ from ..errors import (
     HostError,
     InputError,
     InputErrors,
+    LoraFileError,
     LoraTrainerError,
     NotInstalledError,
     SaveError,
@@ -75,7 +76,7 @@ def error_answer(error: Exception) -> JSONResponse:
     status = 500
     if isinstance(error, Refusal):
         status = error.status
-    elif isinstance(error, InputError):
+    elif isinstance(error, (InputError, LoraFileError)):
         status = 400
     elif isinstance(error, (StoreError, HostError, NotInstalledError)):
         status = 409

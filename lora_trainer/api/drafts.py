@@ -67,13 +67,14 @@ def read(body: Mapping[str, Any]) -> Draft:
         raise Refusal(400, '"prompts" is a text and "overwrite" true or false.')
     given = body[forms[0]]
     if forms == ["values"]:
-        given = {**_starting_values(), **given}
+        given = {**page_start(), **given}
     return Draft(
         is_form=forms == ["values"], base=_with_typed_paths(given), dataset=dataset, prompts=prompts, overwrite=overwrite
     )
 
 
-def _starting_values() -> dict[str, Any]:
+def page_start() -> dict[str, Any]:
+    """What the form starts with on this machine."""
     return starting_values(cuda=shutil.which("nvidia-smi") is not None)
 
 
@@ -96,7 +97,7 @@ def files_in_spite(draft: Draft, folder: Path, wrong: InputErrors) -> RunFiles |
 
     A field of the form goes back to what the page starts with, so that one wrong number does not empty the whole plan.
     """
-    start = simple.split_values(_starting_values())[1] if draft.is_form else {}
+    start = simple.split_values(page_start())[1] if draft.is_form else {}
     base, instead = dict(draft.base), {"pretrained_model_name_or_path": _PLACEHOLDER}
     for attempt in range(_ATTEMPTS):
         before = dict(base)

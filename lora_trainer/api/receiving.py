@@ -25,6 +25,20 @@ MAX_FILES = 10_000  # in one request
 PART = ".part"
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What an upload may bring: why a file of a name is not taken ("" when it is), how large one may be, and how many."""
+
+    problem: Callable[[str], str]
+    limit: Callable[[str], int]
+    most: int
+
+
+def pictures() -> Wanted:
+    """Pictures and their captions."""
+    return Wanted(kind_problem, lambda name: MAX_CAPTION if name.endswith(CAPTIONS) else MAX_IMAGE, MAX_FILES)
+
+
 @dataclass
 class Arrivals:
     """What came whole and waits for its name in the folder, and what was refused: {name as it was sent, message}."""
@@ -39,8 +53,9 @@ class Arrivals:
 class _Receiver:
     """Writes the files of one multipart body into `folder`, each under a temporary name."""
 
-    def __init__(self, folder: Path, boundary: bytes, arrivals: Arrivals) -> None:
+    def __init__(self, folder: Path, boundary: bytes, arrivals: Arrivals, wanted: Wanted) -> None:
         self.folder = folder
+        self.wanted = wanted
         self.arrivals = arrivals
         self._headers: dict[str, bytes] = {}
         self._header_name = b""
@@ -80,21 +95,21 @@ class _Receiver:
         if sent is None:
             return  # a field, not a file
         self._files += 1
-        if self._files > MAX_FILES:
-            raise Refusal(413, f"More than {MAX_FILES:,} files were sent.", advice="Send them in several drops.")
+        if self._files > self.wanted.most:
+            raise Refusal(413, f"More than {self.wanted.most:,} files were sent.", advice="Send them in several drops.")
         shown = sent.decode("utf-8", errors="replace").replace("%22", '"')
         try:
             name = clean_name(shown)
         except InputError as error:
             self.arrivals.refuse(shown, str(error))
             return
-        problem = kind_problem(name)
+        problem = self.wanted.problem(name)
         if problem:
             self.arrivals.refuse(shown, problem)
             return
         # A name that nobody else has: the same file may be on its way a second time.
         self._sent = Sent(shown, name, self.folder / f".{secrets.token_hex(8)}{PART}")
-        self._limit = MAX_CAPTION if self._sent.ending in CAPTIONS else MAX_IMAGE
+        self._limit = self.wanted.limit(name)
         self._file = self._sent.file.open("wb")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
@@ -123,7 +138,9 @@ class _Receiver:
     close = _drop
 
 
-async def receive(request: Request, folder: Path, run: Callable[..., Any], arrivals: Arrivals) -> None:
+async def receive(
+    request: Request, folder: Path, run: Callable[..., Any], arrivals: Arrivals, wanted: Wanted | None = None
+) -> None:
     """Stream the files of a multipart request into `folder`; `await run(function, *arguments)` keeps the disk off the loop.
 
     `arrivals` is filled as they come: a request that breaks off leaves the files that came whole in it. Raises Refusal: 400 not
@@ -133,7 +150,7 @@ async def receive(request: Request, folder: Path, run: Callable[..., Any], arriv
     boundary = options.get(b"boundary")
     if not boundary:
         raise Refusal(400, "The upload has no boundary, so it cannot be taken apart.")
-    receiver = _Receiver(folder, boundary, arrivals)
+    receiver = _Receiver(folder, boundary, arrivals, wanted or pictures())
     try:
         async for chunk in request.stream():
             await run(receiver.parser.write, chunk)

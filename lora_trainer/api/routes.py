@@ -19,7 +19,22 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from ..ui.assets import assets, kind_of
-from . import answers, checks, images, model_files, receiving, run_routes, security, speech, tools, trial
+from . import (
+    answers,
+    checks,
+    comparing,
+    images,
+    model_files,
+    preset_routes,
+    receiving,
+    recipe_routes,
+    run_routes,
+    security,
+    speech,
+    tools,
+    trial,
+    variants,
+)
 from .answers import answer, json_body, text_of
 from .sending import file_answer
 from .service import Service
@@ -27,6 +42,7 @@ from .state import form_view, state_view
 from .upload_names import CAPTIONS
 
 PREFIX = "/lora-trainer"
+UPLOADS = {"uploads", "recipes"}  # these take files
 Handler = Callable[[Service, Request], Awaitable[Response]]
 
 
@@ -44,7 +60,7 @@ def routes(service: Service) -> list[BaseRoute]:
 
 def _api_routes(service: Service) -> list[BaseRoute]:
     return [
-        Route(f"/api/{path}", functools.partial(_serve, service, handler, path == "uploads"), methods=[method])
+        Route(f"/api/{path}", functools.partial(_serve, service, handler, path in UPLOADS), methods=[method])
         for method, path, handler in _TABLE
     ]
 
@@ -244,4 +260,8 @@ _TABLE: list[tuple[str, str, Handler]] = [
     ("GET", "loras/preview", _lora_preview),
     *run_routes.TABLE,
     *tools.TABLE,
+    *recipe_routes.TABLE,
+    *preset_routes.TABLE,
+    *comparing.TABLE,
+    *variants.TABLE,
 ]

@@ -24,7 +24,7 @@ async def file_answer(service: Service, path: Path) -> Response:
     kind = _KINDS.get(path.suffix.lower())
     headers = {"Cache-Control": "private, no-cache", **HEADERS}
     if kind is None:
-        headers["Content-Disposition"] = _attachment(path.name)
+        headers["Content-Disposition"] = attachment(path.name)
     try:
         file, size = await service.look(_opened, path)
     except OSError as error:
@@ -51,6 +51,6 @@ async def _parts(service: Service, file: BinaryIO, size: int) -> AsyncIterator[b
             yield part
 
 
-def _attachment(name: str) -> str:
+def attachment(name: str) -> str:
     """A Content-Disposition that makes the browser save the file under `name` (RFC 6266)."""
     return f"attachment; filename*=utf-8''{quote(name, safe='')}"

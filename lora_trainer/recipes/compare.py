@@ -14,6 +14,7 @@ from .recipe import Origin, shown
 
 # Sections whose options change nothing of what is learned; and options elsewhere of which that holds.
 _WITHOUT_EFFECT = ("sampling", "saving")
+_PROMPTS = "prompts"
 _HOW = {
     "max_data_loader_n_workers", "persistent_data_loader_workers", "cache_latents", "cache_latents_to_disk", "lowram",
     "highvram", "skip_cache_check", "disable_mmap_load_safetensors", "vae_batch_size", "dataset_config", "train_data_dir",
@@ -21,6 +22,9 @@ _HOW = {
 }  # fmt: skip
 _WITH_EFFECT = {"save_precision"}
 _NOT_COMPARED = {"subsets", "image_dir", "custom_attributes"}
+
+_OF_TABLES = frozenset(key.command_line or key.name for key in KEYS.values()) | KEYS.keys()
+_SHOWN_AS = {"batch_size": "train_batch_size"}
 
 
 @dataclass(frozen=True)
@@ -36,19 +40,25 @@ class Difference:
 def counts(name: str) -> bool:
     """Whether an option changes the numbers in the result."""
     option = OPTIONS_BY_NAME.get(name)
+    if name == _PROMPTS:
+        return False
     if option is None or name in _WITH_EFFECT:
         return True
     return option.section not in _WITHOUT_EFFECT and name not in _HOW
 
 
-def differing(runs: Sequence[Origin]) -> list[Difference]:
-    """The settings, options and data set's keys, that are not the same for all of `runs`, in the order of declaration."""
+def differing(runs: Sequence[Origin], *, places: bool = False) -> list[Difference]:
+    """The settings, options and data set's keys, that are not the same for all of `runs`, in the order of declaration.
+
+    `places`: the folders of images are compared too, which are paths of one machine.
+    """
     found = []
-    for option in OPTIONS:
-        values = [run.settings.get(option.name, option.default) for run in runs]
-        if not _same(values) and option.name not in KEYS:
-            found.append(Difference(option.name, tuple(_text(value) for value in values), counts(option.name)))
-    tables = [_flat(run) for run in runs]
+    in_tables = _OF_TABLES if all(run.data.get("datasets") for run in runs) else frozenset()
+    for name in [option.name for option in OPTIONS if option.name not in in_tables] + [_PROMPTS]:
+        values = [run.settings.get(name, OPTIONS_BY_NAME[name].default if name in OPTIONS_BY_NAME else "") for run in runs]
+        if not _same(values):
+            found.append(Difference(name, tuple(_text(value) for value in values), counts(name)))
+    tables = [_flat(run, places) for run in runs]
     for name in dict.fromkeys(name for table in tables for name in table):
         values = [table.get(name) for table in tables]
         if not _same(values):
@@ -56,7 +66,7 @@ def differing(runs: Sequence[Origin]) -> list[Difference]:
     return found
 
 
-def _flat(run: Origin) -> dict[str, Any]:
+def _flat(run: Origin, places: bool) -> dict[str, Any]:
     """Every key of the data set with its effective value; the place in front where there are several of it."""
     settings = {option.name: run.settings.get(option.name, option.default) for option in OPTIONS}
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
@@ -69,12 +79,15 @@ def _flat(run: Origin) -> dict[str, Any]:
         for inner, subset in enumerate(subsets, 1):
             inner_place = f"{place}{inner}: " if len(subsets) > 1 else place
             flat |= _effective(subset, SubsetSpec, settings, inner_place)
+            if places:
+                flat[f"{inner_place}image_dir"] = subset.get("image_dir")
     return flat
 
 
 def _effective(table: Mapping[str, Any], kind: Any, settings: dict[str, Any], place: str) -> dict[str, Any]:
     names = [name for name in kind.__dataclass_fields__ if name not in _NOT_COMPARED]
-    return {place + name: table[name] if name in table else inherited(name, settings) for name in names}
+    values = {name: table[name] if name in table else inherited(name, settings) for name in names}
+    return {place + _SHOWN_AS.get(name, name): value for name, value in values.items()}
 
 
 def _same(values: Sequence[Any]) -> bool:

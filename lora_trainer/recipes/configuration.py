@@ -10,7 +10,6 @@ from ..options.resolve import ALIASES
 from ..options.simple import SIMPLE_BY_NAME
 from ..options.train import OPTIONS_BY_NAME
 from ..options.values import BadValue, convert
-from .gui_names import SECRETS
 from .recipe import CONFIG, PRESET, Recipe, shown
 
 PRESET_MARK = "lora_trainer_preset"
@@ -28,9 +27,7 @@ def from_config(name: str, values: Mapping[str, Any]) -> Recipe:
     recipe = Recipe(name=name, kind=CONFIG)
     for key, raw in values.items():
         option = ALIASES.get(key, key)
-        if option in SECRETS and raw:
-            recipe.drop_secret(key)
-        elif option in _OURS:
+        if option in _OURS:
             if raw:
                 recipe.drop(key, raw, _OURS[option])
         else:

@@ -32,8 +32,6 @@ ZERO_IS_NOTHING = frozenset(
     }
 )  # fmt: skip
 
-SECRETS = frozenset({"huggingface_token", "wandb_api_key"})
-
 ACCELERATE = frozenset({"extra_accelerate_launch_args", "gpu_ids", "main_process_port", "multi_gpu", "num_machines"})
 
 NOT_FOR_LORA = {

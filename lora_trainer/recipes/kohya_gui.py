@@ -13,7 +13,6 @@ from typing import Any
 from ..errors import InputError, InputErrors
 from ..options.cli import given_options
 from ..options.resolve import ALIASES
-from ..options.train import OPTIONS_BY_NAME
 from .gui_names import (
     ACCELERATE,
     FOR_NETWORK,
@@ -25,7 +24,6 @@ from .gui_names import (
     OTHER_MODELS,
     OTHERS,
     RENAMED,
-    SECRETS,
     TRAINED_ELSEWHERE,
     ZERO_IS_NOTHING,
     Network,
@@ -79,11 +77,9 @@ def _one(recipe: Recipe, key: str, raw: Any) -> None:
     """A value that means the same here under its own name or another; or why it is left out."""
     if is_nothing(raw) or _is_idle(key, raw):
         return
-    if key in SECRETS:
-        recipe.drop_secret(key)
-    elif key in OTHER_MODELS or key in OTHERS:
+    if key in OTHER_MODELS or key in OTHERS:
         return  # said nothing: they have no meaning for the models that are trained here, or are the GUI's own buttons
-    elif key in ACCELERATE:
+    if key in ACCELERATE:
         recipe.drop(key, raw, "it belongs to the launcher: start with accelerate launch from the command line.")
     elif key in NOT_FOR_LORA:
         recipe.drop(key, raw, NOT_FOR_LORA[key])
@@ -240,7 +236,4 @@ def _additional(recipe: Recipe, text: str) -> None:
     for key, raw in found.items():
         option = ALIASES.get(key, key)
         recipe.forget(option)
-        if option in SECRETS:
-            recipe.drop_secret(option)
-        else:
-            recipe.take(f"additional_parameters: {key}" if option in OPTIONS_BY_NAME else key, raw, option)
+        recipe.take(key, raw, option)

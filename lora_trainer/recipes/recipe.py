@@ -112,6 +112,9 @@ class Recipe:
             hint = did_you_mean(name, OPTIONS_BY_NAME) if self.kind == CONFIG else ""  # elsewhere it was no slip
             self.drop(key, raw, f"there is no such option here. {hint}".strip())
             return False
+        if declared.secret:
+            self.drop(key, "***", "a secret is not taken over: type it anew.")
+            return False
         if declared.path in ("output", "folder", "any") and name not in _FOLDERS:
             self.drop(key, raw, "it names a place on the machine that the file comes from: choose it anew.")
             return False
@@ -133,10 +136,6 @@ class Recipe:
     def drop(self, key: str, raw: Any, why: str) -> None:
         """Note that a value is not taken over."""
         self.dropped.append(Line(key, "", shown(raw), why))
-
-    def drop_secret(self, key: str) -> None:
-        """The same for a key or password, which no report shows."""
-        self.drop(key, "***", "a secret is not taken over: type it anew.")
 
     def miss(self, message: str, *, field: str = "", advice: str = "") -> None:
         """Note what somebody has to see to."""

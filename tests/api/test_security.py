@@ -20,7 +20,7 @@ GETS = [path for method, path in ALL if method == "GET"]
 
 def ask(client, method, path, **named):
     headers = {"content-type": "multipart/form-data; boundary=x", "x-lora-trainer": "1"}
-    if method == "POST" and path == "uploads":
+    if method == "POST" and path in routes.UPLOADS:
         named["headers"] = {**headers, **named.get("headers", {})}
         return client.post(API + path, content=b"--x--\r\n", **named)
     return client.request(method, API + path, json={} if method == "POST" else None, **named)
@@ -120,17 +120,18 @@ def test_gets_leave_the_disk_as_it_was(client, service, tmp_path, path):
     assert tree() == before
 
 
-@pytest.mark.parametrize("path", [path for path in POSTS if path != "uploads"])
+@pytest.mark.parametrize("path", [path for path in POSTS if path not in routes.UPLOADS])
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""])
 def test_a_form_of_a_foreign_page_cannot_post(client, path, kind):
     headers = {"content-type": kind} if kind else {}
     assert client.post(API + path, content=b'{"values": {}}', headers=headers).status_code == 415
 
 
-def test_an_upload_needs_our_header(client):
+@pytest.mark.parametrize("path", sorted(routes.UPLOADS))
+def test_an_upload_needs_our_header(client, path):
     files = {"files": ("a.png", picture(), "image/png")}
-    assert client.post(API + "uploads", files=files).status_code == 415
-    assert client.post(API + "uploads", json={}, headers={"x-lora-trainer": "1"}).status_code == 415
+    assert client.post(API + path, files=files).status_code == 415
+    assert client.post(API + path, json={}, headers={"x-lora-trainer": "1"}).status_code == 415
 
 
 @pytest.mark.parametrize(
