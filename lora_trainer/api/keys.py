@@ -40,7 +40,11 @@ def missing(options: TrainOptions, access: Access) -> list[InputError]:
     """What needs a key of whoever asks: a page that is open to others must not act in the name of the one who runs it."""
     if access.folders is None:
         return []
-    needed = []
+    needed = [
+        (name, "huggingface_token")
+        for name in ("huggingface_repo_id", "resume_from_huggingface")
+        if getattr(options.saving, name) and not options.saving.huggingface_token
+    ]
     if options.saving.log_with in ("wandb", "all") and not options.saving.wandb_api_key:
         needed.append(("log_with", "wandb_api_key"))
     return [

@@ -6,6 +6,7 @@ A rule's `broken` gets all values by option name. The first of its fields that w
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 from .optimizer_kinds import OLD_NAMES, kind_of, makes_its_rate
 
 Values = Mapping[str, Any]
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -219,6 +222,16 @@ RULES: tuple[Rule, ...] = (
         lambda v: v["log_with"] in ("tensorboard", "all") and not v["logging_dir"],
         "log_with {log_with} has no folder to write into.",
         "Give logging_dir, for example logs.",
+    ),
+    *(_needs(f"huggingface_{name}", "huggingface_repo_id") for name in ("repo_type", "path_in_repo", "repo_visibility")),
+    _needs("async_upload", "huggingface_repo_id"),
+    _needs("save_state_to_huggingface", "huggingface_repo_id"),
+    _needs("resume_from_huggingface", "resume"),
+    Rule(
+        ("huggingface_repo_id",),
+        lambda v: bool(v["huggingface_repo_id"]) and not _REPOSITORY.fullmatch(v["huggingface_repo_id"]),
+        "{huggingface_repo_id} is no name of a repository on Hugging Face.",
+        "Write your name there, a slash and the repository: me/frogs.",
     ),
     _needs("log_prefix", "logging_dir"),
     *(_needs_logs(name) for name in ("log_tracker_name", "log_tracker_config", "log_config")),

@@ -15,7 +15,7 @@ from ..errors import NotFiniteError
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
-from . import base_weights, failures, optimizers, precision, prepare, resuming, trackers
+from . import base_weights, failures, hub, optimizers, precision, prepare, resuming, trackers
 from .checkpoint import SavePlan
 from .conditioning import TextStates
 from .determinism import deterministic
@@ -59,10 +59,11 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         failures.memory_explained(options, processes.device),
         deterministic(chosen.deterministic),
         trackers.following(options, reporter, is_main=processes.is_main) as reporter,
+        hub.following(options.saving, reporter, is_main=processes.is_main) as reporter,
     ):
         emit = reporter.emit
         prepare.check(options)
-        resumed = resuming.find(options.saving, processes, emit)
+        resumed = resuming.find(hub.fetched(options.saving, emit), processes, emit)
         seed = processes.agree(resuming.seed(chosen.seed, resumed))
         computed = prepare.precision(chosen, processes.device, emit)
 

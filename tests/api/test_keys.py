@@ -18,7 +18,7 @@ from .test_runs import run_to_end
 
 KEY = "hf_0123456789abcdefTHEKEY"
 SECRETS = {option.name: option.secret for option in OPTIONS if option.secret}
-WITH = {"wandb_api_key": {"log_with": "wandb"}}
+WITH = {"wandb_api_key": {"log_with": "wandb"}, "huggingface_token": {"huggingface_repo_id": "me/frogs"}}
 
 
 def files_with(folder, text: str) -> list[str]:

@@ -43,6 +43,7 @@ DIFFERENCES = {
         OPTIONS_BY_NAME["sample_sampler"].choices,
         "every sampler there is may be named, by its own name and by the reference's",
     ),
+    ("huggingface_repo_type", "choices"): (None, ("model", "dataset", "space"), "the hub knows no others"),
     ("max_token_length", "choices"): ((150, 225), (75, 150, 225), "75 is the default and may be written out"),
     ("resize_interpolation", "choices"): (
         ("lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area"),

@@ -23,6 +23,11 @@ ELSEWHERE = {
     "console_log_simple": "the same",
     "v2": "a check before the training, which finds the family itself: tests/options/test_resolve.py",
     "no_half_vae": "read in fp16 alone, which needs a card: tests/gpu/test_training.py",
+    **dict.fromkeys(
+        [f"huggingface_{name}" for name in ("repo_type", "path_in_repo", "token", "repo_visibility")]
+        + ["save_state_to_huggingface", "resume_from_huggingface", "async_upload"],
+        "read where something is uploaded or fetched: tests/training/test_hub.py",
+    ),
     "wandb_api_key": "read where Weights & Biases is asked for: tests/training/test_trackers.py",
     "use_8bit_adam": "stands for an optimizer_type, which is read: tests/training/test_optimizers.py",
     "use_lion_optimizer": "the same",
