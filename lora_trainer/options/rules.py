@@ -226,6 +226,12 @@ RULES: tuple[Rule, ...] = (
     *(_needs(f"huggingface_{name}", "huggingface_repo_id") for name in ("repo_type", "path_in_repo", "repo_visibility")),
     _needs("async_upload", "huggingface_repo_id"),
     _needs("save_state_to_huggingface", "huggingface_repo_id"),
+    Rule(
+        ("save_state_to_huggingface",),
+        lambda v: v["save_state_to_huggingface"] and not (v["save_state"] or v["save_state_on_train_end"]),
+        "save_state_to_huggingface has no effect without save_state or save_state_on_train_end.",
+        "Give save_state too, or leave save_state_to_huggingface out.",
+    ),
     _needs("resume_from_huggingface", "resume"),
     Rule(
         ("huggingface_repo_id",),

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from ..options.train import OPTIONS, TrainOptions, flat
 from .states import StateInfo
 
-SECRET = ("huggingface_token", "wandb_api_key")  # never in a state
 # What a state is made of: with another one there is nothing to go on from.
 FIXED = (
     "network_module", "network_dim", "network_alpha", "dim_from_weights", "network_train_unet_only",
@@ -43,7 +42,8 @@ class ResumeFinding:
 
 def settings(options: TrainOptions) -> dict[str, Any]:
     """The options as a state keeps them."""
-    kept = {name: value for name, value in flat(options).items() if name not in SECRET}
+    secret = {option.name for option in OPTIONS if option.secret}
+    kept = {name: value for name, value in flat(options).items() if name not in secret}
     found: dict[str, Any] = json.loads(json.dumps(kept))
     return found
 

@@ -25,7 +25,7 @@ ELSEWHERE = {
     "no_half_vae": "read in fp16 alone, which needs a card: tests/gpu/test_training.py",
     **dict.fromkeys(
         [f"huggingface_{name}" for name in ("repo_type", "path_in_repo", "token", "repo_visibility")]
-        + ["save_state_to_huggingface", "resume_from_huggingface", "async_upload"],
+        + ["save_state_to_huggingface", "async_upload"],
         "read where something is uploaded or fetched: tests/training/test_hub.py",
     ),
     "wandb_api_key": "read where Weights & Biases is asked for: tests/training/test_trackers.py",

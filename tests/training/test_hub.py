@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from lora_trainer.errors import InputError, InputErrors
 from lora_trainer.options.saving import SavingOptions
@@ -153,6 +155,20 @@ def test_a_state_is_fetched_to_go_on_from(tmp_path, hub):
         None,
         "model",
     )
+
+
+def test_a_training_goes_on_from_the_state_that_another_uploaded(options_for, tmp_path, hub):
+    whole = train(options_for(max_train_steps=4, output_name="whole"), reporter=Recorder()).path
+    given = uploading(huggingface_path_in_repo="runs", save_state=True, save_state_to_huggingface=True, save_every_n_steps=2)
+    train(options_for(max_train_steps=4, output_name="first", **given), reporter=Recorder())
+    assert {name.partition("/")[0] for name in hub.repos[REPO]} == {"runs"}
+    again = {"resume": "me/frogs/runs/first-step00000002-state:main:model", "resume_from_huggingface": True}
+    reporter = Recorder()
+    rest = train(options_for(max_train_steps=4, output_name="rest", huggingface_token=TOKEN, **again), reporter=reporter).path
+    assert [event["step"] for event in reporter.of("step")] == [3, 4]
+    ours, wanted = load_file(rest), load_file(whole)
+    assert all(torch.equal(ours[name], wanted[name]) for name in wanted)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
 
 
 def test_what_means_nothing_is_refused(options_for):
