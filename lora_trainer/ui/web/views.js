@@ -8,4 +8,9 @@ import runs from "./runs/view.js";
 import tools from "./tools/view.js";
 import train from "./train/view.js";
 
-export const VIEWS = [train, runs, generate, tools];
+export const VIEWS = [
+    train,
+    runs,
+    generate,
+    tools,
+];
