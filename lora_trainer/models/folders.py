@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,36 +56,56 @@ def fetch_from_hub(name: str) -> Path:
 
     Its kind is checked by the small files before the large ones are fetched. Raises BaseModelError when it cannot be had.
     """
+    folder = _fetch(name, ["model_index.json", "unet/config.json"])
+    info = modelfile.probe(folder)
+    if info.problem:
+        problem, advice = (
+            modelfile.refusal(name, info.kind, info.in_channels) if info.kind != "unknown" else (info.problem, info.advice)
+        )
+        raise BaseModelError(problem.replace(str(folder), name), advice=advice)
+    parts = ("unet", "vae", "text_encoder", *(("text_encoder_2",) if info.kind == "sdxl" else ()))
+    small = [f"{part}/config.json" for part in parts] + ["tokenizer/*", "tokenizer_2/*", "scheduler/*"]
+    fetched = _fetch_weights(name, parts, small)
+    if fetched is None:
+        raise BaseModelError(
+            f"{name} on the Hugging Face hub lacks the weights of its UNet, VAE or text encoder.", advice=modelfile.FULL_MODEL
+        )
+    return fetched
+
+
+def fetch_vae_from_hub(name: str) -> Path:
+    """Return the local folder of the hub's VAE `name`, or of the model `name` with its VAE alone. Raises BaseModelError."""
+    folder = _fetch(name, ["config.json", "vae/config.json"])
+    part = "vae" if is_file(folder / "vae" / "config.json") else "."
+    if not is_file(folder / part / "config.json"):
+        raise BaseModelError(f"{name} on the Hugging Face hub is no VAE of diffusers.", advice=modelfile.VAE_ADVICE)
+    fetched = _fetch_weights(name, (part,), [])
+    if fetched is None:
+        raise BaseModelError(f"{name} on the Hugging Face hub lacks the weights of its VAE.", advice=modelfile.VAE_ADVICE)
+    return fetched
+
+
+def _fetch_weights(name: str, parts: Sequence[str], small: Sequence[str]) -> Path | None:
+    """Fetch the weights of every one of `parts` (folders; "." is the whole), and `small`; None where one has none."""
+    for weights in _WEIGHTS[:2], _WEIGHTS[2:4], _WEIGHTS[4:]:
+        files = [(Path(part) / file).as_posix() for part in parts for file in weights]
+        folder = _fetch(name, [*small, *files])
+        if all(any(is_file(folder / part / file) for file in _WEIGHTS) for part in parts):
+            return folder
+    return None
+
+
+def _fetch(name: str, patterns: Sequence[str]) -> Path:
+    """Return the local folder of the hub's repository `name` with the files of these patterns, as far as it has them."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise NotInstalledError("The package huggingface_hub is missing.", advice="Give a model file instead.") from error
-
-    configurations = ["model_index.json", "unet/config.json"]
     try:
-        folder = Path(snapshot_download(name, allow_patterns=configurations))
-        info = modelfile.probe(folder)
-        if info.problem:
-            problem, advice = (
-                modelfile.refusal(name, info.kind, info.in_channels) if info.kind != "unknown" else (info.problem, info.advice)
-            )
-            raise BaseModelError(problem.replace(str(folder), name), advice=advice)
-        parts = ("unet", "vae", "text_encoder", *(("text_encoder_2",) if info.kind == "sdxl" else ()))
-        small = [f"{part}/config.json" for part in parts] + ["tokenizer/*", "tokenizer_2/*", "scheduler/*"]
-        for weights in _WEIGHTS[:2], _WEIGHTS[2:4], _WEIGHTS[4:]:
-            folder = Path(
-                snapshot_download(name, allow_patterns=small + [f"{part}/{file}" for part in parts for file in weights])
-            )
-            if all(any(is_file(folder / part / file) for file in _WEIGHTS) for part in parts):
-                return folder
-    except BaseModelError:
-        raise
+        return Path(snapshot_download(name, allow_patterns=list(patterns)))
     except Exception as error:  # the hub's client raises many kinds, from no network to no such name
         raise BaseModelError(
             f"{name} is neither a file nor a folder here, and could not be fetched from the Hugging Face hub: "
             f"{(str(error).strip() or type(error).__name__).splitlines()[0]}",
             advice="Check the spelling and the network (HF_HUB_OFFLINE must not be set), or give a model file.",
         ) from error
-    raise BaseModelError(
-        f"{name} on the Hugging Face hub lacks the weights of its UNet, VAE or text encoder.", advice=modelfile.FULL_MODEL
-    )

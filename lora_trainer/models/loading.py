@@ -38,10 +38,10 @@ def load(
     """Load a base model, frozen (no gradients) and in eval mode.
 
     `path` is an LDM-named .safetensors or .ckpt, a diffusers folder, or a hub id (`owner/name`; the only form that may need
-    the network). `vae` replaces the model's own VAE: a file (LDM's or diffusers' names) or a folder. `dtype` is the compute
-    precision; `vae_dtype` (default: the same) may be float32 where a half-precision VAE gives NaN. `attention` is "torch" or
-    "xformers" (with a warning torch's where xformers is missing). `prediction_type` ("epsilon" or "v_prediction") wins over
-    what the model says of itself (prediction.py). Memory: about one copy of the model in `dtype`.
+    the network). `vae` replaces the model's own VAE: a file (LDM's or diffusers' names), a folder or a hub id. `dtype` is
+    the compute precision; `vae_dtype` (default: the same) may be float32 where a half-precision VAE gives NaN. `attention`
+    is "torch" or "xformers" (with a warning torch's where xformers is missing). `prediction_type` ("epsilon" or
+    "v_prediction") wins over what the model says of itself (prediction.py). Memory: about one copy of the model in `dtype`.
 
     Raises BaseModelError, naming the file, what was found and what to do.
     """

@@ -11,9 +11,9 @@ import torch
 
 from .. import modelfile
 from ..errors import BaseModelError
-from ..foreign.reading import is_file, is_folder
+from ..foreign.reading import is_file, is_folder, is_there
 from . import convert
-from .folders import find_weights, read_config
+from .folders import fetch_vae_from_hub, find_weights, is_hub_id, read_config
 from .weights import Target, Weights, build, count_of, open_weights
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ _ALSO = {
 
 
 def load_vae_file(path: Path, target: Target) -> AutoencoderKL:
-    """Load a VAE from a file (its own, or a whole checkpoint) or from a diffusers folder (the VAE's own, or a whole model)."""
+    """Load a VAE from a file (its own, or a whole checkpoint), a diffusers folder (its own, or a whole model) or the hub."""
+    if not is_there(path) and is_hub_id(path.as_posix()):
+        path = fetch_vae_from_hub(path.as_posix())
     problem, advice = modelfile.problem_as("vae", path)
     if problem:
         raise BaseModelError(problem, advice=advice)

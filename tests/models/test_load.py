@@ -337,18 +337,40 @@ def test_lightning_s_callback_in_stability_s_first_files_is_no_obstacle(tmp_path
 
 
 class TestHub:
-    def test_a_hub_id_that_is_here_already_loads_offline(self, tmp_path, monkeypatch, folder, parts):
+    @pytest.fixture
+    def here_already(self, tmp_path, monkeypatch):
+        """here_already(folder): the folder is "someone/tiny", fetched before the network was gone."""
         from huggingface_hub import constants
 
-        revision = "0" * 40
-        repository = tmp_path / "models--someone--tiny"
-        shutil.copytree(folder, repository / "snapshots" / revision)
-        (repository / "refs").mkdir()
-        (repository / "refs" / "main").write_text(revision)
+        def store(folder):
+            revision, repository = "0" * 40, tmp_path / "models--someone--tiny"
+            shutil.copytree(folder, repository / "snapshots" / revision)
+            (repository / "refs").mkdir()
+            (repository / "refs" / "main").write_text(revision)
+
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
         monkeypatch.setattr("huggingface_hub._snapshot_download.constants", constants)
+        return store
+
+    def test_a_hub_id_that_is_here_already_loads_offline(self, here_already, folder, parts):
+        here_already(folder)
         same_weights(load32("someone/tiny"), parts)
+
+    @pytest.mark.parametrize("form", ["the VAE alone", "a whole model"])
+    def test_the_vae_is_one_of_the_hub(self, here_already, tmp_path, tiny_sd1, parts, form):
+        vae = make_parts(seed=7)[1]
+        vae.save_pretrained(tmp_path / "v" / ("" if form == "the VAE alone" else "vae"))
+        here_already(tmp_path / "v")
+        same_weights(load32(tiny_sd1, vae="someone/tiny"), (parts[0], vae, parts[2]))
+
+    def test_what_is_no_vae_on_the_hub_is_said(self, here_already, tmp_path, tiny_sd1):
+        (tmp_path / "v" / "unet").mkdir(parents=True)
+        here_already(tmp_path / "v")
+        with pytest.raises(BaseModelError, match=r"someone/tiny on the Hugging Face hub is no VAE of diffusers\."):
+            load32(tiny_sd1, vae="someone/tiny")
+        with pytest.raises(BaseModelError, match=r"someone/absent is neither a file nor a folder here"):
+            load32(tiny_sd1, vae="someone/absent")
 
     def test_offline_says_what_was_looked_for_where(self, tmp_path, monkeypatch):
         from huggingface_hub import constants
