@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ..errors import InputError
 from ..runs.store import Run
-from . import answers, checks, views
+from . import answers, checks, resuming, views
 from .answers import answer, flag_of, json_body, number_of, text_of
 from .sending import file_answer
 from .service import Service
@@ -64,6 +64,28 @@ async def _changed(service: Service, request: Request, change: Callable[[Run], R
 async def _pause(service: Service, request: Request) -> Response:
     paused = flag_of(await json_body(request), "paused")
     return await _changed(service, request, lambda run: service.supervisor.pause(run.id, paused))
+
+
+async def _resume_look(service: Service, request: Request) -> Response:
+    text = request.query_params.get("steps", "")
+    steps = _steps(int(text) if text.isdecimal() and len(text) < 10 else text or None)
+    return answer(await service.look(lambda: resuming.look(service, _known(service, request), steps)))
+
+
+async def _resume(service: Service, request: Request) -> Response:
+    steps = _steps((await json_body(request)).get("steps"))
+
+    def do() -> dict[str, Any]:
+        return {"run": views.run_view(service.supervisor, resuming.go_on(service, _known(service, request), steps))}
+
+    return answer(await service.change(do))
+
+
+def _steps(value: Any) -> int | None:
+    """How many steps beyond the end are asked for. Raises InputError for what is no number of steps."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10**9):
+        raise InputError(f"{value!r} is no number of steps.", field="steps", advice="Give a whole number from 1 on.")
+    return value
 
 
 async def _move(service: Service, request: Request) -> Response:
@@ -135,6 +157,8 @@ TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] 
     ("POST", "runs/{id}/save", _save),
     ("POST", "runs/{id}/sample", _sample),
     ("POST", "runs/{id}/pause", _pause),
+    ("GET", "runs/{id}/resume", _resume_look),
+    ("POST", "runs/{id}/resume", _resume),
     ("POST", "runs/{id}/move", _move),
     ("POST", "runs/{id}/again", _again),
     ("POST", "runs/{id}/use", _use),

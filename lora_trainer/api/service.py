@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from ..foreign.reading import is_there
 from ..hosts.base import Access, Checkpoint, Host
 from ..log import logger
 from ..paths import user_path
+from ..runs.borrowing import borrowed
 from ..runs.generation import Generation
 from ..runs.lending import Lending, Standing
 from ..runs.store import Store
@@ -118,8 +120,9 @@ class Service:
             return
         self.trouble = None
         made = self.generation
-        lending = Lending(wants=made.wants_card, serve=made.tick, leave=made.leave_card)
+        lending = Lending(wants=made.wants_card, serve=made.tick, leave=lambda: made.leave_card() and self.host.leave_card())
         self._supervisor = Supervisor(store, self.host, self.paths.runs, before_start=made.release_card, lending=lending)
+        self.host.share_card(partial(borrowed, self._supervisor))
 
     def _tidy(self) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..foreign.reading import UnreadableError, read_text
+from ..runs import resuming
 from ..runs.events import Event, read_events
 from ..runs.folder import RunFolder
 from ..runs.progress import Progress
@@ -34,6 +35,7 @@ def run_view(supervisor: Supervisor, run: Run, queue: list[str] | None = None) -
         "message": run.message,
         "advice": run.advice,
         **_progress_view(run, progress),
+        "resumable": None if run.is_active else resuming.last_state(supervisor.folder(run.id), progress),
         "card": supervisor.standing(run).as_dict() if run.is_active else None,
         "last_sign_of_life": _last_sign(supervisor, run, progress),
         "picture": _sample_view(run, last[0])["thumb"] if last else "",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HostError
+from ..runs.worker import Borrow
 from .base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
 
 
@@ -49,6 +50,13 @@ class FakeHost:
 
     def reclaim_gpu(self) -> None:
         self.calls.append(("reclaim_gpu",))
+
+    def share_card(self, borrow: Borrow) -> None:
+        self.borrow = borrow
+
+    def leave_card(self) -> bool:
+        self.calls.append(("leave_card",))
+        return True
 
     def lora_changed(self, path: Path) -> None:
         self.calls.append(("lora_changed", path))

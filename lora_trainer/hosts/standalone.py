@@ -18,6 +18,7 @@ from .. import modelfile
 from ..demo import files
 from ..errors import InputError
 from ..paths import ROOT_DIR
+from ..runs.worker import Borrow
 from .base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
 
 MODEL_SUFFIXES = {".safetensors", ".ckpt"}
@@ -100,6 +101,12 @@ class StandaloneHost:
 
     def reclaim_gpu(self) -> None:
         """Nothing to take back."""
+
+    def share_card(self, borrow: Borrow) -> None:
+        """Pictures are made by a process of their own (runs.generation)."""
+
+    def leave_card(self) -> bool:
+        return True
 
     def lora_changed(self, path: Path) -> None:
         """Generations read LoRA files anew each time."""

@@ -38,6 +38,8 @@ PAGE_VALUES: Mapping[str, Any] = {
     "persistent_data_loader_workers": True,
     "save_precision": "fp16",
     "split_batch_when_full": True,
+    "save_state_every_n_minutes": 5.0,
+    "save_state_on_train_end": True,
 }
 WITH_CUDA: Mapping[str, Any] = {"optimizer_type": "AdamW8bit", "mixed_precision": "fp16"}
 WITHOUT_CUDA: Mapping[str, Any] = {"optimizer_type": "AdamW", "mixed_precision": "no"}

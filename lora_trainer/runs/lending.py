@@ -89,7 +89,8 @@ class Lending:
         asked = control.read_control(folder.control)
         answer = progress.parked or {}
         is_lent = asked.park % 2 == 1
-        is_free = asked.is_off_the_card and bool(answer) and (answer.get("park") == asked.park or asked.paused)
+        is_over = bool(progress.finished or progress.failed)
+        is_free = is_over or (asked.is_off_the_card and bool(answer) and (answer.get("park") == asked.park or asked.paused))
         refused = progress.not_parked or {}
         return Standing(
             is_free=is_free,

@@ -146,15 +146,20 @@ class Supervisor:
         """Queue a run that has ended, to go on from its last state. Raises InputError when it has not ended or has no state."""
         self.store.must_write()
         with self._submitting:
-            run, folder = self._get(run_id), self.folder(run_id)
-            if run.state not in ENDED:
-                raise InputError(f"{run.name} is {run.state}.", advice="Stop it first.")
-            if resuming.last_state(folder, self.progress(run_id)[0]) is None:
-                raise InputError(f"{run.name} left nothing to go on from.", advice="Start it again from its settings.")
-            resuming.prepare(folder, run.result)
+            run = self.check_resumable(run_id)
+            resuming.prepare(self.folder(run_id), run.result)
             self.store.queue_again(run_id)
         self._wake.set()
         return self._get(run_id)
+
+    def check_resumable(self, run_id: str) -> Run:
+        """Raises InputError when the run has not ended or left no state."""
+        run = self._get(run_id)
+        if run.state not in ENDED:
+            raise InputError(f"{run.name} is {run.state}.", advice="Stop it first.")
+        if resuming.last_state(self.folder(run_id), self.progress(run_id)[0]) is None:
+            raise InputError(f"{run.name} left nothing to go on from.", advice="Start it again from its settings.")
+        return run
 
     def stop(self, run_id: str, *, force: bool = False) -> Run:
         """Stop at the next step boundary; a waiting run at once; with `force` the process is ended now."""
@@ -191,8 +196,8 @@ class Supervisor:
         return run
 
     def standing(self, run: Run) -> Standing:
-        """How `run` and the card stand; all is free when it is not at work."""
-        if not run.is_active:
+        """How `run` and the card stand; all is free when it is not at work, or its worker has not begun."""
+        if not run.is_active or self.folder(run.id).worker() is None:
             return Standing(is_free=True)
         return self.lending.standing(self.folder(run.id), self.progress(run.id)[0])
 

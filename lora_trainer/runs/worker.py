@@ -8,13 +8,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import HostError
 from ..paths import ROOT_DIR
 from .folder import RunFolder, WorkerProcess
+
+# borrow(should_stop, tell): a context in which the card is ours when it gives ""; else it gives why it is not. `tell` is called
+# with what is waited for, `should_stop` asked whether to wait no longer.
+Borrow = Callable[[Callable[[], bool], Callable[[str], None]], AbstractContextManager[str]]
 
 
 class WorkerHost(Protocol):
@@ -34,6 +39,14 @@ class WorkerHost(Protocol):
 
     def reclaim_gpu(self) -> None:
         """The worker has left the card. Called after every lend_gpu, also after failures; harmless when called twice."""
+        ...
+
+    def share_card(self, borrow: Borrow) -> None:
+        """Told once: how to have the card for a while in the middle of a training."""
+        ...
+
+    def leave_card(self) -> bool:
+        """Give a borrowed card back; False while it is in use. Never waits."""
         ...
 
     def lora_changed(self, path: Path) -> None:

@@ -17,6 +17,7 @@ from .distributed import Processes
 from .gradients import Gradients
 from .interrupt import StopOnSignal
 from .metrics import LossAverage, Speed, peak_memory
+from .parking import Parking
 from .position import Position
 from .previews import Previews
 from .saver import Saver
@@ -39,6 +40,7 @@ class Loop:
     processes: Processes
     reporter: Reporter
     signals: StopOnSignal
+    parking: Parking
     saver: Saver | None = None
     states: StateSaver | None = None
     previews: Previews | None = None
@@ -47,6 +49,7 @@ class Loop:
     stopped: bool = False
     average: LossAverage = field(init=False)
     _speed: Speed = field(default_factory=Speed)
+    _parks: float = 0  # how many processes were asked to leave the card
     _saves: int = 0  # how often saving was asked for and done
     _drawings: int = 0  # the same for drawing samples
 
@@ -74,6 +77,7 @@ class Loop:
                 self.position = Position(epoch, self.position.batch + len(group))
                 self._report(loss, average, epoch + 1, sum(len(planned.images) for planned in group))
                 self._after_step()
+                self._leave_card_if_asked()
                 if self.stopped:
                     return
             self.epochs_done = epoch + 1
@@ -122,7 +126,8 @@ class Loop:
         total = self.gradients.add(own, step=number, samples=samples)
         control = self.reporter.control()
         norm = self.updater.gather()
-        loss, asked = self.processes.add_up([total.item(), float(self.signals.asked or control.stop)])
+        stops, parks = self.signals.asked or control.stop, self.parking.is_asked()
+        loss, asked, self._parks = self.processes.add_up([total.item(), float(stops), float(parks)])
         _check_finite(loss, norm, number)
         self.updater.step()
         self.stopped = bool(asked) and number < self.counts.total_steps  # after the last step there is nothing to stop
@@ -175,6 +180,13 @@ class Loop:
         if drawn or self.saver.last_step != before:
             self._speed.resume()
 
+    def _leave_card_if_asked(self) -> None:
+        """Let somebody else have the card, in all processes at once; after the last step nothing is left to go on with."""
+        asked = self._parks if self.processes.world_size > 1 else self.parking.is_asked()
+        if asked and not self.stopped and self.step < self.counts.total_steps:
+            self.stopped = self.parking.together(self.step)
+            self._speed.resume()
+
     def _save_if_asked(self) -> None:
         """Save what was trained so far when the user wants it now; before the first step there is nothing yet."""
         wanted = self.reporter.control().save
@@ -185,7 +197,7 @@ class Loop:
     def _while_drawing(self) -> bool:
         """Asked before each step of a sampler: whether to break off. Who asks to save does not wait for the pictures."""
         self._save_if_asked()
-        return self.signals.asked or bool(self.reporter.control().stop)
+        return self.parking.obey(self.step) or self.signals.asked or bool(self.reporter.control().stop)
 
     def _after_epoch(self) -> None:
         if self.saver is not None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from ..log import logger
+from ..models import Model
 from ..models.main_memory import Parked, Place, free_card, is_on_card, places
 from ..runs.control import Control
+from ..runs.events import Reporter
 from . import failures
 from .distributed import Processes
+from .interrupt import StopOnSignal
 from .phases import Emit
 
 _LOOK_SECONDS = 0.1
@@ -41,23 +44,46 @@ class Parking:
     _frozen: Parked | None = None  # what is not trained, for the next time
     _refused: int = -1  # the request that could not be obeyed
 
+    @classmethod
+    def of(cls, model: Model, reporter: Reporter, processes: Processes, signals: StopOnSignal) -> Parking:
+        """For a training on `model`, before there is anything to train."""
+        modules = [model.unet, model.vae, *model.text_encoders]
+        return cls(reporter.control, reporter.emit, processes, modules, should_stop=lambda: signals.asked)
+
+    def with_trained(self, trained: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Parking:
+        """The same with what is trained, and what its optimizer remembers."""
+        return replace(self, modules=[*self.modules, trained], optimizer=optimizer)
+
+    def while_preparing(self) -> bool:
+        """Asked between the parts of what comes before the first step: whether to stop. Leaves the card when that is asked."""
+        return self.obey(0) or self._is_to_stop()
+
     def is_asked(self) -> bool:
         """Whether this process is to leave the card."""
         control = self.control()
         return control.is_off_the_card and control.park != self._refused
 
     def obey(self, step: int) -> bool:
-        """Leave the card and wait, where that is asked of this process. Returns whether it was.
+        """Leave the card and wait, where that is asked of this process. Returns whether it was told to stop meanwhile.
 
         For moments in which the other processes wait for this one; `together` is for steps.
         """
-        return self._wait(step, self.is_asked) if self.is_asked() else False
+        return self._wait(step, lambda: (self.is_asked(), self._is_to_stop())) if self.is_asked() else False
 
-    def together(self, asked: bool, step: int) -> bool:
-        """The same in all processes at once: `asked` is what they agreed on."""
-        return self._wait(step, lambda: self.processes.any(self.is_asked())) if asked else False
+    def together(self, step: int) -> bool:
+        """The same in all processes at once, which have agreed on it."""
 
-    def _wait(self, step: int, is_asked: Callable[[], bool]) -> bool:
+        def look() -> tuple[bool, bool]:
+            waits, stops = self.processes.add_up([float(self.is_asked()), float(self._is_to_stop())])
+            return bool(waits), bool(stops)
+
+        return self._wait(step, look)
+
+    def _is_to_stop(self) -> bool:
+        return self.should_stop() or self.control().stop
+
+    def _wait(self, step: int, look: Callable[[], tuple[bool, bool]]) -> bool:
+        """Wait while `look` gives (True, False). Who is to stop does not come back: all is saved from main memory."""
         try:
             parked = self.leave()
         except MemoryError as error:
@@ -66,15 +92,18 @@ class Parking:
             self.emit({"type": "not_parked", "step": step, "park": self._refused, "message": message})
             return False
         answered: tuple[int, bool] | None = None
-        while is_asked() and not self.should_stop():
+        waits, stops = look()
+        while waits and not stops:
             control = self.control()
-            if (control.park, control.paused) != answered:
+            if control.is_off_the_card and (control.park, control.paused) != answered:
                 answered = (control.park, control.paused)
                 self.emit({"type": "parked", "step": step, "park": control.park, "paused": control.paused})
             time.sleep(_LOOK_SECONDS)
-        self._come_back(parked)
+            waits, stops = look()
+        if not stops:
+            self._come_back(parked)
         self.emit({"type": "unparked", "step": step})
-        return True
+        return stops
 
     def leave(self) -> list[Parked]:
         """Move everything to main memory; returns what to give to `come_back`. Raises MemoryError when it does not fit there:

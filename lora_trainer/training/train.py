@@ -27,6 +27,7 @@ from .interrupt import StopOnSignal
 from .loading import batches
 from .loop import Loop
 from .noise import NoiseSettings
+from .parking import Parking
 from .phases import Emit, phase
 from .previews import Previews, sample_prompts
 from .saver import Saver
@@ -77,7 +78,8 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         objective = prepare.objective(chosen, model, computed.device)
         base_weights.merge(options.network, model, emit)
         encoder = Encoder(model, seed, computed.device)
-        latents = cached_latents(options.dataset, plan, encoder, emit, lambda: signals.asked or reporter.control().stop)
+        parking = Parking.of(model, reporter, processes, signals)
+        latents = cached_latents(options.dataset, plan, encoder, emit, parking.while_preparing)
         if processes.any(signals.asked or reporter.control().stop):
             return _finish(TrainResult(None, start.step, "stopped"), emit)
 
@@ -98,6 +100,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
             processes=processes,
             reporter=reporter,
             signals=signals,
+            parking=parking.with_trained(network, updater.optimizer),
         )
         pieces = resuming.pieces(loop)  # what remembers something from one step to the next
         if processes.is_main:

@@ -29,6 +29,7 @@ from .frogs import frog, png
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 PREFIX = "/lora-trainer/api"
+CARD = {"is_free": False, "is_asked": False, "paused": False, "seconds_left": None, "refusal": ""}
 PARTS = ("samples", "files", "warnings")  # of a run, which no list holds
 
 
@@ -56,6 +57,8 @@ class FakeApi:
         self.family = "sd1"  # of the base model; "" where the host cannot tell
         self.job: dict[str, Any] = {}
         self.is_gone = False
+        self.changed: list[dict[str, Any]] = []  # what is another than when a run's state was saved
+        self.further: list[str | None] = []  # by how many steps, of what was asked about that
         self.page = assets().version  # of the host's page files
         self.slow_start = 0  # so many requests are answered with 404, as gradio does before the routes are there
 
@@ -66,6 +69,7 @@ class FakeApi:
             "form": self.form,
             "runs": self.list_runs,
             "runs/{id}": self.run,
+            "runs/{id}/resume": self.differences,
             "images": self.images,
             "runs/{id}/file/{name}": self.picture,
             "runs/{id}/thumb/{name}": self.picture,
@@ -330,6 +334,8 @@ class FakeApi:
             "files": [],
             "warnings": [],
             "lora": None,
+            "resumable": None,
+            "card": CARD if state == "running" else None,
             **changes,
         }
         self.runs = {run_id: run, **self.runs}
@@ -406,6 +412,7 @@ class FakeApi:
         if run is None:
             return JSONResponse({"error": {"message": "There is no such run.", "advice": "", "field": ""}}, 404)
         events = self.events[run["id"]]
+        steps = [event for event in events if event["type"] == "step"]
         log = "step 1 loss 0.14\nstep 2 loss 0.13"
         if "after" in request.query_params:
             after = int(request.query_params["after"])
@@ -416,10 +423,10 @@ class FakeApi:
             seen = {"events": events[after:], "offset": len(events), "more": False, "log": log, "have": have}
             return {"run": {**rest, **parts}, **seen}
         curve = {
-            "steps": [event["step"] for event in events],
-            "loss": [event["loss"] for event in events],
-            "smoothed": [event["loss"] for event in events],
-            "lr": [event["lr"] for event in events],
+            "steps": [event["step"] for event in steps],
+            "loss": [event["loss"] for event in steps],
+            "smoothed": [event["loss"] for event in steps],
+            "lr": [event["lr"] for event in steps],
         }
         texts = {
             "config": 'output_name = "sls_frog"\n',
@@ -452,11 +459,21 @@ class FakeApi:
     async def trial_picture(self, request: Request) -> Any:
         return Response(picture(), media_type="image/png")
 
+    async def differences(self, request: Request) -> Any:
+        self.further.append(request.query_params.get("steps"))
+        return {"state": self.runs[request.path_params["id"]]["resumable"], "problems": self.changed}
+
     async def act(self, request: Request) -> Any:
         run = self.runs[request.path_params["id"]]
         action = request.path_params["action"]
         if action == "stop":
             run.update(state="stopping")
+        if action == "pause":
+            paused = (await request.json())["paused"]
+            run["card"] = {**CARD, "is_free": paused, "is_asked": paused, "paused": paused}
+        if action == "resume":
+            step = run["resumable"]["step"]
+            run.update(state="running", active=True, ended=None, message="", step=step, resumable=None, card=CARD)
         if action == "delete":
             del self.runs[run["id"]]
         if action == "move":

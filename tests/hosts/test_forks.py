@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lora_trainer.hosts.webui import gate, gpu, hotload
+from lora_trainer.hosts.webui import away, gate, gpu, hotload
 
 from . import fork_stubs
 
@@ -51,7 +51,15 @@ def test_forge_merges_an_overwritten_file_anew_into_every_part(forge, tmp_path):
     assert forge.draw(file, 0.8) == ("base+new", "base+new")
 
 
-def test_forge_gives_up_its_main_memory_and_loads_again_by_the_next_picture(forge, tmp_path):
+def test_forge_keeps_its_model_in_main_memory_where_there_is_room(forge, monkeypatch):
+    monkeypatch.setattr(away, "_has_room", lambda size: True)
+    model = forge.data.sd_model
+    gpu.lend(lambda: "training")
+    assert forge.data.sd_model is model and forge.data.forge_hash == "demo", "its next picture brings it back by itself"
+
+
+def test_forge_gives_up_its_main_memory_and_loads_again_by_the_next_picture(forge, tmp_path, monkeypatch):
+    monkeypatch.setattr(away, "_has_room", lambda size: False)
     file = tmp_path / "frog.safetensors"
     file.write_text("weights")
     gpu.lend(lambda: "training")

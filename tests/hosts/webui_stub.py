@@ -14,13 +14,22 @@ class Lock:
         self.held = False
         self.taken = 0
 
-    def __enter__(self) -> None:
+    def acquire(self, blocking: bool = True) -> bool:
+        if self.held and not blocking:
+            return False
         assert not self.held, "the host's lock is not re-entrant"
         self.held = True
         self.taken += 1
+        return True
+
+    def release(self) -> None:
+        self.held = False
+
+    def __enter__(self) -> None:
+        self.acquire()
 
     def __exit__(self, *_) -> None:
-        self.held = False
+        self.release()
 
 
 def module(name: str, **members) -> ModuleType:
@@ -109,6 +118,7 @@ def install(monkeypatch, tmp_path, **flags) -> SimpleNamespace:
             "modules.shared",
             cmd_opts=SimpleNamespace(**{**defaults, **flags}),
             opts=SimpleNamespace(data={}),
+            state=SimpleNamespace(interrupted=False, textinfo=None),
             demo=SimpleNamespace(blocks={}, dependencies=[], fns=[]),
         ),
         "networks": module(

@@ -11,8 +11,10 @@ from lora_trainer.runs.control import Control
 from lora_trainer.training import parking
 from lora_trainer.training.distributed import Processes
 from lora_trainer.training.parking import Parking
+from lora_trainer.training.train import train
 
 from .conftest import Recorder
+from .test_train import tensors_equal
 
 
 @pytest.fixture
@@ -88,16 +90,8 @@ def test_a_card_that_is_full_when_coming_back_leaves_everything_in_main_memory_u
 
 def test_who_asked_is_answered_and_another_request_while_away_too():
     park, *_, recorder = small_training()
-    asked = iter([Control(park=1), Control(park=1), Control(park=1), Control(park=3), Control(park=3), Control(park=4)])
-    last = Control()
-
-    def control():
-        nonlocal last
-        last = next(asked, Control(park=4))
-        return last
-
-    park.control = control
-    assert park.obey(7)
+    park.control = lambda: Control(park=(1, 3, 4)[len(recorder.of("parked"))])
+    assert not park.obey(7), "nobody asked to stop"
     assert [(event["type"], event.get("park")) for event in recorder.events] == [
         ("parked", 1),
         ("parked", 3),
@@ -105,6 +99,75 @@ def test_who_asked_is_answered_and_another_request_while_away_too():
     ]
     assert all(event["step"] == 7 for event in recorder.events)
     assert not park.obey(8)
+
+
+class Borrower:
+    """Asks for the card at events of the given kinds and gives it back once the worker has left it."""
+
+    def __init__(self, *at, then=None):
+        self.at, self.then, self.now = list(at), then, Control()
+
+    def __call__(self, event):
+        if self.at and (event["type"], event.get("step"), event.get("name")) == self.at[0]:
+            self.at.pop(0)
+            self.now = Control(park=self.now.park + 1)
+        elif event["type"] == "parked":
+            self.now = self.then or Control(park=self.now.park + 1)
+        return self.now
+
+
+def step(number):
+    return "step", number, None
+
+
+def test_a_training_that_lends_the_card_at_any_moment_gives_the_bytes_of_one_left_alone(
+    card, options_for, tmp_path, monkeypatch
+):
+    """While encoding the images, after steps, twice in a row, and between the steps of a sample picture."""
+    (tmp_path / "prompts.txt").write_text("a frog --s 2\n", encoding="utf-8")
+    settings = {
+        "max_train_steps": 5,
+        "gradient_accumulation_steps": 2,
+        "vae_batch_size": 2,
+        "sample_prompts": str(tmp_path / "prompts.txt"),
+        "sample_every_n_steps": 3,
+        "save_every_n_steps": 2,
+    }
+    alone = Recorder()
+    train(options_for(output_name="alone", **settings), reporter=alone)
+    drawing = ("phase", None, "drawing samples")
+    borrower = Borrower(("phase", None, "encoding the images"), step(1), step(2), drawing, step(4))
+    lending = Recorder(borrower)
+    train(options_for(output_name="lent", **settings), reporter=lending)
+    assert not borrower.at, "the card was borrowed each time"
+    assert [event["step"] for event in lending.of("parked")] == [0, 1, 2, 3, 4]
+    assert len(lending.of("unparked")) == 5
+    assert lending.losses == alone.losses
+    out = tmp_path / "out"
+    for one, other in (("alone", "lent"), ("alone-step00000004", "lent-step00000004")):
+        assert tensors_equal(out / f"{one}.safetensors", out / f"{other}.safetensors")
+    pictures = [sorted(path.read_bytes() for path in (out / "sample").glob(f"{name}*.png")) for name in ("alone", "lent")]
+    assert pictures[0] == pictures[1] and pictures[0]
+
+
+def test_who_is_stopped_while_off_the_card_saves_without_coming_back(card, options_for, tmp_path, monkeypatch):
+    monkeypatch.setattr(Parked, "come_back", lambda self: pytest.fail("the card may be full"))
+    reporter = Recorder(Borrower(step(2), then=Control(park=1, stop=True)))
+    result = train(options_for(max_train_steps=5), reporter=reporter)
+    assert (result.step, result.reason) == (2, "stopped") and result.path.is_file()
+
+
+def test_a_pause_lasts_until_it_is_ended(card, options_for):
+    def user(event):
+        if event["type"] == "step" and event["step"] == 1:
+            return Control(paused=True)
+        return Control() if event["type"] == "parked" else None
+
+    reporter = Recorder(user)
+    train(options_for(max_train_steps=3), reporter=reporter)
+    kinds = [event["type"] for event in reporter.events if event["type"] in ("step", "parked", "unparked")]
+    assert kinds == ["step", "parked", "unparked", "step", "step"]
+    assert reporter.of("parked")[0]["paused"]
 
 
 def test_short_main_memory_keeps_the_training_on_the_card_and_says_so_once(card, monkeypatch):

@@ -1,4 +1,7 @@
-"""While a worker has the card, the host neither draws nor loads a model: one gate, put once around a few functions.
+"""While a training is at work, no picture is made and no model loaded but in turn: one gate, put once around a few functions.
+
+Closed, it asks for a turn (the training leaves the card for a while) before it calls the host's own function, or answers why
+there is none. Lent, it counts who draws, so that the card stays here while somebody does. Open, it is not felt.
 
 A gate asks one flag and otherwise calls the host's own function, so it is harmless wherever it is kept: the host's modules,
 scripts that hold the function under another name, and scripts that are loaded anew in the middle of a training all keep it.
@@ -11,6 +14,7 @@ import functools
 import importlib
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from fastapi import HTTPException
@@ -19,7 +23,11 @@ from ...log import logger
 
 _TI = "modules.textual_inversion"
 _MARK = "lora_trainer_gate_of"
+# A turn lasts while somebody draws; it gives the reason why there is none, or "" when the card is ours.
+Turn = Callable[[], AbstractContextManager[str]]
 _refusal: Callable[[], str] | None = None
+_turn: Turn | None = None
+_is_lent = False
 
 
 class CardIsTaken(HTTPException, RuntimeError):
@@ -32,18 +40,48 @@ class CardIsTaken(HTTPException, RuntimeError):
         return self.detail
 
 
-def close(refusal: Callable[[], str]) -> None:
-    """From now on answer with the text of `refusal()`. Calling it again only changes the text."""
-    global _refusal
+def close(refusal: Callable[[], str], turn: Turn | None = None) -> None:
+    """From now on let in who gets a `turn`; without one answer with the text of `refusal()`. Closing again changes both."""
+    global _refusal, _turn, _is_lent
     install()
-    _refusal = refusal
+    _refusal, _turn, _is_lent = refusal, turn, False
+
+
+def lend() -> None:
+    """The card is ours for a while: who draws is let in and counted."""
+    global _is_lent
+    _is_lent = True
+
+
+def is_lent() -> bool:
+    """Whether a training at work has lent the card."""
+    return _refusal is not None and _is_lent
+
+
+def take_back() -> None:
+    """The card is the training's again: closed as before."""
+    global _is_lent
+    _is_lent = False
 
 
 def open_again() -> bool:
     """Draw again; returns whether the gate was closed."""
-    global _refusal
-    was_closed, _refusal = _refusal is not None, None
+    global _refusal, _turn, _is_lent
+    was_closed, _refusal, _turn, _is_lent = _refusal is not None, None, None, False
     return was_closed
+
+
+@contextmanager
+def _let_in() -> Iterator[str]:
+    """Gives why nothing may be drawn, or "" for as long as it may."""
+    refusal, turn = _refusal, _turn
+    if refusal is None:
+        yield ""
+    elif turn is None:
+        yield refusal()
+    else:
+        with turn() as reason:
+            yield reason
 
 
 def install() -> None:
@@ -75,9 +113,10 @@ def install() -> None:
 
 def _raising(original: Callable[..., Any]) -> Callable[..., Any]:
     def gate(*arguments: Any, **named: Any) -> Any:
-        if _refusal is not None:
-            raise CardIsTaken(_say(_refusal()))
-        return original(*arguments, **named)
+        with _let_in() as reason:
+            if reason:
+                raise CardIsTaken(_say(reason))
+            return original(*arguments, **named)
 
     return gate
 
@@ -87,7 +126,7 @@ def _passing_over(original: Callable[..., Any]) -> Callable[..., Any]:
     loaded by the next picture instead."""
 
     def gate(*arguments: Any, **named: Any) -> Any:
-        return None if _refusal is not None else original(*arguments, **named)
+        return None if _refusal is not None and not _is_lent else original(*arguments, **named)
 
     return gate
 
@@ -99,12 +138,15 @@ def _answering(original: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def gate(self: Any, p: Any, *arguments: Any) -> Any:
-        if _refusal is None or getattr(p, "is_api", False):
+        if getattr(p, "is_api", False):
             return original(self, p, *arguments)
+        with _let_in() as reason:
+            if not reason:
+                return original(self, p, *arguments)
         processing = importlib.import_module("modules.processing")
         first = getattr(p, "firstpass_image", None)  # the picture that was to be made larger stays in the gallery
         answer = processing.Processed(p, [first] if first is not None else [])
-        answer.comments = _say(_refusal())
+        answer.comments = _say(reason)
         return answer
 
     return gate

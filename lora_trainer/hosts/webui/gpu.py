@@ -1,55 +1,77 @@
-"""The card, handed over: the host's model leaves it while a worker trains, and comes back by itself afterwards.
+"""The card, handed over between the host and a training: under the host's queue lock, which is let go at once.
 
-The model is dropped wholly under the host's queue lock, and the lock is let go at once: held for hours it would starve
-the host's threads. Pictures that are asked for meanwhile are answered with a message before they touch the card (gate.py).
+Held for hours it would starve the host's threads. Pictures that are asked for meanwhile wait for their turn, or are answered
+with a message before they touch the card (gate.py).
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from ...errors import HostError
 from ...log import logger
-from . import gate
+from . import away, gate
 
 _guard = threading.Lock()
 
 
-def lend(refusal: Callable[[], str]) -> None:
-    """Free the card. Waits for a running generation; later ones raise with the text of `refusal()`.
+def lend(refusal: Callable[[], str], turn: gate.Turn | None = None) -> None:
+    """Free the card. Waits for a running generation; later ones get a `turn`, or without one the text of `refusal()`.
 
-    Raises HostError when the model cannot be dropped; generations are not refused then.
+    Raises HostError when the model cannot be taken off; generations are not refused then.
     """
     from modules import call_queue
 
+    with call_queue.queue_lock:
+        _hand_over(lambda: gate.close(refusal, turn))
+
+
+def take_turn() -> None:
+    """The training has left the card: bring the model back, for who draws now. The caller holds the queue lock."""
     with _guard:
-        gate.close(refusal)
+        if not gate.is_lent():
+            away.bring_back()
+            gate.lend()
+
+
+def end_turn() -> bool:
+    """Give the card back to the training, unless a generation is at work: then False, and nothing is waited for."""
+    from modules import call_queue
+
+    if not gate.is_lent():
+        return True
+    if not call_queue.queue_lock.acquire(blocking=False):
+        return False
+    try:
+        _hand_over(gate.take_back)
+    finally:
+        call_queue.queue_lock.release()
+    return True
+
+
+def reclaim() -> None:
+    """The training is over: generate again. Whatever next asks for the model finds or loads it. Harmless when called twice."""
+    with _guard:
+        if not gate.is_lent():
+            away.bring_back()
+        if gate.open_again():
+            logger.info("The Web UI has its card back.")
+
+
+def _hand_over(close: Callable[[], None]) -> None:
+    """Close the gate and take the model off the card. The caller holds the queue lock."""
+    with _guard:
+        close()
         try:
-            with call_queue.queue_lock:
-                drop_model()
+            away.put()
         except Exception as error:
             gate.open_again()
             raise HostError(
                 f"The Web UI's model could not be taken off the card: {error}.",
                 advice="Restart the Web UI, or switch 'Free the card while training' off in its settings.",
             ) from error
-
-
-def reclaim() -> None:
-    """The worker has left the card: generate again. Whatever next asks for the model loads it. Harmless when called twice."""
-    from modules import sd_models
-
-    with _guard:
-        if gate.open_again():
-            logger.info("The Web UI has its card back; its model is loaded by the next generation.")
-        data = getattr(sd_models, "model_data", None)
-        if getattr(data, "sd_model", True) is None and hasattr(data, "was_loaded_at_least_once"):
-            data.was_loaded_at_least_once = False
 
 
 @contextlib.contextmanager
@@ -66,50 +88,3 @@ def model_stays_away() -> Iterator[None]:
     finally:
         if would_load:
             data.was_loaded_at_least_once = False
-
-
-def drop_model() -> None:
-    """Give up the model's card memory and main memory. The caller holds the queue lock."""
-    from modules import devices, sd_models
-
-    data = sd_models.model_data
-    manager = _memory_manager()
-    if manager is not None:
-        manager.unload_all_models()
-        if hasattr(data, "forge_hash"):
-            _forget_loaded_model(sd_models)
-    else:
-        _trash_models(sd_models)
-    gc.collect()
-    devices.torch_gc()
-
-
-def _memory_manager() -> Any | None:
-    """The module of a host that moves its models by itself and brings them back with the next picture; None in 1.10.1."""
-    for name in ("backend.memory_management", "ldm_patched.modules.model_management"):
-        manager = sys.modules.get(name)
-        if manager is not None and hasattr(manager, "unload_all_models"):
-            return manager
-    return None
-
-
-def _forget_loaded_model(sd_models: Any) -> None:
-    """As Forge itself does before it loads another checkpoint: unloaded models stay in main memory, held by this name.
-
-    Its next picture compares the hash of what is wanted with that of what is loaded, and loads.
-    """
-    data = sd_models.model_data
-    nothing = getattr(sd_models, "FakeInitialModel", lambda: None)  # what it holds before its first picture
-    data.sd_model = nothing()
-    data.forge_hash = ""
-
-
-def _trash_models(sd_models: Any) -> None:
-    data = sd_models.model_data
-    with getattr(data, "lock", threading.Lock()):  # a model that is being loaded at start-up is waited for
-        for model in {id(model): model for model in [data.sd_model, *data.loaded_sd_models] if model is not None}.values():
-            sd_models.send_model_to_trash(model)
-        data.sd_model = None
-        data.loaded_sd_models.clear()
-        # Unset, the next reader of the model would load it in the middle of the training; reclaim unsets it.
-        data.was_loaded_at_least_once = True

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ...errors import HostError
 from ...installing import retries, worker_packages
+from ...runs.worker import Borrow
 from ..base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
 from . import access, gpu, hotload, settings
 
@@ -23,6 +25,7 @@ class WebuiHost:
 
     def __init__(self) -> None:
         self.describe_training: Callable[[], str] = lambda: "a LoRA"
+        self._borrow: Borrow | None = None
 
     def paths(self) -> HostPaths:
         """The host's folders; a subfolder of the LoRA folder when the settings name one."""
@@ -121,11 +124,19 @@ class WebuiHost:
     def lend_gpu(self) -> None:
         """Drop the model and refuse generations, unless the settings say that both share the card."""
         if settings.free_card():
-            gpu.lend(self._refusal)
+            gpu.lend(self._refusal, self._turn if self._borrow and settings.pictures_while_training() else None)
 
     def reclaim_gpu(self) -> None:
         """Accept generations again."""
         gpu.reclaim()
+
+    def share_card(self, borrow: Borrow) -> None:
+        """Pictures ask by it for their turn."""
+        self._borrow = borrow
+
+    def leave_card(self) -> bool:
+        """Take the model off the card again, unless it draws."""
+        return gpu.end_turn()
 
     def lora_changed(self, path: Path) -> None:
         """Forget what the host has cached of the file."""
@@ -142,6 +153,20 @@ class WebuiHost:
         from modules import sd_models
 
         sd_models.list_models()
+
+    @contextmanager
+    def _turn(self) -> Iterator[str]:
+        """The card in the middle of a training, while a picture is made. What is waited for stands in the progress bar."""
+        from modules import shared
+
+        def tell(text: str) -> None:
+            shared.state.textinfo = text
+
+        assert self._borrow is not None
+        with self._borrow(lambda: bool(shared.state.interrupted), tell) as reason:
+            if not reason:
+                gpu.take_turn()
+            yield reason
 
     def _refusal(self) -> str:
         return (

@@ -10,6 +10,7 @@ from ..base import host_names
 SECTION = ("lora_trainer", "LoRA Trainer")
 
 FREE_CARD = "lora_trainer_free_card"
+PICTURES = "lora_trainer_pictures"
 OUTLIVE = "lora_trainer_outlive"
 SUBFOLDER = "lora_trainer_lora_subfolder"
 USER_DIR = "lora_trainer_user_dir"
@@ -25,7 +26,11 @@ def add() -> None:
 
     options = {
         FREE_CARD: shared.OptionInfo(True, "Free the card while training", section=SECTION).info(
-            "the model leaves the card and generating is answered with a message; off: both share it (for large cards)"
+            "the model leaves the card; off: both share it (for large cards)"
+        ),
+        PICTURES: shared.OptionInfo(True, "Make pictures in the middle of a training", section=SECTION).info(
+            "the training leaves the card while pictures are made, and goes on 20 seconds after the last one; off: generating "
+            "is answered with a message until the training has ended"
         ),
         OUTLIVE: shared.OptionInfo(True, "Go on training when the Web UI is closed", section=SECTION).info(
             "off: a training saves and stops two minutes after the Web UI has ended"
@@ -51,6 +56,11 @@ def add() -> None:
 def free_card() -> bool:
     """Whether the host's model leaves the card while a worker trains."""
     return _read(FREE_CARD, True) is not False
+
+
+def pictures_while_training() -> bool:
+    """Whether a training lends the card to pictures."""
+    return _read(PICTURES, True) is not False
 
 
 def worker_outlives_host() -> bool:

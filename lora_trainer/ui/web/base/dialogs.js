@@ -1,15 +1,15 @@
 // What stands between a press of a button and what it does.
 import { app } from "./app.js";
 import { h } from "./elements.js";
-import { report } from "./messages.js";
+import { note, report } from "./messages.js";
 import { t } from "./texts.js";
 
-// A question with two answers; resolves to true when it was confirmed. Escape and Cancel say no.
-export const ask = (question, action) =>
+// A question (a text, or elements) with two answers; resolves to true when it was confirmed. Escape and Cancel say no.
+export const ask = (question, action, { isHarmless = false } = {}) =>
     new Promise((resolve) => {
-        const yes = h("button", { type: "submit", class: "lt-btn lt-btn-danger", value: "yes" }, action);
+        const yes = h("button", { type: "submit", class: `lt-btn ${isHarmless ? "lt-btn-primary" : "lt-btn-danger"}`, value: "yes" }, action);
         const dialog = h("dialog", { class: "lt-ask", "aria-label": action },
-            h("form", { method: "dialog" }, h("p", {}, question),
+            h("form", { method: "dialog" }, typeof question === "string" ? h("p", {}, question) : question,
                 h("div", { class: "lt-row lt-end" }, h("button", { type: "submit", class: "lt-btn", value: "" }, t("cancel")), yes)));
         dialog.addEventListener("close", () => {
             resolve(dialog.returnValue === "yes");
@@ -17,7 +17,18 @@ export const ask = (question, action) =>
         });
         app.mount.querySelector(".lt-app").append(dialog);
         dialog.showModal();
-        yes.focus();
+        (dialog.querySelector("input") || yes).focus();
+    });
+
+// What stands in the way of something, or is to be known before: problems, and a button that closes.
+export const tell = (problems, heading) =>
+    new Promise((resolve) => {
+        const close = h("button", { type: "submit", class: "lt-btn" }, t("close"));
+        const dialog = h("dialog", { class: "lt-ask", "aria-label": heading, onclose: () => { resolve(); dialog.remove(); } },
+            h("form", { method: "dialog" }, h("h2", {}, heading), problems.map(note), h("div", { class: "lt-row lt-end" }, close)));
+        app.mount.querySelector(".lt-app").append(dialog);
+        dialog.showModal();
+        close.focus();
     });
 
 // A button cannot be pressed twice while what it started goes on; an error is shown.

@@ -1,7 +1,6 @@
 // One run, live: state, numbers, loss chart, samples, files, log, how to repeat it. Reads the whole run once, then only
 // what is new, so that a reload or a second window shows the same.
 import { app, canGenerate } from "../base/app.js";
-import { ask, busy } from "../base/dialogs.js";
 import { fill, h } from "../base/elements.js";
 import { ApiError, get, post, urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
@@ -11,6 +10,8 @@ import { formatBytes, formatDuration, formatNumber, formatShort } from "../base/
 import { go } from "../base/place.js";
 import { tryPrompt } from "../generate/prompt.js";
 import { lossChart } from "./chart.js";
+import { actions, button } from "./actions.js";
+import { cardNote } from "./card.js";
 import { recipeOf } from "./recipe.js";
 import { sampleGallery } from "./samples.js";
 import { badge, doing, progressBar, statusLine } from "./standing.js";
@@ -49,13 +50,13 @@ function runPage(signal, detail, id) {
     let run = detail;
     const curve = { steps: [...(detail.curve?.steps || [])], loss: [...(detail.curve?.loss || [])], lr: [...(detail.curve?.lr || [])], total: detail.total_steps, isOver: isOver(detail) };
     const chart = lossChart(signal);
-    const parts = Object.fromEntries(["head", "standing", "numbers", "notes", "lora", "files"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
+    const parts = Object.fromEntries(["head", "card", "standing", "numbers", "notes", "lora", "files"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
     const samples = sampleGallery(() => t(isOver(run) ? "samples_never" : "samples_none"));
     const live = h("p", { class: "lt-offscreen", "aria-live": "polite" });
     const log = h("pre", { class: "lt-log", tabindex: "0", "aria-label": t("log") });
     const element = h("div", { class: "lt-run-page" },
         h("button", { type: "button", class: "lt-link lt-back", onclick: () => go("runs") }, icon("back"), t("back_to_runs")),
-        h("section", { class: "lt-card" }, parts.head, parts.notes, parts.standing, parts.numbers, live),
+        h("section", { class: "lt-card" }, parts.head, parts.notes, parts.card, parts.standing, parts.numbers, live),
         parts.lora,
         h("div", { class: "lt-run-columns" },
             h("section", { class: "lt-card lt-run-chart" }, h("h2", {}, t("loss")), chart.element),
@@ -74,7 +75,8 @@ function runPage(signal, detail, id) {
     const part = (name, value, draw) => isNew(name, value) && fill(parts[name], draw());
 
     function show(logText) {
-        part("head", [run.name, run.state, run.active], () => head(run, id, detail));
+        part("head", [run.name, run.state, run.active, run.card?.paused, run.resumable, run.lora], () => actions(run, id, detail));
+        part("card", run.card, () => cardNote(run, id));
         part("notes", [run.state, run.message, run.advice, run.warnings, Math.floor(((app.state.time || 0) - (run.last_sign_of_life || 0)) / 30)], () => notes(run));
         part("standing", [run.step, run.total_steps, run.phase, run.state, run.queue_position, Math.round(run.seconds_left || 0)], () => standing(run));
         part("numbers", [run.epoch, run.smoothed_loss, run.lrs, run.lr, run.samples_per_second, run.peak_memory, run.seconds_left, run.ended], () => numbers(run));
@@ -98,6 +100,7 @@ function runPage(signal, detail, id) {
         const wasActive = run.active;
         run = { ...run, ...next };
         for (const event of events || []) {
+            if (event.type === "resumed") backTo(curve, event.step);
             if (event.type !== "step") continue;
             const at = curve.steps.length;
             if (at && event.step <= curve.steps[at - 1]) continue;
@@ -106,7 +109,7 @@ function runPage(signal, detail, id) {
             curve.lr.push(typeof event.lr === "object" ? Object.values(event.lr || {})[0] : event.lr);
         }
         Object.assign(curve, { total: run.total_steps, isOver: isOver(run) });
-        if ((events || []).some((event) => event.type === "step") || wasActive !== run.active) chart.update(curve);
+        if ((events || []).some((event) => ["step", "resumed"].includes(event.type)) || wasActive !== run.active) chart.update(curve);
         show(logText);
     }
     chart.update(curve);
@@ -115,33 +118,10 @@ function runPage(signal, detail, id) {
     return { element, update };
 }
 
-const button = (text, action, style = "", drawing = null) =>
-    h("button", { type: "button", class: `lt-btn ${style}`, onclick: (event) => busy(event.currentTarget, action) }, drawing && icon(drawing), text);
-
-function head(run, id, detail) {
-    const tell = (action, body) => post(`runs/${encodeURIComponent(id)}/${action}`, body);
-    const buttons = [];
-    if (run.state === "running") {
-        buttons.push(button(t("save_now"), async () => { await tell("save"); say(t("save_asked")); }));
-        buttons.push(button(t("sample_now"), async () => { await tell("sample"); say(t("sample_asked")); }));
-    }
-    if (["running", "queued"].includes(run.state)) {
-        const question = run.state === "queued" ? "cancel_ask" : "stop_ask";
-        buttons.push(button(t("stop"), async () => (await ask(t(question), t("stop"))) && tell("stop"), "lt-btn-danger"));
-    }
-    if (run.state === "stopping") buttons.push(button(t("end_now"), async () => (await ask(t("end_now_ask"), t("end_now"))) && tell("stop", { force: true }), "lt-btn-danger"));
-    if (detail.values) buttons.push(button(t("use_again"), () => {
-        values.take(detail.values);
-        say(t("settings_taken"));
-        go("train");
-    }, "", "reuse"));
-    if (!run.active) buttons.push(button(t("delete_run"), async () => {
-        if (!(await ask(t("delete_ask"), t("delete_run")))) return;
-        await tell("delete");
-        say(t("deleted"));
-        go("runs");
-    }));
-    return [h("div", { class: "lt-run-title" }, h("h1", {}, run.name), badge(run)), h("div", { class: "lt-row" }, buttons)];
+// What a resumed run does again is drawn again.
+function backTo(curve, step) {
+    const kept = curve.steps.filter((one) => one <= step).length;
+    for (const points of [curve.steps, curve.loss, curve.lr]) points.length = kept;
 }
 
 function notes(run) {

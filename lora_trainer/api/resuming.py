@@ -1,0 +1,95 @@
+"""Going on with a run that has ended: what is another than it was, asked before; and further steps for one that is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..data.plan import make_plan
+from ..data.plan.digest import data_facts
+from ..errors import InputError, InputErrors, LoraTrainerError
+from ..foreign.reading import UnreadableError
+from ..options import TrainOptions, config_file
+from ..options.dataset_config import data_spec
+from ..options.resolve import train_options
+from ..paths import write_text_atomic
+from ..runs import resuming, states
+from ..runs.folder import RunFolder
+from ..runs.state_findings import resume_findings
+from ..runs.states import StateInfo
+from ..runs.store import Run
+from .answers import problem
+from .service import Service
+
+_LENGTH = ("max_train_steps", "max_train_epochs")  # what further steps change
+
+
+def look(service: Service, run: Run, steps: int | None) -> dict[str, Any]:
+    """{"state": {"step", "epoch", "time"}, "problems"}: what differs from when the newest whole state was saved.
+
+    With an error among them the run cannot go on. `steps` are those to be trained beyond the end. Reads all images once.
+    Raises InputError when the run left no state.
+    """
+    folder = service.supervisor.folder(run.id)
+    info = _newest(service, run, folder)
+    told = {"step": info.step, "epoch": info.epoch, "time": info.saved_at}
+    try:
+        options = _options(folder, info, steps)
+        found = _differences(info, options, steps)
+    except InputErrors as wrong:
+        found = [problem(error) for error in wrong.errors]
+    except LoraTrainerError as error:
+        found = [problem(InputError(error.message, advice=error.advice))]
+    return {"state": told, "problems": found}
+
+
+def go_on(service: Service, run: Run, steps: int | None) -> Run:
+    """Queue the run to go on from its last state, to `steps` more than it had when they are given."""
+    supervisor, folder = service.supervisor, service.supervisor.folder(run.id)
+    if steps is not None:
+        info = _newest(service, run, folder)
+        supervisor.check_resumable(run.id)
+        write_text_atomic(folder.config, config_file.to_toml(_options(folder, info, steps)))
+    return supervisor.resume(run.id)
+
+
+def _newest(service: Service, run: Run, folder: RunFolder) -> StateInfo:
+    last = resuming.last_state(folder, service.supervisor.progress(run.id)[0])
+    if last is None:
+        raise InputError(f"{run.name} left nothing to go on from.", advice="Start it again from its settings.")
+    try:
+        return states.read_state(Path(last["path"]))
+    except UnreadableError as error:
+        name = str(config_file.read(folder.config).values.get("output_name") or "")
+        found, _ = states.newest_good(states.states_of(folder.output, name))
+        if found is None:
+            raise InputError(f"every state of {run.name} is damaged: {last['path']} {error}") from error
+        return found
+
+
+def _options(folder: RunFolder, info: StateInfo, steps: int | None) -> TrainOptions:
+    options = train_options({}, config_file.read(folder.config))
+    if steps is None:
+        return options
+    length = replace(options.training, max_train_steps=info.step + steps, max_train_epochs=None)
+    return replace(options, training=length)
+
+
+def _differences(info: StateInfo, options: TrainOptions, steps: int | None) -> list[dict[str, str]]:
+    seed = int(info.manifest["seed"])
+    plan = make_plan(data_spec(options), seed=seed, prior_loss_weight=options.training.prior_loss_weight)
+    plan.raise_errors()
+    found = [
+        problem(InputError(one.message, field=one.field), one.level)
+        for one in resume_findings(info, options, data=data_facts(plan))
+        if steps is None or one.field not in _LENGTH
+    ]
+    schedule = str(options.optimizer.lr_scheduler or "constant")
+    if steps is not None and not schedule.startswith("constant"):
+        message = (
+            f"the learning rate follows its schedule ({schedule}) over all {info.step + steps} steps, so it does not go on "
+            "from where it had come to."
+        )
+        found.append(problem(InputError(message, field="lr_scheduler"), "warning"))
+    return found

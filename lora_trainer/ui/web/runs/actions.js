@@ -1,0 +1,66 @@
+// What can be done with a run: the buttons at the head of its page.
+import { ask, busy, tell } from "../base/dialogs.js";
+import { h } from "../base/elements.js";
+import { get, post } from "../base/host.js";
+import { icon } from "../base/icons.js";
+import { note, say } from "../base/messages.js";
+import { formatNumber } from "../base/numbers.js";
+import { go } from "../base/place.js";
+import { values } from "../train/values.js";
+import { badge } from "./standing.js";
+import { t } from "./texts.js";
+
+export const button = (text, action, style = "", drawing = null) =>
+    h("button", { type: "button", class: `lt-btn ${style}`, onclick: (event) => busy(event.currentTarget, action) }, drawing && icon(drawing), text);
+
+export const actionOf = (id) => (action, body) => post(`runs/${encodeURIComponent(id)}/${action}`, body);
+
+export function actions(run, id, detail) {
+    const send = actionOf(id), buttons = [];
+    if (run.state === "running") {
+        buttons.push(run.card?.paused
+            ? button(t("go_on"), () => send("pause", { paused: false }), "lt-btn-primary")
+            : button(t("pause"), async () => { await send("pause", { paused: true }); say(t("pause_asked")); }));
+        buttons.push(button(t("save_now"), async () => { await send("save"); say(t("save_asked")); }));
+        buttons.push(button(t("sample_now"), async () => { await send("sample"); say(t("sample_asked")); }));
+    }
+    if (["running", "queued"].includes(run.state)) {
+        const question = run.state === "queued" && !run.resumable ? "cancel_ask" : "stop_ask";
+        buttons.push(button(t("stop"), async () => (await ask(t(question), t("stop"))) && send("stop"), "lt-btn-danger"));
+    }
+    if (run.state === "stopping") buttons.push(button(t("end_now"), async () => (await ask(t("end_now_ask"), t("end_now"))) && send("stop", { force: true }), "lt-btn-danger"));
+    if (run.resumable) buttons.push(run.state === "finished"
+        ? button(t("further"), () => trainFurther(run, id))
+        : button(t("resume_at", { x: formatNumber(run.resumable.step) }), () => resume(run, id), "lt-btn-primary"));
+    if (detail.values) buttons.push(button(t("use_again"), () => {
+        values.take(detail.values);
+        say(t("settings_taken"));
+        go("train");
+    }, "", "reuse"));
+    if (!run.active) buttons.push(button(t("delete_run"), async () => {
+        if (!(await ask(t("delete_ask"), t("delete_run")))) return;
+        await send("delete");
+        say(t("deleted"));
+        go("runs");
+    }));
+    return [h("div", { class: "lt-run-title" }, h("h1", {}, run.name), badge(run)), h("div", { class: "lt-row" }, buttons)];
+}
+
+// Goes on from the last state. What has changed since is told before; what cannot be gone on from, too.
+export async function resume(run, id, body = {}) {
+    const path = `runs/${encodeURIComponent(id)}/resume`;
+    const steps = body.steps ? `?steps=${body.steps}` : "";
+    const { problems } = await get(path + steps);
+    if (problems.some((problem) => problem.level === "error")) return tell(problems, t("resume_cannot"));
+    const question = [h("p", {}, t("resume_changed")), ...problems.map(note)];
+    if (problems.length && !(await ask(question, t("resume_anyway"), { isHarmless: true }))) return;
+    await post(path, body);
+    say(t("resumed"));
+}
+
+async function trainFurther(run, id) {
+    const steps = h("input", { type: "number", min: 1, step: 1, value: Math.max(1, Math.round((run.total_steps || 1000) / 4)), "aria-label": t("further_steps") });
+    const question = [h("p", {}, t("further_ask")), h("label", { class: "lt-row" }, t("further_steps"), steps)];
+    if (!(await ask(question, t("further"), { isHarmless: true }))) return;
+    await resume(run, id, { steps: Number(steps.value) });
+}

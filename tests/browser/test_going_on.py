@@ -1,0 +1,116 @@
+"""A run that waits, was stopped or crashed, seen on its page: pause, go on, resume, train further."""
+
+from __future__ import annotations
+
+import pytest
+
+from .fake_api import CARD
+
+expect = pytest.importorskip("playwright.sync_api").expect
+
+STATE = {"step": 412, "epoch": 10, "time": 0.0, "path": "/states/step00000412-state"}
+
+
+def head(page, name):
+    return page.locator(".lt-run-head").get_by_role("button", name=name, exact=True)
+
+
+def problem(field, level, message):
+    return {"field": field, "level": level, "message": message, "advice": "", "where": ""}
+
+
+def posted(api, action):
+    return [body for path, body in api.posted if path.endswith(f"/{action}")]
+
+
+def test_a_run_is_paused_and_goes_on(open_page, address, api):
+    api.add_run("r1", step=40)
+    page = open_page(address + "#lora-run=r1")
+    head(page, "Pause").click()
+    expect(page.locator(".lt-card-note")).to_contain_text("Paused at step 40. The card is free.")
+    expect(head(page, "Pause")).to_have_count(0)
+    head(page, "Go on").click()
+    expect(page.locator(".lt-card-note")).to_have_count(0)
+    expect(head(page, "Pause")).to_be_visible()
+    assert posted(api, "pause") == [{"paused": True}, {"paused": False}]
+
+
+def test_a_training_that_waits_for_pictures_says_until_when(open_page, address, api):
+    run = api.add_run("r1", step=40)
+    page = open_page(address + "#lora-run=r1")
+    note = page.locator(".lt-card-note")
+    expect(note).to_have_count(0)
+    run["card"] = {**CARD, "is_asked": True}
+    expect(note).to_contain_text("leaves the card after this step")
+    run["card"] = {**CARD, "is_asked": True, "is_free": True}
+    expect(note).to_contain_text("waits while pictures are made (step 40)")
+    run["card"] = {**CARD, "is_asked": True, "is_free": True, "seconds_left": 15.2}
+    expect(note).to_contain_text("it goes on in 15 s")
+    note.get_by_role("button", name="Go on now").click()
+    expect(note).to_have_count(0)
+    run["card"] = {**CARD, "is_asked": True, "refusal": "The training keeps the card: no room."}
+    expect(note).to_contain_text("no room")
+
+
+def test_a_crashed_run_is_resumed_with_one_press_where_nothing_has_changed(open_page, address, api):
+    api.add_run("r1", state="failed", message="The worker ended unexpectedly.", resumable=STATE)
+    api.advance("r1", 430)
+    page = open_page(address + "#lora-run=r1")
+    expect(page.locator(".lt-run-notes")).to_contain_text("ended unexpectedly")
+    head(page, "Resume at step 412").click()
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("running")
+    assert posted(api, "resume") == [{}]
+    api.events["r1"].append({"type": "resumed", "step": 412})
+    api.advance("r1", 415)
+    expect(page.locator(".lt-run-under")).to_contain_text("415 / 1,500")
+    canvas = page.locator(".lt-chart-canvas")
+    canvas.focus()
+    page.keyboard.press("End")
+    expect(page.locator(".lt-chart-tip strong")).to_have_text("Step 415")
+
+
+def test_what_has_changed_is_told_before_and_can_be_refused(open_page, address, api):
+    api.add_run("r1", state="stopped", step=412, resumable=STATE)
+    api.changed = [problem("train_data_dir", "warning", "the images of 1_frog are not those.")]
+    page = open_page(address + "#lora-run=r1")
+    head(page, "Resume at step 412").click()
+    dialog = page.locator("dialog.lt-ask")
+    expect(dialog).to_contain_text("The images of 1_frog are not those.")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert not posted(api, "resume")
+    head(page, "Resume at step 412").click()
+    dialog.get_by_role("button", name="Resume all the same").click()
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("running")
+
+
+def test_what_cannot_be_gone_on_from_is_told_and_nothing_starts(open_page, address, api):
+    api.add_run("r1", state="stopped", step=412, resumable=STATE)
+    api.changed = [problem("network_dim", "error", "network_dim was 4.")]
+    page = open_page(address + "#lora-run=r1")
+    head(page, "Resume at step 412").click()
+    dialog = page.locator("dialog.lt-ask")
+    expect(dialog.get_by_role("heading")).to_have_text("This run cannot go on")
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_have_count(0)
+    assert not posted(api, "resume")
+
+
+def test_a_finished_run_is_trained_further_by_so_many_steps(open_page, address, api):
+    api.add_run("r1", state="finished", step=1000, total=1000, resumable={**STATE, "step": 1000})
+    page = open_page(address + "#lora-run=r1")
+    head(page, "Train further").click()
+    steps = page.locator("dialog.lt-ask input")
+    expect(steps).to_have_value("250")
+    steps.fill("600")
+    page.locator("dialog.lt-ask").get_by_role("button", name="Train further").click()
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("running")
+    assert posted(api, "resume") == [{"steps": 600}]
+    assert api.further == ["600"]
+
+
+def test_a_run_without_a_state_has_no_such_button(open_page, address, api):
+    api.add_run("r1", state="failed", step=3)
+    page = open_page(address + "#lora-run=r1")
+    expect(head(page, "Delete run")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume")).to_have_count(0)
