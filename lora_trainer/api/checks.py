@@ -17,6 +17,7 @@ from ..data.plan.captions import example
 from ..demo import files as demo_files
 from ..errors import InputError, InputErrors, LoraFileError
 from ..foreign.reading import is_file, is_there
+from ..installing.extras import missing as missing_package
 from ..networks.files import check_lora
 from ..options import flat
 from ..options.block_arguments import FIELD
@@ -32,7 +33,7 @@ from ..runs.result import free_name
 from ..runs.store import QUEUED, RUNNING, STOPPING, Run
 from ..sampling import sample_requests
 from ..sampling.prompts import parse_prompt_file, parse_prompt_text
-from . import drafts, folders
+from . import drafts, folders, packages
 from . import keys as own_keys
 from .answers import problem
 from .drafts import Draft
@@ -63,6 +64,7 @@ class Checked:
     plan: dict[str, Any] | None = None
     base_model: dict[str, Any] | None = None
     disk: dict[str, Any] | None = None
+    package: dict[str, Any] | None = None
     exists: bool = False
 
     @property
@@ -79,7 +81,7 @@ class Checked:
 
     def view(self) -> dict[str, Any]:
         output = {"name": self.draft.name, "exists": self.exists, "saved_as": self.saved_as}
-        shown = {"base_model": self.base_model, "output": output, "disk": self.disk}
+        shown = {"base_model": self.base_model, "output": output, "disk": self.disk, "package": self.package}
         return {"ok": self.ok, "problems": self.problems, "plan": self.plan, **shown, **self._recipe()}
 
     def _recipe(self) -> dict[str, str]:
@@ -119,6 +121,7 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
     if looked_at is not None:
         _look_at_data(checked, looked_at)
         _look_at_family(checked, looked_at)
+        _look_at_packages(checked, looked_at)
         _look_at_prompts(checked, looked_at)
         _look_at_disk(service, checked, looked_at)
     return checked
@@ -300,8 +303,21 @@ def _look_at_models(checked: Checked) -> None:
 def _look_at_family(checked: Checked, files: RunFiles) -> None:
     """What means nothing for this family of base models, or is not what it was made for."""
     sizes = [(width, height) for width, height in (dataset.resolution for dataset in files.data.datasets)]
-    for about, message in hints(checked.family, clip_skip=files.options.model.clip_skip, sizes=sizes):
+    chosen = files.options.model
+    found = hints(checked.family, clip_skip=chosen.clip_skip, v_parameterization=chosen.v_parameterization, sizes=sizes)
+    for about, message in found:
         checked.add("warning", message, field=about)
+
+
+def _look_at_packages(checked: Checked, files: RunFiles) -> None:
+    """A package that the optimizer lacks; where another optimizer stands in for it the run can start all the same."""
+    chosen = files.options.optimizer
+    name, has_stand_in = packages.lacking(chosen)
+    if name:
+        checked.package = packages.package_view(name)
+        error = missing_package(name, f"optimizer_type {chosen.optimizer_type}")
+        level = "warning" if has_stand_in else "error"
+        checked.add(level, error.message, field="optimizer_type", advice=error.advice)
 
 
 def _look_at_blocks(checked: Checked, kind: str) -> None:

@@ -25,6 +25,7 @@ from . import (
     comparing,
     images,
     model_files,
+    packages,
     preset_routes,
     receiving,
     recipe_routes,
@@ -264,4 +265,5 @@ _TABLE: list[tuple[str, str, Handler]] = [
     *preset_routes.TABLE,
     *comparing.TABLE,
     *variants.TABLE,
+    *packages.TABLE,
 ]

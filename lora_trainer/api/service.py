@@ -47,6 +47,7 @@ class Service:
         self.facts = FactsCache()
         self.generation = Generation(host, self.paths.generated, standing=self._standing)
         self.tools = ToolJobs(host, self.paths.tools)
+        self.packages = ToolJobs(host, self.paths.user_dir / "packages")  # what fetches one, not the packages
         self.names = Names()
         self.changes = Changes()
         self.trouble: StoreError | None = None

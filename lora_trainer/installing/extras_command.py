@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Sequence
 
 from .. import log
@@ -13,6 +15,7 @@ from . import extras
 def main(argv: Sequence[str]) -> int:
     """Install the packages named, or list those there are; return the exit code. Raises InputError, NotInstalledError."""
     log.setup()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # the page's "Cancel": what was half fetched goes
     names = [word for word in argv if not word.startswith("-")]
     for name in names:
         if name not in extras.BY_NAME:

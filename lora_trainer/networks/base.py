@@ -39,6 +39,7 @@ class AdapterNetwork(nn.Module, Generic[Adapter]):
     """
 
     seed: int = 0
+    plus: Mapping[str, float] = {}  # LoRA+: how many times faster the second factors of a part learn
     file_is = "the file"  # what messages call one of whose path nothing is known
 
     def __init__(
@@ -85,6 +86,10 @@ class AdapterNetwork(nn.Module, Generic[Adapter]):
     def _blocks(self) -> list[tuple[str, list[Adapter], float]]:
         """(name, modules, weight of the rate) of the UNet's groups."""
         return [("unet", self.adapters("unet"), 1.0)]
+
+    def _second_factors(self) -> list[nn.Parameter]:
+        """What learns faster with LoRA+; none in networks that have no such factors."""
+        return []
 
     def _look_at_loaded(self, file: str | Path) -> None:
         """Say or raise what is wrong with what was loaded to go on from."""
@@ -156,13 +161,26 @@ class AdapterNetwork(nn.Module, Generic[Adapter]):
         A rate of None means `default_lr`; several text encoders take one rate each (the last one given counts for the rest),
         and are named text_encoder1, text_encoder2. With weights per block the UNet has a group for each block, its rate
         multiplied by the block's weight, named unet_block0, ... A group with rate 0 is left out and its weights ask for no
-        gradients. Raises InputError when nothing is left to train.
+        gradients. With LoRA+ (`plus`) the second factors of a group are one of their own, named `unet_plus`, behind it. Raises
+        InputError when nothing is left to train.
         """
         encoders = sorted({target.index for target in self._targets.values() if target.part == "text_encoder"})
         texts = [self.adapters("text_encoder", index) for index in encoders]
         groups = _rate_groups(texts, self._blocks(), text_encoder_lr, unet_lr, default_lr)
+        groups = [part for group in groups for part in self._with_plus(group)]
         self._trained = {adapter for adapter in self.adapters() if any(p.requires_grad for p in adapter.parameters())}
         return groups
+
+    def _with_plus(self, group: dict[str, Any]) -> list[dict[str, Any]]:
+        """The group, or where LoRA+ has a ratio for its part: its first factors, and its second ones with their rate."""
+        ratio = next((ratio for part, ratio in self.plus.items() if group["name"].startswith(part)), None)
+        if ratio is None:
+            return [group]
+        second = {id(parameter) for parameter in self._second_factors()}
+        slow = [parameter for parameter in group["params"] if id(parameter) not in second]
+        fast = [parameter for parameter in group["params"] if id(parameter) in second]
+        plus = {**group, "params": fast, "lr": group["lr"] * ratio, "name": f"{group['name']}_plus"}
+        return [{**group, "params": slow}, plus] if fast else [group]
 
     def trained_adapters(self, part: Part | None = None) -> list[Adapter]:
         """The modules that are trained: all of them until `parameter_groups` has left out those with a rate of 0."""

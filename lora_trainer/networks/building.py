@@ -62,7 +62,7 @@ class Builder:
         chosen, skipped, weights = _shapes(text_encoders, unet, linear, shared)
         pairs = [(target, self.make(target, shape, arguments, seed, dropouts)) for target, shape in chosen]
         network = self.network(pairs, multiplier, block_weights=weights, left_out=skipped)
-        network.seed = seed
+        network.seed, network.plus = seed, shared.plus
         return network
 
     def create_network_from_weights(
@@ -107,7 +107,7 @@ class Builder:
         for note in notes:
             logger.warning("%s", note)
         network = self.network(pairs, multiplier, block_weights=weights)
-        network.seed = seed
+        network.seed, network.plus = seed, shared.plus
         if for_inference:
             network.requires_grad_(False).eval()
         return network, dict(weights_sd)

@@ -58,6 +58,10 @@ class DyLoRAModule(LoRAModule):
         """(down, up) of all ranks, detached copies in float32."""
         return torch.cat([*self.downs]).detach().float(), torch.cat([*self.ups], dim=1).detach().float()
 
+    def second_factor(self) -> list[nn.Parameter]:
+        """The parameters that make the second factor, `up`."""
+        return [*self.ups]
+
     @torch.no_grad()
     def set_factors(self, down: Tensor, up: Tensor) -> None:
         """Take over weights of the full rank."""

@@ -1,7 +1,8 @@
 """LoRA networks (LierLa, and C3Lier with `conv_dim`): a LoRAModule on each layer.
 
 network_args (text or numbers): `conv_dim`, `conv_alpha` (3x3 convolutions and resnets too; alpha 1 when left out),
-`rank_dropout`, `module_dropout`, and what is given per block (`options.block_arguments`).
+`rank_dropout`, `module_dropout`, LoRA+'s `loraplus_lr_ratio` (and one for each part), and what is given per block
+(`options.block_arguments`).
 """
 
 from __future__ import annotations

@@ -76,6 +76,10 @@ class LoRAModule(nn.Module):
         """(down, up), detached copies in float32."""
         return self.lora_down.weight.detach().float().clone(), self.lora_up.weight.detach().float().clone()
 
+    def second_factor(self) -> list[nn.Parameter]:
+        """The parameters that make the second factor, `up`."""
+        return list(self.lora_up.parameters())
+
     @torch.no_grad()
     def set_factors(self, down: Tensor, up: Tensor) -> None:
         """Take over weights of the module's shapes."""

@@ -63,6 +63,9 @@ class Network(AdapterNetwork[LoRAModule]):
         first = self.adapters()[0]
         return Shape(first.rank, float(first.alpha))
 
+    def _second_factors(self) -> list[nn.Parameter]:
+        return [parameter for module in self.adapters() for parameter in module.second_factor()]
+
     def _set_effect(self, module: LoRAModule, factor: float) -> None:
         module.multiplier = factor
         module.refresh()

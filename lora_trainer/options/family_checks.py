@@ -41,13 +41,21 @@ def command_problem(command: str, model: str | None) -> InputError | None:
     return None
 
 
-def hints(kind: str, *, clip_skip: int | None, sizes: Iterable[tuple[int, int]]) -> Iterator[tuple[str, str]]:
+def hints(
+    kind: str, *, clip_skip: int | None, v_parameterization: bool, sizes: Iterable[tuple[int, int]]
+) -> Iterator[tuple[str, str]]:
     """(option, warning) of what has no effect on this family of models (`modelfile.TITLES`), or is not what it was made for.
 
     `sizes` (width, height) are those of the training, in pixels.
     """
     if clip_skip is not None and kind in _FIXED_LAYER:
         yield "clip_skip", f"clip_skip has no effect: {_FIXED_LAYER[kind]} always reads the next-to-last layer."
+    if v_parameterization and kind == "sd1":
+        yield (
+            "v_parameterization",
+            "v_parameterization is given, but nearly every model of Stable Diffusion 1 predicts noise: unless this one was "
+            "made to predict velocity, the LoRA will spoil its pictures.",
+        )
     least = _LEAST_SIDE.get(kind, 0)
     for width, height in dict.fromkeys(sizes):
         if width * height < least * least:

@@ -67,11 +67,11 @@ class NetworkOptions:
         None,
         (
             "Further settings of the network, each written as name=value: conv_dim, conv_alpha, rank_dropout, module_dropout, "
-            "unit (DyLoRA), and ranks and learning rates per block (docs/networks.md)."
+            "loraplus_lr_ratio (LoRA+, such as 16), unit (DyLoRA), and ranks and learning rates per block (docs/networks.md)."
         ),
         (
             "네트워크의 추가 설정입니다. 각각 이름=값 형식으로 적습니다: conv_dim, conv_alpha, rank_dropout, module_dropout, "
-            "unit (DyLoRA), 블록별 랭크와 학습률 (docs/networks.md)."
+            "loraplus_lr_ratio (LoRA+, 예: 16), unit (DyLoRA), 블록별 랭크와 학습률 (docs/networks.md)."
         ),
         label="More network settings",
         label_ko="네트워크의 추가 설정",

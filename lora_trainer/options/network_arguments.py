@@ -20,14 +20,26 @@ _Reader = Callable[[str, object], Any]
 class LoRAArguments:
     """The network_args of networks.lora: rank and alpha of 3x3 convolutions (None: they get no LoRA), dropouts, blocks.
 
-    A `conv_dim` of 0 trains the linear layers and 1x1 convolutions of the resnets too, but no 3x3 convolution.
+    A `conv_dim` of 0 trains the linear layers and 1x1 convolutions of the resnets too, but no 3x3 convolution. `loraplus_...`:
+    how many times faster the second factor (lora_up) learns than the first, in both parts or in one of them ("LoRA+: Efficient
+    Low Rank Adaptation of Large Models", Hayou et al. 2024).
     """
 
     conv_dim: int | None = None
     conv_alpha: float = 1.0
     rank_dropout: float = 0.0
     module_dropout: float = 0.0
+    loraplus_lr_ratio: float | None = None
+    loraplus_unet_lr_ratio: float | None = None
+    loraplus_text_encoder_lr_ratio: float | None = None
     blocks: BlockArguments = field(default_factory=BlockArguments)
+
+    @property
+    def plus(self) -> dict[str, float]:
+        """LoRA+'s ratio of each part, "text_encoder" and "unet", that has one."""
+        own = {"text_encoder": self.loraplus_text_encoder_lr_ratio, "unet": self.loraplus_unet_lr_ratio}
+        ratios = {part: self.loraplus_lr_ratio if ratio is None else ratio for part, ratio in own.items()}
+        return {part: ratio for part, ratio in ratios.items() if ratio is not None}
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> LoRAArguments:
@@ -171,9 +183,17 @@ def share_of(name: str, value: object, *, field: str = FIELD) -> float:
     return share
 
 
+def _ratio(name: str, value: object) -> float:
+    """How many times faster; at 0 nothing would be learned."""
+    return float(number_of(name, value, float, minimum=1e-3, maximum=1e3))
+
+
 _LORA_READERS: dict[str, _Reader] = {
     "conv_dim": lambda name, value: number_of(name, value, int, maximum=MAX_RANK),
     "conv_alpha": lambda name, value: number_of(name, value, float),
     "rank_dropout": share_of,
     "module_dropout": share_of,
+    "loraplus_lr_ratio": _ratio,
+    "loraplus_unet_lr_ratio": _ratio,
+    "loraplus_text_encoder_lr_ratio": _ratio,
 }

@@ -91,7 +91,7 @@ def base_model(options: ModelOptions, plan: DataPlan, computed: Precision, emit:
     )
     tokenizer_cache.use(model, options.tokenizer_cache_dir)
     sizes = [dataset.resolution for dataset in plan.datasets]
-    found = hints(model.family.name, clip_skip=options.clip_skip, sizes=sizes)
+    found = hints(model.family.name, clip_skip=options.clip_skip, v_parameterization=options.v_parameterization, sizes=sizes)
     for note in (*model.notes, *(message for _, message in found)):
         emit({"type": "warning", "message": note})
     return model

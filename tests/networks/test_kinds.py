@@ -20,7 +20,7 @@ from lora_trainer.options.network_findings import block_findings, network_args_p
 from lora_trainer.options.network_kinds import KINDS, find
 
 ROOT = Path(__file__).parents[2]
-EDITOR = {"conv", "blocks", "ranks", "unit"}
+EDITOR = {"conv", "plus", "blocks", "ranks", "unit"}
 
 
 def built(kind, parts, **arguments):

@@ -8,9 +8,10 @@ import logging
 import pytest
 import torch
 
-from lora_trainer.errors import InputError, LoraFileError
+from lora_trainer.errors import InputError, InputErrors, LoraFileError
 from lora_trainer.networks.files import save
 from lora_trainer.networks.lora import create_network, create_network_from_weights
+from lora_trainer.networks.registry import get
 from tests.closeness import SIDE, UNET_LAYERS, UNET_TERMS, assert_same_but_for_rounding, assert_same_outputs
 
 from .conftest import GOLDEN, outputs, randomize
@@ -194,6 +195,45 @@ def test_parameter_groups_follow_the_rates(parts, rates, expected):
     assert trained == {id(p) for p in network.parameters() if p.requires_grad}
     sizes = {"text_encoder": 2 * 12, "unet": 2 * 192}
     assert [len(group["params"]) for group in groups] == [sizes[name] for name, _ in expected]
+
+
+@pytest.mark.effect("network_args")
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"loraplus_lr_ratio": "16"}, {"text_encoder": 16, "unet": 16}),
+        ({"loraplus_unet_lr_ratio": "4"}, {"unet": 4}),
+        ({"loraplus_lr_ratio": "16", "loraplus_text_encoder_lr_ratio": "0.5"}, {"text_encoder": 0.5, "unet": 16}),
+    ],
+)
+@pytest.mark.parametrize("module", ["networks.lora", "networks.dylora"])
+def test_with_lora_plus_the_second_factors_have_a_rate_of_their_own(parts, module, given, expected):
+    network = get(module).create_network(1.0, 4, 1.0, None, *parts, **given)
+    groups = {group["name"]: group for group in network.parameter_groups(5e-5, 1e-4, None)}
+    rates = {"text_encoder": 5e-5, "unet": 1e-4}
+    assert {name: group["lr"] for name, group in groups.items()} == {
+        **rates,
+        **{f"{part}_plus": pytest.approx(rates[part] * ratio) for part, ratio in expected.items()},
+    }
+    second = {id(p) for name, p in network.named_parameters() if "lora_up" in name or ".ups." in name}
+    for part in expected:
+        assert {id(p) for p in groups[f"{part}_plus"]["params"]} <= second
+        assert not {id(p) for p in groups[part]["params"]} & second
+    assert sum(len(group["params"]) for group in groups.values()) == len(list(network.parameters()))
+
+
+def test_lora_plus_goes_with_learning_rates_per_block(parts):
+    network = make(parts, loraplus_lr_ratio="8", mid_lr_weight="0.5")
+    rates = {group["name"]: group["lr"] for group in network.parameter_groups(0, 1e-4, None)}
+    plus = {name.removesuffix("_plus"): rate for name, rate in rates.items() if name.endswith("_plus")}
+    assert len(plus) > 3 and len(rates) == 2 * len(plus)
+    assert all(plus[name] == pytest.approx(8 * rates[name]) for name in plus)
+
+
+@pytest.mark.parametrize("ratio", ["0", "-1", "many", "1e9"])
+def test_a_ratio_of_lora_plus_that_is_none_is_refused(parts, ratio):
+    with pytest.raises(InputErrors, match="loraplus_lr_ratio"):
+        make(parts, loraplus_lr_ratio=ratio)
 
 
 def test_all_rates_0_is_refused(parts):

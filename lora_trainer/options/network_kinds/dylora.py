@@ -15,5 +15,5 @@ KIND = NetworkKind(
     implementation="lora_trainer.networks.dylora",
     check=DyLoRAArguments.of,
     blocks=lambda given: DyLoRAArguments.of(given, None).lora.blocks,
-    editor=("conv", "blocks", "unit"),
+    editor=("conv", "plus", "blocks", "unit"),
 )

@@ -18,8 +18,8 @@ class NetworkKind:
 
     `check(network_args, network_dim)` raises InputErrors for what is wrong with the arguments; network_dim is None where ranks
     come from a file. `blocks(network_args)` gives what is set per block of the UNet, where the kind has that. `editor` names
-    the parts of the page's editor that it has: "conv" (3x3 convolutions), "blocks" (weights per block), "ranks" (ranks per
-    block), "unit" (ranks that are trained together; one rank for all).
+    the parts of the page's editor that it has: "conv" (3x3 convolutions), "plus" (LoRA+), "blocks" (weights per block),
+    "ranks" (ranks per block), "unit" (ranks that are trained together; one rank for all).
     """
 
     name: str

@@ -15,5 +15,5 @@ KIND = NetworkKind(
     implementation="lora_trainer.networks.lora",
     check=lambda given, _: LoRAArguments.of(given),
     blocks=lambda given: LoRAArguments.of(given).blocks,
-    editor=("conv", "blocks", "ranks"),
+    editor=("conv", "plus", "blocks", "ranks"),
 )

@@ -1,4 +1,4 @@
-// The editor above network_args: 3x3 convolutions, DyLoRA's unit, and the panel of blocks (blocks.js).
+// The editor above network_args: 3x3 convolutions, DyLoRA's unit, LoRA+, and the panel of blocks (blocks.js).
 //
 // The field is the one truth: all that is shown here is read from its entries, and what is chosen here is written into
 // them. Entries that this file does not know stay as they are. What is wrong with them the host says, at the field.
@@ -22,19 +22,22 @@ export function networkEditor(field) {
     } });
     const rank = plain("conv_dim"), alpha = plain("conv_alpha", "1");
     const unit = h("select", { class: "lt-input", id: "lt-net-unit", onchange: () => write({ unit: unit.value === "1" ? null : unit.value }) });
+    const plus = plain("loraplus_lr_ratio", "1");
+    const plusNumber = labelled(t("net_plus"), plus);
     const convNumbers = [labelled(t("net_conv_dim"), rank), labelled(t("net_conv_alpha"), alpha)];
     const unitNumber = labelled(t("net_unit"), unit);
     const panel = h("div", { class: "lt-network-panel" },
         h("div", { class: "lt-network-conv" }, conv, h("div", {}, h("label", { for: conv.id }, t("net_conv")), h("p", { class: "lt-help", id: "lt-net-conv-help" }, t("net_conv_hint")))),
-        h("div", { class: "lt-network-numbers" }, convNumbers, unitNumber), blocks.element);
+        h("div", { class: "lt-network-numbers" }, convNumbers, unitNumber, plusNumber), blocks.element);
 
     function show() {
         panel.hidden = !has("conv") && !has("blocks");
         conv.checked = isConv();
         for (const one of convNumbers) one.hidden = !conv.checked;
         rank.disabled = isDyLoRA();
-        for (const [input, name] of [[rank, "conv_dim"], [alpha, "conv_alpha"]]) if (document.activeElement !== input) input.value = read(name) || "";
+        for (const [input, name] of [[rank, "conv_dim"], [alpha, "conv_alpha"], [plus, "loraplus_lr_ratio"]]) if (document.activeElement !== input) input.value = read(name) || "";
         unitNumber.hidden = !isDyLoRA();
+        plusNumber.hidden = !has("plus");
         const most = values.get(RANK), now = read("unit") || "1";
         const fitting = Array.from({ length: most }, (_, index) => index + 1).filter((size) => most % size === 0).map(String);
         fill(unit, [...new Set([...fitting, now])].map((value) => h("option", { value }, value)));

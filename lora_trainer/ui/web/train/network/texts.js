@@ -7,6 +7,7 @@ export const t = texts({
     net_conv_hint: ["Learns textures and small shapes better; the file grows. Off: LierLa, the usual LoRA.", "질감과 작은 형태를 더 잘 배우지만 파일이 커집니다. 끄면 보통의 LoRA(LierLa)입니다."],
     net_conv_dim: ["Rank of convolutions", "합성곱 랭크"],
     net_conv_alpha: ["Alpha of convolutions", "합성곱 알파"],
+    net_plus: ["Second factor faster by (LoRA+)", "두 번째 행렬을 몇 배 빠르게 (LoRA+)"],
     net_unit: ["Ranks trained together (unit)", "함께 학습할 랭크 수 (unit)"],
     blocks: ["Blocks", "블록"],
     blocks_short: ["how fast, and with which rank, each part of the UNet learns", "UNet 부분별 학습률과 랭크"],
