@@ -137,8 +137,8 @@ class LossOptions:
     )
     huber_scale: float = opt(
         1.0,
-        "A factor for the threshold of huber and smooth_l1.",
-        "huber와 smooth_l1의 기준값에 곱하는 값입니다.",
+        "A factor for the threshold of huber and smooth_l1, with the schedules constant and exponential.",
+        "huber와 smooth_l1의 기준값에 곱하는 값입니다. constant와 exponential 방식에만 쓰입니다.",
         above=0.0,
         label="Huber: factor",
         label_ko="Huber 배율",
