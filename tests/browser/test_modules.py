@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from lora_trainer.ui.assets import assets
+
+from .conftest import served
+from .fake_host import application
 
 expect = pytest.importorskip("playwright.sync_api").expect
 REDRAW = """(version) => {
@@ -41,6 +46,18 @@ def test_each_module_comes_once_and_all_of_one_version(open_page, address):
     names = [one.removeprefix(base) for one in asked]
     assert sorted(names) == sorted(name for name in assets().files if name.endswith("js"))
     assert not page.evaluate("Object.keys(window).filter((name) => /lora/i.test(name) && !(window[name] instanceof Element))")
+
+
+@pytest.mark.parametrize("ending", ["/", "/?__theme=dark#lora-runs"])
+def test_the_page_works_below_any_path(open_page, api, ending):
+    inner = application(api, with_gradio=False)
+    with served(Starlette(routes=[Mount("/web/ui", inner)])) as root:
+        api.add_run("r1")
+        page = open_page(root + "web/ui" + ending)
+        page.click("#lt-tab-runs")
+        expect(page.locator(".lt-run")).to_have_count(1)
+        page.click(".lt-run")
+        expect(page.locator(".lt-run-page")).to_be_visible()
 
 
 def test_the_page_waits_while_its_files_are_not_served_yet(open_page, address):
