@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .model_header import SAFETENSORS, read_model_header
 from .pickles import read_pickle_names
@@ -28,9 +28,10 @@ _NESTING = 6  # {"state_dict": {"state_dict": ...}}
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """The tensors of an open file: `shapes` by name, and `tensor(name)`, a view of the memory-mapped file in the file's dtype.
+    """The tensors of an open file: `shapes` by name, and `tensor(name)`, in the file's dtype: a view of the memory-mapped file,
+    or, where it is not mapped, read at that moment.
 
-    Copy what is to be kept: the view ends with the file. `dtypes` are in safetensors' words; `metadata` is that of such a file.
+    Copy what is to be kept: a view ends with the file. `dtypes` are in safetensors' words; `metadata` is that of such a file.
     """
 
     path: Path
@@ -41,21 +42,25 @@ class Weights:
 
 
 @contextlib.contextmanager
-def open_weights(path: Path) -> Iterator[Weights]:
+def open_weights(path: Path, mapped: bool = True) -> Iterator[Weights]:
     """Open a .safetensors or torch.save file, told apart by what is in it. Raises UnreadableError for one that is damaged or
-    holds more than plain tensors, here or when a tensor is asked for."""
+    holds more than plain tensors, here or when a tensor is asked for.
+
+    Without `mapped` it is read piece by piece: on a network drive, mapping a file can be slow, or fail while it is read.
+    """
     header = read_model_header(path)
     if not header.start:  # a pickle
-        tensors = read_pickle(path)
+        tensors = read_pickle(path, mapped)
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         dtypes = {name: TYPES.get(_plain(tensor.dtype), str(tensor.dtype)) for name, tensor in tensors.items()}
         yield Weights(path=path, shapes=shapes, tensor=tensors.__getitem__, dtypes=dtypes)
         return
-    with _safetensors(path) as file:
+    with _safetensors(path) if mapped else open_file(path) as file:
+        one = _tensor if mapped else _read_tensor
         yield Weights(
             path=path,
             shapes=header.shapes,
-            tensor=lambda name: _tensor(file, name, header),
+            tensor=lambda name: one(file, name, header),
             dtypes=header.dtypes,
             metadata=header.metadata,
         )
@@ -81,15 +86,37 @@ def _tensor(file: Any, name: str, header: Header) -> torch.Tensor:
         raise UnreadableError(f"is damaged: {about} cannot be read: {_last_line(error)}.", DOWNLOAD_AGAIN) from error
 
 
-def read_pickle(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a torch.save file, memory-mapped where the format allows it. Raises UnreadableError."""
+def _read_tensor(file: BinaryIO, name: str, header: Header) -> torch.Tensor:
+    """The tensor's bytes, read into memory of its own."""
+    import torch
+
+    known = {word: kind for kind, word in TYPES.items()}
+    kind = getattr(torch, known.get(header.dtypes[name], ""), None)
+    begin, end = header.entries[name]["data_offsets"]
+    data = bytearray(end - begin)
+    try:
+        file.seek(header.start + begin)
+        whole = kind is not None and file.readinto(data) == len(data)  # type: ignore[attr-defined]
+    except OSError as error:
+        raise UnreadableError(
+            f"cannot be read: {error.strerror or error}.", "Check the drive and the connection to it."
+        ) from error
+    if not whole:
+        about = f"{name} ({header.dtypes[name]}, {list(header.shapes[name])})"
+        raise UnreadableError(f"is damaged: {about} cannot be read: there is no such number format here.", DOWNLOAD_AGAIN)
+    numbers = torch.frombuffer(data, dtype=kind) if data else torch.empty(0, dtype=kind)
+    return numbers.reshape(header.shapes[name])
+
+
+def read_pickle(path: Path, mapped: bool = True) -> dict[str, torch.Tensor]:
+    """Return the tensors of a torch.save file, `mapped` into memory where the format allows it. Raises UnreadableError."""
     import torch
 
     read_pickle_names(path)
     try:
         with _lightning_stand_in(), open_file(path) as file:
             # Mapped where the format and the name allow it: torch goes by the name, and takes .safetensors at its word.
-            mapped = zipfile.is_zipfile(file) and path.suffix.lower() != SAFETENSORS
+            mapped = mapped and zipfile.is_zipfile(file) and path.suffix.lower() != SAFETENSORS
             file.seek(0)
             content = torch.load(str(path) if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises UnpicklingError, RuntimeError and many others for what it refuses

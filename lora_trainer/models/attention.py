@@ -1,8 +1,7 @@
-"""How attention is computed, and gradient checkpointing."""
+"""How attention is computed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
@@ -10,7 +9,6 @@ from ..log import logger
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel
 
 CHOICES = ("torch", "xformers")
 
@@ -37,17 +35,3 @@ def set_attention(unet: UNet2DConditionModel, vae: AutoencoderKL | None, kind: s
     if vae is not None:
         vae.set_attn_processor(AttnProcessor2_0())
     return "torch"
-
-
-def checkpoint_gradients(unet: UNet2DConditionModel, text_encoders: Iterable[CLIPTextModel] = ()) -> None:
-    """Keep only the blocks' inputs for the backward pass and compute the rest again: less memory, the same gradients.
-
-    The method is "Training Deep Nets with Sublinear Memory Cost" (Chen et al., 2016); non-reentrant, so that gradients reach
-    LoRA weights although the inputs and the model's own weights have none. The modules are put into train mode, which
-    transformers asks for; SD has no active dropout, so nothing else changes.
-    """
-    unet.enable_gradient_checkpointing()
-    unet.train()
-    for text_encoder in text_encoders:
-        text_encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        text_encoder.train()

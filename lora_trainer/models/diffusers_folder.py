@@ -31,7 +31,7 @@ def load_folder(folder: Path, target: Target, with_vae: bool, texts: Sequence[Te
     encoders = [clip_from_folder(folder / one.folder, target, part=one.part, projected=one.projected) for one in texts]
     vae = None
     if with_vae:
-        with open_weights(find_weights(folder / "vae")) as weights:
+        with open_weights(find_weights(folder / "vae"), target.holding.mapped) as weights:
             vae = build_vae(weights, target, config=read_config(folder / "vae" / "config.json"))
     scheduler = folder / "scheduler" / "scheduler_config.json"
     said = read_config(scheduler) if scheduler.is_file() else {}

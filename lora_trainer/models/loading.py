@@ -12,14 +12,14 @@ from .. import modelfile
 from ..errors import BaseModelError
 from ..foreign.reading import UnreadableError, is_folder, is_there
 from .attention import set_attention
-from .family import V_PREDICTION, Family, Model
+from .family import V_PREDICTION, Family, Model, Parts
 from .folders import fetch_from_hub, is_hub_id
 from .prediction import ZERO_TERMINAL_MARK, decide
 from .sd1 import SD1
 from .sd2 import SD2
 from .sdxl import SDXL
 from .vae_files import load_vae_file
-from .weights import Progress, Target, open_weights
+from .weights import Holding, Progress, Target, open_weights
 
 FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL)
 
@@ -33,6 +33,7 @@ def load(
     vae_dtype: torch.dtype | None = None,
     attention: str = "torch",
     prediction_type: str | None = None,
+    holding: Holding | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """Load a base model, frozen (no gradients) and in eval mode.
@@ -41,31 +42,22 @@ def load(
     the network). `vae` replaces the model's own VAE: a file (LDM's or diffusers' names), a folder or a hub id. `dtype` is
     the compute precision; `vae_dtype` (default: the same) may be float32 where a half-precision VAE gives NaN. `attention`
     is "torch" or "xformers" (with a warning torch's where xformers is missing). `prediction_type` ("epsilon" or
-    "v_prediction") wins over what the model says of itself (prediction.py). Memory: about one copy of the model in `dtype`.
+    "v_prediction") wins over what the model says of itself (prediction.py). `holding` says how it is read and held.
+    Memory: about one copy of the model.
 
     Raises BaseModelError, naming the file, what was found and what to do.
     """
-    target = Target(dtype=dtype, device=torch.device(device), vae_dtype=vae_dtype or dtype, progress=progress)
+    target = Target(
+        dtype=dtype,
+        device=torch.device(device),
+        vae_dtype=vae_dtype or dtype,
+        holding=holding or Holding(),
+        progress=progress,
+    )
     source = Path(path).expanduser()
     if not is_there(source) and is_hub_id(str(path)):
         source = fetch_from_hub(str(path))
-    info = modelfile.probe(source)
-    if info.problem:
-        raise BaseModelError(info.problem, advice=info.advice)
-    if is_folder(source):
-        family = _family(info.kind)
-        with _structure_explained(source):
-            parts = family.load_folder(source, target, vae is None)
-    else:
-        with open_weights(source) as weights, _structure_explained(source):
-            # Of a pickle, the first look saw the names only; now the shapes are known too.
-            kind, channels = modelfile.classify(weights.shapes)
-            problem, advice = modelfile.refusal(source, kind, channels)
-            if problem:
-                raise BaseModelError(problem, advice=advice)
-            family = _family(kind)
-            parts = family.load_file(weights, target, vae is None)
-            parts.zero_terminal_snr = ZERO_TERMINAL_MARK in weights.shapes
+    family, parts = _load_parts(source, target, vae is None)
     autoencoder = parts.vae if vae is None else _other_vae(Path(vae), target)
     assert autoencoder is not None
     set_attention(parts.unet, autoencoder, attention)
@@ -81,6 +73,27 @@ def load(
         notes=notes,
         zero_terminal_snr=parts.zero_terminal_snr and decided == V_PREDICTION,
     )
+
+
+def _load_parts(source: Path, target: Target, with_vae: bool) -> tuple[Family, Parts]:
+    """The family of a file or folder, and its parts. Raises BaseModelError for what is none of them."""
+    info = modelfile.probe(source)
+    if info.problem:
+        raise BaseModelError(info.problem, advice=info.advice)
+    if is_folder(source):
+        family = _family(info.kind)
+        with _structure_explained(source):
+            return family, family.load_folder(source, target, with_vae)
+    with open_weights(source, target.holding.mapped) as weights, _structure_explained(source):
+        # Of a pickle, the first look saw the names only; now the shapes are known too.
+        kind, channels = modelfile.classify(weights.shapes)
+        problem, advice = modelfile.refusal(source, kind, channels)
+        if problem:
+            raise BaseModelError(problem, advice=advice)
+        family = _family(kind)
+        parts = family.load_file(weights, target, with_vae)
+        parts.zero_terminal_snr = ZERO_TERMINAL_MARK in weights.shapes
+        return family, parts
 
 
 def _other_vae(path: Path, target: Target) -> torch.nn.Module:

@@ -19,7 +19,7 @@ from ..modelfile import FULL_MODEL
 from ..paths import ASSETS_DIR
 from . import convert
 from .folders import find_weights, read_config
-from .weights import Target, Weights, build, count_of, open_weights
+from .weights import TEXT, Target, Weights, build, count_of, open_weights
 
 CLIP_HEAD_WIDTH = 64
 
@@ -99,7 +99,7 @@ def clip_from_folder(
 ) -> torch.nn.Module:
     """Return the text encoder in the folder `text_encoder` (or another one) of a diffusers model."""
     config = read_config(folder / "config.json")
-    with open_weights(find_weights(folder)) as weights:
+    with open_weights(find_weights(folder), target.holding.mapped) as weights:
         known = set(weights.shapes)
 
         def find(state: dict[str, torch.Tensor]) -> dict[str, str]:
@@ -150,4 +150,5 @@ def _clip(
     def make() -> torch.nn.Module:
         return (CLIPTextModelWithProjection if projected else CLIPTextModel)(CLIPTextConfig(**config))
 
-    return build(make, weights, find, part=part, dtype=target.dtype, target=target, **rest)
+    eight_bit = TEXT in target.holding.eight_bit
+    return build(make, weights, find, part=part, dtype=target.dtype, target=target, eight_bit=eight_bit, **rest)

@@ -14,7 +14,7 @@ from ..modelfile import FULL_MODEL
 from . import convert
 from .folders import find_weights, read_config
 from .ldm_yaml import Overrides
-from .weights import Target, Weights, build, count_of, open_weights
+from .weights import UNET, Target, Weights, build, count_of, open_weights
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -104,7 +104,7 @@ def build_unet(weights: Weights, config: dict[str, Any], target: Target) -> UNet
         return UNet2DConditionModel(**config)
 
     whole = re.escape(convert.UNET)
-    return build(make, weights, find, part="the UNet", dtype=target.dtype, target=target, whole=whole)
+    return _build(make, weights, find, target, whole)
 
 
 def unet_from_folder(folder: Path, target: Target) -> UNet2DConditionModel:
@@ -112,13 +112,10 @@ def unet_from_folder(folder: Path, target: Target) -> UNet2DConditionModel:
     from diffusers import UNet2DConditionModel
 
     config = read_config(folder / "config.json")
-    with open_weights(find_weights(folder)) as weights:
-        return build(
-            lambda: UNet2DConditionModel.from_config(config),
-            weights,
-            convert.text_names,
-            part="the UNet",
-            dtype=target.dtype,
-            target=target,
-            whole=".",
-        )
+    with open_weights(find_weights(folder), target.holding.mapped) as weights:
+        return _build(lambda: UNet2DConditionModel.from_config(config), weights, convert.text_names, target, ".")
+
+
+def _build(make: Any, weights: Weights, find: Any, target: Target, whole: str) -> UNet2DConditionModel:
+    eight_bit = UNET in target.holding.eight_bit
+    return build(make, weights, find, part="the UNet", dtype=target.dtype, target=target, whole=whole, eight_bit=eight_bit)

@@ -39,9 +39,9 @@ def load_vae_file(path: Path, target: Target) -> AutoencoderKL:
         raise BaseModelError(problem, advice=advice)
     if is_folder(path):
         folder = path / "vae" if is_file(path / "vae" / "config.json") else path
-        with open_weights(find_weights(folder)) as weights:
+        with open_weights(find_weights(folder), target.holding.mapped) as weights:
             return build_vae(weights, target, config=read_config(folder / "config.json"))
-    with open_weights(path) as weights:
+    with open_weights(path, target.holding.mapped) as weights:
         inside = any(name.startswith(convert.VAE) for name in weights.shapes)
         return build_vae(weights, target, prefix=convert.VAE if inside else "")
 

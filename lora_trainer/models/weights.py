@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,29 +16,46 @@ from ..foreign import tensors
 from ..foreign.reading import errors_as
 from ..foreign.tensors import Weights
 from ..model_kinds import PLAIN_MODEL
+from . import fp8
 from .convert import fit
 
-__all__ = ["Progress", "Target", "Weights", "build", "count_of", "open_weights"]
+__all__ = ["TEXT", "UNET", "Holding", "Progress", "Target", "Weights", "build", "count_of", "open_weights"]
 
 Progress = Callable[[str, int, int], None]
 """Called with (part, tensors read, tensors of the part) while a model is loaded; the part is "the UNet", "the VAE", ..."""
 
 
+UNET, TEXT = "unet", "text_encoder"  # the parts of a model that can be held in 8 bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """How a model is read and held in memory.
+
+    `eight_bit` names parts (UNET, TEXT) whose weights are held in 8 bits a number (fp8.py). Without `mapped` files are read
+    tensor by tensor in place of being mapped into memory.
+    """
+
+    eight_bit: Collection[str] = ()
+    mapped: bool = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where, in which precision and under whose eyes modules are made."""
+    """Where, in which precision, how and under whose eyes modules are made."""
 
     dtype: torch.dtype
     device: torch.device
     vae_dtype: torch.dtype
+    holding: Holding = Holding()
     progress: Progress | None = None
 
 
 @contextlib.contextmanager
-def open_weights(path: Path) -> Iterator[Weights]:
+def open_weights(path: Path, mapped: bool = True) -> Iterator[Weights]:
     """Open a .safetensors or torch.save file. Raises BaseModelError when it is damaged, holds more than tensors, or
-    numbers that mean something else than they say (quantised weights)."""
-    with errors_as(BaseModelError, path), tensors.open_weights(path) as weights:
+    numbers that mean something else than they say (quantised weights). `mapped` as in Holding."""
+    with errors_as(BaseModelError, path), tensors.open_weights(path, mapped) as weights:
         problem, advice = modelfile.strange_problem(path, weights.shapes, weights.dtypes)
         if problem:
             raise BaseModelError(problem, advice=advice)
@@ -55,15 +72,16 @@ def build(
     target: Target,
     change: Callable[[str, torch.Tensor], torch.Tensor] = lambda _, tensor: tensor,
     whole: str = "",
+    eight_bit: bool = False,
 ) -> torch.nn.Module:
     """Return `make()`, an untouched module, filled from `weights`: frozen, in eval mode, in `dtype` on `target.device`.
 
     The module is made without memory and each tensor goes from the mapped file to its place, so that loading needs about one
     copy of the model. `find(state)` returns {the module's name: the file's name}; `change(the module's name, tensor)` takes
     what is meant of a tensor that the file holds in another form. `whole` is a pattern of the file's names which all belong to
-    this part: one that the module does not have is refused, because the part is then not what the module computes. Raises
-    BaseModelError when tensors are missing, have another shape than the sizes read from the others say, are no
-    floating-point numbers, or hold NaN or infinity.
+    this part: one that the module does not have is refused, because the part is then not what the module computes.
+    `eight_bit` holds the weights in 8 bits, as far as that can be (fp8.py). Raises BaseModelError when tensors are missing,
+    have another shape than the sizes read from the others say, are no floating-point numbers, or hold NaN or infinity.
     """
     try:
         with torch.device("meta"):
@@ -72,16 +90,12 @@ def build(
         raise BaseModelError(f"{weights.path}: {part} has impossible sizes: {error}", advice=modelfile.FULL_MODEL) from error
     state = module.state_dict()
     names = find(state)
-    missing = [name for name in names.values() if name not in weights.shapes]
-    if missing:
-        raise BaseModelError(
-            f"{weights.path} lacks {len(missing)} of the {len(names)} tensors of {part}, the first is {missing[0]}.",
-            advice=f"The file is incomplete or of another kind. {modelfile.FULL_MODEL}",
-        )
+    _refuse_missing(weights, list(names.values()), part)
     if whole:
         _refuse_unknown(weights, set(names.values()), whole, part)
     filled: dict[str, torch.Tensor] = {}
-    for name, stored in names.items():
+    narrowed = fp8.weights_of(module) if eight_bit else {}
+    for done, (name, stored) in enumerate(names.items(), 1):
         raw = weights.tensor(stored)
         if not raw.is_floating_point():
             what = (
@@ -98,8 +112,12 @@ def build(
         filled[name] = tensor.to(device=target.device, dtype=dtype, copy=True).contiguous()
         if not _is_finite(filled[name]):
             raise _not_finite(weights.path, stored, tensor, part, dtype)
+        if name in narrowed:
+            del filled[name]
+            filled |= fp8.stored(name, tensor.to(target.device))
         if target.progress:
-            target.progress(part, len(filled), len(names))
+            target.progress(part, done, len(names))
+    fp8.narrow(narrowed, dtype)
     module.load_state_dict(filled, strict=True, assign=True)
     _fill_buffers(module, target.device)
     return module.requires_grad_(False).eval()
@@ -115,6 +133,15 @@ def count_of(numbers: Iterable[int], path: Path, what: str) -> int:
             advice=f"The file is incomplete or of another kind. {modelfile.FULL_MODEL}",
         )
     return len(found)
+
+
+def _refuse_missing(weights: Weights, wanted: Sequence[str], part: str) -> None:
+    missing = [name for name in wanted if name not in weights.shapes]
+    if missing:
+        raise BaseModelError(
+            f"{weights.path} lacks {len(missing)} of the {len(wanted)} tensors of {part}, the first is {missing[0]}.",
+            advice=f"The file is incomplete or of another kind. {modelfile.FULL_MODEL}",
+        )
 
 
 def _refuse_unknown(weights: Weights, known: set[str], whole: str, part: str) -> None:

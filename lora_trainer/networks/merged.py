@@ -55,7 +55,7 @@ class MergedNetwork:
             )
         self._where = where
         self._modules = [_Module(name, *layers[name], parts) for name, parts in sorted(grouped.items())]
-        self._own: list[tuple[nn.Module, str, nn.Parameter | None, Tensor | None]] = []
+        self._own: list[tuple[nn.Module, str, Tensor | None, Tensor | None]] = []
         self._on_model = False
         self.multiplier = (1.0, 1.0)
 
@@ -101,16 +101,20 @@ class MergedNetwork:
             self._own.append((layer, name, parameter, None if parameter is None else parameter.data.cpu()))
             if parameter is None:
                 setattr(layer, name, nn.Parameter(tensor.to(layer.weight), requires_grad=False))
-            else:
+            elif isinstance(parameter, nn.Parameter):
                 parameter.data = tensor
+            else:  # a weight in 8 bits, which is made from what it is held in
+                setattr(layer, name, tensor)
 
     def restore(self) -> None:
         """Put the model's own weights back."""
         for layer, name, parameter, own in reversed(self._own):
             if parameter is None or own is None:
                 setattr(layer, name, None)
-            else:
+            elif isinstance(parameter, nn.Parameter):
                 parameter.data = own.to(parameter.device)
+            else:
+                setattr(layer, name, own.to(parameter.device))
         self._own, self._on_model = [], False
 
     merge_to, unmerge = apply_to, restore
@@ -151,5 +155,5 @@ def _weighted(root: nn.Module) -> list[tuple[str, nn.Module]]:
     return [
         (path, layer)
         for path, layer in root.named_modules()
-        if path and isinstance(getattr(layer, "weight", None), nn.Parameter) and not isinstance(layer, nn.Embedding)
+        if path and isinstance(getattr(layer, "weight", None), Tensor) and not isinstance(layer, nn.Embedding)
     ]

@@ -216,6 +216,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _exclude("xformers", "sdpa", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."),
     _needs("dim_from_weights", "network_weights"),
+    _needs("cpu_offload_checkpointing", "gradient_checkpointing"),
     _needs("base_weights_multiplier", "base_weights"),
     Rule(
         ("log_with", "logging_dir"),

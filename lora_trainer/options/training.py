@@ -108,9 +108,10 @@ class LoopOptions:
     )
     cpu_offload_checkpointing: bool = opt(
         False,
-        "Move what gradient_checkpointing keeps into main memory.",
-        "gradient_checkpointing이 간직하는 값을 주 메모리로 옮깁니다.",
-        supported=False,
+        "Move what gradient_checkpointing keeps of the UNet into main memory: for large pictures or batches. Steps get slower.",
+        "gradient_checkpointing이 UNet에서 간직하는 값을 주 메모리로 옮깁니다. 큰 그림이나 배치에 씁니다. 스텝이 느려집니다.",
+        label="... and keep it in main memory",
+        label_ko="간직하는 값을 주 메모리에",
     )
     gradient_accumulation_steps: int = opt(
         1,

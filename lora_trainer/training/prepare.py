@@ -9,7 +9,8 @@ import torch
 from ..data.plan import DataPlan, StepCounts, count_steps, make_plan
 from ..errors import InputError
 from ..models import Model, load, tokenizer_cache
-from ..models.attention import checkpoint_gradients
+from ..models.checkpointing import checkpoint_gradients
+from ..models.weights import TEXT, UNET, Holding
 from ..networks import registry
 from ..networks.arguments import parse_network_args
 from ..networks.base import AdapterNetwork
@@ -87,6 +88,7 @@ def base_model(options: ModelOptions, plan: DataPlan, computed: Precision, emit:
         vae_dtype=computed.dtype if half_vae else torch.float32,
         attention="xformers" if options.xformers else "torch",
         prediction_type="v_prediction" if options.v_parameterization else None,
+        holding=holding(options, precision.device),
         progress=phase(emit, "loading the model"),
     )
     tokenizer_cache.use(model, options.tokenizer_cache_dir)
@@ -113,6 +115,21 @@ def objective(options: TrainingOptions, model: Model, device: torch.device) -> O
             raise InputError(message.format(name, model.source), field=name, advice=advice)
     model.zero_terminal_snr |= options.zero_terminal_snr
     return Objective.of(options, model.prediction_type, device, zero_terminal_snr=model.zero_terminal_snr)
+
+
+def holding(options: ModelOptions, device: torch.device) -> Holding:
+    """How the base model is read and held, by the options. Raises InputError for what `device` cannot hold."""
+    if device.type == "mps" and (options.fp8_base or options.fp8_base_unet):
+        raise InputError(
+            "Apple's graphics processors cannot hold a model in 8 bits a number.",
+            field="fp8_base_unet" if options.fp8_base_unet else "fp8_base",
+            advice="Leave it out.",
+        )
+    texts = (TEXT,) if options.fp8_base and not options.fp8_base_unet else ()
+    return Holding(
+        eight_bit=(UNET, *texts) if options.fp8_base or options.fp8_base_unet else (),
+        mapped=not options.disable_mmap_load_safetensors,
+    )
 
 
 def network(options: NetworkOptions, model: Model, seed: int, device: torch.device) -> AdapterNetwork[Any]:
@@ -142,7 +159,7 @@ def network(options: NetworkOptions, model: Model, seed: int, device: torch.devi
 def save_memory(options: TrainingOptions, model: Model) -> None:
     """Let the model keep less for the backward pass, where the options say so."""
     if options.gradient_checkpointing:  # computes the forward pass twice instead of keeping it
-        checkpoint_gradients(model.unet, model.text_encoders)
+        checkpoint_gradients(model.unet, model.text_encoders, offload=options.cpu_offload_checkpointing)
 
 
 def text_changes(network: AdapterNetwork[Any], plan: DataPlan) -> bool:

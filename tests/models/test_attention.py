@@ -7,7 +7,8 @@ import sys
 
 import torch
 
-from lora_trainer.models import attention, load
+from lora_trainer.models import load
+from lora_trainer.models.checkpointing import checkpoint_gradients
 from tests.closeness import SIDE, UNET_LAYERS, UNET_TERMS, assert_same_but_for_rounding
 
 
@@ -41,7 +42,7 @@ def test_checkpointing_gives_the_same_loss_and_gradients_to_hooks_on_frozen_laye
         weights = trained_layers(model)
         calls = 0
         if checkpointed:
-            attention.checkpoint_gradients(model.unet, model.text_encoders)
+            checkpoint_gradients(model.unet, model.text_encoders)
 
             def count(*_):
                 nonlocal calls

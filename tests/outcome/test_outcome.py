@@ -12,7 +12,7 @@ from lora_trainer.data.dataset import TrainDataset
 from lora_trainer.data.plan import DataPlan
 from lora_trainer.errors import LoraFileError
 from lora_trainer.models import load
-from lora_trainer.models.attention import checkpoint_gradients
+from lora_trainer.models.checkpointing import checkpoint_gradients
 from lora_trainer.options import TrainOptions
 from lora_trainer.training import optimizers, precision, prepare
 from lora_trainer.training.conditioning import TextStates
