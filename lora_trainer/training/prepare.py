@@ -9,8 +9,6 @@ import torch
 from ..data.plan import DataPlan, StepCounts, count_steps, make_plan
 from ..errors import InputError
 from ..models import Model, load, tokenizer_cache
-from ..models.checkpointing import checkpoint_gradients
-from ..models.weights import TEXT, UNET, Holding
 from ..networks import registry
 from ..networks.arguments import parse_network_args
 from ..networks.base import AdapterNetwork
@@ -20,7 +18,7 @@ from ..options.family_checks import hints
 from ..options.model import ModelOptions
 from ..options.network import NetworkOptions
 from ..options.training import TrainingOptions
-from . import captions, optimizers, schedulers, trackers
+from . import captions, memory, optimizers, schedulers, trackers
 from .distributed import Processes
 from .objective import Objective
 from .phases import Emit, phase
@@ -88,7 +86,7 @@ def base_model(options: ModelOptions, plan: DataPlan, computed: Precision, emit:
         vae_dtype=computed.dtype if half_vae else torch.float32,
         attention="xformers" if options.xformers else "torch",
         prediction_type="v_prediction" if options.v_parameterization else None,
-        holding=holding(options, precision.device),
+        holding=memory.holding(options, computed.device),
         progress=phase(emit, "loading the model"),
     )
     tokenizer_cache.use(model, options.tokenizer_cache_dir)
@@ -117,21 +115,6 @@ def objective(options: TrainingOptions, model: Model, device: torch.device) -> O
     return Objective.of(options, model.prediction_type, device, zero_terminal_snr=model.zero_terminal_snr)
 
 
-def holding(options: ModelOptions, device: torch.device) -> Holding:
-    """How the base model is read and held, by the options. Raises InputError for what `device` cannot hold."""
-    if device.type == "mps" and (options.fp8_base or options.fp8_base_unet):
-        raise InputError(
-            "Apple's graphics processors cannot hold a model in 8 bits a number.",
-            field="fp8_base_unet" if options.fp8_base_unet else "fp8_base",
-            advice="Leave it out.",
-        )
-    texts = (TEXT,) if options.fp8_base and not options.fp8_base_unet else ()
-    return Holding(
-        eight_bit=(UNET, *texts) if options.fp8_base or options.fp8_base_unet else (),
-        mapped=not options.disable_mmap_load_safetensors,
-    )
-
-
 def network(options: NetworkOptions, model: Model, seed: int, device: torch.device) -> AdapterNetwork[Any]:
     """Build the network, put it on the model, and load `network_weights` into it."""
     builder = registry.get(options.network_module)
@@ -154,12 +137,6 @@ def network(options: NetworkOptions, model: Model, seed: int, device: torch.devi
     if options.network_weights:
         built.load_weights(options.network_weights)
     return built.to(device).train()
-
-
-def save_memory(options: TrainingOptions, model: Model) -> None:
-    """Let the model keep less for the backward pass, where the options say so."""
-    if options.gradient_checkpointing:  # computes the forward pass twice instead of keeping it
-        checkpoint_gradients(model.unet, model.text_encoders, offload=options.cpu_offload_checkpointing)
 
 
 def text_changes(network: AdapterNetwork[Any], plan: DataPlan) -> bool:

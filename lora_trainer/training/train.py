@@ -15,7 +15,7 @@ from ..errors import NotFiniteError
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
-from . import base_weights, failures, hub, optimizers, precision, prepare, resuming, trackers
+from . import base_weights, failures, hub, memory, optimizers, precision, prepare, resuming, trackers
 from .checkpoint import SavePlan
 from .conditioning import TextStates
 from .determinism import deterministic
@@ -85,7 +85,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
 
         phase(emit, "building the network")
         network = prepare.network(options.network, model, seed, computed.device)
-        prepare.save_memory(chosen, model)
+        memory.save(chosen, model)
         built = optimizers.of(options.optimizer, network, emit)
         updater = Updater.of(options, network, built, computed, processes, total_steps=counts.total_steps, seed=seed)
         processes.same_start(network.parameters())

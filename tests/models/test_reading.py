@@ -9,7 +9,7 @@ import torch
 from lora_trainer.errors import BaseModelError
 from lora_trainer.foreign import tensors
 from lora_trainer.models import load
-from lora_trainer.training import prepare
+from lora_trainer.training import memory
 from tests.training.conftest import options_for, pictures  # noqa: F401 - fixtures
 
 
@@ -23,7 +23,7 @@ def test_a_model_whose_file_cannot_be_mapped_is_read(options_for, tiny_sd1, monk
     monkeypatch.setattr(safetensors, "safe_open", fail)
     with pytest.raises(BaseModelError, match="cannot map"):
         load(tiny_sd1, dtype=torch.float32, device="cpu")
-    holding = prepare.holding(options_for(disable_mmap_load_safetensors=True).model, torch.device("cpu"))
+    holding = memory.holding(options_for(disable_mmap_load_safetensors=True).model, torch.device("cpu"))
     read = load(tiny_sd1, dtype=torch.float32, device="cpu", holding=holding)
     for one, other in ((plain.unet, read.unet), (plain.vae, read.vae), (plain.text_encoders[0], read.text_encoders[0])):
         state = other.state_dict()

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lora_trainer.models import fp8
-from lora_trainer.training import prepare
+from lora_trainer.training import memory, prepare
 from lora_trainer.training.train import train
 
 from .conftest import Recorder
@@ -86,4 +86,4 @@ def test_a_graphics_processor_without_such_numbers_is_named(options_for):
     from lora_trainer.errors import InputError
 
     with pytest.raises(InputError, match="8 bits"):
-        prepare.holding(options_for(fp8_base=True).model, torch.device("mps"))
+        memory.holding(options_for(fp8_base=True).model, torch.device("mps"))

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from lora_trainer.errors import InputErrors
-from lora_trainer.training import precision
+from lora_trainer.training import prepare
 from lora_trainer.training.narrow import WeightPrecision, round_by
 from lora_trainer.training.precision import Precision
 from lora_trainer.training.train import train
@@ -105,7 +105,7 @@ def test_full_fp16_keeps_weights_and_gradients_in_fp16(options_for, seen, monkey
     on_the_cpu = Precision(torch.device("cpu"), torch.float16)
     if not torch.cuda.is_available() and not hasattr(torch.amp, "GradScaler"):
         pytest.skip("fp16 on the CPU needs torch 2.3")
-    monkeypatch.setattr(precision, "choose", lambda *_: on_the_cpu)
+    monkeypatch.setattr(prepare, "choose", lambda *_: on_the_cpu)
     path = train(options_for(mixed_precision="fp16", full_fp16=True), reporter=Recorder()).path
     assert seen == {"weights": {torch.float16}, "gradients": {torch.float16}, "state": {torch.float32}}
     assert kinds(path) == {torch.float16}
