@@ -56,6 +56,8 @@ class FakeApi:
         self.found: list[dict[str, Any]] = []  # problems that a check finds besides its own
         self.family = "sd1"  # of the base model; "" where the host cannot tell
         self.job: dict[str, Any] = {}
+        self.package: dict[str, Any] | None = None  # that the chosen optimizer lacks
+        self.fetching: dict[str, Any] = {}
         self.is_gone = False
         self.changed: list[dict[str, Any]] = []  # what is another than when a run's state was saved
         self.further: list[str | None] = []  # by how many steps, of what was asked about that
@@ -81,6 +83,8 @@ class FakeApi:
             "generate/{id}/file/{name}": self.picture,
             "tools": self.tools,
             "tools/{id}": self.tool_job,
+            "packages": self.packages,
+            "packages/{id}": self.package_job,
         }
         posts = {
             "check": self.check,
@@ -93,6 +97,8 @@ class FakeApi:
             "generate": self.generate,
             "generate/{id}/stop": self.generation,
             "tools": self.run_tool,
+            "packages": self.fetch_package,
+            "packages/{id}/stop": self.stop_package,
         }
         return [
             *(Route(f"{PREFIX}/{path}", self.guarded(action), methods=["GET"]) for path, action in gets.items()),
@@ -292,6 +298,7 @@ class FakeApi:
                 "saved_as": f"/loras/{values.get('output_name')}.safetensors",
             },
             "disk": {"free": 90 << 30, "needed": 40 << 20},
+            "package": self.package,
             "command": "python -m lora_trainer train_network --config_file config.toml" if plan else "",
             "config": f"network_dim = {values.get('network_dim', 16)}\n" if plan else "",
             "dataset": '[[datasets]]\n\n[[datasets.subsets]]\nimage_dir = "/uploads/up1"\n' if plan else "",
@@ -547,6 +554,22 @@ class FakeApi:
             "files": [{"name": name, "url": f"tools/t1/file/{name}", "bytes": 38 << 20, "prompt": prompt}],
         }
         return JSONResponse({**self.job, "state": "running", "done": 0, "total": 0, "files": []}, 201)
+
+    async def packages(self, request: Request) -> Any:
+        return {"packages": [], "active": None}
+
+    async def fetch_package(self, request: Request) -> Any:
+        """Half of it is there already; a test says how it goes on."""
+        name = (await request.json())["name"]
+        self.fetching = {"id": "p1", "tool": name, "state": "running", "message": "", "done": 5500, "total": 11000, "log": ""}
+        return self.fetching
+
+    async def stop_package(self, request: Request) -> Any:
+        self.fetching["state"] = "stopped"
+        return self.fetching
+
+    async def package_job(self, request: Request) -> Any:
+        return self.fetching
 
     async def tool_job(self, request: Request) -> Any:
         return self.job

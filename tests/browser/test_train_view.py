@@ -312,3 +312,27 @@ def test_a_size_that_the_person_chose_survives_a_tab_a_reload_and_being_taken_fr
     page.click("#lt-tab-runs")
     page.click("#lt-tab-train")
     expect(resolution).to_have_value(size)
+
+
+def test_a_package_that_the_optimizer_lacks_is_fetched_when_the_person_agrees(open_page, address, api):
+    api.package = {"name": "prodigyopt", "version": "1.1.2", "bytes": 11000, "purpose": "x", "optimizers": ["Prodigy"]}
+    page = open_page(address)
+    offer = page.locator(".lt-package")
+    expect(offer).to_contain_text("prodigyopt 1.1.2")
+    asked = lambda: [path for path, _ in api.posted if path.startswith("packages")]  # noqa: E731
+    offer.get_by_role("button", name="Install prodigyopt").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert asked() == [], "nothing is fetched without consent"
+    offer.get_by_role("button", name="Install prodigyopt").click()
+    expect(page.get_by_role("dialog")).to_contain_text("no other package is changed")
+    page.get_by_role("dialog").get_by_role("button", name="Install").click()
+    expect(offer.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "50")
+    offer.get_by_role("button", name="Cancel").click()
+    expect(offer.get_by_role("button", name="Install prodigyopt")).to_be_visible()
+    offer.get_by_role("button", name="Install prodigyopt").click()
+    page.get_by_role("dialog").get_by_role("button", name="Install").click()
+    expect(offer.get_by_role("progressbar")).to_be_visible()
+    api.package, api.fetching["state"] = None, "finished"
+    expect(offer).to_be_hidden()
+    assert asked() == ["packages", "packages/p1/stop", "packages"]

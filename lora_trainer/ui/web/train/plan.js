@@ -11,6 +11,7 @@ import { formatBytes, formatNumber } from "../base/numbers.js";
 import { go } from "../base/place.js";
 import { recipeOf } from "../runs/recipe.js";
 import { F } from "./fields.js";
+import { packageOffer } from "./packages.js";
 import { t } from "./texts.js";
 import { values } from "./values.js";
 
@@ -21,9 +22,10 @@ export function planView({ signal, fields, upload, reveal }) {
     const body = h("div", { class: "lt-plan-body" });
     const reasons = h("ul", { class: "lt-reasons", id: "lt-reasons", role: "status" });
     const button = h("button", { type: "submit", class: "lt-btn lt-btn-primary lt-btn-train", "aria-describedby": "lt-reasons", title: t("shortcut") });
+    const offer = packageOffer(signal, () => check());
     const recipe = h("details", { class: "lt-fold" }, h("summary", {}, t("show_toml")), h("p", { class: "lt-subdued" }, t("show_toml_hint")), h("div"));
     const element = h("aside", { class: "lt-side", "aria-label": t("plan") },
-        h("section", { class: "lt-card lt-plan" }, h("h2", {}, t("plan")), body, recipe),
+        h("section", { class: "lt-card lt-plan" }, h("h2", {}, t("plan")), body, offer.element, recipe),
         h("div", { class: "lt-train-bar" }, button, reasons));
 
     const isEmpty = (name) => !values.get(name);
@@ -73,6 +75,7 @@ export function planView({ signal, fields, upload, reveal }) {
             field.problems(isEmpty(name) && !field.isTouched() && !hasTried ? own.filter((problem) => problem.level !== "error") : own);
         }
         fill(body, planOf(result), problems.filter((problem) => !fields.has(problem.field)).map(note));
+        offer.show(result?.package);
         showReasons(problems);
         body.classList.toggle("lt-stale", isChecking);
         set(body, "aria-busy", String(isChecking));
