@@ -23,6 +23,7 @@ class NetworkOptions:
             f"{''.join(f' ({kind.note_ko})' for kind in KINDS if kind.note_ko)}."
         ),
         choices={kind.name: (kind.title, kind.title_ko) for kind in KINDS},
+        spellings={kind.name.replace("networks.", "network."): kind.name for kind in KINDS},
         label="Kind of network",
         label_ko="네트워크 종류",
         needed=True,
@@ -34,6 +35,7 @@ class NetworkOptions:
             "unwanted things more easily."
         ),
         "랭크입니다. 클수록 더 자세히 배울 수 있지만 메모리와 파일 크기가 늘고, 원하지 않는 것까지 외우기 쉽습니다.",
+        aliases=("networkdim",),
         minimum=1,
         maximum=2048,
         label="Rank",

@@ -32,6 +32,7 @@ class Option:
     kind        what one value is: bool, int, float, int_or_float (an int stays one: `0.1` is a share, `100` a count), str
     many        several values of that kind (a tuple)
     choices     the only values there are; texts are recognised in any case and get the spelling declared here
+    spellings   other spellings of choices, which documents use
     off         words for "not at all", which are taken as the default
     also        (pattern, words): other texts that are taken besides the choices, and what they are called in a message
     ready       of the choices, those that have their effect already; empty means all
@@ -67,6 +68,7 @@ class Option:
     label_ko: str = ""
     aliases: tuple[str, ...] = ()
     titles: Mapping[Any, Title] = field(default_factory=dict)
+    spellings: Mapping[str, str] = field(default_factory=dict)
     basic: int = 0
     needed: bool = False
     form: bool = True
@@ -104,6 +106,7 @@ def opt(
     label: str = "",
     label_ko: str = "",
     aliases: Sequence[str] = (),
+    spellings: Mapping[str, str] | None = None,
     basic: int = 0,
     needed: bool = False,
     form: bool = True,
@@ -130,6 +133,7 @@ def opt(
         "label": label,
         "label_ko": label_ko,
         "aliases": tuple(aliases),
+        "spellings": spellings or {},
         "titles": {value: Title(*words) for value, words in choices.items() if words} if isinstance(choices, Mapping) else {},
         "basic": basic,
         "needed": needed,

@@ -177,6 +177,7 @@ def _number_in(text: str, kind: str) -> int | float | None:
 
 def _choice(option: Option, value: Any) -> Any:
     spelled = {str(choice).lower(): choice for choice in option.choices}
+    value = option.spellings.get(str(value), value)
     pattern, words = option.also
     if pattern and re.fullmatch(pattern, str(value)):
         return value

@@ -54,7 +54,7 @@ def test_only_what_is_typed_is_given():
         ),
         (["--text_encoder_lr", "1e-5", "5e-6"], {"text_encoder_lr": ["1e-5", "5e-6"]}),
         (["--network_dim=4", "--network_dim=8"], {"network_dim": "8"}),
-        (["--networkdim", "4"], {"networkdim": "4"}),
+        (["--networkdims", "4"], {"networkdims": "4"}),
         (["--nonsense=1", "--xformers"], {"nonsense": "1", "xformers": "true"}),
     ],
 )

@@ -43,10 +43,10 @@ def test_an_absent_option_never_overrides_the_file(valid):
 
 
 def test_all_problems_are_reported_together(valid):
-    found = problems({**valid, "networkdim": "4", "network_dim": "0", "save_precision": "int8", "reg_data_dir": "/nowhere"})
-    assert "Did you mean network_dim?" in found["networkdim"]
+    found = problems({**valid, "networkdims": "4", "network_dim": "0", "save_precision": "int8", "reg_data_dir": "/nowhere"})
+    assert "Did you mean network_dim?" in found["networkdims"]
     assert "--network_dim: 0 is too small" in found["network_dim"]
-    assert set(found) == {"networkdim", "network_dim", "save_precision", "reg_data_dir"}
+    assert set(found) == {"networkdims", "network_dim", "save_precision", "reg_data_dir"}
 
 
 @pytest.mark.parametrize("name", [option.name for option in OPTIONS if not option.supported])

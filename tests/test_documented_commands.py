@@ -1,0 +1,365 @@
+"""The command lines of the documents that users copy from (kohya-ss' pages on LoRA and on training, in Korean), word for word.
+
+Only names of files and folders are put in, in braces. Every training line is parsed, checked and its images planned as before a
+start; every line of a tool is parsed; a few of each really run. The other pages of the same collection have no command lines.
+
+`WAITING` names options whose lines cannot run yet: a line leaves the list with them.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import toml
+import torch
+from safetensors.torch import load_file
+
+from lora_trainer import commands
+from lora_trainer.errors import InputError, InputErrors, NotInstalledError
+from lora_trainer.networks import files, registry
+from lora_trainer.options import OPTIONS_BY_NAME, cli, config_file, dataset_config
+from lora_trainer.training import prepare
+from tests.networks import families
+from tests.tiny import make_checkpoint
+from tests.training.conftest import make_images
+from tests.training.test_base_weights import lora
+
+# ---- 001: LoRA ----------------------------------------------------------------------------------------------------------
+WHOLE = """accelerate launch --num_cpu_threads_per_process 1 train_network.py
+    --pretrained_model_name_or_path={model}
+    --dataset_config={dataset}
+    --output_dir={out}
+    --output_name=frog
+    --save_model_as=safetensors
+    --prior_loss_weight=1.0
+    --max_train_steps=400
+    --learning_rate=1e-4
+    --optimizer_type="AdamW8bit"
+    --xformers
+    --mixed_precision="fp16"
+    --cache_latents
+    --gradient_checkpointing
+    --save_every_n_epochs=1
+    --network_module=networks.lora"""
+BLOCKS = '"block_dims=2,4,4,4,8,8,8,8,12,12,12,12,16,12,12,12,12,8,8,8,8,4,4,4,2"'
+LORA = [
+    WHOLE,
+    "--network_module=network.lora",  # as the page calls it once
+    "--network_dim=4",
+    "--networkdim=4",  # so misspelt there
+    "--network_dim=16 --network_alpha=16",
+    "--persistent_data_loader_workers --max_data_loader_n_workers=2",
+    "--network_weights={lora}",
+    "--network_train_unet_only",
+    "--network_train_text_encoder_only",
+    "--unet_lr=1e-4 --text_encoder_lr=5e-5",
+    '--network_args "conv_dim=4" "conv_alpha=1"',
+    '--network_args "conv_dim=4"',
+    '--network_module=networks.dylora --network_dim=16 --network_args "unit=4"',
+    "--network_module=network.dylora --network_dim=16",
+    '--network_module=networks.dylora --network_dim=32 --network_alpha=16 --network_args "unit=4"',
+    '--network_module=networks.dylora --network_dim=16 --network_args "conv_dim=16" "unit=4"',
+    "--network_module=networks.dylora --network_dim=32 --network_alpha=16 "
+    '--network_args "conv_dim=32" "conv_alpha=16" "unit=8"',
+    '--network_args "down_lr_weight=0.5,0.5,0.5,0.5,1.0,1.0,1.0,1.0,1.5,1.5,1.5,1.5" "mid_lr_weight=2.0" '
+    '"up_lr_weight=1.5,1.5,1.5,1.5,1.0,1.0,1.0,1.0,0.5,0.5,0.5,0.5"',
+    '--network_args "block_lr_zero_threshold=0.1" "down_lr_weight=sine+.5" "mid_lr_weight=1.5" "up_lr_weight=cosine+.5"',
+    f"--network_args {BLOCKS}",
+    f'--network_args {BLOCKS} "conv_block_dims=2,2,2,2,4,4,4,4,6,6,6,6,8,6,6,6,6,4,4,4,4,2,2,2,2"',
+    f'--network_args {BLOCKS} "block_alphas=2,2,2,2,4,4,4,4,6,6,6,6,8,6,6,6,6,4,4,4,4,2,2,2,2"',
+]
+LORA_TOOLS = [
+    "python networks\\extract_lora_from_dylora.py --model {dylora} --save_to {out}/dylora-model-split.safetensors --unit 4",
+    "python networks\\merge_lora.py --sd_model {model} --save_to {out}/model-char1-merged.safetensors "
+    "--models {lora} --ratios 0.8",
+    "python networks\\merge_lora.py --sd_model {model} --save_to {out}/model-two-merged.safetensors "
+    "--models {lora} {lora2} --ratios 0.8 0.5",
+    "python networks\\merge_lora.py --save_to {out}/model-char1-style1-merged.safetensors "
+    "--models {lora} {lora2} --ratios 0.6 0.4",
+    "python networks\\svd_merge_lora.py --save_to {out}/model-char1-style1-svd.safetensors --models {lora} {lora2} "
+    "--ratios 0.6 0.4 --new_rank 32 --device cuda",
+    "python networks\\extract_lora_from_models.py --model_org {model} --model_tuned {tuned} "
+    "--save_to {out}/lora-weights.safetensors --dim 4",
+    "python tools\\resize_images_to_resolution.py --max_resolution 512x512,384x384,256x256 --save_as_png "
+    "--copy_associated_files {images} {out}/resized",
+]
+NETWORK_ARGS_IN_TOML = """network_args = [ "block_dims=2,4,4,4,8,8,8,8,12,12,12,12,16,12,12,12,12,8,8,8,8,4,4,4,2",]
+"""
+
+# ---- 003: what all trainings share --------------------------------------------------------------------------------------
+SAMPLERS = "ddim pndm heun dpmsolver dpmsolver++ dpmsingle k_lms k_euler k_euler_a k_dpm_2 k_dpm_2_a"
+OPTIMIZERS = (
+    "AdamW AdamW8bit Lion Lion8bit SGDNesterov SGDNesterov8bit DAdaptation DAdaptAdamPreprint DAdaptAdam "
+    "DAdaptAdaGrad DAdaptAdan DAdaptAdanIP DAdaptLion DAdaptSGD AdaFactor"
+)
+SCHEDULES = "linear cosine cosine_with_restarts polynomial constant constant_with_warmup"
+COMMON = [
+    "--sample_every_n_steps=100 --sample_prompts={prompts}",
+    "--sample_every_n_epochs=1 --sample_every_n_steps=100 --sample_prompts={prompts}",
+    *(f"--sample_every_n_epochs=1 --sample_prompts={{prompts}} --sample_sampler={name}" for name in SAMPLERS.split()),
+    "--max_train_steps=400 --max_train_epochs=10",
+    '--mixed_precision="fp16"',
+    '--mixed_precision="bf16"',
+    "--gradient_checkpointing",
+    "--xformers",
+    "--mem_eff_attn",
+    "--clip_skip=2",
+    "--max_token_length=150",
+    "--max_token_length=225",
+    "--weighted_captions",
+    "--persistent_data_loader_workers",
+    "--max_data_loader_n_workers=2",
+    "--logging_dir=logs",
+    "--logging_dir=logs --log_prefix=db_style1_",
+    "--logging_dir=logs --log_with=tensorboard --log_tracker_name=style",
+    "--log_with=wandb",
+    "--noise_offset=0.1",
+    "--noise_offset=0.1 --adaptive_noise_scale=0.01",
+    "--noise_offset=0.1 --adaptive_noise_scale -0.01",
+    "--multires_noise_iterations=6 --multires_noise_discount=0.3",
+    "--multires_noise_iterations=10 --multires_noise_discount 0.8",
+    "--vae={model}",
+    "--cache_latents",
+    "--min_snr_gamma=5",
+    "--save_precision=fp16",
+    "--save_every_n_epochs=1 --save_state",
+    "--save_every_n_epochs=1 --save_every_n_steps=100",
+    "--resume={state}",
+    '--huggingface_repo_id "your-hf-name/your-model" --huggingface_path_in_repo "path" --huggingface_repo_type model '
+    "--huggingface_repo_visibility private --huggingface_token hf_YourAccessTokenHere",
+    '--huggingface_repo_id "your-hf-name/your-model" --save_state --save_state_to_huggingface --async_upload',
+    "--resume_from_huggingface --resume your-hf-name/your-model/path/test-000002-state:main:model",
+    *(f"--optimizer_type={name}" for name in OPTIMIZERS.split()),
+    "--use_8bit_adam",
+    "--use_lion_optimizer",
+    "--optimizer_args weight_decay=0.01 betas=.9,.999",
+    "--optimizer_type=DAdaptation --learning_rate=1.0",
+    "--optimizer_type=DAdaptation --text_encoder_lr=0.5 --unet_lr=1.0",
+    '--optimizer_type=adafactor --optimizer_args "relative_step=True" "scale_parameter=True" "warmup_init=True"',
+    '--optimizer_type=adafactor --optimizer_args "relative_step=False" --lr_scheduler="constant_with_warmup" '
+    "--max_grad_norm=0.0",
+    "--optimizer_type=RMSprop",
+    "--optimizer_type=bitsandbytes.optim.lamb.LAMB",
+    *(f"--lr_scheduler={name}" for name in SCHEDULES.split()),
+    "--lr_scheduler=constant_with_warmup --lr_warmup_steps=100",
+    "--lr_scheduler=cosine_with_restarts --lr_scheduler_num_cycles=3",
+    "--lr_scheduler=polynomial --lr_scheduler_power=2",
+    "--lr_scheduler_type=torch.optim.lr_scheduler.StepLR --scheduler_args step_size=100",
+    "--v2",
+    "--v2 --v_parameterization",
+    "--debug_dataset",
+    "--cache_latents_to_disk",
+]
+FOLDERS = [
+    "--train_data_dir={train} --reg_data_dir={reg} --resolution=512",
+    "--train_data_dir={train} --caption_extension=.txt --shuffle_caption --resolution=512",
+    "--train_data_dir={train} --resolution=448,640",
+    "--train_data_dir={train} --resolution=512 --enable_bucket --min_bucket_reso=256 --max_bucket_reso=1024",
+    "--train_data_dir={train} --resolution=512 --color_aug --flip_aug",
+    '--train_data_dir={train} --resolution=512 --full_fp16 --mixed_precision="fp16"',
+    "--train_data_dir={images} --in_json={metadata} --resolution=512",
+]
+IDENTIFIER = """[general]
+enable_bucket = true                        # aspect ratio bucketing
+
+[[datasets]]
+resolution = 512
+batch_size = 4
+
+  [[datasets.subsets]]
+  image_dir = '{images}'
+  class_tokens = 'hoge girl'
+  num_repeats = 10
+
+  [[datasets.subsets]]
+  is_reg = true
+  image_dir = '{reg_images}'
+  class_tokens = 'girl'
+  num_repeats = 1
+"""
+CAPTIONS = IDENTIFIER.replace("class_tokens = 'hoge girl'", "caption_extension = '.txt'")
+FINE_TUNING = """[general]
+shuffle_caption = true
+keep_tokens = 1
+
+[[datasets]]
+resolution = 512
+batch_size = 4
+
+  [[datasets.subsets]]
+  image_dir = '{images}'
+  metadata_file = '{metadata}'
+"""
+PREPARED = [  # what the page does to captions before a training; ours reads the files as they are, and says so
+    "python finetune\\make_captions.py --batch_size 8 {images}",
+    "python tag_images_by_wd14_tagger.py --batch_size 4 {images}",
+    "python merge_captions_to_metadata.py --full_path {images} meta_cap.json",
+    "python merge_dd_tags_to_metadata.py --full_path {images} --in_json meta_cap.json meta_cap_dd.json",
+    "python clean_captions_and_tags.py meta_cap_dd.json meta_clean.json",
+    "python prepare_buckets_latents.py --full_path {images} meta_clean.json meta_lat.json {model} --batch_size 4",
+]
+WAITING = [name for name in ("debug_dataset", "cache_latents_to_disk", "in_json") if not OPTIONS_BY_NAME[name].supported]
+PACKAGES = ("bitsandbytes", "dadaptation", "lion-pytorch", "wandb")
+
+
+@pytest.fixture(scope="module")
+def places(tiny_sd1, tmp_path_factory) -> dict[str, str]:
+    """The files and folders that stand for those of the documents."""
+    root = tmp_path_factory.mktemp("documented")
+    images = make_images(root / "train" / "20_sls frog", 4)
+    reg = make_images(root / "reg" / "1_frog", 2, first=4)
+    (root / "prompts.txt").write_text(
+        "# prompt 1\nmasterpiece, best quality, 1girl, in white shirts, upper body, looking at viewer, simple background "
+        "--n low quality, worst quality, bad anatomy,bad composition, poor, low effort --w 768 --h 768 --d 1 --l 7.5 --s 28\n"
+    )
+    (root / "piyo_md.json").write_text('{"0.png": {"caption": "a frog"}}')
+    (root / "state").mkdir()
+    named = {
+        "model": tiny_sd1, "train": images.parent, "images": images, "reg": reg.parent, "reg_images": reg,
+        "prompts": root / "prompts.txt", "metadata": root / "piyo_md.json", "state": root / "state", "out": root / "out",
+        "lora": lora(root / "last.safetensors", 1), "lora2": lora(root / "last2.safetensors", 2),
+        "dataset": root / "dataset.toml", "dylora": dylora(root / "dylora.safetensors"),
+        "tuned": make_checkpoint(root / "tuned.safetensors", seed=3),
+    }  # fmt: skip
+    known = {name: str(path) for name, path in named.items()}
+    Path(known["dataset"]).write_text(IDENTIFIER.format(**known))
+    return known
+
+
+def dylora(path: Path) -> Path:
+    """A DyLoRA of rank 16 in units of 4, with an effect."""
+    texts, unet = families.make("sd1")
+    network = registry.get("networks.dylora").create_network(1.0, 16, 8.0, None, texts, unet, unit="4", seed=1)
+    files.save(path, {name: tensor + 0.01 for name, tensor in network.state_dict().items()}, {"ss_network_dim": "16"})
+    return path
+
+
+def words_of(line: str, places: dict[str, str]) -> list[str]:
+    """The script's name and what follows it, as the shell hands them on."""
+    words = [word.format(**places) for word in shlex.split(line.replace("\\", "\\\\"))]
+    script = next((number for number, word in enumerate(words) if word.endswith(".py")), None)
+    return ["train_network.py", *words] if script is None else words[script:]
+
+
+def training_words(line: str, places: dict[str, str], *more: str) -> list[str]:
+    """A whole command line: an option alone is read as one that is added to the page's whole one."""
+    given = words_of(line, places)[1:]
+    if line == WHOLE:
+        return given
+    base = words_of(WHOLE, places)[1:]
+    if "mem_eff_attn" in line:  # in the place of xformers
+        base.remove("--xformers")
+    if "--train_data_dir" in line:  # the older form, without a data set file
+        left_out = ("--dataset_config", "--cache_latents") if "color_aug" in line else ("--dataset_config",)
+        base = [word for word in base if not word.startswith(left_out)]
+    if not any("optimizer" in word or "use_" in word for word in given):
+        base = [word.replace("AdamW8bit", "AdamW") for word in base]
+    else:
+        base = [word for word in base if not word.startswith("--optimizer_type")]
+    return [*base, *given, *more]
+
+
+def waiting(line: str) -> bool:
+    return any(f"--{name}" in line for name in WAITING)
+
+
+@pytest.mark.parametrize("line", [*LORA, *COMMON, *FOLDERS], ids=lambda line: line[:60].split("\n")[0])
+def test_a_documented_training_is_ready_to_start(line, places, request, tiny_model):
+    if waiting(line):
+        request.applymarker(pytest.mark.xfail(raises=InputErrors, strict=True))
+    if "--v2" in line:
+        places = places | {"model": str(tiny_model("sd2-linear"))}
+    options = cli.parse(training_words(line, places))
+    assert options is not None
+    data = dataset_config.data_spec(options)
+    assert data.datasets and all(dataset.subsets for dataset in data.datasets)
+    try:
+        prepare.check(options)
+    except (NotInstalledError, InputError) as missing:  # the line is right; the sentence names what it needs
+        assert any(package in missing.message for package in PACKAGES), missing
+        assert missing.advice
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        (IDENTIFIER, 20),
+        (CAPTIONS, 20),
+        pytest.param(
+            FINE_TUNING, 1, marks=pytest.mark.xfail("in_json" in WAITING, reason="waits", raises=InputErrors, strict=True)
+        ),
+    ],
+    ids=["identifier", "captions", "metadata"],
+)
+def test_a_documented_data_set_file_is_read(text, steps, places, tmp_path):
+    from lora_trainer.data.plan import make_plan
+
+    file = tmp_path / "dataset.toml"
+    file.write_text(text.format(**places))
+    options = cli.parse(training_words("--seed=1", places | {"dataset": str(file)}))
+    plan = make_plan(dataset_config.data_spec(options), seed=1, prior_loss_weight=1.0)
+    plan.raise_errors()
+    assert plan.batches_per_epoch == steps  # 4 images 10 times, and as many of the class, in batches of 4
+
+
+def test_documented_arguments_in_a_toml_file(places, tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text(NETWORK_ARGS_IN_TOML)
+    options = cli.parse(training_words(f"--config_file={file}", places))
+    assert options.network.network_args == tuple(toml.loads(NETWORK_ARGS_IN_TOML)["network_args"])
+    assert config_file.to_toml(options)
+
+
+@pytest.mark.parametrize("line", LORA_TOOLS, ids=lambda line: line.split("\\")[1][:60])
+def test_a_documented_tool_does_its_work(line, places, capsys):
+    words = words_of(line, places)
+    if "cuda" in words and not torch.cuda.is_available():
+        assert commands.run(words) == 2 and "cuda" in capsys.readouterr().err
+        words[words.index("cuda")] = "cpu"
+    out = Path(places["out"])
+    before = set(out.rglob("*"))
+    assert commands.run(words) == 0
+    assert {path for path in out.rglob("*") if path.is_file()} - before
+
+
+@pytest.mark.parametrize("line", PREPARED, ids=lambda line: line.split()[1])
+def test_what_is_not_needed_here_says_what_to_do_instead(line, places, capsys):
+    words = words_of(line, places)
+    assert commands.run(words) == 2
+    advice = commands.MISSING[commands.script_name(words[0])]
+    assert advice and advice in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '--network_args "conv_dim=4" "conv_alpha=1"',
+        '--network_module=networks.dylora --network_dim=16 --network_args "unit=4"',
+        "--save_every_n_epochs=1 --save_state",
+        '--optimizer_type=adafactor --optimizer_args "relative_step=False" --lr_scheduler="constant_with_warmup" '
+        "--max_grad_norm=0.0",
+        "--logging_dir=logs --log_prefix=db_style1_",
+    ],
+    ids=lambda line: line[:60],
+)
+def test_a_documented_training_trains(line, places, tmp_path, monkeypatch):
+    """Two steps of each, on pictures of 64 pixels."""
+    assert line in [*LORA, *COMMON]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lora_trainer"])
+    small = tmp_path / "small.toml"
+    small.write_text(
+        IDENTIFIER.format(**places)
+        .replace("512", "64")
+        .replace("true   ", "false  ", 1)
+        .replace("batch_size = 4", "batch_size = 1")
+    )
+    more = [f"--output_dir={tmp_path / 'out'}", "--max_train_steps=2", "--max_data_loader_n_workers=0"]
+    words = training_words(line, places | {"dataset": str(small)}, *more)
+    assert commands.run(["train_network.py", *words]) == 0
+    weights = load_file(tmp_path / "out" / "frog.safetensors")
+    assert any(tensor.any() for name, tensor in weights.items() if "lora_up" in name)
+    assert not line.startswith("--logging_dir") or list((tmp_path / "logs").glob("db_style1_*/network_train/events.*"))
