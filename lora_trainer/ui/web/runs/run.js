@@ -14,9 +14,8 @@ import { actions, button } from "./actions.js";
 import { cardNote } from "./card.js";
 import { recipeOf } from "./recipe.js";
 import { sampleGallery } from "./samples.js";
-import { badge, doing, progressBar, statusLine } from "./standing.js";
+import { doing, progressBar, statusLine } from "./standing.js";
 import { t } from "./texts.js";
-import { values } from "../train/values.js";
 import { refreshCards, sendButton } from "../webui.js";
 
 export function runView(signal, id) {
