@@ -26,7 +26,7 @@ from ..options import flat, located
 from ..recipes import compare, places
 from ..recipes.form import files, form_values
 from ..recipes.reading import ENDINGS, MAX_FILES, MODELS, Given, Read, read
-from ..recipes.recipe import Line, Note, Origin
+from ..recipes.recipe import DATASET, PRESET, Line, Note, Origin
 from ..runs.folder import RunFolder
 from . import answers, drafts, folders, model_files, receiving
 from .answers import answer, json_body
@@ -88,7 +88,8 @@ def recipe_view(service: Service, found: Read) -> dict[str, Any]:
     """A Recipe of docs/api.md."""
     recipe = found.recipe
     places.settle(recipe, surroundings(service))
-    values = {**form_values(recipe, page_start()), **found.simple}
+    is_whole = recipe.kind not in (PRESET, DATASET)  # of the others, what is not told stays as it is
+    values = {**form_values(recipe, page_start() if is_whole else {}), **found.simple}
     made = files(recipe, Path())
     return {
         "name": recipe.name,
@@ -197,12 +198,11 @@ def _difference_view(one: compare.Difference) -> dict[str, Any]:
 
 
 def _versions(theirs: Origin) -> dict[str, Any]:
-    """What is known here of the versions that a file tells; the rest (the worker's packages, the card) is as it was."""
-    found = dict(theirs.versions)
-    found |= {"lora_trainer": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
+    """The versions that a file tells, as they are here; the worker's packages and the card are not known here, and stay."""
+    here = {"lora_trainer": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
     with contextlib.suppress(PackageNotFoundError):
-        found["torch"] = version("torch")
-    return found
+        here["torch"] = version("torch")
+    return {name: here.get(name, told) for name, told in theirs.versions.items()}
 
 
 TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] = [

@@ -15,6 +15,7 @@ from ..ui.assets import assets
 from ..ui.form import specification
 from . import model_files, trial, upload_names, views
 from .answers import Refusal
+from .preset_routes import presets_view
 from .service import Service
 
 _SHOWN_RUNS = 20
@@ -92,6 +93,7 @@ async def form_view(service: Service) -> dict[str, Any]:
         "loras": loras,
         "uploads": {"images": list(upload_names.images()), "captions": list(upload_names.CAPTIONS)},
         "spec": await service.control(specification),
+        "presets": await service.control(presets_view, service),
         "problems": problems,
     }
 

@@ -120,6 +120,9 @@ def bodies(body: Mapping[str, Any], option: str, values: list[Any]) -> list[tupl
         raise InputErrors(
             [InputError(f"{option} cannot be varied.", field="option", advice="It is a field of the page alone.")]
         )
+    if not draft.name:
+        advice = "It is what the names of all of them begin with."
+        raise InputErrors([InputError("The result has no name yet.", field="output_name", advice=advice)])
     form = "values" if draft.is_form else "options"
     made = variants_of(draft.name, option, values)
     return [(one, {**body, form: {**body[form], option: one.value, "output_name": one.name}}) for one in made]

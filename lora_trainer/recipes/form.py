@@ -59,7 +59,7 @@ def _data(recipe: Recipe) -> dict[str, Any]:
     for name, value in {**recipe.tables[0].settings, **train[0].settings}.items():
         option = KEYS[name].command_line
         if name not in _OF_THE_FIELDS and option and OPTIONS_BY_NAME[option].form:
-            values[option] = ",".join(map(str, value)) if name == "resolution" else value
+            values[option] = _size(value) if name == "resolution" else value
     values |= _words(train[0])
     values |= {"image_dir": _path(train[0]), "num_repeats": train[0].settings.get("num_repeats", 1)}
     ending = train[0].settings.get("caption_extension") or recipe.options.get("caption_extension")
@@ -67,6 +67,10 @@ def _data(recipe: Recipe) -> dict[str, Any]:
     if reg:
         values |= {"reg_dir": _path(reg[0]), "reg_repeats": reg[0].settings.get("num_repeats", 1)}
     return values
+
+
+def _size(sides: list[int]) -> str:
+    return ",".join(map(str, dict.fromkeys(sides) if len(set(sides)) == 1 else sides))
 
 
 def _path(folder: Folder) -> str | None:

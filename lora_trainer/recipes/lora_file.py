@@ -34,7 +34,7 @@ _OF_DATA = {
     "color_aug": "color_aug", "flip_aug": "flip_aug", "random_crop": "random_crop", "shuffle_caption": "shuffle_caption",
     "keep_tokens": "keep_tokens",
 }  # fmt: skip
-_NOT_IN_KOHYAS = ("caption_extension", "bucket_reso_steps", "sample_prompts", "save_every_n_steps")
+_NOT_IN_KOHYAS = ("caption_extension", "bucket_reso_steps", "sample_every_n_steps", "save_every_n_steps")
 
 
 def from_lora(name: str, header: Header) -> Recipe:

@@ -61,7 +61,7 @@ def _settle_model(recipe: Recipe, option: str, here: Surroundings) -> None:
         recipe.forget(option)
     found, exact = find_model(wanted, here.models.get(option, ()))
     if found is not None:
-        recipe.take(wanted.name or option, str(found), option)
+        recipe.take(option, str(found))
         if not exact and (wanted.short or wanted.sha256):
             what = f"The base model was {_called(wanted)}; the file of that name here has another content."
             if option == VAE:
@@ -69,7 +69,7 @@ def _settle_model(recipe: Recipe, option: str, here: Surroundings) -> None:
             recipe.miss(what, field=option, advice="The result will differ, unless you choose the same file.")
         return
     if wanted.name and not looks_local(wanted.name) and "/" in wanted.name:
-        recipe.take(wanted.name, wanted.name, option)
+        recipe.take(option, wanted.name)
         return
     what = f"The base model was {_called(wanted)}, which is not here."
     if option == VAE:

@@ -130,7 +130,8 @@ class Recipe:
         self.options[name] = value
         if value != declared.default:
             line = Line(key, name, shown(value))
-            (self.taken if key == name else self.renamed).append(line)
+            is_same = key.removeprefix("ss_") == name or key == name.replace("metadata_", "modelspec.")
+            (self.taken if is_same else self.renamed).append(line)
         return True
 
     def drop(self, key: str, raw: Any, why: str) -> None:

@@ -61,6 +61,11 @@ def test_what_cannot_be_varied_is_said(client, values, option, several, field, s
     assert problem["field"] == field and said in problem["message"]
 
 
+def test_variants_need_a_name_to_begin_with(client, values):
+    refused = ask(client, {**values, "output_name": " "}, "learning_rate", [1, 2])
+    assert refused.status_code == 422 and refused.json()["problems"][0]["field"] == "output_name"
+
+
 def test_one_bad_variant_keeps_all_from_the_queue(client, values):
     refused = ask(client, {**values, "enable_bucket": False}, "resolution", ["256", "260"], queue=True)
     assert refused.status_code == 422 and "frog-resolution-260" in {one["where"] for one in refused.json()["problems"]}

@@ -10,6 +10,7 @@ import pytest
 
 from lora_trainer.hosts.standalone import DEMO_TITLE
 
+from ..training.conftest import Recorder, make_images, short_training
 from .conftest import MODULE
 from .program import running
 
@@ -240,3 +241,31 @@ def test_a_korean_page_says_everything_in_korean(program, open_page, frogs, drop
     page.locator("#lt-language").select_option("en")
     expect(page.locator("html")).to_have_attribute("lang", "en")
     expect(page.locator("body")).to_contain_text("have to be between 64 and 8192 pixels", timeout=30_000)
+
+
+def test_a_lora_that_was_trained_fills_the_form_of_the_program(program, open_page, drop, tiny_sd1, tmp_path):
+    from lora_trainer.training.train import train
+
+    make_images(tmp_path / "data" / "3_sls frog", 2)
+    chosen = {"network_dim": 3, "min_snr_gamma": 4.0, "output_name": "again"}
+    path = train(short_training(tiny_sd1, tmp_path / "data", tmp_path / "out", **chosen), reporter=Recorder()).path
+    model = shutil.copy(tiny_sd1, program[1] / "models" / tiny_sd1.name)
+    page = open_page(program[0])
+    drop(page, [path])
+    panel = page.locator(".lt-recreated")
+    expect(panel.locator("h3")).to_contain_text("again.safetensors LoRA Trainer")
+    expect(panel.locator(".lt-note-warning")).to_have_count(1)
+    expect(panel.locator(".lt-note-warning")).to_contain_text("The folder 3_sls frog, which had 2 pictures, is not here.")
+    expect(page.locator(MODEL)).to_have_value(str(model))
+    expect(page.locator("#lt-network_dim")).to_have_value("3")
+    expect(page.locator("#lt-identifier")).to_have_value("sls")
+    page.get_by_role("button", name="Keep these settings…").click()
+    page.fill("#lt-preset-name", "small")
+    page.keyboard.press("Enter")
+    expect(page.locator(PRESET)).to_have_value("own:small")
+    assert (program[1] / "presets" / "small.json").is_file()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.locator("dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator(PRESET)).not_to_have_value("own:small")
+    assert not (program[1] / "presets" / "small.json").exists()
+    model.unlink()

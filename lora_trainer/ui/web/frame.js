@@ -42,7 +42,7 @@ function openTab(mount) {
 
 function draw() {
     const signal = begin("page");
-    values.load(app.form.spec);
+    values.load(app.form.spec, app.form.presets);
     if (app.mount.dataset.host === "standalone") document.documentElement.lang = language; // else the page is the Web UI's
     const banner = h("div", { class: "lt-banner", role: "alert", hidden: true }, h("span", { class: "lt-spinner" }), h("span", {}, t("connection_lost")));
     const tabs = h("div", { class: "lt-tabs", role: "tablist", "aria-label": "LoRA Trainer", onkeydown: walk },

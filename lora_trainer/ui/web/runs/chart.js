@@ -9,7 +9,7 @@ const { floor, ceil, log10, max, min, abs, round } = Math;
 const LEFT = 54, RIGHT = 20, TOP = 10, GAP = 26, BOTTOM = 24, RATE_HEIGHT = 46;
 
 // Round numbers that divide low..high into about `count` parts.
-function ticks(low, high, count) {
+export function ticks(low, high, count) {
     const span = high - low || abs(high) || 1;
     const rough = span / max(1, count);
     const power = 10 ** floor(log10(rough));
@@ -21,7 +21,7 @@ function ticks(low, high, count) {
 
 // Exponential moving average over steps (not points: old parts of the curve come thinned from the host).
 // `amount` 0..1 is the width, 1 being a fifth of all steps.
-function smooth(steps, values, amount) {
+export function smooth(steps, values, amount) {
     const width = amount * amount * 0.2 * (steps.length ? steps[steps.length - 1] - steps[0] : 0);
     const smoothed = new Array(values.length);
     let [sum, weight] = [0, 0];
@@ -66,7 +66,7 @@ export function range(values) {
 }
 
 // Index of the step nearest to `step`.
-function nearest(steps, step) {
+export function nearest(steps, step) {
     let [low, high] = [0, steps.length - 1];
     while (low < high) {
         const middle = (low + high) >> 1;

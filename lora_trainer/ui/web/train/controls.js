@@ -8,7 +8,7 @@ import { values } from "./values.js";
 
 const OTHER = "\u0000other"; // choice "type a path"
 
-function describe(control, value) {
+export function describe(control, value) {
     if (value === null || value === undefined || value === "") return t("nothing");
     if (control.kind === "toggle") return t(value ? "on" : "off");
     if (control.kind === "choice") return control.choices.find((choice) => choice.value === value)?.label ?? String(value);

@@ -14,6 +14,7 @@ import { F } from "./fields.js";
 import { packageOffer } from "./packages.js";
 import { t } from "./texts.js";
 import { values } from "./values.js";
+import { variantsPanel } from "./variants.js";
 
 // fields: name -> field of the form; upload: the images part; reveal(name) shows a field.
 export function planView({ signal, fields, upload, reveal }) {
@@ -26,7 +27,7 @@ export function planView({ signal, fields, upload, reveal }) {
     const recipe = h("details", { class: "lt-fold" }, h("summary", {}, t("show_toml")), h("p", { class: "lt-subdued" }, t("show_toml_hint")), h("div"));
     const element = h("aside", { class: "lt-side", "aria-label": t("plan") },
         h("section", { class: "lt-card lt-plan" }, h("h2", {}, t("plan")), body, offer.element, recipe),
-        h("div", { class: "lt-train-bar" }, button, reasons));
+        h("div", { class: "lt-train-bar" }, button, reasons), h("section", { class: "lt-card" }, variantsPanel(signal).element));
 
     const isEmpty = (name) => !values.get(name);
     // What is missing is asked for in words of its own and shown as an error only after a try to start.

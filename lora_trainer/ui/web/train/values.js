@@ -42,7 +42,9 @@ function show(value) {
 export const values = {
     controls: new Map(), // name -> control
     sections: [],
-    presets: [],
+    supplied: [], // the presets that come with the program
+    presets: [], // those, and the ones that were kept here
+    standard: "", // id of the preset that a new form starts from; "": the first
     changes: {}, // name -> value that differs from the baseline
     wrong: {}, // name -> {error, x} of a text that is no value
     preset: "", // id
@@ -53,21 +55,37 @@ export const values = {
     before: "", // the preset that was chosen before a family brought its own
     sized: { model: "", side: "" }, // the base model that the resolution was last fitted to, and the size of its pictures
 
-    // Takes the host's description in the page's language, and once the draft of the last visit.
-    load(spec) {
+    // Takes the host's description in the page's language, the presets kept there, and once the draft of the last visit.
+    load(spec, keptThere) {
         const own = spec[language] || spec.en;
         values.sections = own.sections;
-        values.presets = own.presets;
+        values.supplied = own.presets;
+        values.offer(keptThere);
         values.controls = new Map(own.sections.flatMap((section) => section.controls).map((control) => [control.name, control]));
         if (values.isLoaded) return;
         values.isLoaded = true;
         const kept = recall("draft", {});
-        values.preset = values.presets.some((preset) => preset.id === kept.preset) ? kept.preset : values.presets[0]?.id || "";
+        values.preset = [kept.preset, values.standard].find((id) => values.presets.some((preset) => preset.id === id)) || values.presets[0]?.id || "";
         values.upload = kept.upload || "";
         values.fitted = kept.fitted || "";
         values.before = kept.before || "";
         values.sized = kept.sized || values.sized;
         for (const [name, value] of Object.entries(kept.changes || {})) if (values.controls.has(name)) values.changes[name] = value;
+    },
+
+    // The presets that are kept, as GET presets tells them.
+    offer(kept) {
+        const own = (kept?.own || []).filter((one) => !one.problem);
+        values.presets = [...values.supplied, ...own.map((one) => ({ id: one.id, title: one.name, note: t("own_preset"), values: one.values, url: one.url, isOwn: true }))];
+        values.standard = kept?.default || "";
+    },
+    // Another preset beneath what the form holds: no value changes, only what counts as changed.
+    rebase(id, kept) {
+        const held = [...values.controls.keys()].map((name) => [name, values.get(name)]);
+        values.offer(kept);
+        values.preset = id;
+        values.changes = Object.fromEntries(held.filter(([name, value]) => !isSame(value, values.baseline(name))));
+        values.announce("");
     },
 
     baseline(name, presetId = values.preset) {
@@ -105,7 +123,7 @@ export const values = {
         const isTaken = values.fitted === TAKEN;
         values.fitted = family;
         if (isTaken) return remember("draft", draft());
-        const suits = (preset) => preset && (preset.family || "") === (values.presets.some((one) => one.family === family) ? family : "");
+        const suits = (preset) => preset && (preset.isOwn || (preset.family || "") === (values.presets.some((one) => one.family === family) ? family : ""));
         const now = values.presets.find((one) => one.id === values.preset);
         const next = suits(now) ? null : [values.presets.find((one) => one.id === values.before), ...values.presets].find(suits);
         if (!next) return remember("draft", draft());
@@ -147,6 +165,24 @@ export const values = {
         values.upload = "";
         values.fitted = TAKEN;
         values.sized = { model: values.get("pretrained_model_name_or_path") || "", side: "" };
+        values.announce("");
+    },
+
+    // Some values at once, by name.
+    merge(sent) {
+        for (const [name, value] of Object.entries(sent)) {
+            if (!values.controls.has(name)) continue;
+            delete values.changes[name];
+            if (!isSame(value, values.baseline(name))) values.changes[name] = value;
+        }
+        values.wrong = {};
+        values.announce("");
+    },
+    // The form as it is, to be put back.
+    snapshot: () => structuredClone({ ...draft(), changes: values.changes }),
+    restore(snapshot) {
+        Object.assign(values, snapshot);
+        values.wrong = {};
         values.announce("");
     },
 

@@ -14,12 +14,12 @@ import { F } from "./fields.js";
 import { networkFollow } from "./network/args.js";
 import { networkEditor } from "./network/editor.js";
 import { planView } from "./plan.js";
+import { presetChoice } from "./presets.js";
+import { recreatePanel } from "./recreate.js";
 import { t } from "./texts.js";
 import { trialPanel } from "./trial.js";
 import { imageUpload } from "./upload.js";
 import { values } from "./values.js";
-
-const PRESET_ICONS = { character: "person", character_sdxl: "person", style: "brush", concept: "box", low_memory: "chip" };
 
 const card = (number, title, hint, ...children) =>
     h("section", { class: "lt-card" }, h("header", { class: "lt-card-head" }, number && h("span", { class: "lt-number" }, number), h("div", {}, h("h2", {}, title), hint && h("p", {}, hint))), children);
@@ -46,13 +46,15 @@ function trainView(signal) {
         fields.set(control.name, field);
         return field;
     });
+    const recreate = recreatePanel(signal, (name) => reveal(name));
+    const presets = presetChoice();
     const basic = values.sections[0].controls.map((control) => control.name).filter((name) => ![F.images, F.identifier, F.kind, F.name].includes(name));
     const main = h("div", { class: "lt-main" },
         isBare && noModel(), isTrialFirst && trialPanel(true),
         card("1", t("step_images"), t("step_images_hint"), upload.element),
         card("2", t("step_words"), t("step_words_hint"), h("div", { class: "lt-grid" }, make(F.identifier, { plain: true }), make(F.kind, { plain: true }))),
         card("3", t("step_name"), t("step_name_hint"), make(F.name, { plain: true }), example),
-        card("", t("settings"), t("settings_hint"), presetCards(), h("div", { class: "lt-grid lt-grid-3" }, basic.map((name) => make(name, { plain: [F.model, F.reg].includes(name) })))),
+        card("", t("settings"), t("settings_hint"), recreate.element, presets.element, h("div", { class: "lt-grid lt-grid-3" }, basic.map((name) => make(name, { plain: [F.model, F.reg].includes(name) })))),
         advanced.element, !isTrialFirst && trialPanel(false));
     const side = planView({ signal, fields, upload, reveal });
     const element = h("form", { class: "lt-train", novalidate: true, onsubmit: (event) => { event.preventDefault(); side.train(); } }, main, side.element);
@@ -62,6 +64,8 @@ function trainView(signal) {
         event.preventDefault();
         if (event.ctrlKey || event.metaKey) side.train();
     });
+
+    recreate.dropsOn(element);
 
     // The model the host generates with, or the first, is chosen already; the demo model is for the trial alone.
     function firstModel() {
@@ -104,7 +108,7 @@ function trainView(signal) {
         for (const field of fields.values()) if (!name || field.name === name || field.follows?.includes(name)) field.show();
         const words = [values.get(F.identifier), values.get(F.kind)].filter(Boolean).join(" ");
         fill(example, t("prompt_will_be"), " ", h("code", {}, `${words ? words + " " : ""}<lora:${values.get(F.name) || "…"}:0.8>`));
-        for (const radio of element.querySelectorAll(".lt-preset input")) radio.checked = radio.value === values.preset;
+        presets.show();
         advanced.count();
     }
     values.watch(signal, (name) => { follow(name); show(name); });
@@ -135,11 +139,4 @@ function noModel() {
         h("p", { class: "lt-wrap" }, (app.form.checkpoint_dirs || []).map((folder) => h("code", {}, folder))),
         h("p", {}, t("no_model_get"), " ", (app.form.base_models || []).map((one) => [h("a", { href: one.url, target: "_blank", rel: "noopener noreferrer" }, one.title), " "])),
         h("div", { class: "lt-row" }, again));
-}
-
-function presetCards() {
-    return h("fieldset", { class: "lt-presets" }, h("legend", {}, t("start_from")),
-        values.presets.map((preset) => h("label", { class: "lt-preset" },
-            h("input", { type: "radio", name: "lt-preset", value: preset.id, checked: preset.id === values.preset, onchange: () => values.choosePreset(preset.id) }),
-            icon(PRESET_ICONS[preset.id] || "box"), h("span", {}, h("strong", {}, preset.title), h("small", {}, preset.note)))));
 }
