@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..options.optimizer_kinds import OLD_NAMES, kind_of
 from ..options.train import OPTIONS, TrainOptions, flat
 from .states import StateInfo
 
@@ -132,10 +133,9 @@ def _of_machine(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Resu
 
 
 def _optimizer(values: Mapping[str, Any]) -> str:
-    """The optimizer that is really taken, in one spelling."""
-    if values["use_8bit_adam"]:
-        return "adamw8bit"
-    return "lion" if values["use_lion_optimizer"] else str(values["optimizer_type"] or "adamw").lower()
+    """The optimizer that is meant, by one name however it is written."""
+    old = next((name for option, name in OLD_NAMES.items() if values[option]), None)
+    return kind_of(str(old or values["optimizer_type"] or "AdamW")).name
 
 
 def _arguments(given: Any) -> dict[str, str]:

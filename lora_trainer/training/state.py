@@ -176,6 +176,7 @@ class OptimizerState:
     def state_dict(self) -> dict[str, Any]:
         groups = self._optimizer.param_groups
         return {
+            "class": self._class,
             "names": self._names(),
             "given": [dict(given) for given in self._given],
             "groups": [self._settings(group) for group in groups],
@@ -183,7 +184,13 @@ class OptimizerState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Raises InputError when it is of other groups of parameters."""
+        """Raises InputError when it is of another optimizer, or of other groups of parameters."""
+        if state["class"] != self._class:
+            raise InputError(
+                f"the training state is of the optimizer {state['class']}, this training has {self._class}.",
+                field="resume",
+                advice="Go on with the optimizer, and on a device, that it was saved with.",
+            )
         sizes = [len(group["params"]) for group in self._optimizer.param_groups]
         if state["names"] != self._names() or [len(one) for one in state["state"]] != sizes:
             then, now = ", ".join(state["names"]), ", ".join(self._names())
@@ -209,6 +216,10 @@ class OptimizerState:
         if not isinstance(value, torch.Tensor) or (key == "step" and not (group.get("capturable") or group.get("fused"))):
             return value
         return value.to(parameter.device)
+
+    @property
+    def _class(self) -> str:
+        return f"{type(self._optimizer).__module__}.{type(self._optimizer).__qualname__}"
 
     def _names(self) -> list[str]:
         return [str(group.get("name", number)) for number, group in enumerate(self._optimizer.param_groups)]
