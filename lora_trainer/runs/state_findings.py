@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..options.optimizer_kinds import OLD_NAMES, kind_of
-from ..options.train import OPTIONS, TrainOptions, flat
+from ..options.train import OPTIONS, OPTIONS_BY_NAME, TrainOptions, flat
 from .states import StateInfo
 
 # What a state is made of: with another one there is nothing to go on from.
@@ -24,7 +24,7 @@ _NO_MATTER = {
     "validate_every_n_steps", "validate_every_n_epochs", "max_validation_steps", "tokenizer_cache_dir", "lowram", "highvram",
     "disable_mmap_load_safetensors", "max_data_loader_n_workers", "persistent_data_loader_workers", "ddp_timeout",
     "ddp_gradient_as_bucket_view", "ddp_static_graph", "gradient_checkpointing", "cpu_offload_checkpointing",
-    "optimizer_type", "use_8bit_adam", "use_lion_optimizer", "network_args", "seed",
+    "split_batch_when_full", "optimizer_type", "use_8bit_adam", "use_lion_optimizer", "network_args", "seed",
 }  # fmt: skip
 _SECTIONS = ("model", "network", "dataset", "optimizer", "training")
 _MACHINE = {"torch": "PyTorch", "device": "the device", "precision": "the precision"}
@@ -42,9 +42,8 @@ class ResumeFinding:
 
 
 def settings(options: TrainOptions) -> dict[str, Any]:
-    """The options as a state keeps them."""
-    secret = {option.name for option in OPTIONS if option.secret}
-    kept = {name: value for name, value in flat(options).items() if name not in secret}
+    """The options as a state keeps them: without what is secret."""
+    kept = {name: value for name, value in flat(options).items() if not OPTIONS_BY_NAME[name].secret}
     found: dict[str, Any] = json.loads(json.dumps(kept))
     return found
 
@@ -71,7 +70,8 @@ def resume_findings(
 def _of_settings(info: StateInfo, new: Mapping[str, Any]) -> Iterator[ResumeFinding]:
     old = {option.name: json.loads(json.dumps(option.default)) for option in OPTIONS} | info.table("settings")
     for option in OPTIONS:
-        if option.section in _SECTIONS and option.name not in _NO_MATTER and old[option.name] != new[option.name]:
+        decides = option.section in _SECTIONS and option.name not in _NO_MATTER and not option.secret
+        if decides and old[option.name] != new[option.name]:
             yield _changed(option.name, old[option.name], new[option.name], fixed=option.name in FIXED)
     if _optimizer(old) != _optimizer(new):
         yield _changed("optimizer_type", _optimizer(old), _optimizer(new), fixed=True)
