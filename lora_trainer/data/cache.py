@@ -53,18 +53,20 @@ class LatentsCache:
         encode: Encode,
         *,
         batch_size: int = 1,
+        kept_aside: bool = False,
         progress: Callable[[int, int], Any] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> LatentsCache | None:
-        """Encode every image that an epoch shows; None when `should_stop()` was true between two batches.
+        """Encode every image that an epoch shows, or those `kept_aside` as they are; None when `should_stop()` was true between two batches.
 
         `encode(images, ids)` takes images [B, 3, H, W] of one size, float32 in -1..1 on the CPU, and their ids (for noise that
         does not depend on the batch), and returns scaled latents [B, C, h, w] on any device; they are kept in the dtype they
         come in. `progress(done, total)` counts pictures, mirrored ones too. Files are read ahead by threads.
         Raises InputError for a broken file and NotFiniteError for latents that are no numbers; both name the file.
         """
-        _refuse_changing_images(plan)
-        groups = _entries(plan)
+        if not kept_aside:
+            _refuse_changing_images(plan)
+        groups = _entries(plan, kept_aside)
         done, total = 0, sum(len(entries) for entries in groups.values())
         stacks: dict[Size, torch.Tensor] = {}
         rows: dict[tuple[int, bool], int] = {}
@@ -100,14 +102,15 @@ def _refuse_changing_images(plan: DataPlan) -> None:
                 )
 
 
-def _entries(plan: DataPlan) -> dict[Size, list[_Entry]]:
+def _entries(plan: DataPlan, kept_aside: bool) -> dict[Size, list[_Entry]]:
     """What is to be encoded, by bucket. Equal pictures (same file, sizes and filter) are encoded once."""
     groups: dict[Size, dict[tuple[object, ...], _Entry]] = {}
     for image in plan.images:
-        if not image.repeats:
+        if not (image.kept_aside if kept_aside else image.repeats):
             continue
         entries = groups.setdefault(image.bucket, {})
-        for flipped in (False, True) if plan.subsets[image.subset].spec.flip_aug else (False,):
+        flips = plan.subsets[image.subset].spec.flip_aug and not kept_aside
+        for flipped in (False, True) if flips else (False,):
             key = (flipped, image.path, image.resized, plan.interpolation(image))
             entries.setdefault(key, _Entry(image, flipped)).serves.append(image.id)
     return {bucket: list(entries.values()) for bucket, entries in groups.items()}

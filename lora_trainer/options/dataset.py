@@ -269,38 +269,50 @@ class ValidationOptions:
 
     validation_split: float = opt(
         0.0,
-        "Share of the images (0 to 1) that is kept aside to measure how well unseen images are predicted.",
-        "배우지 않은 이미지를 얼마나 잘 맞히는지 재기 위해 따로 두는 이미지의 비율입니다 (0에서 1).",
+        (
+            "Share of the images (0 to 1) that is kept aside: no step learns from them, and the loss on them shows when the "
+            "training begins to learn by heart. 0.1 is usual."
+        ),
+        (
+            "따로 두는 이미지의 비율입니다 (0에서 1). 이 이미지로는 배우지 않고, 여기서 잰 손실로 언제부터 외우기 시작하는지 알 수 "
+            "있습니다. 보통 0.1입니다."
+        ),
         minimum=0.0,
         maximum=1.0,
-        supported=False,
+        label="Share kept aside",
+        label_ko="따로 둘 비율",
     )
     validation_seed: int | None = opt(
         None,
-        "Number that decides which images are kept aside.",
-        "어떤 이미지를 따로 둘지 정하는 숫자입니다.",
-        supported=False,
+        "Number that decides which images are kept aside, and the noise on them; nothing takes the seed of the training.",
+        "어떤 이미지를 따로 두고 어떤 노이즈로 잴지 정하는 숫자입니다. 비우면 학습의 시드를 씁니다.",
+        minimum=0,
+        label="Seed of the choice",
+        label_ko="고르는 시드",
     )
     validate_every_n_steps: int | None = opt(
         None,
-        "Measure every this many steps.",
-        "몇 스텝마다 잴지 정합니다.",
+        "Measure the loss on the images kept aside every this many steps.",
+        "따로 둔 이미지의 손실을 몇 스텝마다 잴지 정합니다.",
         minimum=1,
-        supported=False,
+        label="Measure every … steps",
+        label_ko="잴 스텝 간격",
     )
     validate_every_n_epochs: int | None = opt(
         None,
-        "Measure every this many epochs.",
-        "몇 에포크마다 잴지 정합니다.",
+        "Measure it every this many epochs; with neither of the two at the end of each epoch.",
+        "몇 에포크마다 잴지 정합니다. 둘 다 비우면 에포크가 끝날 때마다 잽니다.",
         minimum=1,
-        supported=False,
+        label="Measure every … epochs",
+        label_ko="잴 에포크 간격",
     )
     max_validation_steps: int | None = opt(
         None,
-        "Measure on at most this many batches.",
-        "최대 몇 배치로 잴지 정합니다.",
+        "Measure on at most this many batches of the images kept aside.",
+        "따로 둔 이미지 가운데 최대 이 수만큼의 배치로 잽니다.",
         minimum=1,
-        supported=False,
+        label="Batches measured at most",
+        label_ko="잴 배치 수 (최대)",
     )
 
 

@@ -16,13 +16,13 @@ _VARYING = ("shuffle_caption", "enable_wildcard", "caption_tag_dropout_rate", "t
 
 
 def constant(plan: DataPlan) -> list[str] | None:
-    """All captions that the training will show, or None where they are drawn anew each time."""
+    """All captions that the training will show or be measured by, or None where they are drawn anew each time."""
     captions = []
     for image in plan.images:
         spec = plan.subsets[image.subset].spec
         if any(getattr(spec, option) for option in _VARYING):
             return None
-        if not image.repeats:
+        if not (image.repeats or image.kept_aside):
             continue
         shown = replace(spec, caption_dropout_rate=0.0, caption_dropout_every_n_epochs=0)
         captions.append(process_caption(image.caption, shown, random.Random(0), epoch=1))

@@ -6,10 +6,11 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .aside import kept_aside
 from .buckets import Fit
 from .check import check_dataset
 from .files import FactsCache
@@ -44,6 +45,7 @@ def make_plan(
     builder.findings += [Finding("warning", message, str(spec.source or "")) for message in spec.skipped]
     for dataset in spec.datasets:
         builder.add_dataset(dataset)
+    builder.count(seed)
     samples = sum(dataset.samples for dataset in builder.datasets)
     if samples > MAX_SAMPLES:
         repeats = max(subset.spec.num_repeats for subset in builder.subsets)
@@ -102,6 +104,7 @@ class _Found:
     subset: int
     repeats: int
     is_reg: bool
+    kept_aside: bool = False
 
 
 def _place(folder: Path) -> object:
@@ -122,6 +125,7 @@ class _Builder:
     datasets: list[DatasetPlan] = field(default_factory=list)
     subsets: list[SubsetPlan] = field(default_factory=list)
     images: list[PlannedImage] = field(default_factory=list)
+    found: list[tuple[DatasetSpec, Fitter, list[_Found]]] = field(default_factory=list)
 
     def add_dataset(self, spec: DatasetSpec) -> None:
         self.findings += check_dataset(spec)
@@ -137,8 +141,28 @@ class _Builder:
                 if fit is not None:
                     found.append(_Found(image, fit, len(self.subsets), subset.num_repeats, subset.is_reg))
             captions = sum(image.has_caption for image in images)
-            self.subsets.append(SubsetPlan(subset, len(self.datasets), len(images), captions))
-        self._count(spec, fitter, found)
+            self.subsets.append(SubsetPlan(subset, len(self.found), len(images), captions))
+        self.found.append((spec, fitter, found))
+
+    def count(self, seed: int) -> None:
+        """Keep images aside, and count what is trained. `seed` is that of a split that has none of its own."""
+        aside: set[str] = set()
+        for spec, _, found in self.found:
+            aside |= kept_aside(spec, (item.image.path for item in found if not item.is_reg), seed, self.findings)
+        for spec, fitter, found in self.found:
+            kept = [item for item in found if not item.is_reg and item.image.path in aside]  # also where another set keeps them
+            for item in kept:
+                item.repeats, item.kept_aside = 0, True
+                subset = self.subsets[item.subset]
+                captions = subset.captions_found - item.image.has_caption
+                self.subsets[item.subset] = replace(
+                    subset, images=subset.images - 1, captions_found=captions, kept_aside=subset.kept_aside + 1
+                )
+            if kept:
+                whole = sum(not item.is_reg for item in found)
+                message = f"{len(kept)} of {whole} images are kept aside to measure the loss on; no step learns from them."
+                self.findings.append(Finding("info", message, str(Path(kept[0].image.path).parent), "validation_split"))
+            self._count(spec, fitter, found)
 
     def _read(self, subset: SubsetSpec, findings: list[Finding]) -> list[FoundImage]:
         return read_folder(subset, self.facts, verify=self.verify, findings=findings)
@@ -210,4 +234,5 @@ class _Builder:
             is_reg=item.is_reg,
             subset=item.subset,
             dataset=len(self.datasets),
+            kept_aside=item.kept_aside,
         )

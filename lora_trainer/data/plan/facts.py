@@ -66,7 +66,7 @@ def _tags(plan: DataPlan, dataset: int) -> dict[str, dict[str, int]]:
     """Folder name -> tag in lower case -> number of images that have it, in order of appearance."""
     folders: dict[str, dict[str, int]] = {}
     for image in plan.images:
-        if image.dataset != dataset:
+        if image.dataset != dataset or image.kept_aside:
             continue
         frequency = folders.setdefault(plan.subsets[image.subset].name, {})
         for tag in image.caption.split(","):

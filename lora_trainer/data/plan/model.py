@@ -47,10 +47,11 @@ class PlannedImage:
     resized: Size  # before cropping to the bucket; covers it
     caption: str  # as read: not shuffled, without prefix and suffix; class tokens where there is no caption file
     has_caption: bool  # a caption file was found
-    repeats: int  # how often an epoch shows it; 0 for a regularisation image that is not needed
+    repeats: int  # how often an epoch shows it; 0 for a regularisation image that is not needed, and for one kept aside
     is_reg: bool
     subset: int  # index in DataPlan.subsets
     dataset: int  # index in DataPlan.datasets
+    kept_aside: bool = False  # the loss is measured on it (validation_split)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class SubsetPlan:
     spec: SubsetSpec
     dataset: int
     images: int  # image files that can be trained
-    captions_found: int
+    captions_found: int  # of these
+    kept_aside: int = 0  # further images, for validation
 
     @property
     def name(self) -> str:
@@ -116,6 +118,11 @@ class DataPlan:
         if errors:
             raise InputErrors(errors)
 
+    @property
+    def kept_aside(self) -> tuple[PlannedImage, ...]:
+        """The images that the loss is measured on, of all data sets."""
+        return tuple(image for image in self.images if image.kept_aside)
+
     def interpolation(self, image: PlannedImage) -> str | None:
         """The filter that resizes an image: its folder's, else its data set's, else None."""
         return self.subsets[image.subset].spec.resize_interpolation or self.datasets[image.dataset].spec.resize_interpolation
@@ -166,7 +173,8 @@ class DataPlan:
         return {
             "folders": [self._folder_summary(subset, used[i]) for i, subset in enumerate(self.subsets)],
             "datasets": [self._dataset_summary(i) for i in range(len(self.datasets))],
-            "images": len(self.images),
+            "images": len(self.images) - len(self.kept_aside),
+            "kept_aside": len(self.kept_aside),
             "train_images": sum(dataset.train_images for dataset in self.datasets),
             "reg_images": sum(dataset.reg_images for dataset in self.datasets),
             "samples_per_epoch": sum(dataset.samples for dataset in self.datasets),
@@ -180,6 +188,7 @@ class DataPlan:
             "name": printable(subset.name),
             "dataset": subset.dataset,
             "images": subset.images,
+            "kept_aside": subset.kept_aside,
             "repeats": subset.spec.num_repeats,
             "samples_per_epoch": samples,
             "captions_found": subset.captions_found,
