@@ -64,7 +64,7 @@ def detail_view(supervisor: Supervisor, run: Run) -> dict[str, Any]:
     return {
         **run_view(supervisor, run),
         **parts_view(supervisor, run),
-        "curve": progress.curve.as_dict(),
+        "curve": {**progress.curve.as_dict(), "validation": progress.validation.as_dict()},
         "config": _text(folder.config),
         "dataset": _text(folder.dataset),
         "prompts": _text(folder.prompts),
@@ -95,6 +95,7 @@ def _progress_view(run: Run, progress: Progress) -> dict[str, Any]:
         "steps_per_epoch": progress.steps_per_epoch,
         "loss": progress.loss,
         "smoothed_loss": progress.smoothed_loss,
+        "validation_loss": progress.validation.loss[-1] if progress.validation.loss else None,
         "lr": progress.lr,
         "lrs": progress.lrs,
         "samples_per_second": progress.samples_per_second,

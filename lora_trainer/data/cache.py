@@ -57,7 +57,8 @@ class LatentsCache:
         progress: Callable[[int, int], Any] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> LatentsCache | None:
-        """Encode every image that an epoch shows, or those `kept_aside` as they are; None when `should_stop()` was true between two batches.
+        """Encode every image that an epoch shows, or those `kept_aside` as they are; None when `should_stop()` was true between
+        two batches.
 
         `encode(images, ids)` takes images [B, 3, H, W] of one size, float32 in -1..1 on the CPU, and their ids (for noise that
         does not depend on the batch), and returns scaled latents [B, C, h, w] on any device; they are kept in the dtype they

@@ -142,14 +142,14 @@ class TrainDataset(Dataset[Batch]):
             step=step,
             max_train_steps=self._max_train_steps,
         )
-        left, top, right, _ = crop_box(image.size, image.bucket)
+        original_size, crop_top_left, target_size = sizes_of(image, flipped=flipped)
         return {
             "content": self._latents.get(image, flipped=flipped) if self._latents else self._image(image, draw, flipped),
             "caption": caption,
             "loss_weight": self._plan.prior_loss_weight if image.is_reg else 1.0,
-            "original_size": image.size[::-1],
-            "crop_top_left": (top, image.bucket[0] - right if flipped else left),
-            "target_size": image.bucket[::-1],
+            "original_size": original_size,
+            "crop_top_left": crop_top_left,
+            "target_size": target_size,
         }
 
     def _image(self, image: PlannedImage, draw: tuple[int, int], flipped: bool) -> torch.Tensor:
@@ -164,6 +164,12 @@ class TrainDataset(Dataset[Batch]):
         if self._latents:
             return self._latents.get(self._plan.images[planned.images[0]])[None][:0]
         return torch.empty((0, 3, planned.size[1], planned.size[0]))
+
+
+def sizes_of(image: PlannedImage, *, flipped: bool = False) -> tuple[tuple[float, float], ...]:
+    """Original size, place of the crop, and target size of an image: (height, width), (top, left), (height, width), pixels."""
+    left, top, right, _ = crop_box(image.size, image.bucket)
+    return image.size[::-1], (top, image.bucket[0] - right if flipped else left), image.bucket[::-1]
 
 
 def _pairs(values: list[tuple[float, float]]) -> torch.Tensor:

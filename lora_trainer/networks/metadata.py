@@ -119,6 +119,8 @@ def _training(values: Mapping[str, Any], facts: Facts) -> dict[str, str]:
         "ss_v2": facts.family == "sd2",  # also where the option was left out: the Web UI goes by it
         "ss_zero_terminal_snr": facts.zero_terminal_snr,  # also where the model's own mark says so
     }
+    if values["ema_decay"]:
+        result["ss_ema_decay"] = values["ema_decay"]
     if facts.seed is not None:
         result["ss_seed"] = facts.seed
     if values["network_args"]:

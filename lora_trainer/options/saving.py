@@ -89,6 +89,17 @@ class OutputOptions:
         label="Files from the whole training",
         label_ko="전체 학습에서 저장할 파일 수",
     )
+    save_best: bool = opt(
+        False,
+        (
+            "Keep the LoRA of the moment at which the loss on the images kept aside was lowest, as NAME-best beside the last "
+            "one. Needs validation_split."
+        ),
+        "따로 둔 이미지의 손실이 가장 낮았던 때의 LoRA를 마지막 것 옆에 이름-best로 남깁니다. validation_split이 필요합니다.",
+        label="Keep the best",
+        label_ko="가장 좋은 것 남기기",
+        ours="the reference measures the loss of a validation and leaves the choice of the file to the reader of its log",
+    )
     save_last_n_epochs: int | None = opt(
         None,
         "Of the files saved by epochs, keep only those of the last this many epochs.",

@@ -113,6 +113,22 @@ class LoopOptions:
         label="... and keep it in main memory",
         label_ko="간직하는 값을 주 메모리에",
     )
+    ema_decay: float | None = opt(
+        None,
+        (
+            "Average the LoRA over its last steps (EMA), and save, draw and measure the average, which is calmer than the last "
+            "step's. 0.99 looks back over about 100 steps, 0.999 over 1000; a small part of the training is best."
+        ),
+        (
+            "LoRA를 마지막 여러 스텝에 걸쳐 평균(EMA)하고, 마지막 스텝의 것보다 차분한 이 평균을 저장하고 그리고 잽니다. "
+            "0.99는 약 100스텝, 0.999는 약 1000스텝을 돌아봅니다. 전체 학습의 작은 부분이 알맞습니다."
+        ),
+        minimum=0.0,
+        maximum=0.99999,
+        label="Average of the weights (EMA)",
+        label_ko="가중치 평균 (EMA)",
+        ours="OneTrainer and diffusers have it; the reference does not",
+    )
     gradient_accumulation_steps: int = opt(
         1,
         ("Add up this many batches before the weights change: like a batch that is as many times larger, without its memory."),

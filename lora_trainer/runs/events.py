@@ -210,6 +210,9 @@ def _say(event: Mapping[str, Any], total: int | None) -> str:
         if isinstance(event.get("samples_per_second"), (int, float)):
             parts.append(f"{event['samples_per_second']:.2f} samples/s")
         return ", ".join(parts)
+    if kind == "validation":
+        loss = event.get("loss")
+        return f"step {event.get('step')}: validation loss {loss:.4f}" if isinstance(loss, float) else ""
     if kind == "saved":
         return f"saved {event.get('path')}"
     if kind in ("parked", "unparked"):

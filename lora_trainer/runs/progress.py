@@ -59,6 +59,31 @@ class Curve:
 
 
 @dataclass
+class ValidationCurve:
+    """The losses on the images kept aside, at most 600; every second one goes when it grows full, but never the best."""
+
+    steps: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    best: dict[str, float] | None = None  # {"step", "loss"} of the lowest that a trained network had
+
+    def add(self, step: int, loss: float) -> None:
+        if self.steps and step <= self.steps[-1]:  # a run that went on from an earlier state
+            kept = [place for place, known in enumerate(self.steps) if known < step]
+            self.steps, self.loss = [self.steps[i] for i in kept], [self.loss[i] for i in kept]
+        self.steps.append(step)
+        self.loss.append(loss)
+        if step > 0 and (self.best is None or loss < self.best["loss"]):
+            self.best = {"step": step, "loss": loss}
+        if len(self.steps) >= _CURVE_POINTS:
+            best = self.best["step"] if self.best else None
+            kept = [place for place, known in enumerate(self.steps) if place % 2 or known == best]
+            self.steps, self.loss = [self.steps[i] for i in kept], [self.loss[i] for i in kept]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"steps": list(self.steps), "loss": list(self.loss), "best": self.best}
+
+
+@dataclass
 class Progress:
     """The state of a run as told by its worker. Unknown values are None; times in seconds, memory in bytes."""
 
@@ -86,6 +111,7 @@ class Progress:
     not_parked: Event | None = None  # it was asked to, and cannot
     state: Event | None = None  # the newest state that was written: what a resumed run goes on from
     curve: Curve = field(default_factory=Curve)
+    validation: ValidationCurve = field(default_factory=ValidationCurve)
     _weight: float = 0.0
     _first_step: tuple[int, float] | None = None
 
@@ -136,6 +162,10 @@ class Progress:
             path = str(event.get("path", ""))
             self.files.pop(path, None)
             self.files[path] = event
+        elif kind == "validation":
+            step, loss = _whole(event.get("step")), _number(event.get("loss"))
+            if step is not None and loss is not None:
+                self.validation.add(step, loss)
         elif kind == "sample":
             self.samples.append(event)
         elif kind == "warning":

@@ -57,7 +57,7 @@ def draw(
     samples: list[Sample] = []
     modules = [model.unet, model.vae, *model.text_encoders, *([network] if network is not None else [])]
     before = 0
-    with _evaluating(modules):
+    with evaluating(modules):
         for number, (prompt, request) in enumerate(zip(prompts, requests, strict=True)):
 
             def told(done: int, _: int, before: int = before) -> None:
@@ -87,7 +87,7 @@ def file_name(name: str, *, step: int, epoch: int | None, enum: int, seed: int |
 
 
 @contextlib.contextmanager
-def _evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
+def evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Put `modules` into evaluation mode; give every submodule back the mode that it had."""
     training = [part for module in modules for part in module.modules() if part.training]
     for module in modules:

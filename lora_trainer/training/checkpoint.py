@@ -22,6 +22,7 @@ class SavePlan:
     last_steps: int | None = None
     last_epochs: int | None = None
     extension: str = ".safetensors"
+    saves_best: bool = False
 
     @classmethod
     def of(cls, options: SavingOptions, epochs: int) -> SavePlan:
@@ -35,6 +36,7 @@ class SavePlan:
             last_steps=options.save_last_n_steps,
             last_epochs=options.save_last_n_epochs,
             extension=f".{options.save_model_as}",
+            saves_best=options.save_best,
         )
 
     @property
@@ -46,6 +48,11 @@ class SavePlan:
     def unfinished(self) -> Path:
         """What was trained so far, while pictures are drawn: NAME-unfinished.safetensors."""
         return self._file(f"{self.name or DEFAULT_LAST}-unfinished")
+
+    @property
+    def best(self) -> Path:
+        """The best by the loss on images kept aside: NAME-best.safetensors."""
+        return self._file(f"{self.name or DEFAULT_LAST}-best")
 
     def is_ours(self, path: Path) -> bool:
         """Whether a training with this plan may write to `path`, or to a file that <lora:name> could mean as well."""

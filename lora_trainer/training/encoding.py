@@ -30,19 +30,26 @@ class Encoder:
         """The same with new draws at every step."""
         return self._encode(images, [("latents at step", step, position) for position in positions])
 
+    def means(self, images: torch.Tensor, image_ids: Sequence[int]) -> torch.Tensor:
+        """The same without a draw: the middle of what the VAE finds likely, which no seed changes."""
+        return self._encode(images, [None] * len(image_ids))
+
     def free(self) -> None:
         """Send the VAE to main memory, and give the room it had on the card back."""
         self._model.vae.to("cpu")
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _encode(self, images: torch.Tensor, keys: Sequence[tuple]) -> torch.Tensor:
-        height, width = images.shape[-2] // vae.FACTOR, images.shape[-1] // vae.FACTOR
-        generators = [torch.Generator("cpu").manual_seed(seed_of(self._seed, *key)) for key in keys]
-        noise = torch.stack([torch.randn(4, height, width, generator=generator) for generator in generators])
+    def _encode(self, images: torch.Tensor, keys: Sequence[tuple | None]) -> torch.Tensor:
+        """Latents with a draw by each of `keys`, without one where it is None."""
+        shape = (4, images.shape[-2] // vae.FACTOR, images.shape[-1] // vae.FACTOR)
+        noise = torch.stack([torch.zeros(shape) if key is None else self._draw(shape, key) for key in keys])
         self._model.vae.to(self._device)
         scale = self._model.family.latent_scale
         return vae.encode(self._model.vae, images.to(self._device), noise.to(self._device), scale=scale)
+
+    def _draw(self, shape: Sequence[int], key: tuple) -> torch.Tensor:
+        return torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(seed_of(self._seed, *key)))
 
 
 def cached_latents(

@@ -69,6 +69,7 @@ def file_metadata(
         family=model.family.name,
         v_parameterization=model.prediction_type == "v_prediction",
         zero_terminal_snr=model.zero_terminal_snr,
+        num_validation_images=len(plan.kept_aside),
         seed=plan.seed,
     )
 

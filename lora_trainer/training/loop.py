@@ -23,6 +23,7 @@ from .previews import Previews
 from .saver import Saver
 from .state_saver import StateSaver
 from .update import Updater
+from .validation import Validation
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Loop:
     reporter: Reporter
     signals: StopOnSignal
     parking: Parking
+    validation: Validation | None = None
     saver: Saver | None = None
     states: StateSaver | None = None
     previews: Previews | None = None
@@ -90,6 +92,7 @@ class Loop:
         if self.states is not None:
             self.states.begin(self.step)
         if not self.step:
+            self._validate()
             self._draw_samples(at_first=True)
         self._speed.resume()
 
@@ -107,11 +110,14 @@ class Loop:
 
     def state_dict(self) -> dict[str, Any]:
         """For the training state, which tells step and position by itself."""
-        return {"average": self.average.state_dict(), "saves": self._saves, "drawings": self._drawings}
+        measured = {} if self.validation is None else {"validation": self.validation.state_dict()}
+        return {"average": self.average.state_dict(), "saves": self._saves, "drawings": self._drawings, **measured}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave. A control file that was begun anew counts from its beginning."""
         self.average.load_state_dict(state["average"])
+        if self.validation is not None and "validation" in state:
+            self.validation.load_state_dict(state["validation"])
         asked = self.reporter.control()
         self._saves, self._drawings = min(state["saves"], asked.save), min(state["drawings"], asked.sample)
 
@@ -160,6 +166,8 @@ class Loop:
         if not self.step:
             return None
         left = self._speed.seconds_per_step * (self.counts.total_steps - self.step)
+        if self.validation is not None:
+            left += self.validation.seconds_to_come(first, self.epochs_done, self.counts.epochs)
         if self.previews is None:
             return left
         times = self.previews.schedule.times_to_come(
@@ -168,7 +176,8 @@ class Loop:
         return left + self.previews.seconds_to_come(times, self._speed.samples_per_second)
 
     def _after_step(self) -> None:
-        """Save, then draw, if this step or the user asks for it."""
+        """Measure, save, then draw, if this step or the user asks for it."""
+        self._validate()
         if self.saver is None:
             return
         before = self.saver.last_step
@@ -199,7 +208,20 @@ class Loop:
         self._save_if_asked()
         return self.parking.obey(self.step) or self.signals.asked or bool(self.reporter.control().stop)
 
+    def _validate(self, epoch: int | None = None) -> None:
+        """Measure the loss on the images kept aside, if it is time to, and save the best."""
+        if self.validation is None or self.stopped:
+            return
+        is_best = self.validation.after(self.step, self.epochs_done, epoch)
+        if is_best is None:
+            return
+        if is_best and self.saver is not None:
+            self.saver.best(self.step, self.epochs_done, self.validation.best)
+        self.reporter.emit({"type": "phase", "name": "training", "done": 0, "total": 0})
+        self._speed.resume()
+
     def _after_epoch(self) -> None:
+        self._validate(self.epochs_done)
         if self.saver is not None:
             self.saver.after_epoch(self.step, self.epochs_done, self.counts.epochs)
             self._draw_samples(epoch=self.epochs_done)

@@ -47,13 +47,33 @@ class Objective:
 
         `latents` [B, 4, h, w] float32 and the conditioning are on the UNet's device.
         """
+        prediction, target = self._prediction(model, latents, conditioning, drawn, precision)
+        elements = loss.elementwise(prediction, target, self.settings.loss_type, self._threshold(drawn.timesteps))
+        return loss.per_sample(elements) * self._weights(drawn.timesteps)
+
+    def errors(
+        self,
+        model: Model,
+        latents: torch.Tensor,
+        conditioning: Conditioning,
+        noise: torch.Tensor,
+        timesteps: torch.Tensor,
+        precision: Precision,
+    ) -> torch.Tensor:
+        """Return the plain mean squared error of each sample, [B] float32, whatever the settings of the loss."""
+        drawn = DrawnNoise(noise, noise, timesteps)
+        return loss.per_sample(loss.elementwise(*self._prediction(model, latents, conditioning, drawn, precision)))
+
+    def _prediction(
+        self, model: Model, latents: torch.Tensor, conditioning: Conditioning, drawn: DrawnNoise, precision: Precision
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the model finds in the noisy latents, and what it should find, both float32."""
         noisy = add_noise(latents, drawn.added, drawn.timesteps, self.alphas_cumprod)
         with precision.autocast():
             prediction = model.predict(noisy.to(precision.dtype), drawn.timesteps, conditioning)
         is_v = self.prediction_type == "v_prediction"
         target = velocity(latents, drawn.noise, drawn.timesteps, self.alphas_cumprod) if is_v else drawn.noise
-        elements = loss.elementwise(prediction.float(), target, self.settings.loss_type, self._threshold(drawn.timesteps))
-        return loss.per_sample(elements) * self._weights(drawn.timesteps)
+        return prediction.float(), target
 
     def _threshold(self, timesteps: torch.Tensor) -> torch.Tensor | None:
         chosen = self.settings

@@ -18,7 +18,7 @@ from ..options.family_checks import hints
 from ..options.model import ModelOptions
 from ..options.network import NetworkOptions
 from ..options.training import TrainingOptions
-from . import captions, memory, optimizers, schedulers, trackers
+from . import captions, memory, optimizers, schedulers, trackers, validation
 from .distributed import Processes
 from .objective import Objective
 from .phases import Emit, phase
@@ -47,6 +47,7 @@ def data_plan(options: TrainOptions, seed: int, processes: Processes, emit: Emit
         if finding.level == "warning":
             emit({"type": "warning", "message": f"{finding.where}: {finding.message}" if finding.where else finding.message})
     plan.raise_errors()
+    validation.check(options, plan)
     if options.dataset.cache_text_encoder_outputs and captions.constant(plan) is None:
         varying = ", ".join(captions.varied_by(plan))
         raise InputError(

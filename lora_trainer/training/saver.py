@@ -69,8 +69,8 @@ class Saver:
             )
 
     def take_saved(self) -> list[Path]:
-        """The files written since this was last asked, but for what was trained before pictures are drawn."""
-        fresh, self._fresh = [path for path in self._fresh if path != self.plan.unfinished], []
+        """The files written since this was last asked, but for the best, and what was trained before pictures are drawn."""
+        fresh, self._fresh = [path for path in self._fresh if path not in (self.plan.unfinished, self.plan.best)], []
         return fresh
 
     def state_dict(self) -> dict[str, Any]:
@@ -103,6 +103,11 @@ class Saver:
     def on_demand(self, step: int, epoch: int) -> None:
         """Save because the user asked for it."""
         self._save_or_warn(self.plan.at_step(step), step, epoch)
+
+    def best(self, step: int, epoch: int, loss: float) -> None:
+        """Save the best so far by the loss on the images kept aside, where that is wanted, in place of the best before."""
+        if self.plan.saves_best:
+            self._save_or_warn(self.plan.best, step, epoch, {"ss_validation_loss": f"{loss:.6g}"})
 
     def before_sample(self, step: int, epoch: int) -> None:
         """Make sure that what was trained is on the disk; the file is removed when the next one has been written."""
@@ -144,20 +149,20 @@ class Saver:
         if not torch.stack([torch.isfinite(parameter).all() for parameter in parameters]).all():
             raise NotFiniteError(f"The trained weights became NaN or infinite at step {step}.")
 
-    def _save_or_warn(self, path: Path, step: int, epoch: int) -> bool:
+    def _save_or_warn(self, path: Path, step: int, epoch: int, more: Mapping[str, str] | None = None) -> bool:
         try:
-            self._save(path, step, epoch, final=False)
+            self._save(path, step, epoch, final=False, more=more)
         except SaveError as error:
             self.emit({"type": "warning", "message": f"{error} Training goes on.", "step": step})
             return False
         return True
 
-    def _save(self, path: Path, step: int, epoch: int, *, final: bool) -> Path:
+    def _save(self, path: Path, step: int, epoch: int, *, final: bool, more: Mapping[str, str] | None = None) -> Path:
         with self.shown():
             self.check_finite(step)
             named = self.trained.state_dict().items()
             tensors = {name: tensor.detach().to("cpu", copy=True) for name, tensor in named}
-        metadata, precision = self.metadata(path.stem, step, epoch), self._precision_for(tensors)
+        metadata, precision = {**self.metadata(path.stem, step, epoch), **(more or {})}, self._precision_for(tensors)
         self._keep_earlier(path)
         files.save(path, tensors, metadata, precision)
         self._written.add(path)

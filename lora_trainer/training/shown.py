@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from .average import WeightAverage
 from .narrow import WeightPrecision
 
 
@@ -17,15 +18,21 @@ class ShownWeights:
 
     Schedule-free optimizers ("The Road Less Scheduled", Defazio et al. 2024) train one point and show an average, which they
     turn into each other by `eval()` and `train()`. Back and forth rounds: so what is trained is kept, and nothing changes.
+    Where an `average` of the trained weights is kept (ema_decay), that is what is shown.
     """
 
     optimizer: torch.optim.Optimizer
     weights: WeightPrecision = field(default_factory=WeightPrecision)
+    average: WeightAverage | None = None
     _inside: bool = False
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
         """May be called within itself: who saves while pictures are drawn."""
+        if self.average:
+            with self.average.in_place():
+                yield
+            return
         if self._inside or not hasattr(self.optimizer, "eval"):
             yield
             return

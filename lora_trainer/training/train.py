@@ -34,6 +34,7 @@ from .saver import Saver
 from .state_saver import StateSaver
 from .trainee import Trainee
 from .update import Updater
+from .validation import Validation
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
             reporter=reporter,
             signals=signals,
             parking=parking.with_trained(network, updater.optimizer),
+            validation=Validation.of(options.dataset, trainee, plan, counts.total_steps, processes, emit, updater.shown),
         )
         pieces = resuming.pieces(loop)  # what remembers something from one step to the next
         if processes.is_main:

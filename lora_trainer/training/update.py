@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import NotFiniteError
 from ..options import TrainOptions
 from . import fused, rates, schedulers
+from .average import WeightAverage
 from .distributed import Processes
 from .fused import FusedSteps
 from .narrow import WeightPrecision
@@ -45,6 +46,7 @@ class Updater:
     seed: int = 0
     steps: int = 0  # that were made
     weights: WeightPrecision = field(default_factory=WeightPrecision)
+    average: WeightAverage | None = None  # of the weights (ema_decay)
     fused: FusedSteps | None = None  # makes the optimizer's steps within the backward pass
     is_whole: bool = True  # not in the middle of changing the weights
     _overflows: int = 0  # steps in a row
@@ -72,11 +74,12 @@ class Updater:
             max_weight_norm=options.network.scale_weight_norms,
             seed=seed,
             weights=WeightPrecision.of(options.training, precision.dtype, trained.parameters(), seed),
+            average=WeightAverage.of(options.training, trained),
             fused=fused.of(options, built, processes, precision),
         )
 
     def __post_init__(self) -> None:
-        self.shown = ShownWeights(self.optimizer, self.weights)
+        self.shown = ShownWeights(self.optimizer, self.weights, self.average)
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -86,6 +89,8 @@ class Updater:
     def start(self) -> int:
         """Begin a step; returns its number, from 1."""
         self.trained.start_step(self.steps + 1)
+        if self.average:
+            self.average.begin()
         self.is_whole = self.fused is None
         return self.steps + 1
 
@@ -139,15 +144,20 @@ class Updater:
         if self.max_weight_norm:
             self.trained.apply_max_norm(self.max_weight_norm)
         self.weights.narrow(self.parameters, self.steps)
+        if self.average:
+            self.average.update()
         self.is_whole = True
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """For the training state, which tells the steps by itself; optimizer, schedule and scaler are pieces of their own."""
-        return {"overflows": self._overflows}
+        average = {"average": self.average.state_dict()} if self.average else {}
+        return {"overflows": self._overflows, **average}
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         self._overflows = int(state["overflows"])
+        if self.average and "average" in state:
+            self.average.load_state_dict(state["average"])
 
     def _has_gradients(self) -> bool:
         return any(parameter.grad is not None for parameter in self.parameters)

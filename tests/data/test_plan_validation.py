@@ -78,7 +78,7 @@ def test_regularisation_images_are_not_kept_aside(folder, tmp_path):
     assert len(plan.kept_aside) == 10 and not any(image.is_reg for image in plan.kept_aside)
 
 
-@pytest.mark.parametrize(("split", "word"), [(0.02, "Give 0.05 or more"), (0.98, "nothing to train"), (1.0, "nothing to train")])
+@pytest.mark.parametrize(("split", "word"), [(0.02, "0.05 or more"), (0.98, "nothing to train"), (1.0, "nothing to train")])
 def test_a_split_that_keeps_none_or_all_is_refused(folder, split, word):
     (finding, *_) = [one for one in plan_of(folder, validation_split=split).findings if one.level == "error"]
     assert word in finding.message and finding.field == "validation_split"

@@ -150,3 +150,17 @@ def test_a_resumed_long_run_stays_in_order(step):
     curve = progress.curve
     assert curve.steps == sorted(set(curve.steps)) and len(curve.steps) == len(curve.loss) <= 600
     assert progress.smoothed_loss == pytest.approx(1.0)
+
+
+def test_the_loss_on_images_kept_aside_is_a_curve_of_its_own():
+    progress = Progress()
+    for step, loss in [(0, 0.1), (10, 0.5), (20, 0.3), (30, 0.4)]:
+        progress.fold({"type": "validation", "step": step, "epoch": 1, "loss": loss, "time": 1.0})
+    progress.fold({"type": "validation", "step": 40, "loss": None, "time": 2.0})
+    told = progress.validation.as_dict()
+    assert told == {"steps": [0, 10, 20, 30], "loss": [0.1, 0.5, 0.3, 0.4], "best": {"step": 20, "loss": 0.3}}
+    progress.fold({"type": "validation", "step": 30, "loss": 0.45, "time": 3.0})  # it went on from an earlier state
+    assert progress.validation.loss == [0.1, 0.5, 0.3, 0.45]
+    for step in range(40, 9000, 10):
+        progress.fold({"type": "validation", "step": step, "loss": 0.4, "time": 4.0})
+    assert len(progress.validation.steps) < 600 and 20 in progress.validation.steps and progress.validation.steps[-1] == 8990

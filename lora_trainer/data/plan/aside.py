@@ -32,15 +32,15 @@ def kept_aside(spec: DatasetSpec, paths: Iterable[str], seed: int, findings: lis
     count = int(spec.validation_split * len(images) + 0.5)
     if count < 1:
         message = (
-            f"validation_split {spec.validation_split:g} of {len(images)} images is less than half an image, so that none is kept"
-            f" aside. Give {1 / len(images):.2g} or more, or leave it out."
+            f"validation_split {spec.validation_split:g} of {len(images)} images is less than half an image, so that none is "
+            f"kept aside. Give {1 / len(images):.2g} or more, or leave it out."
         )
         findings.append(Finding("error", message, field="validation_split"))
     elif count == len(images):
         message = (
-            f"validation_split {spec.validation_split:g} keeps all {len(images)} images aside, so that there is nothing to train."
-            " Lower it, or give more images."
+            f"validation_split {spec.validation_split:g} keeps all {len(images)} images aside, so that there is nothing to "
+            "train. Lower it, or give more images."
         )
         findings.append(Finding("error", message, field="validation_split"))
     own = seed if spec.validation_seed is None else spec.validation_seed
-    return set(sorted(images, key=lambda path: (seed_of(own, f"kept aside {name_of(path)}"), path))[:count])
+    return set(sorted(images, key=lambda path: (seed_of(own, f"aside:{name_of(path)}"), path))[:count])

@@ -1,0 +1,80 @@
+"""The moving average of the trained weights (EMA): calmer than the last step's, it is what is saved, drawn and measured.
+
+("Acceleration of Stochastic Approximation by Averaging", Polyak and Juditsky 1992; for diffusion models Ho et al. 2020.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from ..options.training import TrainingOptions
+from .trained import Trained
+
+
+class WeightAverage:
+    """average <- decay * average + (1 - decay) * weights after each step, in float32, for everything that `trained` trains.
+
+    The decay of step n is (1 + n) / (10 + n) while that is less, so that the average soon forgets where it began (as in
+    diffusers and TensorFlow). `weights` holds the average by the parameters' numbers. It begins with
+    `begin`; before, `trained` has its own weights in every respect.
+    """
+
+    def __init__(self, trained: Trained, decay: float) -> None:
+        assert 0 <= decay < 1, decay
+        self._trained, self.decay = trained, decay
+        self.steps = 0
+        self.weights: dict[int, torch.Tensor] = {}
+        self._is_in_place = False
+
+    @classmethod
+    def of(cls, options: TrainingOptions, trained: Trained) -> WeightAverage | None:
+        """What the option ema_decay asks for; None without it."""
+        return cls(trained, options.ema_decay) if options.ema_decay else None
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Begin with the weights as they are, where nothing has begun: before the first step."""
+        if not self.weights:
+            for number, parameter in enumerate(self._trained.parameters()):
+                self.weights[number] = parameter.detach().float().clone()
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights as a step has left them."""
+        assert not self._is_in_place and self.weights
+        self.steps += 1
+        share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for number, parameter in enumerate(self._trained.parameters()):
+            self.weights[number].lerp_(parameter.detach().float(), share)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Let `trained` have the average as its weights; afterwards it has its own again, bit for bit. May be nested."""
+        if self._is_in_place or not self.weights:
+            yield
+            return
+        parameters = list(self._trained.parameters())
+        own = [parameter.data for parameter in parameters]
+        try:
+            self._is_in_place = True
+            for number, parameter in enumerate(parameters):
+                parameter.data = self.weights[number]
+            yield
+        finally:
+            for parameter, data in zip(parameters, own, strict=True):
+                parameter.data = data
+            self._is_in_place = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs to go on with the average: `steps`, and the tensors by number."""
+        return {"steps": self.steps, **{str(number): tensor for number, tensor in self.weights.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as `state_dict` told. Raises KeyError for a state of other weights."""
+        self.steps = int(state["steps"])
+        for number, parameter in enumerate(self._trained.parameters()):
+            self.weights[number] = state[str(number)].to(parameter.device).reshape(parameter.shape).clone()
