@@ -65,11 +65,18 @@ def test_a_repository_of_another_type_by_git_lfs(options_for, hub):
 def test_a_training_goes_on_while_files_are_uploaded(options_for, tmp_path, hub):
     """The hub answers after the last step; a file that was removed meanwhile is uploaded all the same."""
     hub.gate.clear()
-    reporter = Recorder(lambda event: hub.gate.set() if event.get("final") else None)
+    before: list[str] = []
+
+    def at_the_end(event):
+        if event.get("final"):
+            before.extend(hub.repos.get(REPO, ()))
+            hub.gate.set()
+
+    reporter = Recorder(at_the_end)
     options = options_for(max_train_steps=4, save_every_n_steps=1, save_last_n_steps=1, **uploading(async_upload=True))
     train(options, reporter=reporter)
     names = [f"x-step{step:08d}.safetensors" for step in (1, 2, 3, 4)] + ["x.safetensors"]
-    assert list(hub.repos[REPO]) == names
+    assert not before and list(hub.repos[REPO]) == names
     left = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert left == ["x-step00000003.safetensors", "x-step00000004.safetensors", "x.safetensors"], "and nothing is left over"
     kinds = [event["type"] for event in reporter.events]

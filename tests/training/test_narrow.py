@@ -12,6 +12,7 @@ from lora_trainer.training.narrow import WeightPrecision, round_by
 from lora_trainer.training.precision import Precision
 from lora_trainer.training.train import train
 from lora_trainer.training.update import Updater
+from tests.given import given
 
 from .conftest import Recorder
 
@@ -48,8 +49,8 @@ def test_values_that_the_type_has_stay_and_so_does_what_is_no_number(dtype):
 def small_steps(stochastic: bool, seed: int = 0, dtype: torch.dtype = torch.bfloat16, steps: int = 200) -> torch.Tensor:
     """A weight of 1 that falls by 1/4000 in each of `steps` steps: less than half of what bf16 can tell."""
     weight = torch.nn.Parameter(torch.ones(256))
-    weights = WeightPrecision(dtype, stochastic, seed)
-    weights.start([weight])
+    options = given(full_bf16=True, mixed_precision="bf16", stochastic_rounding=stochastic)
+    weights = WeightPrecision.of(options.training, dtype, [weight], seed)
     optimizer = torch.optim.SGD([weight], lr=1.0)
     for step in range(1, steps + 1):
         weight.grad = torch.full_like(weight, 1 / 4000)

@@ -205,3 +205,17 @@ def test_whole_trainings(options_for, tmp_path, chosen):
         once = train(unseen, reporter=Recorder())
         unsaved, _ = files.load(once.path)
         assert all(torch.equal(tensors[name], unsaved[name]) for name in tensors), "saving changed the training"
+
+
+@pytest.mark.effect("fused_backward_pass")
+def test_a_training_with_it_has_no_gradient_left_after_a_backward_pass(options_for, monkeypatch):
+    real, left = Updater.backward, []
+
+    def watched(self, loss):
+        real(self, loss)
+        left.append(sum(parameter.grad is not None for parameter in self.parameters))
+
+    monkeypatch.setattr(Updater, "backward", watched)
+    for within in (False, True):
+        train(options_for(max_train_steps=1, fused_backward_pass=within), reporter=Recorder())
+    assert left[0] > 0 and left[1] == 0

@@ -76,7 +76,8 @@ def recorded(monkeypatch) -> list[dict]:
 @pytest.mark.parametrize("case", BUILT, ids=lambda case: " ".join(case["argv"]))
 def test_the_class_its_arguments_and_its_name_are_the_references(case, recorded):
     options = options_of(case["argv"])
-    built = build(options.optimizer_type, options.optimizer_args or ())
+    parts = types.SimpleNamespace(parameter_groups=lambda text_encoder, unet, both: groups())
+    built = optimizers.of(options, parts, lambda event: None)
     told = case["arguments_in_metadata"]
     assert built.description == case["name_in_metadata"] + (f"({told})" if told else "") and not built.warning
     assert f"{type(built.optimizer).__module__}.{type(built.optimizer).__qualname__}" == case["class"]

@@ -50,6 +50,12 @@ def test_another_vae_takes_the_place_of_the_models_own(base, model, tmp_path):
     assert torch.equal(weights(mixed.unet), weights(model.unet))
 
 
+@pytest.mark.effect("tokenizer_cache_dir")
+def test_the_tokenizer_is_kept_in_the_folder_that_is_named(base, tmp_path):
+    base(tokenizer_cache_dir=str(tmp_path / "tokenizers"))
+    assert list((tmp_path / "tokenizers").glob("*/vocab.json"))
+
+
 @pytest.mark.effect("no_half_vae")
 def test_the_vae_is_in_half_precision_in_fp16_alone_and_not_where_that_is_not_wanted(base):
     assert base(torch.float16).vae.dtype == torch.float16
