@@ -55,17 +55,20 @@ class Lending:
         self.idle_seconds = idle_seconds
         self._lock = threading.Lock()
         self._borrowers = 0
+        self._wanted = False  # at the last look: who asks how things stand does not ask others
         self._used = float("-inf")  # when the card was last wanted
 
     def begin(self) -> None:
         """Somebody wants the card until `end`; it is theirs once `standing` says that it is free."""
         with self._lock:
             self._borrowers += 1
+            self._wanted = True
 
     def end(self) -> None:
         """They do not want it any more."""
         with self._lock:
             self._borrowers -= 1
+            self._wanted = self._borrowers > 0
             self._used = time.monotonic()
 
     def go_on_now(self) -> None:
@@ -96,17 +99,17 @@ class Lending:
             is_free=is_free,
             is_asked=asked.is_off_the_card,
             paused=asked.paused,
-            seconds_left=self._seconds_left() if is_lent and not asked.paused and not self._is_wanted() else None,
+            seconds_left=self._seconds_left() if is_lent and not asked.paused and not self._wanted else None,
             refusal=str(refused.get("message", "")) if is_lent and refused.get("park") == asked.park else "",
         )
 
     def _is_wanted(self) -> bool:
         wants = self._wants()
         with self._lock:
-            wanted = wants or self._borrowers > 0
-            if wanted:
+            self._wanted = wants or self._borrowers > 0
+            if self._wanted:
                 self._used = time.monotonic()
-            return wanted
+            return self._wanted
 
     def _seconds_left(self) -> float:
         with self._lock:

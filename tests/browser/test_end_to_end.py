@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import re
+import signal
+import time
+from pathlib import Path
 
 import pytest
 
 from .program import running
 
 expect = pytest.importorskip("playwright.sync_api").expect
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
+load_file = pytest.importorskip("safetensors.torch").load_file
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +107,70 @@ def test_a_run_goes_on_while_the_page_is_reloaded_and_stops_when_asked(program, 
     expect(page.locator(".lt-run-title .lt-badge")).to_have_text("running")
     expect(page.locator(".lt-run-under strong")).to_have_text(re.compile(r"[1-9]"))
     page.click("#lt-tab-generate")
-    page.fill("#lt-g-prompt", "a frog")
-    page.click(".lt-btn-train")
-    expect(page.locator(".lt-toast-error")).to_be_visible()  # the card is taken: said, not waited for
+    for field, value in (("seed", 7), ("steps", 2), ("width", 64), ("height", 64)):
+        page.fill(f"#lt-g-{field}", str(value))
+    picture(page, "a frog")  # the training leaves the card for it
     page.go_back()
+    note = page.locator(".lt-card-note")
+    expect(note).to_contain_text("while pictures were made")
+    step = page.locator(".lt-run-under strong").inner_text()
+    note.get_by_role("button", name="Go on now").click()
+    expect(note).to_have_count(0, timeout=300_000)
+    expect(page.locator(".lt-run-under strong")).not_to_have_text(step)
     page.locator(".lt-run-head").get_by_role("button", name="Stop", exact=True).click()
     page.locator("dialog").get_by_role("button", name="Stop").click()
     expect(page.locator(".lt-run-title .lt-badge")).to_have_text("stopped", timeout=300_000)
     assert list((data / "loras").glob("stopped_frog*.safetensors")), "what was learned so far is kept"
+
+
+def run_folder(data: Path, name: str) -> Path:
+    (folder,) = [path.parent for path in data.glob("runs/*/request.json") if json.loads(path.read_text())["name"] == name]
+    return folder
+
+
+def events(folder: Path, kind: str) -> list[dict]:
+    lines = (folder / "events.jsonl").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["type"] == kind]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_a_killed_training_is_resumed_by_a_press_and_ends_with_the_bytes_of_an_undisturbed_one(program, open_page, frogs, drop):
+    address, data = program
+    losses, weights = {}, {}
+    for name in ("whole", "killed"):
+        page = open_page(address)
+        set_up(page, frogs, drop, name=name, steps=60)
+        page.fill("#lt-search", "save_every_n_steps")
+        page.locator("#lt-save_every_n_steps").fill("5")
+        expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=300_000)
+        page.click(".lt-btn-train")
+        expect(page).to_have_url(re.compile("#lora-run="))
+        if name == "killed":
+            folder = run_folder(data, name)
+            until(lambda folder=folder: (folder / "events.jsonl").exists() and events(folder, "state"))
+            os.kill(json.loads((folder / "worker.json").read_text())["pid"], signal.SIGKILL)
+            expect(page.locator(".lt-run-title .lt-badge")).to_have_text("failed", timeout=300_000)
+            page.get_by_role("button", name=re.compile("^Resume at step")).click()
+        expect(page.locator(".lt-run-title .lt-badge")).to_have_text("finished", timeout=600_000)
+        expect(page.locator(".lt-run-under")).to_contain_text("60 / 60")
+        losses[name] = {event["step"]: event["loss"] for event in events(run_folder(data, name), "step")}
+        weights[name] = load_file(data / "loras" / f"{name}.safetensors")
+        canvas = page.locator(".lt-chart-canvas")
+        canvas.focus()
+        page.keyboard.press("End")
+        expect(page.locator(".lt-chart-tip strong")).to_have_text("Step 60")
+    (resumed,) = events(run_folder(data, "killed"), "resumed")
+    assert 5 <= resumed["step"] < 60
+    assert losses["killed"] == losses["whole"] and len(losses["whole"]) == 60
+    assert weights["killed"].keys() == weights["whole"].keys()
+    assert all(torch.equal(tensor, weights["killed"][key]) for key, tensor in weights["whole"].items())
+
+
+def until(condition, seconds: float = 600.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
 
 
 def test_what_the_host_finds_wrong_is_shown_at_its_field(program, open_page, frogs, drop):
