@@ -55,7 +55,7 @@ class ImageOptions:
         "A data set class of your own (a Python name).",
         "직접 만든 데이터 세트 클래스(파이썬 이름)입니다.",
         form=False,
-        supported=False,
+        refused="a class would have to make the batches of sd-scripts, which nothing here could check, count or resume",
     )
     dataset_repeats: int = opt(
         1,

@@ -7,6 +7,10 @@ from typing import ClassVar
 
 from .schema import Title, opt
 
+_NO_DEEPSPEED = (
+    "DeepSpeed spreads what is trained over the cards, and of a LoRA that is little; the base model is on each of them anyway"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DistributedOptions:
@@ -16,22 +20,43 @@ class DistributedOptions:
 
     ddp_timeout: int | None = opt(
         None,
-        "How many minutes the cards wait for each other.",
-        "그래픽 카드끼리 몇 분까지 기다릴지 정합니다.",
+        (
+            "How many minutes the processes of several cards wait for each other, for example while one of them draws samples "
+            "or uploads; nothing leaves it to PyTorch."
+        ),
+        (
+            "여러 카드의 프로세스가 서로를 몇 분까지 기다릴지 정합니다. 하나가 샘플을 그리거나 업로드하는 동안이 그렇습니다. "
+            "비우면 PyTorch가 정합니다."
+        ),
         minimum=1,
-        supported=False,
+        label="Wait for other cards (minutes)",
+        label_ko="다른 카드를 기다리는 시간 (분)",
     )
     ddp_gradient_as_bucket_view: bool = opt(
         False,
-        "Save memory when training on several cards.",
-        "여러 카드로 학습할 때 메모리를 아낍니다.",
-        supported=False,
+        (
+            "Several cards: add up the gradients where they are, without a copy of them all. It saves memory the size of the "
+            "network, and costs a little time."
+        ),
+        (
+            "여러 카드로 학습할 때 기울기를 모두 복사하지 않고 제자리에서 더합니다. 네트워크 크기만큼 메모리를 아끼고 시간은 "
+            "조금 더 듭니다."
+        ),
+        label="Gradients without a copy",
+        label_ko="기울기를 복사하지 않기",
     )
     ddp_static_graph: bool = opt(
         False,
-        "Save time when training on several cards.",
-        "여러 카드로 학습할 때 시간을 아낍니다.",
-        supported=False,
+        (
+            "Several cards: the same weights take part in every step, so that the cards need not ask each other which. Not "
+            "with DyLoRA and module_dropout."
+        ),
+        (
+            "여러 카드로 학습할 때 매 스텝 같은 가중치가 쓰인다고 보고, 어느 것이 쓰였는지 서로 묻지 않습니다. DyLoRA나 "
+            "module_dropout과는 함께 쓸 수 없습니다."
+        ),
+        label="The same weights in every step",
+        label_ko="매 스텝 같은 가중치",
     )
     torch_compile: bool = opt(
         False,
@@ -64,58 +89,58 @@ class DistributedOptions:
         False,
         "Train with DeepSpeed.",
         "DeepSpeed로 학습합니다.",
-        supported=False,
+        refused=_NO_DEEPSPEED,
     )
     zero_stage: int = opt(
         2,
         "DeepSpeed: what is spread over the cards (0 to 3).",
         "DeepSpeed에서 무엇을 카드에 나눌지 정합니다 (0에서 3).",
         choices=(0, 1, 2, 3),
-        supported=False,
+        refused=_NO_DEEPSPEED,
     )
     offload_optimizer_device: str | None = opt(
         None,
         "DeepSpeed: where the optimizer's numbers are kept.",
         "DeepSpeed에서 옵티마이저 값을 둘 곳입니다.",
         choices=("cpu", "nvme"),
-        supported=False,
+        refused=_NO_DEEPSPEED,
     )
     offload_optimizer_nvme_path: str | None = opt(
         None,
         "DeepSpeed: folder on the disk for the optimizer's numbers.",
         "DeepSpeed에서 옵티마이저 값을 둘 디스크 폴더입니다.",
         path="folder",
-        supported=False,
+        refused=_NO_DEEPSPEED,
     )
     offload_param_device: str | None = opt(
         None,
         "DeepSpeed: where the weights are kept.",
         "DeepSpeed에서 가중치를 둘 곳입니다.",
         choices=("cpu", "nvme"),
-        supported=False,
+        refused=_NO_DEEPSPEED,
     )
     offload_param_nvme_path: str | None = opt(
         None,
         "DeepSpeed: folder on the disk for the weights.",
         "DeepSpeed에서 가중치를 둘 디스크 폴더입니다.",
         path="folder",
-        supported=False,
+        refused=_NO_DEEPSPEED,
     )
     zero3_init_flag: bool = opt(
         False,
         "DeepSpeed stage 3: make the model in pieces.",
         "DeepSpeed 3단계에서 모델을 나누어 만듭니다.",
-        supported=False,
+        refused=_NO_DEEPSPEED,
     )
     zero3_save_16bit_model: bool = opt(
         False,
         "DeepSpeed stage 3: save the model in half precision.",
         "DeepSpeed 3단계에서 모델을 반정밀도로 저장합니다.",
-        supported=False,
+        refused=_NO_DEEPSPEED,
     )
     fp16_master_weights_and_gradients: bool = opt(
         False,
         "DeepSpeed: keep weights and gradients in half precision.",
         "DeepSpeed에서 가중치와 기울기를 반정밀도로 둡니다.",
-        supported=False,
+        refused=_NO_DEEPSPEED,
     )

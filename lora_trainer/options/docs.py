@@ -23,8 +23,8 @@ Made by `python -m lora_trainer docs` from the declarations in `lora_trainer/opt
 
 Every option may be typed on the command line (`--network_dim=16`), stand in a TOML file given with `--config_file`, or be
 set on the page. What is typed wins over the file, the file over the default. A yes/no option is switched on by its name
-(`--cache_latents`) and off by `--no-cache_latents` or `--cache_latents=false`. Options marked *not yet* are refused with a
-message until they have their effect. The last column names a test that shows the effect.
+(`--cache_latents`) and off by `--no-cache_latents` or `--cache_latents=false`. Options marked *not taken here* are refused,
+for the reason that stands there. The last column names a test that shows the effect.
 """
 _DATA_SET = """
 ## The data set file
@@ -96,6 +96,8 @@ def _default(option: Option) -> str:
 
 
 def _meaning(option: Option) -> str:
+    if option.refused:
+        return f"{option.help} *Not taken here*: {option.refused}."
     if not option.supported:
         return f"{option.help} *not yet*"
     more = f" So far: {', '.join(f'`{value}`' for value in option.ready)}." if option.ready else ""

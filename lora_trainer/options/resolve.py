@@ -142,6 +142,7 @@ class _Resolver:
             if not option.supported and option.name not in self.bad and self.values[option.name] != option.default
         ]
         self.bad.update(given)
+        given = self._report_refused(given)
         if len(given) < 3:
             for name in given:
                 message = f"{name} has no effect yet in this version, so it is not accepted."
@@ -150,6 +151,18 @@ class _Resolver:
             return
         message = f"{len(given)} options have no effect yet in this version, so they are not accepted: {', '.join(given)}."
         self.errors.append(InputError(message, field=given[0], advice="Leave them out to train without them."))
+
+    def _report_refused(self, given: list[str]) -> list[str]:
+        """Say why options are not taken, once for each reason; returns the rest."""
+        reasons: dict[str, list[str]] = {}
+        for name in given:
+            reasons.setdefault(OPTIONS_BY_NAME[name].refused, []).append(name)
+        rest = reasons.pop("", [])
+        for reason, names in reasons.items():
+            listed = ", ".join(names)
+            message, place = f"{listed}: not taken here, because {reason}.", self.places.get(names[0], "")
+            self.errors.append(InputError(message, field=names[0], where=place, advice="Train without it."))
+        return rest
 
     def _hold(self, option: Option) -> None:
         """Checks of one option that need its final value."""

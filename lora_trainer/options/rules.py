@@ -104,6 +104,12 @@ def _is_scheduled(values: Values) -> bool:
     return not (values["lr_scheduler_type"] or makes_its_rate(values["optimizer_type"], values["optimizer_args"]))
 
 
+def _varies(values: Values) -> bool:
+    """Whether the weights that take part in a step differ from step to step."""
+    given = dict(item.partition("=")[::2] for item in values["network_args"] or ())
+    return values["network_module"] == "networks.dylora" or given.get("module_dropout", "0").strip() not in ("", "0", "0.0")
+
+
 def _sizes(values: Values) -> list[int]:
     """The sides of the resolution in pixels; one that fits everything when it is given elsewhere."""
     return [int(size) for size in (values["resolution"] or "512").split(",")]
@@ -217,6 +223,12 @@ RULES: tuple[Rule, ...] = (
     _exclude("xformers", "sdpa", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."),
     _needs("dim_from_weights", "network_weights"),
     _needs("cpu_offload_checkpointing", "gradient_checkpointing"),
+    Rule(
+        ("ddp_static_graph", "network_module", "network_args"),
+        lambda v: v["ddp_static_graph"] and _varies(v),
+        "ddp_static_graph does not go with DyLoRA or module_dropout: other weights take part in each step.",
+        "Leave ddp_static_graph out.",
+    ),
     _needs("base_weights_multiplier", "base_weights"),
     Rule(
         ("log_with", "logging_dir"),

@@ -45,6 +45,7 @@ class Option:
     form        whether the page shows it at all
     ours        why this option is there although the reference has none of this name; "" where the reference has it
     secret      a key that is never written or shown: the environment variable that hands it to the worker; "" for all others
+    refused     why this option of the reference is not taken here, half a sentence (docs/differences.md); "" for all others
     supported   False while the option has no effect yet: giving it is refused, never ignored
     """
 
@@ -74,6 +75,7 @@ class Option:
     form: bool = True
     ours: str = ""
     secret: str = ""
+    refused: str = ""
     supported: bool = True
 
     def help_in(self, language: str) -> str:
@@ -112,6 +114,7 @@ def opt(
     form: bool = True,
     ours: str = "",
     secret: str = "",
+    refused: str = "",
     supported: bool = True,
 ) -> Any:
     """Declare an option: the default value of a dataclass field, with its help and limits (see Option).
@@ -140,7 +143,8 @@ def opt(
         "form": form,
         "ours": ours,
         "secret": secret,
-        "supported": supported,
+        "refused": refused,
+        "supported": supported and not refused,
     }
     return field(default=default, metadata={"opt": declaration}, repr=not secret)
 

@@ -28,7 +28,7 @@ def main(argv: Sequence[str], command: str = cli.TRAIN) -> int:
     from .optimizers import install_packages
     from .train import train  # brings torch: seconds
 
-    processes = Processes()
+    processes = Processes.of(options.training)
     if not processes.is_main:
         log.setup("ERROR")
     try:

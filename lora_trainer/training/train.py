@@ -53,7 +53,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
     with the input, BaseModelError, LoraFileError, NotFiniteError, OutOfMemoryError and SaveError; everything that had been
     saved before stays.
     """
-    processes = processes or Processes()
+    processes = processes or Processes.of(options.training)
     reporter = reporter if processes.is_main else _Quiet()
     chosen = options.training
     with (

@@ -8,12 +8,15 @@ import shutil
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from lora_trainer.errors import InputError, InputErrors
+from lora_trainer.options.training import TrainingOptions
 from lora_trainer.training.distributed import Processes
 from lora_trainer.training.train import train
 
@@ -62,6 +65,8 @@ def test_two_processes_train_as_one_with_twice_the_batch(options_for, tiny_sd1, 
         "train_batch_size": 1,
         **shared,
     }
+    if kind["network_module"] == "networks.lora":  # what the options of several cards do changes no number
+        given |= {"ddp_timeout": 20, "ddp_gradient_as_bucket_view": True, "ddp_static_graph": True}
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"]
     launcher += ["--mixed_precision=no", "--dynamo_backend=no", f"--main_process_port={free_port()}", "-m", "lora_trainer"]
     done = subprocess.run(
@@ -82,6 +87,72 @@ def test_two_processes_train_as_one_with_twice_the_batch(options_for, tiny_sd1, 
     moved = sum(float(tensor.norm()) for name, tensor in one.items() if "lora_up" in name)
     apart = sum(float((one[name] - two[name]).norm()) for name in one if "lora_up" in name)
     assert moved > 0 and apart < 2e-3 * moved
+
+
+@pytest.mark.effect("ddp_gradient_as_bucket_view")
+def test_gradients_are_added_up_in_place_without_a_copy(monkeypatch):
+    """What is sent is the gradients' own memory; the sums are the same."""
+    found = {}
+    for in_place in (False, True):
+        pair = Processes("cpu", in_place=in_place)
+        pair.world_size, sent = 2, []
+        monkeypatch.setattr(
+            torch.distributed, "all_reduce", lambda tensor, sent=sent: sent.append(tensor.data_ptr()) or tensor.mul_(2)
+        )
+        parameters = [torch.nn.Parameter(torch.zeros(size)) for size in (2, 3)]
+        for parameter in parameters:
+            parameter.grad = torch.arange(1.0, 1.0 + parameter.numel())
+        own = [parameter.grad.data_ptr() for parameter in parameters]
+        pair.add_up_gradients(parameters)
+        found[in_place] = [parameter.grad.tolist() for parameter in parameters]
+        assert (sent[1:] == own) is in_place and len(sent) == (3 if in_place else 2)
+    assert found[True] == found[False] == [[2.0, 4.0], [2.0, 4.0, 6.0]]
+
+
+@pytest.mark.effect("ddp_static_graph")
+def test_with_a_static_graph_nobody_asks_which_gradients_there_are_after_the_first_step(monkeypatch):
+    pair = Processes("cpu", same_each_step=True)
+    pair.world_size, sizes = 2, []
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: sizes.append(tensor.numel()))
+    first, second = (torch.nn.Parameter(torch.zeros(size)) for size in (5, 7))
+    for grad in (torch.ones(5), None):  # in the second step this process has no sample
+        first.grad = grad
+        pair.add_up_gradients([first, second])
+    assert sizes == [2, 5, 5] and first.grad.tolist() == [0.0] * 5
+    second.grad = torch.ones(7)
+    with pytest.raises(InputError, match="ddp_static_graph"):
+        pair.add_up_gradients([first, second])
+
+
+@pytest.mark.effect("ddp_timeout")
+def test_how_long_the_processes_wait_for_each_other_is_theirs_to_know(monkeypatch):
+    import accelerate
+
+    asked = []
+
+    class State:
+        process_index, num_processes, local_process_index, device = 1, 2, 1, torch.device("cpu")
+
+        def __init__(self, **how):
+            asked.append(how)
+
+    monkeypatch.setattr(accelerate, "PartialState", State)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert Processes.of(TrainingOptions(ddp_timeout=7)).rank == 1
+    Processes.of(TrainingOptions())
+    assert asked == [{"timeout": timedelta(minutes=7)}, {}]
+
+
+def test_a_static_graph_does_not_go_with_what_differs_from_step_to_step(options_for):
+    for given in ({"network_module": "networks.dylora"}, {"network_args": "module_dropout=0.1"}):
+        with pytest.raises(InputErrors, match="ddp_static_graph does not go with"):
+            options_for(ddp_static_graph=True, **given)
+    assert options_for(ddp_static_graph=True, network_args="rank_dropout=0.1")
+
+
+def test_deepspeed_is_refused_with_its_reason(options_for):
+    with pytest.raises(InputErrors, match="deepspeed, zero_stage: not taken here, because DeepSpeed spreads"):
+        options_for(deepspeed=True, zero_stage=1)
 
 
 def test_alone_nothing_is_exchanged():
