@@ -220,6 +220,12 @@ RULES: tuple[Rule, ...] = (
     _exclude(
         "xformers", "mem_eff_attn", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."
     ),
+    _exclude(
+        "xformers",
+        "deterministic",
+        "xformers computes gradients in no fixed order, so that nothing could be repeated exactly.",
+        "Use sdpa instead of xformers, or leave deterministic out.",
+    ),
     _exclude("xformers", "sdpa", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."),
     _needs("dim_from_weights", "network_weights"),
     _needs("cpu_offload_checkpointing", "gradient_checkpointing"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import loop_overhead, merge, outcomes, start
+from benchmarks import kill, loop_overhead, merge, outcomes, start
 
 ROOT = Path(loop_overhead.__file__).parent
 SMALL = ["--resolution", "64"]
@@ -21,6 +22,13 @@ LAYERS = {
 def test_every_benchmark_has_a_smoke_test():
     said = Path(__file__).read_text(encoding="utf-8") + (Path(__file__).parent / "test_gpu.py").read_text(encoding="utf-8")
     assert [path.stem for path in ROOT.glob("*.py") if f" {path.stem}" not in said] == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+def test_a_killed_training_has_the_hash_of_the_others(capsys):
+    assert kill.main(["1", "--steps", "3"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].removeprefix("never killed: ") in said[1] and said[-1].endswith("1 equal hashes")
 
 
 def test_the_loop_and_the_bare_step_take_turns(tmp_path, tiny_sd1):
