@@ -47,10 +47,7 @@ def _of_step(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_validation(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Every number that the event tells besides its place; the loss has the reference's name."""
-    told = {name: value for name, value in event.items() if name not in ("type", "time", "step", "epoch")}
-    loss = {"loss/validation/step_average": told.pop("loss", None)}
-    return loss | {f"loss/validation/{name}": value for name, value in told.items()}
+    return {"loss/validation/step_average": event.get("loss")}
 
 
 _READ: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"step": _of_step, "validation": _of_validation}

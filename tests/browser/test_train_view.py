@@ -167,6 +167,24 @@ def test_a_draft_survives_a_reload(open_page, address, frogs, drop):
     expect(page.locator(".lt-btn-train")).to_be_enabled()
 
 
+def test_a_key_is_sent_and_neither_shown_nor_kept(open_page, address, api, frogs, drop):
+    page = open_page(address)
+    describe(page, frogs, drop)
+    page.click(".lt-advanced > summary")
+    field = page.locator("#lt-huggingface_token")
+    if not field.is_visible():
+        page.get_by_text("Hugging Face upload", exact=True).click()
+    field.fill("hf_THEKEY")
+    assert field.get_attribute("type") == "password"
+    assert "hf_THEKEY" not in page.evaluate("JSON.stringify(localStorage)") + page.locator("#lora_trainer_root").inner_text()
+    page.click(".lt-btn-train")
+    expect(page).to_have_url(re.compile("#lora-run=r1$"))
+    (sent,) = [body["values"] for path, body in api.posted if path == "runs"]
+    assert sent["huggingface_token"] == "hf_THEKEY"
+    page.reload()
+    assert "hf_THEKEY" not in page.evaluate("JSON.stringify(localStorage)")
+
+
 def test_the_keyboard_alone_is_enough(open_page, address, api, frogs, drop):
     page = open_page(address)
     drop(page, frogs)

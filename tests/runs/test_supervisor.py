@@ -148,6 +148,9 @@ def test_save_now_saves_while_it_goes_on(supervisor):
     assert supervisor.store.get("run-1").state == "running"
     saved = supervisor.use("run-1", "saved-1.safetensors")
     assert saved == supervisor.host.paths().lora_dir / "saved-1.safetensors"
+    (supervisor.folder("run-1").output / "old.pt").write_bytes(b"of save_model_as pt")
+    assert supervisor.use("run-1", "old.pt") == supervisor.host.paths().lora_dir / "old.pt"
+    assert ("lora_changed", supervisor.host.paths().lora_dir / "old.pt") in supervisor.host.calls
     supervisor.stop("run-1")
     run_until(supervisor, "stopped")
     with pytest.raises(InputError, match="not training"):

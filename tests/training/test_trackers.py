@@ -115,6 +115,14 @@ def test_tensorboard_draws_what_the_events_told(options_for, tmp_path):
     assert {(value.image.width, value.image.height) for value in pictures} == {(64, 64)}
 
 
+def test_the_loss_on_images_kept_aside_is_drawn_too(options_for, tmp_path):
+    reporter = Recorder()
+    given = {"validation_split": 0.25, "validate_every_n_steps": 1, "max_train_steps": 2}
+    train(options_for(logging_dir=str(tmp_path / "logs"), **given), reporter=reporter)
+    measured = [(event["step"], pytest.approx(event["loss"], rel=1e-6)) for event in reporter.of("validation")]
+    assert measured and scalars(tmp_path / "logs")["loss/validation/step_average"] == measured
+
+
 @pytest.mark.effect("log_with", "wandb_run_name", "wandb_api_key", "log_config")
 def test_weights_and_biases_is_told_the_same(options_for, tmp_path, wandb):
     prompts = tmp_path / "prompts.txt"
@@ -197,8 +205,8 @@ def test_the_tags_are_those_of_sd_scripts():
     assert [tracked.rate_tag(name) for name in names] == [
         "lr/unet", "lr/textencoder", "lr/textencoder 1", "lr/unet block 12", "lr/unet plus",
     ]  # fmt: skip
-    (entry,) = tracked.logged({"type": "validation", "step": 7, "epoch": 2, "loss": 0.5, "images": 3, "note": "x"})
-    assert entry.values == {"loss/validation/step_average": 0.5, "loss/validation/images": 3.0} and entry.place == 7
+    (entry,) = tracked.logged({"type": "validation", "step": 7, "epoch": 2, "loss": 0.5, "images": 3, "best": True})
+    assert entry.values == {"loss/validation/step_average": 0.5} and (entry.place, entry.epoch) == (7, 2)
     (entry,) = tracked.logged({"type": "step", "step": 1, "epoch": 1, "loss": float("nan"), "loss_average": 0.1, "rates": {}})
     assert entry.values == {"loss/average": 0.1}
     assert tracked.logged({"type": "phase", "name": "training"}) == []
