@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -45,7 +45,7 @@ class Family:
     load_file: Callable[[Weights, Target, bool], Parts]
     load_folder: Callable[[Path, Target, bool], Parts]
     read: Callable[[Sequence[CLIPTextModel], Sequence[torch.Tensor], int], tuple[list[torch.Tensor], torch.Tensor | None]]
-    predict: Callable[[torch.nn.Module, torch.Tensor, torch.Tensor, Conditioning], torch.Tensor]
+    predict: Callable[[Callable[..., Any], torch.Tensor, torch.Tensor, Conditioning], torch.Tensor]
     latent_scale: float
     answer: Callable[[UNet2DConditionModel], str] | None = None
     zero_empty_negative: bool = False
@@ -80,7 +80,7 @@ class Model:
     `prediction_type` is "epsilon" or "v_prediction". `zero_terminal_snr`: its noise levels end in pure noise (Lin et al.
     2023): it is trained and drawn with on `sampling.schedules.zero_terminal`. `source` is what was given as path, for messages
     and metadata.
-    `notes` are warnings about how it was understood.
+    `notes` are warnings about how it was understood. `compiled` computes what the UNet does where gradients are wanted.
     """
 
     family: Family
@@ -91,6 +91,7 @@ class Model:
     prediction_type: str
     source: str
     notes: tuple[str, ...] = ()
+    compiled: Callable[..., Any] | None = None
     zero_terminal_snr: bool = False
 
     @property
@@ -134,4 +135,6 @@ class Model:
 
     def predict(self, latents: torch.Tensor, timesteps: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Return the UNet's output [B,4,h,w] for noisy `latents` [B,4,h,w] at `timesteps` [B] (0..999)."""
-        return self.family.predict(self.unet, latents, timesteps, conditioning)
+        # Compiled for training alone: pictures have other sizes, and each size is compiled anew.
+        unet = self.unet if self.compiled is None or not torch.is_grad_enabled() else self.compiled
+        return self.family.predict(unet, latents, timesteps, conditioning)

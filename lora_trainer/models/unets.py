@@ -117,5 +117,6 @@ def unet_from_folder(folder: Path, target: Target) -> UNet2DConditionModel:
 
 
 def _build(make: Any, weights: Weights, find: Any, target: Target, whole: str) -> UNet2DConditionModel:
-    eight_bit = UNET in target.holding.eight_bit
-    return build(make, weights, find, part="the UNet", dtype=target.dtype, target=target, whole=whole, eight_bit=eight_bit)
+    held = target.holding
+    how = {"eight_bit": UNET in held.eight_bit, "streamed": held.blocks_to_swap}
+    return build(make, weights, find, part="the UNet", dtype=target.dtype, target=target, whole=whole, **how)

@@ -16,7 +16,7 @@ from ..foreign import tensors
 from ..foreign.reading import errors_as
 from ..foreign.tensors import Weights
 from ..model_kinds import PLAIN_MODEL
-from . import fp8
+from . import fp8, streaming
 from .convert import fit
 
 __all__ = ["TEXT", "UNET", "Holding", "Progress", "Target", "Weights", "build", "count_of", "open_weights"]
@@ -33,11 +33,13 @@ class Holding:
     """How a model is read and held in memory.
 
     `eight_bit` names parts (UNET, TEXT) whose weights are held in 8 bits a number (fp8.py). Without `mapped` files are read
-    tensor by tensor in place of being mapped into memory.
+    tensor by tensor in place of being mapped into memory. So many of the UNet's blocks as `blocks_to_swap` says stay in main
+    memory until they compute (streaming.py).
     """
 
     eight_bit: Collection[str] = ()
     mapped: bool = True
+    blocks_to_swap: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,7 @@ def build(
     change: Callable[[str, torch.Tensor], torch.Tensor] = lambda _, tensor: tensor,
     whole: str = "",
     eight_bit: bool = False,
+    streamed: int = 0,
 ) -> torch.nn.Module:
     """Return `make()`, an untouched module, filled from `weights`: frozen, in eval mode, in `dtype` on `target.device`.
 
@@ -80,7 +83,8 @@ def build(
     copy of the model. `find(state)` returns {the module's name: the file's name}; `change(the module's name, tensor)` takes
     what is meant of a tensor that the file holds in another form. `whole` is a pattern of the file's names which all belong to
     this part: one that the module does not have is refused, because the part is then not what the module computes.
-    `eight_bit` holds the weights in 8 bits, as far as that can be (fp8.py). Raises BaseModelError when tensors are missing,
+    `eight_bit` holds the weights in 8 bits, as far as that can be (fp8.py); the weights of the `streamed` largest blocks stay
+    in main memory (streaming.py). Raises InputError for too many of these, and BaseModelError when tensors are missing,
     have another shape than the sizes read from the others say, are no floating-point numbers, or hold NaN or infinity.
     """
     try:
@@ -95,6 +99,7 @@ def build(
         _refuse_unknown(weights, set(names.values()), whole, part)
     filled: dict[str, torch.Tensor] = {}
     narrowed = fp8.weights_of(module) if eight_bit else {}
+    blocks = streaming.largest(module, streamed)
     for done, (name, stored) in enumerate(names.items(), 1):
         raw = weights.tensor(stored)
         if not raw.is_floating_point():
@@ -109,17 +114,20 @@ def build(
                 advice=f"The model was changed in a way that is not known here. {modelfile.FULL_MODEL}",
             )
         # Contiguous, and never a view of the mapped file: the file may be replaced or its drive vanish while we train.
-        filled[name] = tensor.to(device=target.device, dtype=dtype, copy=True).contiguous()
+        device = torch.device("cpu") if streaming.is_in(name, blocks) else target.device
+        filled[name] = tensor.to(device=device, dtype=dtype, copy=True).contiguous()
         if not _is_finite(filled[name]):
             raise _not_finite(weights.path, stored, tensor, part, dtype)
         if name in narrowed:
             del filled[name]
-            filled |= fp8.stored(name, tensor.to(target.device))
+            filled |= fp8.stored(name, tensor.to(device))
         if target.progress:
             target.progress(part, done, len(names))
     fp8.narrow(narrowed, dtype)
     module.load_state_dict(filled, strict=True, assign=True)
     _fill_buffers(module, target.device)
+    if blocks:
+        streaming.Streamed(list(blocks.values()), target.device)
     return module.requires_grad_(False).eval()
 
 

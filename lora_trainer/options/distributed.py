@@ -60,9 +60,10 @@ class DistributedOptions:
     )
     torch_compile: bool = opt(
         False,
-        "Let PyTorch compile the model.",
-        "PyTorch로 모델을 컴파일합니다.",
-        supported=False,
+        "Let PyTorch compile the UNet: the first steps take minutes, the others are faster. Not for short trainings.",
+        "PyTorch로 UNet을 컴파일합니다. 처음 몇 스텝은 몇 분 걸리고 나머지는 빨라집니다. 짧은 학습에는 맞지 않습니다.",
+        label="Compile the model",
+        label_ko="모델 컴파일",
     )
     dynamo_backend: str = opt(
         "inductor",
@@ -83,7 +84,8 @@ class DistributedOptions:
             "tvm",
         ),
         off=("no",),
-        supported=False,
+        label="Compile with",
+        label_ko="컴파일 방식",
     )
     deepspeed: bool = opt(
         False,

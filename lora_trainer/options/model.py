@@ -161,17 +161,41 @@ class ModelOptions:
         label="Only the UNet in 8 bits",
         label_ko="UNet만 8비트로",
     )
+    blocks_to_swap: int = opt(
+        0,
+        (
+            "Keep the weights of this many of the UNet's blocks (38 in version 1.5, 87 in XL; the largest first) in main "
+            "memory and bring each to the card when it computes. For small cards; steps get slower. Needs "
+            "gradient_checkpointing."
+        ),
+        (
+            "UNet 블록 가운데 이 수만큼(1.5는 38개, XL은 87개, 큰 것부터) 가중치를 주 메모리에 두고 계산할 때만 카드로 "
+            "옮깁니다. 메모리가 적은 카드용이며 스텝이 느려집니다. gradient_checkpointing이 필요합니다."
+        ),
+        minimum=0,
+        label="Blocks in main memory",
+        label_ko="주 메모리에 둘 블록 수",
+        ours="sd-scripts has it for FLUX and SD3 alone",
+    )
     lowram: bool = opt(
         False,
-        "For machines with little main memory: load the base model straight into the graphics card's memory.",
-        "주 메모리가 적은 컴퓨터에서 기본 모델을 그래픽 카드 메모리로 바로 읽습니다.",
-        supported=False,
+        (
+            "For machines with less main memory than the card has: the VAE and the text encoders stay on the card when they "
+            "are not needed. (The model is read straight to the card in any case.)"
+        ),
+        (
+            "주 메모리가 그래픽 카드 메모리보다 적은 컴퓨터용입니다. VAE와 텍스트 인코더를 쓰지 않을 때도 카드에 둡니다. "
+            "(모델은 언제나 카드로 바로 읽습니다.)"
+        ),
+        label="Little main memory",
+        label_ko="주 메모리가 적음",
     )
     highvram: bool = opt(
         False,
-        "For graphics cards with much memory: do not free memory between steps of caching.",
-        "그래픽 카드 메모리가 넉넉할 때, 캐시를 만드는 중간에 메모리를 비우지 않습니다.",
-        supported=False,
+        "For graphics cards with much memory: nothing leaves the card, and its memory is not freed after caching and drawing.",
+        "그래픽 카드 메모리가 넉넉할 때 씁니다. 아무것도 카드에서 내리지 않고, 캐시나 그림을 만든 뒤 메모리를 비우지 않습니다.",
+        label="Much memory on the card",
+        label_ko="카드 메모리가 넉넉함",
     )
     disable_mmap_load_safetensors: bool = opt(
         False,

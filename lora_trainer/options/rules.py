@@ -235,6 +235,31 @@ RULES: tuple[Rule, ...] = (
         "ddp_static_graph does not go with DyLoRA or module_dropout: other weights take part in each step.",
         "Leave ddp_static_graph out.",
     ),
+    _needs("blocks_to_swap", "gradient_checkpointing"),
+    _exclude(
+        "torch_compile",
+        "blocks_to_swap",
+        "blocks_to_swap does not go with torch_compile: what is compiled has its weights in one place.",
+        "Give one of them.",
+    ),
+    _exclude(
+        "lowram",
+        "blocks_to_swap",
+        "blocks_to_swap keeps weights in main memory, lowram keeps them out of it.",
+        "Give one of them.",
+    ),
+    _exclude(
+        "lowram",
+        "cpu_offload_checkpointing",
+        "cpu_offload_checkpointing puts into main memory what lowram keeps out of it.",
+        "Give one of them.",
+    ),
+    Rule(
+        ("dynamo_backend", "torch_compile"),
+        lambda v: v["dynamo_backend"] != "inductor" and not v["torch_compile"],
+        "dynamo_backend has no effect without torch_compile.",
+        "Give torch_compile too, or leave dynamo_backend out.",
+    ),
     _needs("base_weights_multiplier", "base_weights"),
     Rule(
         ("log_with", "logging_dir"),

@@ -12,6 +12,7 @@ from ..models import Model
 from ..models.conditioning import Conditioning
 from ..options.model import ModelOptions
 from . import captions as shown
+from .memory import Resting
 from .phases import Emit, phase
 from .precision import Precision
 
@@ -33,6 +34,7 @@ class TextStates:
     max_token_length: int = 75
     clip_skip: int = 1
     weighted: bool = False
+    resting: Resting | None = None
     _kept: dict[str, Conditioning] = field(default_factory=dict)
 
     @classmethod
@@ -47,6 +49,7 @@ class TextStates:
             max_token_length=options.max_token_length or 75,
             clip_skip=options.clip_skip or 1,
             weighted=options.weighted_captions,
+            resting=Resting.of(options, precision.device),
         )
         for message in shown.too_long(
             plan, model.tokenizers[0], max_token_length=states.max_token_length, weighted=states.weighted
@@ -72,14 +75,14 @@ class TextStates:
         return kept.to(self.precision.device, non_blocking=True)
 
     def prepare(self, captions: Iterable[str], progress: Callable[[int, int], object] | None = None) -> None:
-        """Encode every caption of `captions` once, then send the encoder to main memory: it is not needed any more."""
+        """Encode every caption of `captions` once; the encoder is not needed any more then."""
         assert not self.trained
         wanted = list(dict.fromkeys(captions))
         for at in range(0, len(wanted), CHUNK):
             self._remember(wanted[at : at + CHUNK])
             if progress is not None:
                 progress(min(at + CHUNK, len(wanted)), len(wanted))
-        self.move("cpu")
+        (self.resting or Resting(self.precision.device)).put_away(*self.model.text_encoders)
 
     def move(self, device: str | torch.device) -> None:
         """Move the text encoders."""

@@ -11,16 +11,18 @@ from ..data.plan import DataPlan
 from ..models import Model, vae
 from ..options.dataset import DatasetOptions
 from ..randomness import seed_of
+from .memory import Resting
 from .phases import Emit, phase
 
 
 class Encoder:
     """The VAE as a function from images to scaled latents; every image has a draw of its own."""
 
-    def __init__(self, model: Model, seed: int, device: torch.device) -> None:
+    def __init__(self, model: Model, seed: int, device: torch.device, resting: Resting | None = None) -> None:
         self._model = model
         self._seed = seed
         self._device = device
+        self.resting = resting or Resting(device)
 
     def __call__(self, images: torch.Tensor, image_ids: Sequence[int]) -> torch.Tensor:
         """Return latents [B, 4, H/8, W/8], float32 on the device, for images [B, 3, H, W] in -1..1 and their ids."""
@@ -35,10 +37,8 @@ class Encoder:
         return self._encode(images, [None] * len(image_ids))
 
     def free(self) -> None:
-        """Send the VAE to main memory, and give the room it had on the card back."""
-        self._model.vae.to("cpu")
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        """The VAE is not needed for now."""
+        self.resting.put_away(self._model.vae)
 
     def _encode(self, images: torch.Tensor, keys: Sequence[tuple | None]) -> torch.Tensor:
         """Latents with a draw by each of `keys`, without one where it is None."""

@@ -31,6 +31,7 @@ def check(options: TrainOptions) -> None:
     parse_network_args(options.network.network_args)
     optimizers.check(options.optimizer)
     trackers.check(options.saving)
+    memory.check(options.training)
     schedulers.check(options.optimizer, total_steps=max(1, options.training.max_train_steps))
 
 

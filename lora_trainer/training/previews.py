@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import torch
-
 from ..data.plan import DataPlan
 from ..log import logger
 from ..models import Model
@@ -17,6 +15,7 @@ from ..options.sampling import SamplingOptions
 from ..sampling import preview, sample_requests
 from ..sampling.prompts import SamplePrompt, parse_prompt_file
 from .checkpoint import SavePlan
+from .memory import Resting
 from .phases import Emit
 from .precision import Precision
 from .trained import Trained
@@ -82,6 +81,7 @@ class Previews:
     emit: Emit
     schedule: Schedule
     shown: Callable[[], AbstractContextManager[None]] = nullcontext
+    resting: Resting | None = None
     watch: DrawingTime = field(default_factory=lambda: DrawingTime())
 
     @classmethod
@@ -112,6 +112,7 @@ class Previews:
             precision=trainee.precision,
             emit=emit,
             schedule=Schedule.of(options),
+            resting=trainee.encoder.resting,
             shown=shown,
         )
 
@@ -149,8 +150,7 @@ class Previews:
         finally:
             for part, place in zip(parts, places, strict=True):
                 part.to(place)
-            if self.precision.device.type == "cuda":
-                torch.cuda.empty_cache()
+            (self.resting or Resting(self.precision.device)).give_back()
 
     def _request(self, prompt: SamplePrompt) -> preview.ImageRequest:
         return sample_requests.request_of(prompt, sampler=self.sampler, clip_skip=self.clip_skip, size=self.size)

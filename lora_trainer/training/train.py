@@ -78,7 +78,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         model = prepare.base_model(options.model, plan, computed, emit)
         objective = prepare.objective(chosen, model, computed.device)
         base_weights.merge(options.network, model, emit)
-        encoder = Encoder(model, seed, computed.device)
+        encoder = Encoder(model, seed, computed.device, memory.Resting.of(options.model, computed.device))
         parking = Parking.of(model, reporter, processes, signals)
         latents = cached_latents(options.dataset, plan, encoder, emit, parking.while_preparing)
         if processes.any(signals.asked or reporter.control().stop):
