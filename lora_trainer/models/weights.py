@@ -101,18 +101,7 @@ def build(
     narrowed = fp8.weights_of(module) if eight_bit else {}
     blocks = streaming.largest(module, streamed)
     for done, (name, stored) in enumerate(names.items(), 1):
-        raw = weights.tensor(stored)
-        if not raw.is_floating_point():
-            what = (
-                f"{stored} holds numbers of the type {str(raw.dtype).removeprefix('torch.')}, expected floating-point numbers."
-            )
-            raise BaseModelError(f"{weights.path}: {what}", advice=PLAIN_MODEL)
-        tensor = fit(change(name, raw), state[name].shape)
-        if tensor.shape != state[name].shape:
-            raise BaseModelError(
-                f"{weights.path}: {stored} has the shape {list(tensor.shape)}, expected {list(state[name].shape)} for {part}.",
-                advice=f"The model was changed in a way that is not known here. {modelfile.FULL_MODEL}",
-            )
+        tensor = _fitting(weights, stored, state[name].shape, part, lambda raw, name=name: change(name, raw))
         # Contiguous, and never a view of the mapped file: the file may be replaced or its drive vanish while we train.
         device = torch.device("cpu") if streaming.is_in(name, blocks) else target.device
         filled[name] = tensor.to(device=device, dtype=dtype, copy=True).contiguous()
@@ -129,6 +118,23 @@ def build(
     if blocks:
         streaming.Streamed(list(blocks.values()), target.device)
     return module.requires_grad_(False).eval()
+
+
+def _fitting(
+    weights: Weights, stored: str, shape: torch.Size, part: str, change: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """The file's tensor `stored` as floating-point numbers of this shape. Raises BaseModelError when it is none."""
+    raw = weights.tensor(stored)
+    if not raw.is_floating_point():
+        what = f"{stored} holds numbers of the type {str(raw.dtype).removeprefix('torch.')}, expected floating-point numbers."
+        raise BaseModelError(f"{weights.path}: {what}", advice=PLAIN_MODEL)
+    tensor = fit(change(raw), shape)
+    if tensor.shape != shape:
+        raise BaseModelError(
+            f"{weights.path}: {stored} has the shape {list(tensor.shape)}, expected {list(shape)} for {part}.",
+            advice=f"The model was changed in a way that is not known here. {modelfile.FULL_MODEL}",
+        )
+    return tensor
 
 
 def count_of(numbers: Iterable[int], path: Path, what: str) -> int:
