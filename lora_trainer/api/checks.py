@@ -261,6 +261,7 @@ def _plan_view(plan: DataPlan) -> dict[str, Any]:
     shown = [image for image in plan.images if not image.is_reg][:_EXAMPLES]
     return {
         "images": sum(one["images"] for one in folders if not one["is_reg"]),
+        "kept_aside": summary["kept_aside"],
         "reg_images": sum(one["images"] for one in folders if one["is_reg"]),
         "samples_per_epoch": summary["samples_per_epoch"],
         "batches_per_epoch": summary["batches_per_epoch"],

@@ -7,7 +7,7 @@ back copies it to it. What it changes is copied both ways. The numbers are the s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,9 +50,14 @@ class Parking:
         modules = [model.unet, model.vae, *model.text_encoders]
         return cls(reporter.control, reporter.emit, processes, modules, should_stop=lambda: signals.asked)
 
-    def with_trained(self, trained: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Parking:
-        """The same with what is trained, and what its optimizer remembers."""
-        return replace(self, modules=[*self.modules, trained], optimizer=optimizer)
+    def with_trained(
+        self,
+        trained: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        others: Sequence[MutableMapping[Any, Any]] = (),
+    ) -> Parking:
+        """The same with what is trained, what its optimizer remembers, and what `others` hold."""
+        return replace(self, modules=[*self.modules, trained], optimizer=optimizer, others=[*self.others, *others])
 
     def while_preparing(self) -> bool:
         """Asked between the parts of what comes before the first step: whether to stop. Leaves the card when that is asked."""

@@ -101,7 +101,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
             processes=processes,
             reporter=reporter,
             signals=signals,
-            parking=parking.with_trained(network, updater.optimizer),
+            parking=parking.with_trained(network, updater.optimizer, updater.remembered),
             validation=Validation.of(options.dataset, trainee, plan, counts.total_steps, processes, emit, updater.shown),
         )
         pieces = resuming.pieces(loop)  # what remembers something from one step to the next

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,11 @@ class Updater:
     def parameters(self) -> list[torch.nn.Parameter]:
         """What is trained."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    @property
+    def remembered(self) -> list[MutableMapping[Any, Any]]:
+        """What holds tensors from one step to the next, besides weights and optimizer."""
+        return [self.average.weights] if self.average else []
 
     def start(self) -> int:
         """Begin a step; returns its number, from 1."""

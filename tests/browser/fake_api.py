@@ -434,6 +434,10 @@ class FakeApi:
             "loss": [event["loss"] for event in steps],
             "smoothed": [event["loss"] for event in steps],
             "lr": [event["lr"] for event in steps],
+            "validation": {
+                name: [event[key] for event in events if event["type"] == "validation"]
+                for name, key in (("steps", "step"), ("loss", "loss"))
+            },
         }
         texts = {
             "config": 'output_name = "sls_frog"\n',

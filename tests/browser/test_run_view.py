@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -60,6 +61,22 @@ def test_reloading_in_the_middle_shows_the_run_as_it_is(open_page, address, api)
     expect(page.locator(".lt-chart-tip strong")).to_have_text("Step 1")
     second = open_page(address + "#lora-run=r1")
     expect(second.locator(".lt-run-under")).to_contain_text("500 / 1,000")
+
+
+def test_the_loss_on_pictures_kept_aside_is_drawn_and_read(open_page, address, api):
+    api.add_run("r1", total=100)
+    api.advance("r1", 10)
+    page = open_page(address + "#lora-run=r1")
+    key = page.locator(".lt-key-validation")
+    expect(page.locator(".lt-run-under")).to_contain_text("10 / 100")
+    expect(key).to_be_hidden()
+    api.events["r1"].append({"type": "validation", "step": 10, "epoch": 1, "loss": 0.321, "time": time.time()})
+    expect(key).to_be_visible()
+    page.locator(".lt-chart-canvas").focus()
+    page.keyboard.press("End")
+    expect(page.locator(".lt-chart-tip")).to_contain_text("0.321")
+    page.reload()  # the host tells it again
+    expect(key).to_be_visible()
 
 
 def test_stop_asks_first(open_page, address, api):

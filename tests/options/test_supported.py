@@ -99,6 +99,7 @@ def reads(trained, tmp_path_factory) -> set[str]:
             noise_offset=0.1,
             multires_noise_iterations=2,
             save_every_n_steps=1,
+            validation_split=0.25,
             save_state=True,
             initial_step=1,
         )

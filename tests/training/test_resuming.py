@@ -30,6 +30,7 @@ KINDS = {
     "dropouts": {"network_dropout": 0.3, "network_args": ["rank_dropout=0.3", "module_dropout=0.3"]},
     "limited weights": {"scale_weight_norms": 0.01, "max_grad_norm": 0.1},
     "bf16": {"mixed_precision": "bf16"},
+    "an average": {"ema_decay": 0.5},
 }
 
 
@@ -49,6 +50,17 @@ def assert_kills_change_nothing(make, folder, seed: int, **chosen) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_training_that_was_killed_ends_as_one_that_was_not(options_for, tmp_path, kind):
     assert_kills_change_nothing(options_for, tmp_path, list(KINDS).index(kind), **KINDS[kind])
+
+
+def test_the_validation_goes_on_and_the_best_file_is_the_one_of_a_training_never_stopped(options_for, tmp_path):
+    chosen = {"validation_split": 0.25, "validate_every_n_steps": 1, "save_best": True, "learning_rate": 0.3, "ema_decay": 0.2}
+    undisturbed = Recorder()
+    whole = train(options_for(output_dir=str(tmp_path / "whole"), **FILES, **chosen), reporter=undisturbed)
+    recorders, path = train_with_kills(options_for, 2, 3, save_state=True, **FILES, **chosen)
+    measured = {event["step"]: (event["loss"], event["best"]) for each in recorders for event in each.of("validation")}
+    assert measured == {event["step"]: (event["loss"], event["best"]) for event in undisturbed.of("validation")}
+    assert_same_file(whole.path.with_name("x-best.safetensors"), path.with_name("x-best.safetensors"))
+    assert_same_file(whole.path, path)
 
 
 def test_a_training_of_sdxls_topology_that_was_killed_ends_as_one_that_was_not(tiny_model, pictures, tmp_path):

@@ -1,4 +1,4 @@
-// The loss chart: raw values faint, a smoothed line on top, the learning rate in a pane below, drawn on one canvas.
+// The loss chart: raw values faint, a smoothed line on top, the loss on images kept aside with its best moment, the learning rate in a pane below, drawn on one canvas.
 // 100,000 points are thinned to the lowest and highest of each pixel column, so that a peak is never lost.
 import { fill, h } from "../base/elements.js";
 import { recall, remember } from "../base/memory.js";
@@ -76,17 +76,18 @@ export function nearest(steps, step) {
     return low > 0 && step - steps[low - 1] < steps[low] - step ? low - 1 : low;
 }
 
-// Returns {element, update({steps, loss, lr, total})}. `total` is the run's last step: the axis does not move.
+// Returns {element, update({steps, loss, lr, validation: {steps, loss}, total})}. `total` is the run's last step: the axis does not move.
 export function lossChart(signal) {
-    let data = { steps: [], loss: [], lr: [], total: 0 };
+    let data = { steps: [], loss: [], lr: [], validation: { steps: [], loss: [] }, total: 0 };
     let smoothed = [], cursor = -1, amount = recall("smoothing", 0.5);
     const canvas = h("canvas", { class: "lt-chart-canvas", tabindex: "0", role: "img", "aria-label": t("chart_help") });
     const tip = h("div", { class: "lt-chart-tip", hidden: true });
     const empty = h("p", { class: "lt-chart-empty" }, t("chart_empty"));
     const slider = h("input", { type: "range", min: "0", max: "1", step: "0.05", value: String(amount), "aria-label": t("smoothing"),
         oninput: () => { amount = Number(slider.value); remember("smoothing", amount); compute(); } });
+    const aside = h("span", { class: "lt-key lt-key-validation", hidden: true }, t("validation"));
     const legend = h("div", { class: "lt-chart-legend" },
-        h("span", { class: "lt-key lt-key-raw" }, t("raw")), h("span", { class: "lt-key lt-key-smooth" }, t("smoothed")),
+        h("span", { class: "lt-key lt-key-raw" }, t("raw")), h("span", { class: "lt-key lt-key-smooth" }, t("smoothed")), aside,
         h("label", { class: "lt-chart-smoothing" }, t("smoothing"), slider));
     const frame = h("div", { class: "lt-chart-frame" }, canvas, tip, empty);
     const element = h("div", { class: "lt-chart" }, legend, frame);
@@ -116,7 +117,7 @@ export function lossChart(signal) {
         pen.font = `11px ${style.fontFamily}`;
         pen.lineJoin = "round";
 
-        const lossRange = range(data.loss.concat(smoothed)), lossY = y(lossPane, lossRange);
+        const measured = data.validation, lossRange = range(data.loss.concat(smoothed, measured.loss)), lossY = y(lossPane, lossRange);
         const rates = data.lr.filter(Number.isFinite), rateRange = [0, (rates.length ? rates.reduce((a, b) => max(a, b), 0) : 1) * 1.15 || 1];
         const rateY = y(ratePane, rateRange);
         axis(pen, lossPane, ticks(lossRange[0], lossRange[1], max(2, lossPane.height / 44)), lossY, ink);
@@ -130,6 +131,7 @@ export function lossChart(signal) {
         const columns = max(2, floor(plot.width));
         band(pen, lossPane, thin(data.steps, data.loss, columns), x, lossY, ink("--lt-accent"), 1, 0.32);
         band(pen, lossPane, thin(data.steps, smoothed, columns), x, lossY, ink("--lt-accent"), 2.2, 1);
+        band(pen, lossPane, measured.steps.map((step, i) => [step, measured.loss[i], measured.loss[i]]).filter(([step]) => step >= first), x, lossY, ink("--lt-blue"), 1.8, 1);
         band(pen, ratePane, thin(data.steps, data.lr, columns), x, rateY, ink("--lt-blue"), 1.6, 1);
         mark(pen, x, lossPane, ratePane, lossY, ink, width);
     }
@@ -181,9 +183,11 @@ export function lossChart(signal) {
         pen.beginPath();
         pen.arc(at, y(smoothed[cursor]), 3.5, 0, 7);
         pen.fill();
+        const beside = nearest(data.validation.steps, data.steps[cursor]);
         const row = (name, value) => [h("dt", {}, name), h("dd", {}, value)];
         fill(tip, h("strong", {}, `${t("step")} ${formatNumber(data.steps[cursor])}`), h("dl", {},
             row(t("loss"), formatShort(data.loss[cursor])), row(t("smoothed"), formatShort(smoothed[cursor])),
+            data.validation.steps.length ? row(t("validation"), formatShort(data.validation.loss[beside])) : [],
             row(t("learning_rate"), formatShort(data.lr[cursor]))));
         tip.style.left = `${at + 170 > width ? max(0, at - 170) : at + 12}px`;
     }
@@ -214,5 +218,5 @@ export function lossChart(signal) {
     theme.observe(document.body, { attributes: true, attributeFilter: ["class"] });
     signal.addEventListener("abort", () => theme.disconnect(), { once: true });
 
-    return { element, update: (next) => { data = next; compute(); } };
+    return { element, update: (next) => { data = { validation: { steps: [], loss: [] }, ...next }; aside.hidden = !data.validation.steps.length; compute(); } };
 }

@@ -47,7 +47,8 @@ export function runView(signal, id) {
 
 function runPage(signal, detail, id) {
     let run = detail;
-    const curve = { steps: [...(detail.curve?.steps || [])], loss: [...(detail.curve?.loss || [])], lr: [...(detail.curve?.lr || [])], total: detail.total_steps, isOver: isOver(detail) };
+    const measured = detail.curve?.validation;
+    const curve = { validation: { steps: [...(measured?.steps || [])], loss: [...(measured?.loss || [])] }, steps: [...(detail.curve?.steps || [])], loss: [...(detail.curve?.loss || [])], lr: [...(detail.curve?.lr || [])], total: detail.total_steps, isOver: isOver(detail) };
     const chart = lossChart(signal);
     const parts = Object.fromEntries(["head", "card", "standing", "numbers", "notes", "lora", "files"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
     const samples = sampleGallery(() => t(isOver(run) ? "samples_never" : "samples_none"));
@@ -100,6 +101,7 @@ function runPage(signal, detail, id) {
         run = { ...run, ...next };
         for (const event of events || []) {
             if (event.type === "resumed") backTo(curve, event.step);
+            if (event.type === "validation") measuredAt(curve.validation, event);
             if (event.type !== "step") continue;
             const at = curve.steps.length;
             if (at && event.step <= curve.steps[at - 1]) continue;
@@ -108,7 +110,7 @@ function runPage(signal, detail, id) {
             curve.lr.push(typeof event.lr === "object" ? Object.values(event.lr || {})[0] : event.lr);
         }
         Object.assign(curve, { total: run.total_steps, isOver: isOver(run) });
-        if ((events || []).some((event) => ["step", "resumed"].includes(event.type)) || wasActive !== run.active) chart.update(curve);
+        if ((events || []).some((event) => ["step", "resumed", "validation"].includes(event.type)) || wasActive !== run.active) chart.update(curve);
         show(logText);
     }
     chart.update(curve);
@@ -117,10 +119,18 @@ function runPage(signal, detail, id) {
     return { element, update };
 }
 
+function measuredAt(points, { step, loss }) {
+    if (points.steps.length && step <= points.steps[points.steps.length - 1]) return;
+    points.steps.push(step);
+    points.loss.push(loss ?? NaN);
+}
+
 // What a resumed run does again is drawn again.
 function backTo(curve, step) {
     const kept = curve.steps.filter((one) => one <= step).length;
     for (const points of [curve.steps, curve.loss, curve.lr]) points.length = kept;
+    const measured = curve.validation.steps.filter((one) => one <= step).length;
+    for (const points of [curve.validation.steps, curve.validation.loss]) points.length = measured;
 }
 
 function notes(run) {

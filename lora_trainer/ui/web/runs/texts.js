@@ -87,6 +87,7 @@ export const t = texts({
     use_it: ["Use it", "사용하기"],
     log_none: ["The log is empty so far.", "아직 로그가 없습니다."],
     smoothing: ["Smoothing", "평활"],
+    validation: ["on pictures kept aside", "따로 둔 그림에서"],
     chart_help: ["Loss over steps. Arrow keys move along the curve.", "스텝별 손실 그래프. 화살표 키로 이동합니다."],
     chart_never: ["It ended before the first step.", "첫 스텝 전에 끝났습니다."],
     chart_empty: ["The curve appears with the first steps.", "첫 스텝부터 그래프가 표시됩니다."],

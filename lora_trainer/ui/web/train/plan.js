@@ -138,7 +138,7 @@ export function planView({ signal, fields, upload, reveal }) {
 function planOf(result) {
     const plan = result?.plan;
     if (!plan) return h("p", { class: "lt-plan-empty" }, t("plan_waiting"));
-    const cells = [["plan_images", plan.images], plan.reg_images ? ["plan_reg", plan.reg_images] : null, ["plan_steps_epoch", plan.steps_per_epoch], ["plan_epochs", plan.epochs]].filter(Boolean);
+    const cells = [["plan_images", plan.images], plan.reg_images ? ["plan_reg", plan.reg_images] : null, plan.kept_aside ? ["plan_aside", plan.kept_aside] : null, ["plan_steps_epoch", plan.steps_per_epoch], ["plan_epochs", plan.epochs]].filter(Boolean);
     return [
         h("p", { class: "lt-plan-total" }, h("strong", {}, formatNumber(plan.total_steps)), " ", t("plan_total")),
         h("dl", { class: "lt-plan-cells" }, cells.map(([name, value]) => h("div", {}, h("dt", {}, t(name)), h("dd", {}, formatNumber(value))))),

@@ -116,6 +116,7 @@ export const t = texts({
     plan: ["What will be trained", "학습 계획"],
     plan_waiting: ["Add images to see the plan.", "이미지를 추가하면 계획이 표시됩니다."],
     plan_images: ["images", "이미지"],
+    plan_aside: ["kept aside", "따로 둠"],
     plan_reg: ["regularisation", "정규화"],
     plan_steps_epoch: ["steps per epoch", "에포크당 스텝"],
     plan_epochs: ["epochs", "에포크"],
