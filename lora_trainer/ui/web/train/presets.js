@@ -103,7 +103,7 @@ export function presetChoice() {
         fill(changed.lastChild, names.map((name) => {
             const control = values.controls.get(name), label = control?.label || name;
             return h("li", {}, h("strong", {}, label), ` ${describe(control, values.baseline(name))} → ${describe(control, values.get(name))} `,
-                h("button", { type: "button", class: "lt-link", "aria-label": t("reset_one", { x: label, value: describe(control, values.baseline(name)) }), onclick: () => values.reset(name) }, icon("reset")));
+                h("button", { type: "button", class: "lt-link", "aria-label": t("preset_back", { x: label, value: describe(control, values.baseline(name)) }), onclick: () => values.reset(name) }, icon("reset")));
         }));
     }
 

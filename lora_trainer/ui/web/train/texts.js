@@ -33,6 +33,7 @@ export const t = texts({
     preset_make_default: ["Start with this one", "처음에 이것으로 시작"],
     preset_not_default: ["No longer start with this one", "처음에 이것으로 시작하지 않기"],
     preset_differs: ["Settings that differ from “{preset}”: {x}", "“{preset}”과(와) 다른 설정: {x}개"],
+    preset_back: ["{x} as in the preset: {value}", "{x}: 프리셋 값 {value}(으)로"],
     from_hint: ["Begin where another training ended: drop a LoRA, a configuration of kohya_ss or sd-scripts, or a preset anywhere on this page.", "다른 학습의 설정으로 시작할 수 있습니다. LoRA, kohya_ss나 sd-scripts의 설정 파일, 프리셋을 이 페이지에 끌어다 놓으세요."],
     from_file: ["From a file…", "파일에서…"],
     from_folder: ["From a LoRA of the folder…", "폴더의 LoRA에서…"],
