@@ -56,7 +56,7 @@ def _run_view(service: Service, run: Run, origin: Origin) -> dict[str, Any]:
     parts = views.parts_view(service.supervisor, run)
     return {
         **views.run_view(service.supervisor, run),
-        "curve": progress.curve.as_dict(),
+        "curve": views.curve_view(progress),
         "samples": parts["samples"],
         "data_digest": str(origin.data.get("digest") or ""),
     }

@@ -64,7 +64,7 @@ def detail_view(supervisor: Supervisor, run: Run) -> dict[str, Any]:
     return {
         **run_view(supervisor, run),
         **parts_view(supervisor, run),
-        "curve": {**progress.curve.as_dict(), "validation": progress.validation.as_dict()},
+        "curve": curve_view(progress),
         "config": _text(folder.config),
         "dataset": _text(folder.dataset),
         "prompts": _text(folder.prompts),
@@ -72,6 +72,11 @@ def detail_view(supervisor: Supervisor, run: Run) -> dict[str, Any]:
         "values": request.get("values"),
         "folder": str(folder.path),
     }
+
+
+def curve_view(progress: Progress) -> dict[str, Any]:
+    """The curves of a whole run."""
+    return {**progress.curve.as_dict(), "validation": progress.validation.as_dict()}
 
 
 def news_view(supervisor: Supervisor, run: Run, after: int, have: str) -> dict[str, Any]:

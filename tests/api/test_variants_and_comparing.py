@@ -79,7 +79,10 @@ def test_runs_stand_side_by_side_with_what_differs(client, service, values):
         reporter = RunReporter(service.supervisor.folder(run_id).path)
         for step in range(1, 5):
             reporter.emit({"type": "step", "step": step, "epoch": 1, "loss": number / step, "lr": {"unet": 1e-4}})
+        reporter.emit({"type": "validation", "step": 4, "loss": number / 10})
     answer = get(client, "compare", params={"runs": ",".join(ids)}).json()
+    best = [run["curve"]["validation"]["best"] for run in answer["runs"]]
+    assert best == [{"step": 4, "loss": 0.1}, {"step": 4, "loss": 0.2}]
     assert [run["id"] for run in answer["runs"]] == ids
     for run in answer["runs"]:
         assert run["curve"]["steps"] == [1, 2, 3, 4] and run["curve"]["lr"] == [1e-4] * 4

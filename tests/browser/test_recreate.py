@@ -191,6 +191,7 @@ def test_runs_stand_side_by_side(open_page, place):
             loss = 0.08 + 0.1 * number / (1 + step / 40)
             reporter.emit({"type": "step", "step": step, "epoch": 1, "loss": loss, "lr": {"unet": number * 1e-4}})
             if step % 100 == 0:
+                reporter.emit({"type": "validation", "step": step, "loss": 0.1 + abs(200 - step) * number / 1e4})
                 path = reporter.folder.samples / f"s{step}.png"
                 path.write_bytes(png(frog(number * 7 + step, 64, 64)))
                 reporter.emit({"type": "sample", "path": str(path), "step": step, "prompt": "a sls frog", "seed": 1})
@@ -205,6 +206,7 @@ def test_runs_stand_side_by_side(open_page, place):
     expect(rows.filter(has_text="Learning rate").first).to_contain_text("0.0001")
     expect(rows.filter(has_text="Learning rate").first).to_contain_text("0.0003")
     expect(view.locator(".lt-compare-samples img")).to_have_count(2)
+    expect(view.locator("section").first.locator("tbody tr").first).to_contain_text("0.1 at step 200")  # its best validation
     canvas = view.locator(".lt-chart-canvas")
     canvas.focus()
     page.keyboard.press("End")

@@ -45,12 +45,14 @@ export function compareView(signal, ids) {
     return view;
 }
 
-// The curves in words: where each run stands.
+// The curves in words: where each run stands, and how well it did at its best on the images kept aside.
 function atEnd(runs) {
+    const bestOf = ({ curve }) => curve.validation?.best, hasBest = runs.some(bestOf);
+    const best = (run) => (bestOf(run) ? t("compare_best_at", { x: formatShort(bestOf(run).loss), step: formatNumber(bestOf(run).step) }) : "–");
     return h("section", {}, h("h3", {}, t("compare_at_end")), h("div", { class: "lt-scroll", tabindex: "0", role: "group", "aria-label": t("compare_at_end") }, h("table", { class: "lt-table" },
-        h("thead", {}, h("tr", {}, ["compare_run", "compare_steps", "loss", "learning_rate"].map((name) => h("th", { scope: "col" }, t(name))))),
+        h("thead", {}, h("tr", {}, [t("compare_run"), t("compare_steps"), t("loss"), t("learning_rate"), ...(hasBest ? [t("compare_best")] : [])].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, runs.map((run, index) => h("tr", {}, h("th", { scope: "row" }, lineOf(index), " ", run.name, " ", badge(run)),
-            h("td", {}, formatNumber(run.step)), h("td", {}, formatShort(run.smoothed_loss)), h("td", {}, formatShort(run.lr))))))));
+            h("td", {}, formatNumber(run.step)), h("td", {}, formatShort(run.smoothed_loss)), h("td", {}, formatShort(run.lr)), hasBest && h("td", {}, best(run))))))));
 }
 
 function differing({ runs, settings }) {

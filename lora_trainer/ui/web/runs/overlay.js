@@ -22,12 +22,7 @@ export function lineOf(index) {
     return svg;
 }
 
-// Points of a curve of the host: its own steps where it has them (validation), else those of the losses.
-const validationOf = ({ curve }) => {
-    const found = curve.validation;
-    const values = found?.loss || found?.values || (Array.isArray(found) ? found : []);
-    return { steps: found?.steps || curve.validation_steps || curve.steps, values };
-};
+const validationOf = ({ curve }) => ({ steps: curve.validation?.steps || [], values: curve.validation?.loss || [] });
 
 // Returns {element, update(runs)}; runs as GET compare tells them.
 export function overlayChart(signal) {
@@ -49,7 +44,7 @@ export function overlayChart(signal) {
         panes = [loss, validation, rate].filter((pane) => pane.series.some((one) => one.values.length));
         draw();
     }
-    const steps = () => runs.flatMap(({ curve }) => [curve.steps[0], curve.steps.at(-1)]).filter(Number.isFinite);
+    const steps = () => panes.flatMap((pane) => pane.series.flatMap((one) => [one.steps[0], one.steps.at(-1)])).filter(Number.isFinite);
     const extent = () => [min(1, ...steps()), max(2, ...steps())];
 
     function draw() {

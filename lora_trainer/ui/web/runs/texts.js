@@ -21,6 +21,8 @@ export const t = texts({
     compare_step: ["Samples at step {x}", "{x}스텝의 샘플"],
     compare_no_sample: ["none", "없음"],
     compare_at_end: ["Last values", "마지막 값"],
+    compare_best: ["Best validation", "검증 최저"],
+    compare_best_at: ["{x} at step {step}", "{step}스텝에서 {x}"],
     compare_run: ["Run", "실행"],
     compare_steps: ["Steps", "스텝"],
     validation: ["Validation", "검증"],
