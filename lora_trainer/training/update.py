@@ -106,6 +106,7 @@ class Updater:
         """
         scaled = self.scaler.scale(loss)
         if scaled.requires_grad:
+            self.is_whole = not self.fused  # whose steps are made on the way
             scaled.backward()
 
     def clear(self) -> None:

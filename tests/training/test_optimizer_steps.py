@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 
 from lora_trainer.networks import files
 from lora_trainer.options.optimizer_kinds import OPTIMIZERS
-from lora_trainer.training import fused, optimizers, schedulers
+from lora_trainer.runs import states
+from lora_trainer.training import fused, optimizers, schedulers, state
 from lora_trainer.training.distributed import Processes
 from lora_trainer.training.precision import Precision
 from lora_trainer.training.schedulers import ScheduleSettings
@@ -106,18 +105,19 @@ def test_it_learns_and_its_rates_are_told(kind):
 
 
 @pytest.mark.parametrize("kind", HERE, ids=lambda kind: kind.name)
-def test_one_that_goes_on_from_its_state_makes_the_same_steps(kind):
-    """Whatever an optimizer remembers is in its state_dict, and the schedule is a function of the step."""
-    whole, first = Problem(kind, ratio=0.5, schedule="cosine"), Problem(kind, ratio=0.5, schedule="cosine")
+def test_one_that_goes_on_from_the_files_of_a_state_makes_the_same_steps(kind, tmp_path):
+    """Whatever an optimizer remembers is where a state looks for it, and the schedule is a function of the step."""
+    whole, first, second = (Problem(kind, ratio=0.5, schedule="cosine") for _ in range(3))
     whole.train(12)
+    kept, again = (
+        {"optimizer": state.OptimizerState(one.updater.optimizer), "schedule": one.updater.schedule} for one in (first, second)
+    )
     first.train(7)
-    second = Problem(kind, ratio=0.5, schedule="cosine")
+    folder = states.write_state(tmp_path / "state", state.writers(kept), {"step": 7, "epoch": 0, "batch": 7})
     with torch.no_grad():
         second.down.copy_(first.down)
         second.up.copy_(first.up)
-    second.updater.optimizer.load_state_dict(copy.deepcopy(first.updater.optimizer.state_dict()))
-    second.updater.schedule.load_state_dict(first.updater.schedule.state_dict())
-    second.updater.steps = first.updater.steps
+    state.restore(states.read_state(folder), again)
     second.train(5)
     assert same(second.weights, whole.weights) and second.updater.rates == whole.updater.rates
 

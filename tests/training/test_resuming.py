@@ -31,6 +31,14 @@ KINDS = {
     "limited weights": {"scale_weight_norms": 0.01, "max_grad_norm": 0.1},
     "bf16": {"mixed_precision": "bf16"},
     "an average": {"ema_decay": 0.5},
+    "a rate that is found, a class of PyTorch": {
+        "optimizer_type": "Prodigy",
+        "learning_rate": 1.0,
+        "text_encoder_lr": 0.5,
+        "lr_scheduler_type": "StepLR",
+        "lr_scheduler_args": "step_size=2",
+    },
+    "schedule-free": {"optimizer_type": "AdamWScheduleFree"},
 }
 
 
