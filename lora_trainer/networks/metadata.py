@@ -121,6 +121,8 @@ def _training(values: Mapping[str, Any], facts: Facts) -> dict[str, str]:
     }
     if values["ema_decay"]:
         result["ss_ema_decay"] = values["ema_decay"]
+    if _makes_its_rate(values):
+        result["ss_lr_scheduler"] = f"adafactor:{values['learning_rate']}"  # the schedule that counts
     if facts.seed is not None:
         result["ss_seed"] = facts.seed
     if values["network_args"]:
@@ -195,6 +197,12 @@ def _rates(given: Any) -> Any:
     if isinstance(given, Sequence):
         return given[0] if len(given) == 1 else list(given)
     return given
+
+
+def _makes_its_rate(values: Mapping[str, Any]) -> bool:
+    from ..options.optimizer_kinds import makes_its_rate
+
+    return makes_its_rate(values["optimizer_type"], values["optimizer_args"])
 
 
 def _flat(options: TrainOptions) -> dict[str, Any]:

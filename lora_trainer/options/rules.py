@@ -56,6 +56,11 @@ def _exclude(first: str, second: str, why: str, advice: str) -> Rule:
     return Rule((second, first), lambda v: bool(v[first]) and bool(v[second]), why, advice)
 
 
+def _not_fused(option: str, broken: Callable[[Values], bool], why: str) -> Rule:
+    advice = "Leave fused_backward_pass out: for a LoRA it saves little."
+    return Rule(("fused_backward_pass", option), lambda v: v["fused_backward_pass"] and broken(v), why, advice)
+
+
 def _not_assignment(name: str, example: str) -> Rule:
     return Rule(
         (name,),
@@ -330,6 +335,26 @@ RULES: tuple[Rule, ...] = (
         lambda v: v["use_lion_optimizer"] and v["optimizer_type"] != OLD_NAMES["use_lion_optimizer"],
         "use_lion_optimizer and optimizer_type {optimizer_type} contradict each other.",
         "use_lion_optimizer is an old name for optimizer_type Lion: give only optimizer_type.",
+    ),
+    _not_fused(
+        "optimizer_type",
+        lambda v: kind_of(v["optimizer_type"]).whole,
+        "fused_backward_pass does not go with {optimizer_type}: its step needs all gradients at once.",
+    ),
+    _not_fused(
+        "gradient_accumulation_steps",
+        lambda v: v["gradient_accumulation_steps"] > 1,
+        "fused_backward_pass does not go with gradient_accumulation_steps {gradient_accumulation_steps}: a step has one batch.",
+    ),
+    _not_fused(
+        "mixed_precision",
+        lambda v: v["mixed_precision"] == "fp16",
+        "fused_backward_pass does not go with mixed_precision fp16: all gradients have to be scaled back first.",
+    ),
+    _not_fused(
+        "full_bf16",
+        lambda v: v["full_bf16"],
+        "fused_backward_pass does not go with full_bf16: weights are rounded when a step is whole.",
     ),
     Rule(
         ("scale_weight_norms", "optimizer_type"),

@@ -12,30 +12,24 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from ..options import TrainOptions
+from ..options.optimizer import OptimizerOptions
 from .distributed import Processes
-from .optimizers import BuiltOptimizer
-from .precision import Precision
 
 
-def of(options: TrainOptions, built: BuiltOptimizer, processes: Processes, precision: Precision) -> FusedSteps | None:
-    """What fused_backward_pass asks for; None without it. Raises InputError for what it does not go with."""
-    if not options.optimizer.fused_backward_pass:
+def of(options: OptimizerOptions, optimizer: torch.optim.Optimizer, processes: Processes) -> FusedSteps | None:
+    """What fused_backward_pass asks for; None without it. Raises InputError with several processes.
+
+    What else it does not go with is refused where the options are read (options.rules).
+    """
+    if not options.fused_backward_pass:
         return None
-    training = options.training
-    refused = {
-        f"{built.kind.name}, whose step needs all gradients at once": built.kind.whole,
-        "several processes, whose gradients are added up first": processes.world_size > 1,
-        "fp16, whose gradients are scaled back first": precision.dtype == torch.float16,
-        "full_bf16 and full_fp16": training.full_bf16 or training.full_fp16,
-        "gradient_accumulation_steps above 1": training.gradient_accumulation_steps > 1,
-    }
-    for what, is_so in refused.items():
-        if is_so:
-            raise InputError(
-                f"fused_backward_pass does not go with {what}.", field="fused_backward_pass", advice="Leave it out."
-            )
-    return FusedSteps(built.optimizer, options.optimizer.max_grad_norm)
+    if processes.world_size > 1:
+        raise InputError(
+            "fused_backward_pass does not go with several processes: their gradients are added up first.",
+            field="fused_backward_pass",
+            advice="Leave it out.",
+        )
+    return FusedSteps(optimizer, options.max_grad_norm)
 
 
 class FusedSteps:

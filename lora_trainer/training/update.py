@@ -75,7 +75,7 @@ class Updater:
             seed=seed,
             weights=WeightPrecision.of(options.training, precision.dtype, trained.parameters(), seed),
             average=WeightAverage.of(options.training, trained),
-            fused=fused.of(options, built, processes, precision),
+            fused=fused.of(options.optimizer, built.optimizer, processes),
         )
 
     def __post_init__(self) -> None:
@@ -106,7 +106,6 @@ class Updater:
         """
         scaled = self.scaler.scale(loss)
         if scaled.requires_grad:
-            self.is_whole = not self.fused  # whose steps are made on the way
             scaled.backward()
 
     def clear(self) -> None:

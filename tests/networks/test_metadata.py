@@ -169,3 +169,10 @@ def test_several_text_encoder_rates_and_the_optimisers_arguments():
     AdamW.__module__, AdamW.__qualname__ = "torch.optim.adamw", "AdamW"
     assert metadata.optimizer_text(AdamW, {"weight_decay": 0.1, "betas": (0.9, 0.99)}) == recorded
     assert metadata.optimizer_text(AdamW, {}) == "torch.optim.adamw.AdamW"
+
+
+@pytest.mark.parametrize(("args", "expected"), [((), "adafactor:0.0002"), (("relative_step=False",), "constant_with_warmup")])
+def test_the_schedule_that_adafactor_makes_is_told_in_place_of_the_one_given(args, expected):
+    given = {"optimizer_type": "AdaFactor", "optimizer_args": args, "learning_rate": 2e-4}
+    options = options_of(**given, lr_scheduler="constant_with_warmup")
+    assert metadata.build(options, facts_of("A", "x", {}))["ss_lr_scheduler"] == expected
