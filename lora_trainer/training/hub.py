@@ -36,6 +36,7 @@ _TRIES = 3
 _SECONDS_BEFORE_AGAIN = 5.0
 _SECONDS_AFTER_STOP = 60.0  # for what is still to be uploaded when somebody asks to stop
 _LOOK = 0.2
+_SECONDS_HELD = 86400.0
 _HELD = ".uploading"  # beside the files: what is on its way stays there when the training removes the file
 _KINDS = ("model", "dataset", "space")
 
@@ -103,6 +104,7 @@ def following(options: SavingOptions, reporter: Reporter, *, is_main: bool) -> I
         yield reporter
         return
     uploads = Uploads(options, reporter)
+    _remove_leavings(Path(options.output_dir or "."))
     try:
         yield uploads
     finally:
@@ -253,6 +255,14 @@ def _reason(error: Exception, options: SavingOptions) -> str:
         return "the token is missing or refused, or may not write there (huggingface_token, or `hf auth login`)."
     text = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
     return text.replace(options.huggingface_token, "***") if options.huggingface_token else text
+
+
+def _remove_leavings(folder: Path) -> None:
+    """Remove what a training that was killed while it uploaded has left: nothing is on its way for a day."""
+    with contextlib.suppress(OSError):
+        for held in (folder / _HELD).iterdir():
+            if held.stat().st_mtime < time.time() - _SECONDS_HELD:
+                shutil.rmtree(held, ignore_errors=True)
 
 
 def _link(path: Path, target: Path) -> None:

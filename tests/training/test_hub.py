@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -82,6 +83,17 @@ def test_a_training_goes_on_while_files_are_uploaded(options_for, tmp_path, hub)
     kinds = [event["type"] for event in reporter.events]
     last = [event.get("name") for event in reporter.events if event["type"] in ("phase", "finished")][-2:]
     assert kinds[-1] == "finished" and last[0] == "uploading to Hugging Face"
+
+
+def test_what_a_killed_training_left_is_removed_after_a_day(tmp_path):
+    for name, age in (("old", 90_000), ("new", 0)):
+        folder = tmp_path / ".uploading" / name
+        folder.mkdir(parents=True)
+        (folder / "x.safetensors").write_bytes(b"x")
+        os.utime(folder, (time.time() - age,) * 2)
+    with uploads.following(SavingOptions(output_dir=str(tmp_path), **uploading()), Recorder(), is_main=True):
+        pass
+    assert [path.name for path in (tmp_path / ".uploading").iterdir()] == ["new"]
 
 
 def test_without_it_the_training_waits(options_for, hub):
