@@ -143,8 +143,15 @@ class Lab:
                 trial.write(reg, root / "reg" / "1_shape")
                 given["reg_data_dir"] = str(root / "reg")
             train(train_options({name: value for name, value in given.items() if value is not None}), reporter=Recorder())
+            if (root / "lora-best.safetensors").is_file():
+                os.replace(root / "lora-best.safetensors", self.best(path))
             os.replace(root / "lora.safetensors", path)
         return path
+
+    @staticmethod
+    def best(path: Path) -> Path:
+        """The best file of the training (save_best) that `train` returned `path` of."""
+        return path.with_name(f"{path.stem}-best.safetensors")
 
     def draw(
         self, captions: Sequence[str], *loras: LoraUse | Path, size: tuple[int, int] = (world.SIDE, world.SIDE), seed: int = 0
