@@ -19,13 +19,9 @@ from .sending import attachment
 from .service import Service
 
 
-def store_of(service: Service) -> PresetStore:
-    return PresetStore(service.paths.user_dir / "presets")
-
-
 def presets_view(service: Service) -> dict[str, Any]:
     """{"own": the presets that were kept, "default": id}; values go over what the form starts with."""
-    store, start = store_of(service), page_start()
+    store, start = service.presets, page_start()
     own_presets = [
         {
             "id": kept.id,
@@ -47,7 +43,7 @@ async def _changed(service: Service, change: Callable[[PresetStore], object]) ->
     """Change something, and answer with how the presets stand then."""
 
     def do() -> dict[str, Any]:
-        change(store_of(service))
+        change(service.presets)
         return presets_view(service)
 
     return answer(await service.control(do))
@@ -81,7 +77,7 @@ async def _export(service: Service, request: Request) -> Response:
     name = request.query_params.get("name", "")
 
     def look() -> str:
-        kept = store_of(service).get(name)
+        kept = service.presets.get(name)
         if kept.problem:
             raise InputError(kept.problem, field="name")
         return preset_store.text_of(kept.name, kept.values)

@@ -72,12 +72,12 @@ def _new_folder(service: Service) -> str:
 
 
 async def _recipe_of_lora(service: Service, request: Request) -> Response:
-    """Read a LoRA of the LoRA folder, by its name."""
+    """Read a LoRA of the LoRA folder, by its name or its path, as GET form has both."""
     name = answers.text_of(await json_body(request), "name")
 
     def look() -> dict[str, Any]:
         for path in model_files.lora_files(service.paths.lora_dir):
-            if path.stem == name:
+            if name in (path.stem, str(path)):
                 return recipe_view(service, read([Given(path)]))
         raise answers.missing(f"LoRA {name!r}")
 

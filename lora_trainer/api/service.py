@@ -17,6 +17,7 @@ from ..foreign.reading import is_there
 from ..hosts.base import Access, Checkpoint, Host
 from ..log import logger
 from ..paths import user_path
+from ..recipes.preset_store import PresetStore
 from ..runs.borrowing import borrowed
 from ..runs.generation import Generation
 from ..runs.lending import Lending, Standing
@@ -48,6 +49,7 @@ class Service:
         self.generation = Generation(host, self.paths.generated, standing=self._standing)
         self.tools = ToolJobs(host, self.paths.tools)
         self.packages = ToolJobs(host, self.paths.user_dir / "packages")  # what fetches one, not the packages
+        self.presets = PresetStore(self.paths.user_dir / "presets")
         self.names = Names()
         self.changes = Changes()
         self.trouble: StoreError | None = None

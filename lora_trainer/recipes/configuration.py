@@ -13,7 +13,11 @@ from ..options.values import BadValue, convert
 from .recipe import CONFIG, PRESET, Recipe, shown
 
 PRESET_MARK = "lora_trainer_preset"
-_OURS = {"config_file": "it names this file.", "output_config": "it only writes such a file."}
+_LEFT_OUT = {
+    "config_file": "it names this file.",
+    "output_config": "it only writes such a file.",
+    "noise_offset_type": "it is of kohya_ss' GUI, which has chosen by it already which kind of noise stands here.",
+}
 
 
 def looks_like_one(values: Mapping[str, Any]) -> bool:
@@ -27,9 +31,9 @@ def from_config(name: str, values: Mapping[str, Any]) -> Recipe:
     recipe = Recipe(name=name, kind=CONFIG)
     for key, raw in values.items():
         option = ALIASES.get(key, key)
-        if option in _OURS:
+        if option in _LEFT_OUT:
             if raw:
-                recipe.drop(key, raw, _OURS[option])
+                recipe.drop(key, raw, _LEFT_OUT[option])
         else:
             recipe.take(key, raw)
     return recipe

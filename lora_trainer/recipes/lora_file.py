@@ -84,7 +84,10 @@ def _kohyas(recipe: Recipe, metadata: Mapping[str, str]) -> None:
     recipe.maker = "LoRA Trainer" if "lora-trainer" in said else "kohya-ss"
     for entry in FROM_OPTIONS:
         key, _, option = entry.partition(":")
-        recipe.take(f"ss_{key}", metadata.get(f"ss_{key}"), option or key)
+        raw = metadata.get(f"ss_{key}")
+        if raw and OPTIONS_BY_NAME[option or key].many:  # as Python writes a list
+            raw = raw.strip("()[]").replace(",", " ")
+        recipe.take(f"ss_{key}", raw, option or key)
     for key, option in _OF_DATA.items():
         raw = metadata.get(f"ss_{key}", "").strip("()[]")
         sides = raw.replace(" ", "").split(",")
@@ -175,6 +178,7 @@ def _nothing_told(recipe: Recipe, header: Header) -> None:
         recipe.take("tensors", found.most_common(1)[0][0], "network_dim")
         recipe.note("Its alpha stands among the tensors: check_lora shows it.", field="network_alpha")
     _from_tensors(recipe, header)
+    _modelspec(recipe, header.metadata)
 
 
 def _models(recipe: Recipe, metadata: Mapping[str, str]) -> None:
@@ -187,7 +191,7 @@ def _models(recipe: Recipe, metadata: Mapping[str, str]) -> None:
         if is_nothing(said) and is_nothing(metadata.get(short)):
             continue
         hashes = ["" if is_nothing(metadata.get(key)) else metadata[key].lower() for key in (short, whole)]
-        recipe.wanted[option] = Wanted("" if is_nothing(said) else said, *hashes)
+        recipe.wanted[option] = Wanted("" if is_nothing(said) else own.file_name(said), *hashes)
     family = f"{metadata.get('ss_base_model_version', '')} {metadata.get('modelspec.architecture', '')}".lower()
     if any(other in family for other in _OTHER_FAMILIES):
         recipe.miss(

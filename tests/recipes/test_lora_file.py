@@ -214,6 +214,29 @@ def test_a_value_that_means_nothing_here_is_dropped_with_its_reason(metadata, ke
     assert [line.why for line in recipe.dropped if line.key == key][0]
 
 
+@pytest.mark.parametrize(
+    ("metadata", "option", "value"),
+    [
+        ({"ss_text_encoder_lr": "[1e-05, 5e-06]"}, "text_encoder_lr", (1e-5, 5e-6)),
+        ({"ss_resolution": "(512, 768)"}, "resolution", "512,768"),
+        ({"ss_lr_warmup_steps": "0.1"}, "lr_warmup_steps", 0.1),
+        ({"ss_optimizer": "bitsandbytes.optim.adamw.AdamW8bit(weight_decay=0.1)"}, "optimizer_type", "AdamW8bit"),
+        ({"ss_network_args": '{"conv_dim": "4", "dropout": 0.1}'}, "network_args", ("conv_dim=4",)),
+        ({"modelspec.timestep_range": "100,900"}, "max_timestep", 900),
+        ({"modelspec.prediction_type": "v"}, "v_parameterization", True),
+    ],
+)
+def test_values_are_read_as_sd_scripts_writes_them(metadata, option, value, tmp_path):
+    path = lora(tmp_path / "x.safetensors", {"ss_network_module": "networks.lora", **metadata})
+    assert recipe_of(path).options[option] == value
+
+
+def test_a_model_that_is_told_by_its_path_is_looked_for_by_its_name(tmp_path):
+    model = large(tmp_path / "real.safetensors", 3)
+    metadata = {"ss_network_module": "networks.lora", "ss_sd_model_name": "C:\\models\\real.safetensors"}
+    assert recipe_of(lora(tmp_path / "x.safetensors", metadata), models={BASE: [model]}).options[BASE] == str(model)
+
+
 def test_a_resized_file_gives_the_rank_of_its_training(tmp_path):
     comment = "dimension is resized from 32 to 4; my comment"
     metadata = {"ss_network_module": "networks.lora", "ss_network_dim": "4", "ss_training_comment": comment}

@@ -40,7 +40,7 @@ export function recreatePanel(signal, reveal) {
         const name = select.value;
         select.value = "";
         if (name) read(() => post("recipes/lora", { name }));
-    } }, h("option", { value: "" }, t("from_folder")), loras.map((one) => h("option", { value: one.name }, one.name)));
+    } }, h("option", { value: "" }, t("from_folder")), loras.map((one) => h("option", { value: one.path }, one.name)));
     const panel = h("section", { class: "lt-recreated", "aria-labelledby": "lt-recreated-title", hidden: true });
     const element = h("div", { class: "lt-recreate" }, h("p", { class: "lt-subdued" }, t("from_hint")), h("div", { class: "lt-row" }, choose, loras.length ? select : null, picker), panel);
 
