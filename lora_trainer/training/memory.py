@@ -84,7 +84,8 @@ def holding(options: ModelOptions, device: torch.device) -> Holding:
 
 def save(options: TrainingOptions, model: Model) -> None:
     """Let the model keep less for the backward pass, and be compiled, where the options say so."""
-    if options.gradient_checkpointing:  # computes the forward pass twice instead of keeping it
-        checkpoint_gradients(model.unet, model.text_encoders, offload=options.cpu_offload_checkpointing)
+    twice, offload = options.gradient_checkpointing, options.cpu_offload_checkpointing
+    if twice:  # computes the forward pass twice instead of keeping it
+        checkpoint_gradients(model.unet, model.text_encoders, offload=offload)
     if options.torch_compile:
         model.compiled = compiled(model.unet, options.dynamo_backend)
