@@ -6,7 +6,7 @@ Everything that is wrong is reported together, each problem with its place and t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,8 @@ class _Resolver:
         """Checks of one option that need its final value."""
         value = self.values[option.name]
         place = self.places.get(option.name, "")
+        if option.name == "resume" and value != "latest" and not self.values["resume_from_huggingface"]:
+            option = replace(option, path="folder")
         if value and option.path and self.check_paths and option.name not in self.to_come:
             for path in value if option.many else (value,):
                 self._add(path_problem(option, path), place)
