@@ -114,3 +114,21 @@ def test_a_run_without_a_state_has_no_such_button(open_page, address, api):
     page = open_page(address + "#lora-run=r1")
     expect(head(page, "Delete run")).to_be_visible()
     expect(page.get_by_role("button", name="Resume")).to_have_count(0)
+
+
+def test_an_interrupted_run_is_offered_on_every_view_and_resumed_in_its_row(open_page, address, api):
+    api.add_run("r1", state="failed", step=412, resumable=STATE)
+    page = open_page(address)
+    offered = page.locator(".lt-problems .lt-note-info")
+    expect(offered).to_contain_text("The training of sls_frog was interrupted. It can go on from step 412.")
+    page.click("#lt-tab-runs")
+    page.get_by_role("button", name="sls_frog: resume").click()
+    expect(page.locator(".lt-run .lt-badge")).to_have_text("running")
+    expect(offered).to_have_count(0)
+    assert posted(api, "resume") == [{}]
+
+
+def test_the_list_says_that_a_run_is_paused(open_page, address, api):
+    api.add_run("r1", step=40, card={**CARD, "is_asked": True, "is_free": True, "paused": True})
+    page = open_page(address + "#lora-runs")
+    expect(page.locator(".lt-run-line")).to_contain_text("paused")

@@ -2,7 +2,9 @@
 import { app, isBusy } from "./base/app.js";
 import { fill, focusOn, h, set } from "./base/elements.js";
 import { getPatiently, newsOfRuns, watchConnection } from "./base/host.js";
+import { icon } from "./base/icons.js";
 import { note, say, toastPlace } from "./base/messages.js";
+import { formatNumber } from "./base/numbers.js";
 import { go, place, watchMoves } from "./base/place.js";
 import { poll } from "./base/poll.js";
 import { language, setLanguage, texts } from "./base/texts.js";
@@ -13,6 +15,8 @@ import { refreshCards, tabOf } from "./webui.js";
 const t = texts({
     language: ["Language", "언어"],
     updated: ["LoRA Trainer was updated: this page is of the version before.", "LoRA Trainer가 업데이트되었습니다. 이 페이지는 이전 버전입니다."],
+    interrupted: ["The training of {x} was interrupted. It can go on from step {step}.", "{x} 학습이 중단되었습니다. {step} 스텝부터 이어서 학습할 수 있습니다."],
+    see_run: ["Show the run", "실행 보기"],
     updated_advice: ["Reload the page.", "페이지를 새로고침하세요."],
 });
 
@@ -123,11 +127,18 @@ function showState(tabs, notes) {
     const problems = [...(app.state.problems || []), ...(app.form.problems || [])];
     if (app.state.read_only) problems.push({ level: "warning", message: app.state.read_only });
     if (app.state.page && app.state.page !== app.mount.dataset.version) problems.push({ level: "warning", message: t("updated"), advice: t("updated_advice") });
-    const text = JSON.stringify(problems);
+    const last = app.state.runs?.[0], cut = !app.state.active && last?.state === "failed" && last.resumable ? last : null;
+    const text = JSON.stringify([problems, cut?.id]);
     if (notes.dataset.text === text) return;
     notes.dataset.text = text;
-    fill(notes, problems.map(note));
+    fill(notes, problems.map(note), cut && interrupted(cut));
 }
+
+// The last training crashed, or its machine went down: it can go on, which its page offers.
+const interrupted = (run) =>
+    h("div", { class: "lt-note lt-note-info" }, icon("info"),
+        h("div", { class: "lt-row" }, h("span", {}, t("interrupted", { x: run.name, step: formatNumber(run.resumable.step) })),
+            h("a", { class: "lt-btn lt-btn-small", href: `#lora-run=${encodeURIComponent(run.id)}` }, t("see_run"))));
 
 // The mark: a large matrix as the product of a tall and a wide one.
 function mark() {

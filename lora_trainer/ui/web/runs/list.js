@@ -7,7 +7,8 @@ import { keyed } from "../base/keyed.js";
 import { formatDate } from "../base/numbers.js";
 import { go } from "../base/place.js";
 import { poll } from "../base/poll.js";
-import { badge, progressBar, statusLine } from "./standing.js";
+import { resume } from "./actions.js";
+import { badge, isInterrupted, progressBar, statusLine } from "./standing.js";
 import { t } from "./texts.js";
 
 const LEAST = 2, MOST = 6; // runs side by side
@@ -38,7 +39,8 @@ function row(run, last, refresh, pick) {
             h("span", { class: "lt-run-line" }, statusLine(run)),
             run.active && progressBar(run)),
         h("time", { class: "lt-run-time" }, formatDate(run.created))),
-        run.state === "queued" && waiting(run, last, refresh));
+        run.state === "queued" && waiting(run, last, refresh),
+        isInterrupted(run) && h("div", { class: "lt-run-queue" }, button("reuse", "resume_row", run, async () => { await resume(run, run.id); await refresh(); })));
 }
 
 const none = () => h("li", { class: "lt-empty" }, icon("box"), h("strong", {}, t("no_runs")), h("p", {}, t("no_runs_hint")),

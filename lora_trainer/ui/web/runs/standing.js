@@ -14,9 +14,13 @@ export function progressBar(run) {
         h("div", { class: "lt-bar-fill", style: isOpen ? null : `width:${(share * 100).toFixed(2)}%` }));
 }
 
+// A run that ended before its end, and left a state to go on from.
+export const isInterrupted = (run) => Boolean(run.resumable) && ["failed", "stopped"].includes(run.state);
+
 // What a run does besides making its steps: "loading the model", "drawing samples 2 of 4"; "" while it makes them.
 export function doing(run) {
     if (!run.active) return "";
+    if (run.card?.is_asked && run.card.is_free) return t(run.card.paused ? "doing_paused" : "doing_lent");
     if (!run.phase) return run.step ? "" : t("phase_start");
     if (run.phase.name === "training") return run.step ? "" : t("phase_first_step");
     return phaseText(run.phase);
