@@ -31,7 +31,7 @@ from ..runs.folder import RunFolder
 from . import answers, drafts, folders, model_files, receiving
 from .answers import answer, json_body
 from .drafts import page_start
-from .service import Service
+from .service import RECIPES, Service
 from .upload_names import Sent
 
 _MAX_MODEL, _MAX_TEXT = 2 << 30, 1 << 20  # bytes of a LoRA, which the page sends the header of alone, and of a text
@@ -68,7 +68,7 @@ def _given(sent: Sent) -> Given:
 
 def _new_folder(service: Service) -> str:
     service.paths.user_dir.mkdir(parents=True, exist_ok=True)
-    return tempfile.mkdtemp(prefix="recipe-", dir=service.paths.user_dir)
+    return tempfile.mkdtemp(prefix=RECIPES, dir=service.paths.user_dir)
 
 
 async def _recipe_of_lora(service: Service, request: Request) -> Response:

@@ -5,6 +5,7 @@ It outlives "Reload UI" of the Web UI, which loads the extension's scripts again
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -32,6 +33,7 @@ from .names import Names
 from .uploads import Uploads
 
 Result = TypeVar("Result")
+RECIPES = "recipe-"  # folders of files that are read and not kept begin so
 LOOK_SECONDS = 90.0  # a first look at a large data set on a slow disk takes a minute
 _services: dict[Path, Service] = {}
 _services_lock = threading.Lock()
@@ -131,6 +133,8 @@ class Service:
         try:
             self.uploads.remove_leavings()
             self.thumbnails.prune()
+            for left in self.paths.user_dir.glob(f"{RECIPES}*"):  # of a program that was ended in the middle of a request
+                shutil.rmtree(left, ignore_errors=True)
         except OSError as error:
             logger.warning("old files could not be removed: %s", error)
 

@@ -18,6 +18,7 @@ from .. import __version__
 from ..data import plan as data
 from ..data.plan.digest import data_record
 from ..foreign.reading import UnreadableError, is_file, read_text
+from ..log import logger
 from ..models import Model
 from ..networks import files, recipe
 from ..networks.arguments import parse_network_args
@@ -45,10 +46,10 @@ def file_metadata(
     The hashes of base model, VAE and pictures are worked out beside the training, which need not wait for them before the first
     save.
     """
-    base = _later(lambda: _hashes(options.model.pretrained_model_name_or_path))
-    vae = _later(lambda: _hashes(options.model.vae))
+    base = _later(lambda: _hashes(options.model.pretrained_model_name_or_path), None)
+    vae = _later(lambda: _hashes(options.model.vae), None)
     told = not options.saving.no_metadata
-    record = _later(lambda: data_record(plan, flat(options)) if told else {})
+    record: Future[dict[str, Any]] = _later(lambda: data_record(plan, flat(options)) if told else {}, {})
     made_with = versions(next(trained.parameters()).device, plan.world_size)
     prompts = _text(options.sampling.sample_prompts) if told else ""
     chosen = options.network
@@ -93,10 +94,19 @@ def versions(device: torch.device, processes: int) -> dict[str, Any]:
     return {**found, **machine, "processes": processes}
 
 
-def _later(work: Callable[[], Result]) -> Future[Result]:
-    """What `work` returns, worked out by a thread."""
+def _later(work: Callable[[], Result], otherwise: Result) -> Future[Result]:
+    """What `work` returns, worked out by a thread. A night's training is not lost for want of it: `otherwise` then, with a
+    warning in the log."""
+
+    def carefully() -> Result:
+        try:
+            return work()
+        except Exception as error:  # the drive of the model or of the pictures may be gone by now
+            logger.warning("the file's metadata will lack something: %s", error)
+            return otherwise
+
     pool = ThreadPoolExecutor(1, thread_name_prefix="hash")
-    future = pool.submit(work)
+    future = pool.submit(carefully)
     pool.shutdown(wait=False)
     return future
 
@@ -110,8 +120,5 @@ def _text(path: str | None) -> str:
 
 
 def _hashes(path: str | None) -> tuple[str, str] | None:
-    """The hashes of the file `path`; None when it is no file that can be read."""
-    try:
-        return files.file_hashes(Path(path).expanduser()) if path and is_file(Path(path).expanduser()) else None
-    except OSError:
-        return None
+    """The hashes of the file `path`; None when it is no single file."""
+    return files.file_hashes(Path(path).expanduser()) if path and is_file(Path(path).expanduser()) else None

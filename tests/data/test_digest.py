@@ -40,6 +40,15 @@ def test_a_copy_elsewhere_under_other_names_is_the_same_data(folder, tmp_path):
     assert digests(plan_of(folder)) == digests(plan_of(copy, num_repeats=4, shuffle_caption=True))
 
 
+def test_what_is_kept_aside_for_validation_is_a_part_of_the_data_in_its_place(folder):
+    aside = DatasetSpec(
+        resolution=(64, 64), subsets=(SubsetSpec(image_dir=folder, caption_extension=".txt"),), validation_split=0.4
+    )
+    plan = make_plan(DataSpec(datasets=(aside,)), seed=3)
+    assert plan.kept_aside and digests(plan) == digests(plan_of(folder))
+    assert data_record(plan, DEFAULTS)["datasets"][0]["subsets"][0]["images"] == 3
+
+
 @pytest.mark.parametrize("change", ["picture", "caption", "order", "one less", "regularisation"])
 def test_other_pictures_captions_or_order_are_other_data(folder, change):
     before = digests(plan_of(folder))[0]

@@ -68,7 +68,8 @@ _HASHES = _Hashes()
 def digests(plan: DataPlan) -> tuple[str, list[str]]:
     """(digest of all the data, digest of each of `plan.subsets`). Reads every picture that was not read before."""
     parts: list[list[tuple[str, str]]] = [[] for _ in plan.subsets]
-    for image, content in zip(plan.images, _HASHES.of(image.path for image in plan.images), strict=True):
+    images = sorted(plan.images, key=lambda image: image.path)  # those kept aside for validation in their place
+    for image, content in zip(images, _HASHES.of(image.path for image in images), strict=True):
         parts[image.subset].append((content, image.caption))
     each = [_digest(part) for part in parts]
     whole = _digest([(digest, str(subset.spec.is_reg)) for digest, subset in zip(each, plan.subsets, strict=True)])
@@ -94,7 +95,9 @@ def data_record(plan: DataPlan, values: Mapping[str, Any]) -> dict[str, Any]:
     ]
     for subset, digest in zip(plan.subsets, each, strict=True):
         own = _settings(subset.spec, SubsetSpec, values)
-        tables[subset.dataset]["subsets"].append({**own, "image_dir": subset.name, "images": subset.images, "digest": digest})
+        tables[subset.dataset]["subsets"].append(
+            {**own, "image_dir": subset.name, "images": subset.images + subset.kept_aside, "digest": digest}
+        )
     return {"digest": whole, "datasets": tables}
 
 
@@ -111,7 +114,9 @@ def data_facts(plan: DataPlan) -> dict[str, Any]:
     return {
         "digest": whole,
         "settings": hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(),
-        "folders": [{"name": subset.name, "images": subset.images, "digest": digest} for subset, digest in pairs],
+        "folders": [
+            {"name": subset.name, "images": subset.images + subset.kept_aside, "digest": digest} for subset, digest in pairs
+        ],
     }
 
 
