@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,8 @@ class Saver:
 
     def begin(self) -> None:
         """The training begins: say which files of an earlier one are in its way."""
+        if self.session is not None:
+            self._remove_halves()
         there = [path for path in self._in_folder() if self.plan.is_ours(path) and path not in self._written]
         self._written.update(path for path in there if self._is_of_session(path))
         earlier = sorted(path.name for path in there if path not in self._written)
@@ -67,6 +69,13 @@ class Saver:
                     f"One whose name is needed is moved to {self.plan.folder / REPLACED}.",
                 }
             )
+
+    def _remove_halves(self) -> None:
+        """Remove the temporary files (paths.write_atomic) that this training left when it was killed."""
+        for path in self._in_folder():
+            if path.suffix == ".tmp" and self.plan.is_ours(path.with_name(path.name.rsplit(".", 2)[0])):
+                with suppress(OSError):
+                    path.unlink()
 
     def take_saved(self) -> list[Path]:
         """The files written since this was last asked, but for the best, and what was trained before pictures are drawn."""

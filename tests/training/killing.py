@@ -46,7 +46,7 @@ def train_with_kills(make: Callable[..., TrainOptions], kills: int, seed: int, *
     draw, recorders = random.Random(seed), []
     resume: dict[str, Any] = {}
     for _ in range(kills):
-        recorders.append(killed_at(draw.randrange(4, 9)))
+        recorders.append(killed_at(draw.randrange(4, 8)))
         try:
             train(make(**chosen, **resume), reporter=recorders[-1])
             raise AssertionError("the training ended before it was to be killed")

@@ -83,7 +83,7 @@ class Killer:
         outcome = self._outcome(out, tellings)
         assert_same_file(self.whole.path, outcome.path)
         assert outcome.steps == self.whole.steps
-        assert not list(out.glob(".*.tmp")), "what was half-written is still there"
+        assert not list(out.glob("*.tmp")), "what was half-written is still there"
         return outcome
 
     def _start(self, out: Path, telling: str, *, resume: bool, saves: bool):

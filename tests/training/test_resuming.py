@@ -10,36 +10,39 @@ import torch
 
 from lora_trainer.runs import states
 from lora_trainer.runs.control import Control
+from lora_trainer.training import resuming
 from lora_trainer.training.train import train
 from lora_trainer.training.trainee import Trainee
 
 from .conftest import Recorder, short_training
 from .killing import assert_same_file, losses, train_with_kills
 
-FILES = {"save_every_n_steps": 1, "save_last_n_steps": 1, "max_train_steps": 7}
+FILES = {"save_every_n_steps": 1, "save_last_n_steps": 1, "max_train_steps": 6}
 
 KINDS = {
-    "plain": {},
-    "accumulated": {"gradient_accumulation_steps": 3},
-    "not cached": {"cache_latents": False, "flip_aug": True},
-    "not cached, two processes read": {"cache_latents": False, "max_data_loader_n_workers": 2},
-    "captions that change": {"shuffle_caption": True, "token_warmup_step": 4, "caption_dropout_rate": 0.3},
     "a schedule": {"lr_scheduler": "cosine", "lr_warmup_steps": 2},
+    "C3Lier, accumulated": {"network_args": "conv_dim=2", "gradient_accumulation_steps": 3},
+    "not cached": {"cache_latents": False, "flip_aug": True},
+    "captions that change, two processes read": {
+        "cache_latents": False, "max_data_loader_n_workers": 2, "shuffle_caption": True, "token_warmup_step": 4,
+        "caption_dropout_rate": 0.3,
+    },
     "DyLoRA": {"network_module": "networks.dylora", "network_dim": 4, "network_args": "unit=2"},
-    "C3Lier": {"network_args": "conv_dim=2"},
-    "dropouts": {"network_dropout": 0.3, "network_args": ["rank_dropout=0.3", "module_dropout=0.3"]},
-    "limited weights": {"scale_weight_norms": 0.01, "max_grad_norm": 0.1},
-    "bf16": {"mixed_precision": "bf16"},
-    "an average": {"ema_decay": 0.5},
+    "LoHa": {"network_module": "lycoris.kohya", "network_args": ["algo=loha", "module_dropout=0.2"], "network_dim": 2},
+    "dropouts, limited weights": {
+        "network_dropout": 0.3, "network_args": ["rank_dropout=0.3", "module_dropout=0.3"], "scale_weight_norms": 0.01,
+        "max_grad_norm": 0.1,
+    },
+    "bf16 throughout": {"mixed_precision": "bf16", "full_bf16": True},
+    "an average, the best by images kept aside": {
+        "ema_decay": 0.9, "validation_split": 0.25, "validation_seed": 1, "validate_every_n_steps": 1, "save_best": True,
+    },
+    "schedule-free": {"optimizer_type": "AdamWScheduleFree", "unet_lr": 1e-2},
     "a rate that is found, a class of PyTorch": {
-        "optimizer_type": "Prodigy",
-        "learning_rate": 1.0,
-        "text_encoder_lr": 0.5,
-        "lr_scheduler_type": "StepLR",
+        "optimizer_type": "Prodigy", "learning_rate": 1.0, "text_encoder_lr": 0.5, "lr_scheduler_type": "StepLR",
         "lr_scheduler_args": "step_size=2",
     },
-    "schedule-free": {"optimizer_type": "AdamWScheduleFree"},
-}
+}  # fmt: skip
 
 
 def assert_kills_change_nothing(make, folder, seed: int, **chosen) -> None:
@@ -50,7 +53,10 @@ def assert_kills_change_nothing(make, folder, seed: int, **chosen) -> None:
     assert [len(recorder.of("resumed")) for recorder in recorders] == [0, 1, 1]
     assert recorders[-1].of("step")[0]["step"] > 1, "it began at the beginning"
     assert losses(recorders) == losses([undisturbed])
-    assert_same_file(whole.path, path)
+    saved = [{file.name for file in one.parent.glob("*.safetensors")} for one in (whole.path, path)]
+    assert saved[0] == saved[1]
+    for name in saved[0]:
+        assert_same_file(whole.path.with_name(name), path.with_name(name))
     assert not (path.parent / ".replaced").exists() and not list(path.parent.glob("*.tmp")), "its own files were in its way"
 
 
@@ -119,6 +125,18 @@ def test_going_on_from_a_state_is_the_rest_of_the_training(stepped, options_for,
     rest = {step: told for step, told in losses([whole]).items() if step >= first}
     assert losses([reporter]) == rest
     assert_same_file(folder / "x.safetensors", result.path)
+
+
+@pytest.mark.parametrize("lost", ["network", "optimizer", "loop"])
+def test_a_piece_that_were_not_restored_would_be_noticed(stepped, options_for, monkeypatch, lost):
+    """The comparison of the tests above can fail: here it does."""
+    folder, whole = stepped
+    real = resuming.pieces
+    monkeypatch.setattr(resuming, "pieces", lambda loop: {name: piece for name, piece in real(loop).items() if name != lost})
+    reporter, chosen = Recorder(), {"save_every_n_steps": 1, "save_every_n_epochs": 1, "max_train_steps": 6}
+    train(options_for(**chosen, resume=str(folder / "x-step00000003-state")), reporter=reporter)
+    rest = {step: told for step, told in losses([whole]).items() if step > 3}
+    assert losses([reporter]).keys() == rest.keys() and losses([reporter]) != rest
 
 
 def folders(folder) -> list[str]:
