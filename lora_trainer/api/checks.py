@@ -351,6 +351,9 @@ def _look_at_prompts(checked: Checked, files: RunFiles) -> None:
             checked.add("error", message, field=field, where=one.where, advice=one.advice if own else "")
 
 
+_STATE_SIZE = 3  # a training state in files of float32: the weights, and what AdamW remembers of each
+
+
 def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:
     """A guess at what the run will write, against what is free: too little for one file is an error."""
     values = flat(files.options)
@@ -361,6 +364,9 @@ def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:
     saves = 2  # the result in the run's folder, and its copy in the LoRA folder
     saves += steps // values["save_every_n_steps"] if values["save_every_n_steps"] else 0
     saves += epochs // values["save_every_n_epochs"] if values["save_every_n_epochs"] else 0
+    kept = (saves - 1 if values["save_state"] else 0) + (3 if values["save_state_every_n_minutes"] else 0)
+    kept += bool(values["save_state_on_train_end"] or values["save_state"])
+    saves += kept * _STATE_SIZE * (2 if half else 1)
     free = min(_free_bytes(service.paths.user_dir), _free_bytes(service.paths.lora_dir))
     checked.disk = {"free": free, "needed": int(one * saves)}
     if free < one * saves:

@@ -43,6 +43,17 @@ def test_check_tells_what_will_be_trained(client, values):
     assert answer["disk"]["free"] > answer["disk"]["needed"] > 0
 
 
+def test_states_count_among_what_will_be_written(client, values):
+    without = {**values, "save_precision": None, "save_state_on_train_end": False, "save_state_every_n_minutes": None}
+
+    def needed(**more):
+        return post(client, "check", {"values": {**without, **more}}).json()["disk"]["needed"]
+
+    one = needed() / 2  # the result and its copy
+    assert needed(save_state_on_train_end=True) == 5 * one and needed(save_state_every_n_minutes=5) == 11 * one
+    assert needed(save_state_on_train_end=True, save_precision="fp16") == 4 * one
+
+
 def test_check_reports_everything_at_its_field_and_still_shows_the_plan(client, values, tmp_path):
     wrong = {**values, "network_dim": 0, "learning_rate": "much", "output_name": "../evil"}
     del wrong["pretrained_model_name_or_path"]
