@@ -17,14 +17,16 @@ from typing import Any, Protocol
 import torch
 
 from ..errors import InputError, LoraTrainerError
-from ..foreign.json_text import read_json
-from ..foreign.reading import UnreadableError
+from ..foreign.json_text import parse_json
+from ..foreign.reading import UnreadableError, read_text
 from ..foreign.tensors import open_weights
 from ..networks import files
 from ..runs.states import StateInfo, Write
 from .trained import Trained
 
 PIECES = "pieces.json"
+# A DyLoRA of rank 128 on all layers of SDXL has some 250,000 tensors in training, each with what the optimizer remembers.
+_MAX_TEXT, _MAX_VALUES = 512 << 20, 20_000_000
 _TENSOR, _NUMBER, _TUPLE, _PAIRS = "__tensor__", "__number__", "__tuple__", "__pairs__"  # what JSON has no word for
 
 
@@ -61,7 +63,7 @@ def writers(pieces: Pieces) -> dict[str, Write]:
 def restore(info: StateInfo, pieces: Pieces) -> None:
     """Let each of `pieces` go on from the state. Raises InputError when the state lacks one, or does not fit it."""
     try:
-        plain = read_json(info.path / PIECES)
+        plain = parse_json(read_text(info.path / PIECES, limit=_MAX_TEXT), values=_MAX_VALUES)
         for name, piece in pieces.items():
             if name not in plain:
                 raise _misfit(info.path, f"there is nothing of the {name} in it")

@@ -56,6 +56,13 @@ def test_a_piece_comes_back_as_it_was(tmp_path):
     assert found.value["betas"] == value["betas"] and found.value["numbers"][3] == 2**60
 
 
+def test_a_state_of_very_many_small_parts_is_read(tmp_path):
+    """More values than are read of other JSON files, as DyLoRA's blocks come to on SDXL."""
+    found, many = Remembers(), [0] * 1_200_000
+    through_files(tmp_path, {"a": Remembers(many)}, into={"a": found})
+    assert found.value == many
+
+
 def test_a_state_that_lacks_a_piece_or_has_another_is_refused(tmp_path):
     states.write_state(tmp_path / "x-state", writers({"a": Remembers(1)}), {"step": 1, "epoch": 0, "batch": 1})
     info = states.read_state(tmp_path / "x-state")
