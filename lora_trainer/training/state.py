@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
-from ..errors import InputError, LoraTrainerError
+from ..errors import InputError, LoraTrainerError, SaveError
 from ..foreign.json_text import parse_json
 from ..foreign.reading import UnreadableError, read_text
 from ..foreign.tensors import open_weights
@@ -47,12 +48,15 @@ Pieces = Mapping[str, Stateful]
 
 # ---- to files and back -----------------------------------------------------------------------------------------------
 def writers(pieces: Pieces) -> dict[str, Write]:
-    """The functions that write the files of a state, by file name (see `runs.states.write_state`)."""
+    """The functions that write the files of a state, by file name (see `runs.states.write_state`).
+
+    Raises SaveError when a piece remembers something that is no table, list, text, number, None or tensor.
+    """
     plain: dict[str, Any] = {}
     functions: dict[str, Write] = {}
     for name, piece in pieces.items():
         tensors: dict[str, torch.Tensor] = {}
-        plain[name] = _packed(piece.state_dict(), tensors, "")
+        plain[name] = _packed(piece.state_dict(), tensors, name)
         if tensors:
             functions[f"{name}.safetensors"] = _tensor_writer(tensors)
     text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
@@ -118,8 +122,14 @@ def _packed(value: Any, tensors: dict[str, torch.Tensor], place: str) -> Any:
         return {_TUPLE: items} if isinstance(value, tuple) else items
     if isinstance(value, float) and not math.isfinite(value):
         return {_NUMBER: str(value)}
-    assert value is None or isinstance(value, (str, int, float, bool)), f"{place} is a {type(value).__name__}"
-    return value
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, np.generic):
+        return _packed(value.item(), tensors, place)
+    raise SaveError(
+        f"no training state can be saved: {place.strip('/')} is a {type(value).__name__}.",
+        advice="An optimizer or a schedule of another package remembers it; with another one states can be saved.",
+    )
 
 
 def _unpacked(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:

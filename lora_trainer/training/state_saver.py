@@ -30,7 +30,7 @@ class StateSaver:
     """Writes the states of one training. Only the main process has one.
 
     `plan` names the LoRA files; a state beside one has its name and -state. `facts` are what every state tells, with the
-    `session` that its files have. `minutes` is save_state_every_n_minutes. `on_written` are called with each state's folder.
+    `session` that its files have. `minutes` is save_state_every_n_minutes.
     """
 
     plan: SavePlan
@@ -41,7 +41,6 @@ class StateSaver:
     beside_last: bool = False
     minutes: float | None = None
     clock: Callable[[], float] = time.monotonic
-    on_written: list[Callable[[Path], object]] = field(default_factory=list)
     _cost: float = 0.0  # seconds that the last state took
     _since: float = 0.0
     _rolling: list[Path] = field(default_factory=list)
@@ -181,8 +180,6 @@ class StateSaver:
             self._since = self.clock()
         self._cost = self._since - began
         self.emit({"type": "state", "path": str(target), "step": step, "epoch": position.epoch, "rolling": rolling})
-        for function in self.on_written:
-            function(target)
         return True
 
     def _is_written(self, target: Path, step: int, position: Position) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from lora_trainer.errors import InputError
+from lora_trainer.errors import InputError, SaveError
 from lora_trainer.runs import states
 from lora_trainer.training.precision import Precision
 from lora_trainer.training.state import OptimizerState, ScalerState, restore, writers
@@ -54,6 +55,15 @@ def test_a_piece_comes_back_as_it_was(tmp_path):
     again = [*found.value["tensors"], found.value["not in one piece"], found.value["one"]]
     assert all(torch.equal(one, two) and one.dtype == two.dtype for one, two in zip(flat, again, strict=True))
     assert found.value["betas"] == value["betas"] and found.value["numbers"][3] == 2**60
+
+
+def test_numbers_of_numpy_are_numbers_and_what_no_file_can_hold_is_said(tmp_path):
+    """A class of another package may remember anything: the training goes on, without states."""
+    found = Remembers()
+    through_files(tmp_path, {"a": Remembers([np.float64(0.1), np.int64(3), np.bool_(True)])}, into={"a": found})
+    assert found.value == [0.1, 3, True]
+    with pytest.raises(SaveError, match="optimizer/value/0 is a dtype"):
+        writers({"optimizer": Remembers([torch.float32])})
 
 
 def test_a_state_of_very_many_small_parts_is_read(tmp_path):
