@@ -12,6 +12,7 @@ from ..options.simple import CAPTION, OTHER, SIMPLE_BY_NAME, TXT, WORDS
 from ..options.train import OPTIONS, OPTIONS_BY_NAME
 from .recipe import Folder, Recipe
 
+_OF_THIS_MACHINE = {"max_data_loader_n_workers", "persistent_data_loader_workers"}  # which change nothing of the result
 _OF_THE_FIELDS = {"num_repeats", "class_tokens", "is_reg", "caption_extension", "image_dir"}
 _SOURCES = {NO_CAPTIONS: WORDS, ".txt": TXT, ".caption": CAPTION}
 _NOT_WRITTEN = {"train_data_dir", "reg_data_dir", "dataset_config", "output_dir", "sample_prompts", "in_json"}
@@ -20,7 +21,7 @@ _NOT_WRITTEN = {"train_data_dir", "reg_data_dir", "dataset_config", "output_dir"
 def form_values(recipe: Recipe, start: dict[str, Any]) -> dict[str, Any]:
     """The form's values by name. What the recipe does not tell has the command line's default where `start`, what the page
     starts with, says otherwise. What the form has no field for is noted."""
-    values: dict[str, Any] = {name: _default(name) for name in start}
+    values: dict[str, Any] = {name: start[name] if name in _OF_THIS_MACHINE else _default(name) for name in start}
     off_form = []
     for name, value in recipe.options.items():
         option = OPTIONS_BY_NAME[name]

@@ -103,7 +103,9 @@ def test_our_file_fills_the_form(trained, tiny_sd1):
     path, root = trained
     recipe = recipe_of(path, models={BASE: [tiny_sd1]}, folders=[root / "others", root / "frogs"])
     assert recipe.missing == [] and recipe.dropped == []
-    values = form_values(recipe, {"lr_scheduler": "constant", "enable_bucket": True})
+    start = {"lr_scheduler": "constant", "enable_bucket": True, "persistent_data_loader_workers": True}
+    values = form_values(recipe, start)
+    assert values["persistent_data_loader_workers"] is True  # of this machine, where the file says nothing else
     expected = {
         BASE: str(tiny_sd1), "image_dir": str(root / "frogs"), "num_repeats": 2, "identifier": "sls", "class_name": "frog",
         "caption_source": "txt", "reg_dir": str(root / "others"), "reg_repeats": 1, "resolution": "64",
