@@ -6,6 +6,7 @@ of LoRA become a network module with arguments.
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -103,9 +104,10 @@ def _listed(key: str, raw: Any) -> Any:
 
 def _number(raw: Any) -> float | None:
     try:
-        return float(raw)
-    except (TypeError, ValueError):
+        number = float(raw)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None
 
 
 def _switches(recipe: Recipe, rest: dict[str, Any]) -> None:

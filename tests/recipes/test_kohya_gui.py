@@ -8,6 +8,8 @@ import pytest
 
 from lora_trainer.errors import InputError
 from lora_trainer.options.resolve import train_options
+from lora_trainer.recipes import kohya_gui
+from lora_trainer.recipes.form import files, form_values
 from lora_trainer.recipes.places import Surroundings, settle
 from lora_trainer.recipes.reading import Given, read
 
@@ -152,3 +154,14 @@ def test_what_is_taken_trains(tmp_path):
     assert {note.field for note in recipe.missing} == {"image_dir"}
     places = {"train_data_dir": str(tmp_path), "output_dir": str(tmp_path / "out"), "sample_prompts": "prompts.txt"}
     train_options({**recipe.options, **places}, check_paths=False)
+
+
+@pytest.mark.parametrize(
+    "odd", [[1, {"a": 2}], {"a": 1}, "inf", "nan", -1e400, "'", '"', True, 10**400, "\ud800", "x" * 100_000]
+)
+def test_odd_values_anywhere_are_dropped_or_taken_and_never_break(tmp_path, odd):
+    for key in COMMON.keys() - ({"flux1_checkbox"} if odd is True else set()):  # that one says that it is for another model
+        recipe = kohya_gui.from_gui("gui.json", {**COMMON, key: odd})
+        settle(recipe, Surroundings())
+        form_values(recipe, {})
+        files(recipe, tmp_path)
