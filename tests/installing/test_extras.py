@@ -56,7 +56,7 @@ def test_a_package_goes_into_a_folder_of_its_own_without_what_it_asks_for(tmp_pa
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [*sys.path])
     assert optional_packages.load(MODULE, target).VALUE == 7, "ours comes before that of the environment"
-    monkeypatch.delitem(sys.modules, MODULE)
+    del sys.modules[MODULE]  # not by monkeypatch, which would put it back for the tests that follow
 
 
 def test_a_new_version_takes_the_place_of_the_old_one(tmp_path, index):
