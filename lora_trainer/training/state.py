@@ -156,7 +156,11 @@ class TrainedState:
     trained: Trained
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        return dict(self.trained.training_state())
+        """Raises SaveError for weights that are no numbers: such a state must not take the place of a good one."""
+        found = dict(self.trained.training_state())
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in found.values()):
+            raise SaveError("no training state is saved: the trained weights became NaN or infinite.")
+        return found
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
         """Raises InputError when it is of another network."""

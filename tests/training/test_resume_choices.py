@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
-from lora_trainer.errors import InputError, InputErrors, SaveError
+from lora_trainer.errors import InputError, InputErrors, OutOfMemoryError, SaveError
 from lora_trainer.networks import files
 from lora_trainer.runs import states
 from lora_trainer.runs.control import Control
@@ -16,6 +17,7 @@ from lora_trainer.training.checkpoint import SavePlan
 from lora_trainer.training.position import Position
 from lora_trainer.training.state_saver import StateSaver
 from lora_trainer.training.train import train
+from lora_trainer.training.trainee import Trainee
 
 from .conftest import Recorder, short_training
 from .killing import assert_same_file, losses
@@ -264,3 +266,22 @@ def test_a_state_that_cannot_be_written_costs_a_warning(tmp_path, monkeypatch):
     clock.now += 1000
     made.after(3, Position(0, 3), [])
     assert not reporter.of("state") and "No space left on device. Training goes on." in reporter.of("warning")[0]["message"]
+
+
+def test_a_training_whose_memory_was_full_goes_on_from_its_last_whole_step(options_for, tmp_path, monkeypatch):
+    chosen, real = {"max_train_steps": 5, "ema_decay": 0.5}, Trainee.batch_loss
+
+    def full(self, batch, *, step, **rest):
+        if step == 4:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return real(self, batch, step=step, **rest)
+
+    whole, first, second = Recorder(), Recorder(), Recorder()
+    train(options_for(output_dir=str(tmp_path / "whole"), **chosen), reporter=whole)
+    with monkeypatch.context() as patch, pytest.raises(OutOfMemoryError):
+        patch.setattr(Trainee, "batch_loss", full)
+        train(options_for(save_state_every_n_minutes=60, **chosen), reporter=first)
+    result = train(options_for(resume="latest", save_state_every_n_minutes=60, **chosen), reporter=second)
+    assert [event["step"] for event in second.of("step")] == [4, 5]
+    assert losses([first, second]) == losses([whole])
+    assert_same_file(tmp_path / "whole" / "x.safetensors", result.path)

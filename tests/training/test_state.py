@@ -11,7 +11,7 @@ import torch
 from lora_trainer.errors import InputError, SaveError
 from lora_trainer.runs import states
 from lora_trainer.training.precision import Precision
-from lora_trainer.training.state import OptimizerState, ScalerState, restore, writers
+from lora_trainer.training.state import OptimizerState, ScalerState, TrainedState, restore, writers
 
 from .test_optimizer_steps import HERE, Problem, same
 from .test_update import make_step, needs_cpu_scaler, updater_for
@@ -64,6 +64,17 @@ def test_numbers_of_numpy_are_numbers_and_what_no_file_can_hold_is_said(tmp_path
     assert found.value == [0.1, 3, True]
     with pytest.raises(SaveError, match="optimizer/value/0 is a dtype"):
         writers({"optimizer": Remembers([torch.float32])})
+
+
+def test_spoilt_weights_are_no_state():
+    """The states of before stay: whoever goes on from them can lower the learning rate."""
+    trained = torch.nn.Linear(2, 2)
+    trained.training_state = lambda: dict(trained.named_parameters())
+    assert len(writers({"network": TrainedState(trained)})) == 2
+    with torch.no_grad():
+        trained.weight[0, 0] = math.nan
+    with pytest.raises(SaveError, match="became NaN or infinite"):
+        writers({"network": TrainedState(trained)})
 
 
 def test_a_state_of_very_many_small_parts_is_read(tmp_path):
