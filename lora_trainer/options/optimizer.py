@@ -196,11 +196,11 @@ class OptimizerOptions:
         False,
         (
             "Change each part as soon as its gradient is known, to save the memory of all gradients (for a LoRA little). "
-            "Not with gradient accumulation or fp16."
+            "Not with gradient accumulation or fp16; split_batch_when_full has no effect then."
         ),
         (
             "기울기가 나오는 대로 그 부분의 가중치를 바꿔 기울기 메모리를 아낍니다 (LoRA에서는 조금). "
-            "기울기 누적이나 fp16과는 함께 쓸 수 없습니다."
+            "기울기 누적이나 fp16과는 함께 쓸 수 없습니다. 이때 split_batch_when_full은 효과가 없습니다."
         ),
         label="Change weights while computing gradients",
         label_ko="기울기를 계산하면서 가중치 바꾸기",

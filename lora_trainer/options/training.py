@@ -141,11 +141,11 @@ class LoopOptions:
         False,
         (
             "When the memory is full in the middle of the training, compute each batch in halves (quarters, ...) and go on, "
-            "in place of ending. Steps take longer then; the result is the same."
+            "in place of ending. Steps take longer then; the result is the same. No effect with fused_backward_pass."
         ),
         (
             "학습 도중에 메모리가 가득 차면 끝내지 않고 배치를 반(4분의 1, ...)으로 나누어 계산하며 계속합니다. 그때부터 "
-            "스텝이 느려지지만 결과는 같습니다."
+            "스텝이 느려지지만 결과는 같습니다. fused_backward_pass와 함께 쓰면 효과가 없습니다."
         ),
         label="Go on with smaller parts when the memory is full",
         label_ko="메모리가 차면 나누어 계산하며 계속",
