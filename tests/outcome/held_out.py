@@ -30,12 +30,15 @@ class HeldOut:
         self.latents = vae.encode(lab.model.vae, to_tensor(np.stack([picture for picture, _ in pairs])), batch_size=20)
 
     @torch.no_grad()
-    def errors(self, *loras: LoraUse | Path) -> torch.Tensor:
-        """Return the mean squared error of the noise that is found, for each picture [B], with `loras` on the model."""
+    def errors(self, *loras: LoraUse | Path, timesteps: Sequence[int] = TIMESTEPS) -> torch.Tensor:
+        """Return the mean squared error of the noise that is found, for each picture [B], with `loras` on the model.
+
+        It is the mean over `timesteps`.
+        """
         model, table, found = self.lab.model, alphas_cumprod(), []
         with applied(model, [one if isinstance(one, LoraUse) else LoraUse(one) for one in loras]):
             states = Conditioning.join([conditioning.encode(model, caption) for caption in self.captions])
-            for timestep in TIMESTEPS:
+            for timestep in timesteps:
                 generator = torch.Generator().manual_seed(seed_of(self.lab.seed, "held out", timestep) % 2**63)
                 noise = torch.randn(self.latents.shape, generator=generator)
                 noisy = table[timestep].sqrt() * self.latents + (1 - table[timestep]).sqrt() * noise

@@ -158,7 +158,7 @@ class Lab:
     ) -> Seen:
         """Return one picture of size (width, height), multiples of 64, for each of `captions`."""
         uses = [one if isinstance(one, LoraUse) else LoraUse(one) for one in loras]
-        key = (tuple(captions), tuple(uses), size, seed)
+        key = (tuple(captions), tuple(uses), size, seed, self.model.prediction_type)
         if key not in self._drawn:
             with applied(self.model, uses):
                 self._drawn[key] = score.pictures(self.model, captions, replace(self.how, seed=seed + self.seed), *size)
