@@ -12,6 +12,7 @@ from tests.outcome.held_out import surely
 from tests.outcome.lab import Seen
 
 pytestmark = [pytest.mark.outcome, pytest.mark.timeout(1800)]
+FAINT = 0.12  # how much of the difference to black or white is left
 BLACK = 0.1  # how bright a pixel may be, of 0..1, to count as black
 OBJECTS = [f"a large {colour} {shape}" for colour, shape in zip(world.COLOURS, world.SHAPES, strict=True)]
 LIGHTS = {"black": 0.0, "white": 255.0}
@@ -35,6 +36,31 @@ def brightness(seen: Seen) -> torch.Tensor:
 def black(seen: Seen) -> float:
     """The share of pixels that are black."""
     return float(((seen.pictures.mean(1) + 1) / 2 <= BLACK).float().mean())
+
+
+@pytest.mark.effect("noise_offset")
+def test_noise_offset(lab, board):
+    """Noise with an offset makes darker and brighter pictures reachable.
+
+    A few nearly black pictures, and in another training nearly white ones. Ordinary noise hides a picture's brightness least:
+    the model reads it in the noise, and a picture stays about as bright as the noise that it begins with. Noise that is
+    brighter or darker as a whole (noise_offset) teaches the brightness itself.
+    """
+    few = {"max_train_steps": 32, "train_batch_size": 4, "min_timestep": None, "network_train_unet_only": True}
+    asked = OBJECTS * 2
+    rows = {"before": lab.draw(asked)}
+    for light in LIGHTS:
+        shown = lit(light, 16, FAINT)
+        rows[f"{light}, without"] = lab.draw(asked, lab.train(shown, **few))
+        rows[f"{light}, with"] = lab.draw(asked, lab.train(shown, noise_offset=0.3, **few))
+    scores = board(rows, brightness=lambda seen: float(brightness(seen).mean()))
+    missing = {
+        name: torch.cat([(brightness(rows[f"{light}, {name}"]) - LIGHTS[light] / 255).abs() for light in LIGHTS])
+        for name in ("with", "without")
+    }
+    assert surely(missing["with"], missing["without"]), scores
+    assert scores["black, with"]["brightness"] < scores["black, without"]["brightness"], scores
+    assert scores["white, with"]["brightness"] > scores["white, without"]["brightness"], scores
 
 
 @pytest.mark.effect("zero_terminal_snr", "v_parameterization")
