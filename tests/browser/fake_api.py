@@ -442,7 +442,7 @@ class FakeApi:
         texts = {
             "config": 'output_name = "sls_frog"\n',
             "dataset": "[[datasets]]\n",
-            "prompts": "photo of sls frog\n",
+            "prompts": run.get("prompts", "photo of sls frog\n"),
             "command": "python -m lora_trainer train_network --config_file config.toml",
         }
         values = run.get("values") or {

@@ -29,10 +29,25 @@ def test_a_run_is_paused_and_goes_on(open_page, address, api):
     head(page, "Pause").click()
     expect(page.locator(".lt-card-note")).to_contain_text("Paused at step 40. The card is free.")
     expect(head(page, "Pause")).to_have_count(0)
+    badge, line = page.locator(".lt-run-title .lt-badge"), page.locator(".lt-run-doing")
+    expect(badge).to_have_text("paused")
+    expect(line).to_have_text("Paused")
+    boxes = [page.locator(place).bounding_box() for place in (".lt-card-note", ".lt-run-page .lt-bar")]
+    assert boxes[0]["y"] + boxes[0]["height"] + 6 < boxes[1]["y"], "the note stands apart from the bar"
     head(page, "Go on").click()
     expect(page.locator(".lt-card-note")).to_have_count(0)
+    expect(badge).to_have_text("running")
+    expect(line).to_have_text("")
     expect(head(page, "Pause")).to_be_visible()
     assert posted(api, "pause") == [{"paused": True}, {"paused": False}]
+
+
+def test_without_a_graphics_card_none_is_spoken_of(open_page, address, api):
+    api.add_run("r1", step=40, device="CPU")
+    page = open_page(address + "#lora-run=r1")
+    head(page, "Pause").click()
+    expect(page.locator(".lt-toast")).to_have_text("It pauses after this step.")
+    expect(page.locator(".lt-card-note")).to_have_text("Paused at step 40. The training waits.")
 
 
 def test_a_training_that_waits_for_pictures_says_until_when(open_page, address, api):
@@ -44,6 +59,10 @@ def test_a_training_that_waits_for_pictures_says_until_when(open_page, address, 
     expect(note).to_contain_text("leaves the card after this step")
     run["card"] = {**CARD, "is_asked": True, "is_free": True}
     expect(note).to_contain_text("waits while pictures are made (step 40)")
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("waiting")
+    expect(page.locator(".lt-run-doing")).to_have_text("Waiting while pictures are made")
+    run["card"] = {**CARD, "is_asked": True, "is_free": True, "paused": True}  # of what changes, the card alone
+    expect(page.locator(".lt-run-doing")).to_have_text("Paused")
     run["card"] = {**CARD, "is_asked": True, "is_free": True, "seconds_left": 15.2}
     expect(note).to_contain_text("it goes on in 15 s")
     note.get_by_role("button", name="Go on now").click()
@@ -122,7 +141,9 @@ def test_an_interrupted_run_is_offered_on_every_view_and_resumed_in_its_row(open
     offered = page.locator(".lt-problems .lt-note-info")
     expect(offered).to_contain_text("The training of sls_frog was interrupted. It can go on from step 412.")
     page.click("#lt-tab-runs")
-    page.get_by_role("button", name="sls_frog: resume").click()
+    resume = page.get_by_role("button", name="sls_frog: resume")
+    expect(resume).to_have_text("Resume")
+    resume.click()
     expect(page.locator(".lt-run .lt-badge")).to_have_text("running")
     expect(offered).to_have_count(0)
     assert posted(api, "resume") == [{}]

@@ -103,6 +103,13 @@ def test_save_now_and_samples_now(open_page, address, api):
     assert [path for path, _ in api.posted if path.startswith("runs/")] == ["runs/r1/save", "runs/r1/sample"]
 
 
+def test_samples_are_offered_only_where_there_are_prompts(open_page, address, api):
+    api.add_run("r1", prompts="\n")
+    page = open_page(address + "#lora-run=r1")
+    expect(page.get_by_role("button", name="Save now")).to_be_visible()
+    expect(page.get_by_role("button", name="Draw samples now")).to_have_count(0)
+
+
 def test_a_finished_run_says_how_to_use_it_and_refreshes_the_web_uis_cards(open_page, address, api):
     api.host = "webui"
     api.add_run("r1", total=20)

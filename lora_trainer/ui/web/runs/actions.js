@@ -7,7 +7,7 @@ import { note, say } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
 import { go } from "../base/place.js";
 import { values } from "../train/values.js";
-import { badge } from "./standing.js";
+import { badge, isOnCpu } from "./standing.js";
 import { t } from "./texts.js";
 
 export const button = (text, action, style = "", drawing = null) =>
@@ -15,14 +15,17 @@ export const button = (text, action, style = "", drawing = null) =>
 
 export const actionOf = (id) => (action, body) => post(`runs/${encodeURIComponent(id)}/${action}`, body);
 
+// Without prompts there is nothing to draw. They lie in the run's own file, or its configuration names another.
+const hasPrompts = ({ prompts, config }) => Boolean(prompts?.trim()) || /^\s*sample_prompts\s*=\s*[^\s#]/m.test(config || "");
+
 export function actions(run, id, detail) {
     const send = actionOf(id), buttons = [];
     if (run.state === "running") {
         buttons.push(run.card?.paused
             ? button(t("go_on"), () => send("pause", { paused: false }), "lt-btn-primary")
-            : button(t("pause"), async () => { await send("pause", { paused: true }); say(t("pause_asked")); }));
+            : button(t("pause"), async () => { await send("pause", { paused: true }); say(t(isOnCpu(run) ? "pause_asked_cpu" : "pause_asked")); }));
         buttons.push(button(t("save_now"), async () => { await send("save"); say(t("save_asked")); }));
-        buttons.push(button(t("sample_now"), async () => { await send("sample"); say(t("sample_asked")); }));
+        if (hasPrompts(detail)) buttons.push(button(t("sample_now"), async () => { await send("sample"); say(t("sample_asked")); }));
     }
     if (["running", "queued"].includes(run.state)) {
         const question = run.state === "queued" && !run.resumable ? "cancel_ask" : "stop_ask";

@@ -3,6 +3,7 @@ import { h } from "../base/elements.js";
 import { icon } from "../base/icons.js";
 import { formatDuration, formatNumber } from "../base/numbers.js";
 import { actionOf, button } from "./actions.js";
+import { isOnCpu } from "./standing.js";
 import { t } from "./texts.js";
 
 // A note with what can be done about it; nothing while the training has the card and keeps it.
@@ -11,8 +12,8 @@ export function cardNote(run, id) {
     if (!card || !(card.is_asked || card.refusal)) return [];
     const send = actionOf(id), at = { step: formatNumber(run.step || 0) };
     const isLent = !card.paused;
-    const said = card.refusal || (!card.is_free ? t("card_asked")
-        : card.paused ? t("card_paused", at)
+    const said = card.refusal || (!card.is_free ? t(isOnCpu(run) ? "card_asked_cpu" : "card_asked")
+        : card.paused ? t(isOnCpu(run) ? "card_paused_cpu" : "card_paused", at)
         : card.seconds_left === null ? t("card_lent", at) : t("card_lent_until", { ...at, x: formatDuration(card.seconds_left) }));
     return h("div", { class: "lt-note lt-note-info lt-card-note", role: "status" }, icon("info"),
         h("div", {}, h("span", {}, said),

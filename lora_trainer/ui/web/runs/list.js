@@ -29,6 +29,9 @@ function waiting(run, last, refresh) {
         button("close", "queue_remove", run, async () => (await ask(t("queue_remove_ask", { x: run.name }), t("remove"))) && tell("delete")));
 }
 
+const resumeButton = (run, refresh) =>
+    h("button", { type: "button", class: "lt-btn lt-btn-small", "aria-label": t("resume_row", { x: run.name }), onclick: (event) => busy(event.currentTarget, async () => { await resume(run, run.id); await refresh(); }) }, t("resume"));
+
 const order = (run) => (run.active ? 0 : run.state === "queued" ? run.queue_position || 1 : Infinity);
 
 function row(run, last, refresh, pick) {
@@ -40,7 +43,7 @@ function row(run, last, refresh, pick) {
             run.active && progressBar(run)),
         h("time", { class: "lt-run-time" }, formatDate(run.created))),
         run.state === "queued" && waiting(run, last, refresh),
-        isInterrupted(run) && h("div", { class: "lt-run-queue" }, button("reuse", "resume_row", run, async () => { await resume(run, run.id); await refresh(); })));
+        isInterrupted(run) && h("div", { class: "lt-run-queue" }, resumeButton(run, refresh)));
 }
 
 const none = () => h("li", { class: "lt-empty" }, icon("box"), h("strong", {}, t("no_runs")), h("p", {}, t("no_runs_hint")),

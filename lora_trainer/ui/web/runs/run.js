@@ -14,7 +14,7 @@ import { actions, button } from "./actions.js";
 import { cardNote } from "./card.js";
 import { recipeOf } from "./recipe.js";
 import { sampleGallery } from "./samples.js";
-import { doing, progressBar, statusLine } from "./standing.js";
+import { doing, progressBar, stateText, statusLine } from "./standing.js";
 import { t } from "./texts.js";
 import { refreshCards, sendButton } from "../webui.js";
 
@@ -75,17 +75,17 @@ function runPage(signal, detail, id) {
     const part = (name, value, draw) => isNew(name, value) && fill(parts[name], draw());
 
     function show(logText) {
-        part("head", [run.name, run.state, run.active, run.card?.paused, run.resumable, run.lora], () => actions(run, id, detail));
-        part("card", run.card, () => cardNote(run, id));
+        part("head", [run.name, stateText(run), run.active, run.card?.paused, run.device, run.resumable, run.lora], () => actions(run, id, detail));
+        part("card", [run.card, run.device], () => cardNote(run, id));
         part("notes", [run.state, run.message, run.advice, run.warnings, Math.floor(((app.state.time || 0) - (run.last_sign_of_life || 0)) / 30)], () => notes(run));
-        part("standing", [run.step, run.total_steps, run.phase, run.state, run.queue_position, Math.round(run.seconds_left || 0)], () => standing(run));
+        part("standing", [run.step, run.total_steps, doing(run), run.phase, run.state, run.queue_position, Math.round(run.seconds_left || 0)], () => standing(run));
         part("numbers", [run.epoch, run.smoothed_loss, run.lrs, run.lr, run.samples_per_second, run.peak_memory, run.seconds_left, run.ended], () => numbers(run));
         part("lora", [run.lora, run.state], () => lora(run));
         if (isNew("samples", [run.samples, isOver(run)])) samples.show(run.samples);
         part("files", run.files, () => files(run, id));
         const tenth = run.total_steps ? Math.floor((10 * (run.step || 0)) / run.total_steps) * 10 : 0;
         const how = !run.active ? "" : run.step ? ` ${tenth} %` : `, ${run.phase?.name || doing(run)}`;
-        const said = `${run.name}: ${t("state_" + run.state)}${how}`;
+        const said = `${run.name}: ${stateText(run)}${how}`;
         if (live.textContent !== said) live.textContent = said;
         if (logText === null) return; // as it was
         const text = (Array.isArray(logText) ? logText.join("\n") : logText) || t("log_none");

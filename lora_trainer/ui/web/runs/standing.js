@@ -3,7 +3,13 @@ import { h } from "../base/elements.js";
 import { formatDuration, formatNumber, formatShort } from "../base/numbers.js";
 import { t } from "./texts.js";
 
-export const badge = (run) => h("span", { class: `lt-badge lt-badge-${run.state}` }, t("state_" + run.state));
+// The state in a word; a running one that has left its place says that instead.
+const isAway = (run) => run.state === "running" && Boolean(run.card?.is_asked && run.card.is_free);
+export const stateText = (run) => t(isAway(run) ? (run.card.paused ? "state_paused" : "state_waiting") : "state_" + run.state);
+export const badge = (run) => h("span", { class: `lt-badge lt-badge-${isAway(run) ? "stopped" : run.state}` }, stateText(run));
+
+// Whether it trains without a graphics card, whose coming and going needs not be spoken of then.
+export const isOnCpu = (run) => /^cpu\b/i.test(run.device || "");
 
 // How far the steps are; before the first one, how far the preparation is, or that it goes on.
 export function progressBar(run) {
@@ -20,7 +26,7 @@ export const isInterrupted = (run) => Boolean(run.resumable) && ["failed", "stop
 // What a run does besides making its steps: "loading the model", "drawing samples 2 of 4"; "" while it makes them.
 export function doing(run) {
     if (!run.active) return "";
-    if (run.card?.is_asked && run.card.is_free) return t(run.card.paused ? "doing_paused" : "doing_lent");
+    if (isAway(run)) return t(run.card.paused ? "doing_paused" : "doing_lent");
     if (!run.phase) return run.step ? "" : t("phase_start");
     if (run.phase.name === "training") return run.step ? "" : t("phase_first_step");
     return phaseText(run.phase);
