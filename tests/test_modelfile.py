@@ -109,7 +109,7 @@ def test_a_file_cut_short_says_how_many_bytes_are_missing(tmp_path):
         (struct.pack("<Q", 500) + b"{}", "is cut short: its header has 500 bytes"),
         (struct.pack("<Q", 2) + b"[]", "its header is no list of tensors"),
         (struct.pack("<Q", 8) + b'{"a": 1}', "its header is no list of tensors"),
-        (struct.pack("<Q", 4) + b"\xff\xfe\xff\xfe", "its header is no list of tensors"),
+        (struct.pack("<Q", 4) + b"\xff\xfe\xff\xfe", "its header is no text"),
         (b"<!DOCTYPE html><html>nothing here</html>", "does not begin with a header"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "does not begin with a header"),
     ],

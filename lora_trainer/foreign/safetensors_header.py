@@ -60,6 +60,8 @@ def read_safetensors_header(path: Path | str, *, alone: bool = False) -> Header:
         data = file.read(length)
     try:
         content = parse_json(data.decode("utf-8"), depth=8, strict=True)
+    except UnicodeDecodeError as error:
+        raise UnreadableError("is damaged: its header is no text.", DOWNLOAD_AGAIN) from error
     except ValueError as error:
         message = f"is damaged: its header is no list of tensors ({str(error).rstrip('.')})."
         raise UnreadableError(message, DOWNLOAD_AGAIN) from error

@@ -152,7 +152,8 @@ def to_files(
     try:
         options = train_options(given, to_come=("dataset_config", "sample_prompts"))
         if options.dataset.resolution is None:
-            errors.append(InputError("The training resolution is missing.", field="resolution", advice="Give 512."))
+            advice = "Give the size of the base model: 512 for Stable Diffusion 1, 1024 for XL, 64 for the demo model."
+            errors.append(InputError("The training resolution is missing.", field="resolution", advice=advice))
     except InputErrors as wrong:
         errors += wrong.errors
     if errors or options is None:

@@ -12,7 +12,11 @@ from ..options.simple import CAPTION, OTHER, SIMPLE_BY_NAME, TXT, WORDS
 from ..options.train import OPTIONS, OPTIONS_BY_NAME
 from .recipe import Folder, Recipe
 
-_OF_THIS_MACHINE = {"max_data_loader_n_workers", "persistent_data_loader_workers"}  # which change nothing of the result
+# Which change nothing of the result: how it is computed here, and that a night's training survives a crash.
+_OF_THIS_MACHINE = {
+    "max_data_loader_n_workers", "persistent_data_loader_workers", "split_batch_when_full", "save_state_every_n_minutes",
+    "save_state_on_train_end",
+}  # fmt: skip
 _OF_THE_FIELDS = {"num_repeats", "class_tokens", "is_reg", "caption_extension", "image_dir"}
 _SOURCES = {NO_CAPTIONS: WORDS, ".txt": TXT, ".caption": CAPTION}
 _NOT_WRITTEN = {"train_data_dir", "reg_data_dir", "dataset_config", "output_dir", "sample_prompts", "in_json"}

@@ -104,7 +104,10 @@ def test_our_file_fills_the_form(trained, tiny_sd1):
     recipe = recipe_of(path, models={BASE: [tiny_sd1]}, folders=[root / "others", root / "frogs"])
     assert recipe.missing == [] and recipe.dropped == []
     start = {"lr_scheduler": "constant", "enable_bucket": True, "persistent_data_loader_workers": True}
+    start |= {"save_state_every_n_minutes": 5.0, "save_state_on_train_end": True, "split_batch_when_full": True}
     values = form_values(recipe, start)
+    assert values["save_state_every_n_minutes"] == 5.0 and values["save_state_on_train_end"], "a crash costs minutes as ever"
+    assert values["split_batch_when_full"] is True
     assert values["persistent_data_loader_workers"] is True  # of this machine, where the file says nothing else
     expected = {
         BASE: str(tiny_sd1), "image_dir": str(root / "frogs"), "num_repeats": 2, "identifier": "sls", "class_name": "frog",
