@@ -128,7 +128,7 @@ DROP = """async ([selector, files, folder]) => {
         const parts = [made.slice(0, 3).map(entry), made.slice(3).map(entry), []];
         const reader = {readEntries: (done) => done(parts.shift())};
         const root = {isFile: false, isDirectory: true, name: folder, createReader: () => reader};
-        shown = {items: [{webkitGetAsEntry: () => root}], files: []};
+        shown = {types: ["Files"], items: [{webkitGetAsEntry: () => root}], files: []};
     }
     const zone = document.querySelector(selector);
     for (const type of ["dragenter", "dragover", "drop"]) {
@@ -141,15 +141,15 @@ DROP = """async ([selector, files, folder]) => {
 
 @pytest.fixture
 def drop():
-    """A function that drops files (or a folder of them) onto the page."""
+    """A function that drops files (or a folder of them) onto the place of the images, or another `place` of the page."""
     import base64
 
-    def drop_files(page, paths, folder: str = "") -> None:
+    def drop_files(page, paths, folder: str = "", place: str = ".lt-drop") -> None:
         types = {".png": "image/png", ".txt": "text/plain"}
         files = [
             {"name": path.name, "type": types.get(path.suffix, ""), "data": base64.b64encode(path.read_bytes()).decode()}
             for path in paths
         ]
-        page.evaluate(DROP, [".lt-drop", files, folder])
+        page.evaluate(DROP, [place, files, folder])
 
     return drop_files

@@ -295,7 +295,7 @@ class FakeApi:
             "output": {
                 "name": values.get("output_name", ""),
                 "exists": False,
-                "saved_as": f"/loras/{values.get('output_name')}.safetensors",
+                "saved_as": values.get("output_name", ""),
             },
             "disk": {"free": 90 << 30, "needed": 40 << 20},
             "package": self.package,

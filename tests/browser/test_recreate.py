@@ -64,6 +64,47 @@ def test_a_dropped_lora_fills_the_form_and_what_is_missing_is_told(open_page, pl
     expect(panel).to_be_hidden()
 
 
+def test_pictures_come_with_a_lora_and_stay_when_its_settings_are_taken_back(open_page, place, drop):
+    page = open_page(place.address)
+    page.fill("#lt-identifier", "before")
+    pictures = sorted(place.images.iterdir())
+    drop(page, [kohya_lora(place), *pictures[:2]], place=".lt-plan")  # not at the place of the images
+    expect(page.locator(".lt-recreated h3")).to_contain_text("toad.safetensors")
+    expect(page.locator(".lt-tile")).to_have_count(len({one.stem for one in pictures[:2]}))
+    page.locator(".lt-recreated").get_by_role("button", name="Take it back").click()
+    expect(page.locator("#lt-identifier")).to_have_value("before")
+    expect(page.locator(".lt-drop")).to_contain_text("Drop more here")
+    expect(page.locator(".lt-tile")).to_have_count(len({one.stem for one in pictures[:2]}))
+
+
+def test_what_stands_where_pictures_are_uploaded_is_what_is_there(open_page, place, drop):
+    page = open_page(place.address)
+    fill_form(page, place)
+    expect(page.locator(".lt-tile")).to_have_count(4)
+    page.get_by_role("button", name="Upload instead").click()
+    expect(page.locator(".lt-tile")).to_have_count(0)
+    expect(page.locator(".lt-drop")).to_contain_text("Drop images or a folder here")
+    page.get_by_role("button", name="Use a folder on this machine").click()
+    expect(page.locator(".lt-tile")).to_have_count(4)
+    expect(page.locator("#lt-image_dir")).to_have_value(str(place.images))
+    drop(page, [place.images / "frog_01.png"], place=".lt-header")
+    expect(page.locator(".lt-tile")).to_have_count(1)
+    expect(page.locator(".lt-drop")).to_contain_text("Drop more here")
+
+
+def test_a_name_that_is_taken_is_written_as_the_file_will_be_called(open_page, place):
+    folder = place.service.paths.lora_dir
+    folder.mkdir(exist_ok=True)
+    lora(folder / "ring one.safetensors", {})
+    page = open_page(place.address)
+    fill_form(page, place)
+    page.fill("#lt-output_name", "ring one")
+    expect(page.locator(".lt-example code")).to_have_text("sls frog <lora:ring one-2:0.8>")
+    page.get_by_label("Overwrite it").check()
+    expect(page.locator(".lt-example code")).to_have_text("sls frog <lora:ring one:0.8>")
+    expect(page.get_by_label("Overwrite it")).to_be_checked()
+
+
 def test_a_configuration_is_read_in_korean_too_and_a_file_that_is_none_is_said(open_page, place):
     (place.folder / "gui.json").write_text(
         json.dumps({"LoRA_type": "LyCORIS/iA3", "max_resolution": "256,256", "optimizer": "AdamW", "lr_warmup": 0, "epoch": 3})

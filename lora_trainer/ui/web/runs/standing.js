@@ -5,7 +5,7 @@ import { t } from "./texts.js";
 
 // The state in a word; a running one that has left its place says that instead.
 const isAway = (run) => run.state === "running" && Boolean(run.card?.is_asked && run.card.is_free);
-export const stateText = (run) => t(isAway(run) ? (run.card.paused ? "state_paused" : "state_waiting") : "state_" + run.state);
+export const stateText = (run) => (isAway(run) ? t(run.card.paused ? "state_paused" : "state_waiting") : t("state_" + run.state));
 export const badge = (run) => h("span", { class: `lt-badge lt-badge-${isAway(run) ? "stopped" : run.state}` }, stateText(run));
 
 // Whether it trains without a graphics card, whose coming and going needs not be spoken of then.

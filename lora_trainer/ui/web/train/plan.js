@@ -17,7 +17,8 @@ import { values } from "./values.js";
 import { variantsPanel } from "./variants.js";
 
 // fields: name -> field of the form; upload: the images part; reveal(name) shows a field.
-export function planView({ signal, fields, upload, reveal }) {
+// checked(answer) hears of each of the host's answers.
+export function planView({ signal, fields, upload, reveal, checked }) {
     let result = null, question = 0, isChecking = false, isStarting = false, hasTried = false;
 
     const body = h("div", { class: "lt-plan-body" });
@@ -48,7 +49,7 @@ export function planView({ signal, fields, upload, reveal }) {
         isChecking = true;
         show();
         try {
-            const answer = await post("check", { values: values.send() });
+            const answer = await post("check", { values: values.send(), overwrite: values.overwrite });
             if (mine === question) result = answer;
         } catch (error) {
             if (mine === question && error instanceof ApiError) result = { problems: error.problems.length ? error.problems : [{ field: "", level: "error", message: error.message }], plan: null };
@@ -58,6 +59,7 @@ export function planView({ signal, fields, upload, reveal }) {
         isChecking = false;
         tellFamily(result?.base_model?.family || "");
         values.fit(values.family);
+        checked(result);
         show();
     };
     const checkSoon = debounce(350, check);
@@ -75,7 +77,7 @@ export function planView({ signal, fields, upload, reveal }) {
             const own = problems.filter((problem) => problem.field === name);
             field.problems(isEmpty(name) && !field.isTouched() && !hasTried ? own.filter((problem) => problem.level !== "error") : own);
         }
-        fill(body, planOf(result), problems.filter((problem) => !fields.has(problem.field)).map(note));
+        fill(body, planOf(result, check), problems.filter((problem) => !fields.has(problem.field)).map(note));
         offer.show(result?.package);
         showReasons(problems);
         body.classList.toggle("lt-stale", isChecking);
@@ -134,8 +136,8 @@ export function planView({ signal, fields, upload, reveal }) {
     return { element, train };
 }
 
-// The plan as numbers, subsets, buckets and examples.
-function planOf(result) {
+// The plan as numbers, subsets, buckets and examples; `check` asks the host anew.
+function planOf(result, check) {
     const plan = result?.plan;
     if (!plan) return h("p", { class: "lt-plan-empty" }, t("plan_waiting"));
     const cells = [["plan_images", plan.images], plan.reg_images ? ["plan_reg", plan.reg_images] : null, plan.kept_aside ? ["plan_aside", plan.kept_aside] : null, ["plan_steps_epoch", plan.steps_per_epoch], ["plan_epochs", plan.epochs]].filter(Boolean);
@@ -146,7 +148,7 @@ function planOf(result) {
         plan.buckets?.length ? buckets(plan.buckets) : null,
         plan.examples?.length ? h("details", { class: "lt-fold" }, h("summary", {}, t("plan_examples")),
             h("ul", { class: "lt-plan-examples" }, plan.examples.map((one) => h("li", {}, h("code", {}, one.image), h("span", {}, one.caption))))) : null,
-        output(result),
+        output(result, check),
     ];
 }
 
@@ -168,13 +170,13 @@ function buckets(list) {
         h("span", {}, `${bucket.width}×${bucket.height}`), h("span", { class: "lt-subdued" }, `${formatNumber(bucket.images)}`)))));
 }
 
-function output(result) {
+function output(result, check) {
     const { output, disk, base_model: model } = result;
     const lines = [];
     if (model?.message || model?.family) lines.push(h("p", { class: "lt-subdued" }, `${t("plan_base")}: ${model.message || model.family}`));
     if (output?.saved_as) lines.push(h("p", { class: "lt-subdued lt-wrap" }, `${t("plan_output")}: `, h("code", {}, base(output.saved_as))));
     if (output?.exists) {
-        const box = h("input", { type: "checkbox", checked: values.overwrite, onchange: () => (values.overwrite = box.checked) });
+        const box = h("input", { type: "checkbox", checked: values.overwrite, onchange: () => { values.overwrite = box.checked; check(); } });
         lines.push(h("div", { class: "lt-note lt-note-info" }, icon("info"), h("div", {}, t("output_exists"), h("label", { class: "lt-check" }, box, t("overwrite")))));
     }
     if (disk && Number.isFinite(disk.needed) && disk.free < disk.needed) lines.push(note({ level: "warning", message: t("disk_low", { free: formatBytes(disk.free), needed: formatBytes(disk.needed) }) }));

@@ -8,7 +8,9 @@ import { icon } from "../base/icons.js";
 import { note, report, say } from "../base/messages.js";
 import { redraw } from "../base/place.js";
 import { recipeOf } from "../runs/recipe.js";
+import { F } from "./fields.js";
 import { t } from "./texts.js";
+import { transfer } from "./transfer.js";
 import { values } from "./values.js";
 
 const MODELS = [".safetensors", ".ckpt", ".pt", ".pth", ".bin"], TEXTS = [".toml", ".json"];
@@ -16,7 +18,7 @@ const MAX_HEADER = 100_000_000;
 const KINDS = ["lora", "gui", "config", "dataset", "preset"];
 
 const ends = (name, endings) => endings.some((ending) => name.toLowerCase().endsWith(ending));
-const isWanted = (name) => ends(name, [...MODELS, ...TEXTS]);
+export const isSettings = (name) => ends(name, [...MODELS, ...TEXTS]);
 
 // Of a .safetensors file its header alone: 8 bytes of length, and what they count. The tensors stay where they are.
 async function headOf(file) {
@@ -25,9 +27,12 @@ async function headOf(file) {
     return file.slice(0, length <= MAX_HEADER ? Math.min(file.size, 8 + length) : 8);
 }
 
-let last = null; // {recipe, before}: stays while the language changes
+let last = null; // {recipe, before, images}: stays while the language changes
 
-// Returns {element, dropsOn(view)}; reveal(name) shows a field.
+// Which pictures the form holds, and how many drops have come so far: whether others were taken since.
+const imagesNow = () => ({ folder: values.get(F.images) || "", arrived: transfer.arrived });
+
+// Returns {element, take(files)}; reveal(name) shows a field.
 export function recreatePanel(signal, reveal) {
     const picker = h("input", { type: "file", multiple: true, class: "lt-offscreen", tabindex: "-1", "aria-hidden": "true", accept: [...MODELS, ...TEXTS, ".txt"].join(","), onchange: () => {
         const files = [...picker.files];
@@ -53,6 +58,7 @@ export function recreatePanel(signal, reveal) {
             document.activeElement?.blur(); // what is being typed in is not overwritten, and this is meant
             if (recipe.kind === "dataset") values.merge(recipe.values);
             else if (recipe.kind !== "preset") values.take(recipe.values);
+            last.images = imagesNow();
             if (signal.aborted) return;
             redraw(); // all of the view: the place of the images, too
             const title = document.getElementById("lt-recreated-title");
@@ -100,8 +106,15 @@ export function recreatePanel(signal, reveal) {
             recipe.kind !== "preset" && h("details", { class: "lt-fold" }, h("summary", {}, t("from_files")), recipeOf({ config: recipe.config, dataset: recipe.dataset, prompts: recipe.prompts })),
             recipe.origin && sameness(recipe.origin));
     }
+    // The settings go back; pictures that were chosen since stay.
     function undo() {
+        const { upload } = values, { folder, arrived } = imagesNow();
+        const isOther = folder && (folder !== last.images.folder || arrived !== last.images.arrived);
         values.restore(last.before);
+        if (isOther) {
+            values.upload = upload;
+            values.set(F.images, folder);
+        }
         last = null;
         redraw();
         say(t("from_undone"));
@@ -143,18 +156,6 @@ export function recreatePanel(signal, reveal) {
         ];
     }
 
-    // Drops of such files anywhere on the view are for here, also over the place of the images.
-    function dropsOn(view) {
-        const namesOf = (data) => [...(data?.files || [])].map((file) => file.name);
-        view.addEventListener("dragover", (event) => event.preventDefault());
-        view.addEventListener("drop", (event) => {
-            if (!namesOf(event.dataTransfer).some(isWanted)) return;
-            event.preventDefault();
-            event.stopPropagation();
-            for (const zone of view.querySelectorAll(".lt-drop-over")) zone.classList.remove("lt-drop-over");
-            take([...event.dataTransfer.files].filter((file) => isWanted(file.name) || ends(file.name, [".txt"])));
-        }, true);
-    }
     show();
-    return { element, dropsOn };
+    return { element, take };
 }

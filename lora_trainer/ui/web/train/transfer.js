@@ -12,7 +12,7 @@ const NONE = { share: 0, done: 0, total: 0 };
 
 let waiting = 0, folder = "", line = Promise.resolve();
 const news = listeners();
-export const transfer = { ...NONE, refused: [], noted: [] };
+export const transfer = { ...NONE, refused: [], noted: [], arrived: 0 }; // arrived: how many drops have been
 
 const endings = () => [...app.form.uploads.images, ...app.form.uploads.captions];
 const isWanted = (name) => endings().some((ending) => name.toLowerCase().endsWith(ending) && name.length > ending.length);
@@ -55,7 +55,9 @@ transfer.take = function (drop, id, arrived) {
     news.tell();
     line = line.then(async () => {
         const answer = await carry(drop);
-        if (answer) arrived(answer, drop);
+        if (!answer) return;
+        transfer.arrived += 1;
+        arrived(answer, drop);
     }).catch(report).finally(() => {
         waiting -= 1;
         Object.assign(transfer, NONE);

@@ -17,9 +17,9 @@ const SHOWN = 24; // pictures before "more"
 const CAPTION_FIELDS = ["caption_source", "caption_extension", "enable_wildcard"];
 const ENDINGS = { txt: ".txt", caption: ".caption" };
 
-// `imagesName` is the field that holds the folder. Returns {element, isBusy()}; `onFolder(name)` hears of a dropped folder.
+// `imagesName` is the field that holds the folder. Returns {element, take(drop), mark(isOver), isBusy()}; `onFolder(name)` hears of a dropped folder.
 export function imageUpload(signal, imagesName, onFolder) {
-    let showAll = false, folder = null, asked = 0;
+    let showAll = false, folder = null, asked = 0, typed = null;
     let isPath = Boolean(values.get(imagesName)) && !values.upload;
 
     const kinds = app.form.uploads;
@@ -43,9 +43,19 @@ export function imageUpload(signal, imagesName, onFolder) {
     const barText = h("span", { class: "lt-subdued" });
     const progress = h("div", { class: "lt-upload-progress", hidden: true, role: "status" }, h("div", { class: "lt-bar" }, bar), barText);
     const pathField = makeField(values.controls.get(imagesName), { plain: true });
-    const toggle = h("button", { type: "button", class: "lt-link", onclick: () => { isPath = !isPath; showMode(); } });
+    const toggle = h("button", { type: "button", class: "lt-link", onclick: switchMode });
     const list = h("div", { class: "lt-images" });
     const element = h("div", { class: "lt-upload" }, zone, pathField.element, progress, list, h("div", {}, toggle));
+
+    // A folder that is not to be used is not shown as if it were; it is there again on the way back.
+    function switchMode() {
+        isPath = !isPath;
+        showMode();
+        if (!isPath && !values.upload) {
+            typed = values.get(imagesName);
+            values.set(imagesName, null);
+        } else if (isPath && typed && !values.get(imagesName)) values.set(imagesName, typed);
+    }
 
     function showMode() {
         zone.hidden = isPath;
@@ -53,18 +63,8 @@ export function imageUpload(signal, imagesName, onFolder) {
         toggle.textContent = t(isPath ? "use_upload" : "use_path");
     }
 
-    for (const kind of ["dragenter", "dragover"]) element.addEventListener(kind, (event) => { event.preventDefault(); zone.classList.add("lt-drop-over"); });
-    for (const kind of ["dragleave", "drop"]) element.addEventListener(kind, (event) => { if (kind === "drop" || !element.contains(event.relatedTarget)) zone.classList.remove("lt-drop-over"); });
-    element.addEventListener("drop", async (event) => {
-        event.preventDefault();
-        event.stopPropagation(); // the Web UI sends dropped pictures to its own fields
-        await transfer.filesOf(event.dataTransfer).then(take).catch(report);
-    });
-
     // This view may be left before all has arrived: only what the form holds is touched then.
     function take(drop) {
-        isPath = false;
-        showMode();
         const all = transfer.take(drop, values.upload, (answer, { files, folder: name }) => {
             if (name) onFolder(name);
             const hasEnding = (ending) => files.some((one) => one.name.toLowerCase().endsWith(ending));
@@ -116,13 +116,13 @@ export function imageUpload(signal, imagesName, onFolder) {
     function show(next) {
         folder = next;
         const images = folder?.images || [];
-        headline.textContent = t(images.length ? "drop_more" : "drop_here");
+        const mine = Boolean(values.upload && folder?.id);
+        headline.textContent = t(mine && images.length ? "drop_more" : "drop_here");
         zone.classList.toggle("lt-drop-small", images.length > 0);
         const missing = images.filter((image) => image.caption === null || image.caption === undefined).length;
         const chip = missing ? t("without_caption", { x: formatNumber(missing) }) : t("all_captioned");
         const shown = showAll ? images : images.slice(0, SHOWN);
         const count = images.length + (folder?.more || 0);
-        const mine = Boolean(values.upload && folder?.id);
         fill(list,
             images.length > 0 && h("div", { class: "lt-images-head" },
                 h("strong", {}, count === 1 ? t("image_count") : t("images_count", { x: formatNumber(count) })),
@@ -189,6 +189,10 @@ export function imageUpload(signal, imagesName, onFolder) {
     let readAs = String(captionsWanted());
     values.watch(signal, (name) => {
         if (["identifier", "class_name"].includes(name)) show(folder);
+        if (name === imagesName && values.upload && isPath) { // what was dropped has come
+            isPath = false;
+            showMode();
+        }
         const isTyped = document.activeElement?.id === `lt-${imagesName}`;
         if (name === imagesName && !isTyped) return read();
         if (name !== imagesName && readAs === String(captionsWanted())) return null;
@@ -201,5 +205,5 @@ export function imageUpload(signal, imagesName, onFolder) {
     showMode();
     showTransfer();
     read();
-    return { element, field: pathField, isBusy: transfer.isBusy, isPath: () => isPath };
+    return { element, field: pathField, take, mark: (isOver) => zone.classList.toggle("lt-drop-over", isOver), isBusy: transfer.isBusy, isPath: () => isPath };
 }

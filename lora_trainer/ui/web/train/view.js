@@ -10,6 +10,7 @@ import { say } from "../base/messages.js";
 import { redraw } from "../base/place.js";
 import { advancedOptions } from "./advanced.js";
 import { makeField } from "./controls.js";
+import { catchDrops } from "./drops.js";
 import { F } from "./fields.js";
 import { networkFollow } from "./network/args.js";
 import { networkEditor } from "./network/editor.js";
@@ -28,6 +29,7 @@ export default { name: "train", title: () => t("train"), draw: trainView };
 
 function trainView(signal) {
     const fields = new Map(); // name -> what makeField returned
+    let output = null; // what the host's last answer says of the file
     const make = (name, style) => {
         const field = makeField(values.controls.get(name), style);
         fields.set(name, field);
@@ -56,7 +58,7 @@ function trainView(signal) {
         card("3", t("step_name"), t("step_name_hint"), make(F.name, { plain: true }), example),
         card("", t("settings"), t("settings_hint"), recreate.element, presets.element, h("div", { class: "lt-grid lt-grid-3" }, basic.map((name) => make(name, { plain: [F.model, F.reg].includes(name) })))),
         advanced.element, !isTrialFirst && trialPanel(false));
-    const side = planView({ signal, fields, upload, reveal });
+    const side = planView({ signal, fields, upload, reveal, checked: (answer) => { output = answer?.output; showExample(); } });
     const element = h("form", { class: "lt-train", novalidate: true, onsubmit: (event) => { event.preventDefault(); side.train(); } }, main, side.element);
     // Enter in a line of text does not start an hour of training; Ctrl+Enter does.
     element.addEventListener("keydown", (event) => {
@@ -65,7 +67,7 @@ function trainView(signal) {
         if (event.ctrlKey || event.metaKey) side.train();
     });
 
-    recreate.dropsOn(element);
+    catchDrops(signal, upload, recreate);
 
     // The model the host generates with, or the first, is chosen already; the demo model is for the trial alone.
     function firstModel() {
@@ -106,10 +108,15 @@ function trainView(signal) {
 
     function show(name) {
         for (const field of fields.values()) if (!name || field.name === name || field.follows?.includes(name)) field.show();
-        const words = [values.get(F.identifier), values.get(F.kind)].filter(Boolean).join(" ");
-        fill(example, t("prompt_will_be"), " ", h("code", {}, `${words ? words + " " : ""}<lora:${values.get(F.name) || "…"}:0.8>`));
+        showExample();
         presets.show();
         advanced.count();
+    }
+    // The file's name in a prompt: where the name is taken, the one that it will have.
+    function showExample() {
+        const words = [values.get(F.identifier), values.get(F.kind)].filter(Boolean).join(" "), name = values.get(F.name);
+        const file = name && output?.name === name ? output.saved_as || name : name;
+        fill(example, t("prompt_will_be"), " ", h("code", {}, `${words ? words + " " : ""}<lora:${file || "…"}:0.8>`));
     }
     values.watch(signal, (name) => { follow(name); show(name); });
 

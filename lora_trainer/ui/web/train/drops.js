@@ -1,0 +1,45 @@
+// Files dropped anywhere on the page while the form is shown: told apart, and brought to the part of the form that they are for.
+import { app } from "../base/app.js";
+import { report } from "../base/messages.js";
+import { isSettings } from "./recreate.js";
+import { transfer } from "./transfer.js";
+
+const isPicture = ({ name }) => app.form.uploads.images.some((ending) => name.toLowerCase().endsWith(ending));
+const isText = ({ name }) => name.toLowerCase().endsWith(".txt");
+const isInFolder = ({ name }) => name.includes("/");
+const stemOf = ({ name }) => name.toLowerCase().replace(/\.[^./]*$/, "");
+
+// A LoRA or a configuration fills the form, with the prompts that lie beside it; all else is for the place of the images,
+// which says by name what it does not take. A text named like one of the pictures is its caption.
+export function toldApart(files) {
+    if (!files.some((one) => !isInFolder(one) && isSettings(one.name))) return { settings: [], others: files };
+    const stems = new Set(files.filter(isPicture).map(stemOf));
+    const isOfSettings = (one) => !isInFolder(one) && (isSettings(one.name) || (isText(one) && !stems.has(stemOf(one))));
+    return { settings: files.filter(isOfSettings), others: files.filter((one) => !isOfSettings(one)) };
+}
+
+// Standing alone the whole page is ours; in the Web UI what is around the page has drops of its own.
+export function catchDrops(signal, upload, recreate) {
+    const place = app.mount.dataset.host === "standalone" ? document : app.mount;
+    const on = (kind, action) => place.addEventListener(kind, (event) => event.dataTransfer?.types?.includes("Files") && action(event), { signal });
+    const over = (event) => {
+        event.preventDefault();
+        upload.mark(true);
+    };
+    on("dragenter", over);
+    on("dragover", over);
+    on("dragleave", (event) => place.contains(event.relatedTarget) || upload.mark(false));
+    on("drop", async (event) => {
+        event.preventDefault();
+        event.stopPropagation(); // the Web UI sends dropped pictures to its own fields
+        upload.mark(false);
+        try {
+            const drop = await transfer.filesOf(event.dataTransfer);
+            const { settings, others } = toldApart(drop.files);
+            if (settings.length) await recreate.take(settings.map(({ file }) => file));
+            if (others.length || drop.unread.length || !settings.length) upload.take({ ...drop, files: others });
+        } catch (error) {
+            report(error);
+        }
+    });
+}
