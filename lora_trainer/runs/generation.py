@@ -105,7 +105,7 @@ class Generation:
             if status["state"] in OVER or alive:
                 return status
             if status["state"] == "waiting" and not self._standing().is_free:
-                status["message"] = "The training is asked to leave the card."
+                status["message"] = "The training is asked to make room."
             elif status["state"] == "waiting" and self._starts.get(request_id, 0) < _STARTS:
                 self._ensure_server(request_id)  # the last one left as the request came
             else:

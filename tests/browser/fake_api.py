@@ -52,6 +52,7 @@ class FakeApi:
         self.loras: list[dict[str, Any]] = []
         self.posted: list[tuple[str, Any]] = []
         self.generated: dict[str, Any] | None = None
+        self.lending = ""  # what is said while pictures wait for a training
         self.trial = False
         self.found: list[dict[str, Any]] = []  # problems that a check finds besides its own
         self.family = "sd1"  # of the base model; "" where the host cannot tell
@@ -530,6 +531,8 @@ class FakeApi:
 
     async def generation(self, request: Request) -> Any:
         assert self.generated is not None
+        if self.lending:
+            return {**self.generated, "state": "waiting", "total": 0, "message": self.lending, "images": []}
         self.generated.update(done=self.generated["total"], state="finished")
         return self.generated
 

@@ -10,7 +10,7 @@ from starlette.routing import Mount
 
 from lora_trainer.ui.assets import assets
 
-from .conftest import served
+from .conftest import MODULE, served
 from .fake_host import application
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -113,3 +113,27 @@ def test_a_place_of_another_version_gets_no_modules_of_this_one(open_page, addre
 def test_a_module_that_does_not_arrive_is_said(open_page, address):
     page = visit(open_page, address, lambda page: page.route("**/chart.js", lambda route: route.abort()))
     expect(page.get_by_role("alert")).to_have_text(re.compile("could not be loaded"))
+
+
+def test_words_that_are_counted_are_told_in_the_singular_and_the_plural(open_page, address):
+    page = open_page(address)
+    script = (
+        MODULE
+        + """const { texts } = await module("base/texts.js"), { valuesOf } = await module("train/variants.js");
+        const t = texts({ some: ["{x} {x:run|runs} {x:is|are} here", "{x}"] });
+        return [["0", 1, "1", "1,000"].map((x) => t("some", { x })), valuesOf("4, 8;16\\n32", "integer"), valuesOf("0,5\\n1e-4, 2e-4", "number"), valuesOf("512,768", "text")];"""
+    )
+    told, integers, numbers, texts = page.evaluate(f"async () => {{ {script} }}")
+    assert told == ["0 runs are here", "1 run is here", "1 run is here", "1,000 runs are here"]
+    assert (integers, numbers, texts) == (["4", "8", "16", "32"], ["0,5", "1e-4", "2e-4"], ["512,768"])
+
+
+def test_pictures_that_wait_for_a_training_say_so(open_page, address, api):
+    api.lending = "The training is asked to make room."
+    page = open_page(address + "#lora-generate")
+    page.fill("#lt-g-prompt", "a frog")
+    page.locator(".lt-generate .lt-btn-train").click()
+    expect(page.locator(".lt-generate-status")).to_have_text(api.lending)
+    api.lending = ""
+    expect(page.locator(".lt-results .lt-picture")).to_have_count(1)
+    expect(page.locator(".lt-generate-status")).to_have_text("")

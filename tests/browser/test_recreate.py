@@ -209,6 +209,11 @@ def test_variants_are_named_and_queued_with_one_click(open_page, place):
     expect(page.get_by_role("button", name="Queue 3 trainings")).to_be_disabled()
     page.fill("#lt-variants-values", "1e-4\n3e-4\n1e-3")
     expect(page.locator(".lt-variants-list code")).to_have_text(["sls_frog-lr-1e-4", "sls_frog-lr-3e-4", "sls_frog-lr-0.001"])
+    page.fill("#lt-variants-values", "1e-4, 3e-4,1e-3")  # on one line as well
+    expect(page.locator(".lt-variants-list code")).to_have_text(["sls_frog-lr-1e-4", "sls_frog-lr-3e-4", "sls_frog-lr-0.001"])
+    page.fill("#lt-variants-values", "0,5")  # a decimal comma
+    expect(page.get_by_role("button", name="Queue the trainings")).to_be_disabled()
+    page.fill("#lt-variants-values", "1e-4, 3e-4,1e-3")
     page.locator("#lt-variants-option").select_option("lr_scheduler")
     page.locator(".lt-variants-values").get_by_label("cosine", exact=True).check()
     page.locator(".lt-variants-values").get_by_label("constant", exact=True).check()
@@ -236,7 +241,8 @@ def test_runs_stand_side_by_side(open_page, place):
                 path = reporter.folder.samples / f"s{step}.png"
                 path.write_bytes(png(frog(number * 7 + step, 64, 64)))
                 reporter.emit({"type": "sample", "path": str(path), "step": step, "prompt": "a sls frog", "seed": 1})
-    button = page.get_by_role("button", name=re.compile("Compare . runs"))
+    button = page.get_by_role("button", name=re.compile("Compare( .)? runs"))
+    expect(button).to_have_text("Compare runs")
     expect(button).to_be_disabled()
     for box in page.locator(".lt-run-box").all():
         box.check()

@@ -283,7 +283,7 @@ def test_the_images_that_are_not_shown_are_counted_and_said(open_page, address, 
     drop(page, frogs)
     expect(page.locator(".lt-images-head strong")).to_have_text("8 images")
     expect(page.locator(".lt-tile")).to_have_count(3)
-    expect(page.locator(".lt-tiles-rest")).to_contain_text("5 more images of this folder are not shown")
+    expect(page.locator(".lt-tiles-rest")).to_contain_text("5 more images of this folder are not shown here")
     expect(page.locator(".lt-images-head .lt-chip")).to_have_count(0)  # nobody looked at all captions
 
 

@@ -5,7 +5,7 @@
 import { recall, remember } from "./memory.js";
 
 const SHARED = {
-    // name: [English, Korean]; {x} is filled in
+    // name: [English, Korean]; {x} is filled in, {x:run|runs} is "run" where x is 1, else "runs"
     connection_lost: ["Connection lost, retrying…", "연결이 끊어졌습니다. 다시 연결하는 중…"],
     signed_out: ["The host was restarted or the login has run out. Reload the page to go on.", "호스트가 다시 시작되었거나 로그인이 만료되었습니다. 페이지를 새로고침하세요."],
     loading: ["Loading…", "불러오는 중…"],
@@ -50,7 +50,9 @@ export function texts(own = {}) {
     const pairOf = (name) => own[name] || SHARED[name];
     const t = (name, values) => {
         const text = (pairOf(name) || [name, name])[language === "ko" ? 1 : 0];
-        return text.replace(/\{(\w+)\}/g, (whole, key) => (values && key in values ? String(values[key]) : whole));
+        const given = (key) => (values && key in values ? String(values[key]) : null);
+        return text.replace(/\{(\w+):([^{|}]*)\|([^{|}]*)\}/g, (_, key, one, many) => (given(key) === "1" ? one : many))
+            .replace(/\{(\w+)\}/g, (whole, key) => given(key) ?? whole);
     };
     t.has = (name) => Boolean(pairOf(name));
     return t;

@@ -152,6 +152,7 @@ function generateView(signal) {
         const share = answer.total ? answer.done / answer.total : 0;
         button.textContent = isOver ? t("generate") : answer.total ? `${t("generating")} ${Math.round(share * 100)} %` : t("generating");
         fill(status, !isOver && h("div", { class: "lt-bar", role: "progressbar", "aria-valuenow": Math.round(share * 100), "aria-valuemin": "0", "aria-valuemax": "100", "aria-label": t("generating") }, h("div", { class: "lt-bar-fill", style: `width:${share * 100}%` })),
+            !isOver && answer.message && h("p", { class: "lt-subdued" }, answer.message),
             answer.state === "failed" && note({ level: "error", message: answer.message, advice: answer.advice }));
         const text = JSON.stringify(answer.images);
         if (before === text) return;

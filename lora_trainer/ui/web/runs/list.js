@@ -55,7 +55,7 @@ function choosing() {
     const button = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => go("run", [...chosen].join(",")) });
     const element = h("div", { class: "lt-row", hidden: true }, button);
     function show() {
-        button.textContent = t("compare", { x: chosen.size });
+        button.textContent = chosen.size < LEAST ? t("compare_none") : t("compare", { x: chosen.size });
         button.disabled = chosen.size < LEAST || chosen.size > MOST;
         button.title = button.disabled ? t("compare_hint", { least: LEAST, most: MOST }) : "";
     }

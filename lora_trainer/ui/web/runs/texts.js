@@ -8,6 +8,7 @@ export const t = texts({
     no_runs_hint: ["Runs appear here, the newest first.", "최근 실행부터 여기에 표시됩니다."],
     go_train: ["Train your first LoRA", "첫 LoRA 학습하기"],
     compare: ["Compare {x} runs", "실행 {x}개 비교"],
+    compare_none: ["Compare runs", "실행 비교"],
     compare_hint: ["Choose {least} to {most} runs.", "실행을 {least}~{most}개 고르세요."],
     compare_choose: ["Compare {x}", "{x} 비교에 넣기"],
     compare_title: ["Runs side by side", "실행 비교"],

@@ -142,8 +142,8 @@ function planOf(result, check) {
     if (!plan) return h("p", { class: "lt-plan-empty" }, t("plan_waiting"));
     const cells = [["plan_images", plan.images], plan.reg_images ? ["plan_reg", plan.reg_images] : null, plan.kept_aside ? ["plan_aside", plan.kept_aside] : null, ["plan_steps_epoch", plan.steps_per_epoch], ["plan_epochs", plan.epochs]].filter(Boolean);
     return [
-        h("p", { class: "lt-plan-total" }, h("strong", {}, formatNumber(plan.total_steps)), " ", t("plan_total")),
-        h("dl", { class: "lt-plan-cells" }, cells.map(([name, value]) => h("div", {}, h("dt", {}, t(name)), h("dd", {}, formatNumber(value))))),
+        h("p", { class: "lt-plan-total" }, h("strong", {}, formatNumber(plan.total_steps)), " ", t("plan_total", { x: plan.total_steps })),
+        h("dl", { class: "lt-plan-cells" }, cells.map(([name, value]) => h("div", {}, h("dt", {}, t(name, { x: value })), h("dd", {}, formatNumber(value))))),
         plan.subsets?.length ? subsets(plan.subsets) : null,
         plan.buckets?.length ? buckets(plan.buckets) : null,
         plan.examples?.length ? h("details", { class: "lt-fold" }, h("summary", {}, t("plan_examples")),

@@ -125,7 +125,7 @@ export function imageUpload(signal, imagesName, onFolder) {
         const count = images.length + (folder?.more || 0);
         fill(list,
             images.length > 0 && h("div", { class: "lt-images-head" },
-                h("strong", {}, count === 1 ? t("image_count") : t("images_count", { x: formatNumber(count) })),
+                h("strong", {}, t("images_count", { x: formatNumber(count) })),
                 values.get("caption_source") !== "words" && (missing > 0 || !folder.more) && h("span", { class: missing ? "lt-chip lt-chip-warn" : "lt-chip lt-chip-fine" }, chip),
                 mine && h("button", { type: "button", class: "lt-link lt-push", onclick: removeAll }, t("remove_all"))),
             images.length > 0 && h("ul", { class: "lt-tiles" }, shown.map((image) => tile(image, mine))),

@@ -10,6 +10,15 @@ import { values } from "./values.js";
 
 const NOT_VARIED = ["output_name", "image_dir", "prompts"];
 const LEAST = 2, MOST = 12;
+const NUMBERS = ["integer", "number"];
+
+// The values of a text: one a line, numbers also with commas between them. A lone "0,5" is a number with a decimal comma, as
+// in the form; of other kinds of values a comma can be a part.
+export function valuesOf(text, kind) {
+    const isOne = (line) => !NUMBERS.includes(kind) || (kind === "number" && /^-?0,\d+$/.test(line));
+    const lines = text.split("\n").map((line) => line.trim());
+    return lines.flatMap((line) => (isOne(line) ? [line] : line.split(/[,;]/).map((value) => value.trim()))).filter(Boolean);
+}
 let kept = { option: "learning_rate", texts: {} }; // while one looks at another view
 
 // Returns {element, show()}: a part that folds, beside the button of a single training.
@@ -43,14 +52,14 @@ export function variantsPanel(signal) {
             })));
         } else {
             const area = h("textarea", { class: "lt-input", id: "lt-variants-values", rows: "4", value: texts(), oninput: () => { kept.texts[kept.option] = area.value; changed(); } });
-            fill(place, h("label", { for: "lt-variants-values" }, t("variants_lines")), area);
+            fill(place, h("label", { for: "lt-variants-values" }, t(NUMBERS.includes(control().kind) ? "variants_numbers" : "variants_lines")), area);
         }
         changed();
     }
 
     // The values as they are sent: what was typed, or a value of a choice.
     function wanted() {
-        const lines = texts().split("\n").map((line) => line.trim()).filter(Boolean);
+        const lines = valuesOf(texts(), control().kind);
         return isChoice() ? lines.map((line) => choices().find((one) => String(one.value) === line)?.value) : lines;
     }
 
@@ -76,7 +85,7 @@ export function variantsPanel(signal) {
     function show() {
         const count = wanted().length;
         const isFine = told?.variants?.length === count && told.variants.every((one) => !one.problems.length);
-        button.textContent = t("variants_queue", { x: count });
+        button.textContent = count < LEAST ? t("variants_queue_none") : t("variants_queue", { x: count });
         button.disabled = !isFine;
         if (count < LEAST) return fill(list, h("li", { class: "lt-subdued" }, t("variants_few", { x: LEAST })));
         if (told?.problem) return fill(list, h("li", { class: "lt-wrong" }, told.problem));
