@@ -121,7 +121,9 @@ def test_words_that_are_counted_are_told_in_the_singular_and_the_plural(open_pag
         MODULE
         + """const { texts } = await module("base/texts.js"), { valuesOf } = await module("train/variants.js");
         const t = texts({ some: ["{x} {x:run|runs} {x:is|are} here", "{x}"] });
-        return [["0", 1, "1", "1,000"].map((x) => t("some", { x })), valuesOf("4, 8;16\\n32", "integer"), valuesOf("0,5\\n1e-4, 2e-4", "number"), valuesOf("512,768", "text")];"""
+        const counted = ["0", 1, "1", "1,000"].map((x) => t("some", { x }));
+        const typed = [["4, 8;16\\n32", "integer"], ["0,5\\n1e-4, 2e-4", "number"], ["512,768", "text"]];
+        return [counted, ...typed.map((one) => valuesOf(...one))];"""
     )
     told, integers, numbers, texts = page.evaluate(f"async () => {{ {script} }}")
     assert told == ["0 runs are here", "1 run is here", "1 run is here", "1,000 runs are here"]

@@ -79,7 +79,7 @@ def test_a_training_that_begins_gets_the_card_and_requests_wait_until_it_leaves_
     generation.tick()
     assert not generation._is_alive() and generation.wants_card()
     status = generation.status(waiting)
-    assert status["state"] == "waiting" and "leave the card" in status["message"]
+    assert status["state"] == "waiting" and "make room" in status["message"]
     generation.card = FREE
     generation.tick()
     assert wait(generation, waiting, *OVER)["state"] == "finished"
