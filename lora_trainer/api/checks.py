@@ -157,7 +157,8 @@ def submit(
                 target, config=files.config_toml, dataset=files.dataset_toml, prompts=files.prompts, request=request
             )
 
-        return service.supervisor.submit(run_id, checked.saved_as, make, keys={**(keys or {}), **sent})
+        with service.uploads.changing:  # from here on its images stay as they are
+            return service.supervisor.submit(run_id, checked.saved_as, make, keys={**(keys or {}), **sent})
 
 
 def _request(service: Service, checked: Checked, body: Mapping[str, Any], generate: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,6 +178,7 @@ def _request(service: Service, checked: Checked, body: Mapping[str, Any], genera
         "values": dict(body.get("values") or {}) or None,
         "generate": {"checkpoint": str(base), **_drawn_size(checked.files), **generate},
         "body": dict(body),
+        "image_folders": sorted({str(one.image_dir) for each in checked.files.data.datasets for one in each.subsets}),
     }
 
 

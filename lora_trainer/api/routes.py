@@ -138,7 +138,7 @@ async def _upload(service: Service, request: Request) -> Response:
         await receiving.receive(request, folder, service.change, arrivals)
     finally:  # what came whole is kept, also of a request that broke off
         received = await service.change(service.uploads.place, upload_id, arrivals)
-    return answer(await service.change(service.uploads.summary, upload_id, received))
+    return answer(await service.change(service.uploads.summary, received))
 
 
 async def _upload_view(service: Service, request: Request) -> Response:
@@ -155,15 +155,22 @@ async def _upload_caption(service: Service, request: Request) -> Response:
     body = await json_body(request)
     name, caption, end = text_of(body, "name"), text_of(body, "caption"), text_of(body, "extension", ".txt")
     upload_id, keep_lines = request.path_params["id"], body.get("keep_lines") is True
-    await service.change(lambda: service.uploads.set_caption(upload_id, name, caption, end, keep_lines=keep_lines))
-    return answer({})
+    changed = await service.change(lambda: service.uploads.set_caption(upload_id, name, caption, end, keep_lines=keep_lines))
+    return answer(_changed(service, changed))
 
 
 async def _upload_delete(service: Service, request: Request) -> Response:
     body = await json_body(request)
-    name = text_of(body, "name") if body.get("name") is not None else None
-    await service.change(service.uploads.delete, request.path_params["id"], name)
-    return answer({})
+    upload_id = request.path_params["id"]
+    if body.get("name") is None:
+        await service.change(service.uploads.delete, upload_id)
+        return answer({})
+    return answer(_changed(service, await service.change(service.uploads.delete_image, upload_id, text_of(body, "name"))))
+
+
+def _changed(service: Service, upload_id: str) -> dict[str, Any]:
+    """Where a change went: into another upload than was named when a run trains from that one."""
+    return {"id": upload_id, "folder": str(service.uploads.root / upload_id)}
 
 
 def _shown_folder(service: Service, request: Request) -> Path:

@@ -123,7 +123,12 @@ async def _use(service: Service, request: Request) -> Response:
 
 async def _delete(service: Service, request: Request) -> Response:
     await json_body(request)
-    await service.change(lambda: service.supervisor.delete(_known(service, request).id))
+
+    def do() -> None:
+        service.supervisor.delete(_known(service, request).id)
+        service.uploads.remove_left()
+
+    await service.change(do)
     return answer({})
 
 

@@ -45,7 +45,7 @@ class Service:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.paths = host.paths()
-        self.uploads = Uploads(self.paths.uploads)
+        self.uploads = Uploads(self.paths.uploads, self.paths.runs)
         self.thumbnails = Thumbnails(self.paths.user_dir / "cache" / "thumbs")
         self.facts = FactsCache()
         self.generation = Generation(host, self.paths.generated, standing=self._standing)

@@ -1,4 +1,8 @@
-"""The folders of dropped images and captions: what came is put in its place, described, edited and deleted."""
+"""The folders of dropped images and captions: what came is put in its place, described, edited and deleted.
+
+A folder that a run names is never changed any more, so that the run trains what was there when it was queued, can go on and
+be done again. What is changed is a copy (hard links where the disk can) with an id of its own; the files go with the last run.
+"""
 
 from __future__ import annotations
 
@@ -22,24 +26,30 @@ from .receiving import PART, Arrivals
 from .upload_names import CAPTIONS, Sent, arrange
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+_NAMING = ("dataset.toml", "config.toml", "request.json")  # files of a run that name the folders of its images
+_LEFT = ".left"  # in a folder that the page has left, and that is kept for runs alone
 
 
 @dataclass
 class Received:
-    """What a request brought: names saved, and what was refused or kept in another way than it was sent, with the reason."""
+    """What a request brought into an upload: names saved, and what was refused or kept otherwise than sent, with the reason."""
 
+    upload_id: str
     saved: list[str] = field(default_factory=list)
     refused: list[dict[str, str]] = field(default_factory=list)
     noted: list[dict[str, str]] = field(default_factory=list)
 
 
 class Uploads:
-    """The folders below `root`, one for each set of files; an id is the folder's name."""
+    """The folders below `root`, one for each set of files; an id is the folder's name. `runs` holds the folders of the runs.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    `changing` is held while files are changed, and has to be while a run is queued.
+    """
+
+    def __init__(self, root: Path, runs: Path) -> None:
+        self.root, self.runs = root, runs
         self._facts = FactsCache()
-        self._placing = threading.Lock()  # two requests must not choose the same free name
+        self.changing = threading.RLock()  # two requests must not choose the same free name
 
     def new(self) -> str:
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
@@ -55,20 +65,23 @@ class Uploads:
 
     def place(self, upload_id: str, arrivals: Arrivals) -> Received:
         """Give what came whole its names in the folder; what was sent as a picture but is none is refused."""
-        folder = self.folder(upload_id)
-        received = Received(refused=list(arrivals.refused))
+        received = Received(upload_id, refused=list(arrivals.refused))
         readable = self._readable(arrivals.whole, received)
+        try:
+            with self.changing:
+                folder = self._changeable(upload_id) if readable else self.folder(upload_id)
 
-        def is_same(one: Sent, name: str) -> bool:
-            return filecmp.cmp(one.file, folder / name, shallow=False)
+                def is_same(one: Sent, name: str) -> bool:
+                    return filecmp.cmp(one.file, folder / name, shallow=False)
 
-        with self._placing:
-            there = [path.name for path in folder.iterdir() if not path.name.endswith(PART)]
-            arranged = arrange(readable, there, is_same)
-            for one, name in arranged.kept:
-                os.replace(one.file, folder / name)
-        for sent in arrivals.whole:
-            sent.file.unlink(missing_ok=True)  # of what was refused
+                there = [path.name for path in folder.iterdir() if not path.name.endswith(PART)]
+                arranged = arrange(readable, there, is_same)
+                for one, name in arranged.kept:
+                    os.replace(one.file, folder / name)
+        finally:
+            for sent in arrivals.whole:
+                sent.file.unlink(missing_ok=True)  # of what was refused
+        received.upload_id = folder.name
         names = {one.file: name for one, name in arranged.kept}
         received.saved += dict.fromkeys(names[one.file] for one in readable if one.file in names)
         received.refused += arranged.refused
@@ -85,13 +98,46 @@ class Uploads:
                 received.refused.append({"name": one.sent, "message": said})
         return [one for one in whole if one.file not in bad]
 
-    def summary(self, upload_id: str, received: Received) -> dict[str, Any]:
+    def _changeable(self, upload_id: str) -> Path:
+        """The folder when no run names it, else a new one with the same pictures and captions. `changing` is held.
+
+        Raises Refusal (507) when the copy cannot be written.
+        """
         folder = self.folder(upload_id)
+        if not self._is_used(upload_id):
+            return folder
+        listing = list_folder(folder)
+        copy = self.root / self.new()
+        try:
+            for name in sorted(listing.names):
+                if name in listing.images or name.lower().endswith(ENDINGS):
+                    _link(folder / name, copy / name)
+            (folder / _LEFT).touch()
+        except OSError as error:
+            shutil.rmtree(copy, ignore_errors=True)
+            raise Refusal(507, f"The upload could not be written: {error.strerror}.", advice="Free some disk space.") from error
+        return copy
+
+    def _is_used(self, upload_id: str) -> bool:
+        """Whether a run, in whatever state, names the folder; also where that cannot be read."""
+        wanted = upload_id.encode()
+        for path in (path for name in _NAMING for path in self.runs.glob(f"*/{name}")):
+            try:
+                if wanted in path.read_bytes():
+                    return True
+            except FileNotFoundError:  # deleted meanwhile
+                continue
+            except OSError:
+                return True
+        return False
+
+    def summary(self, received: Received) -> dict[str, Any]:
+        folder = self.folder(received.upload_id)
         listing = list_folder(folder)
         files = [CaptionFiles(listing, end) for end in CAPTIONS]
         lonely = [name for name in listing.images if not any(one.name_for(name) for one in files)]
         return {
-            "id": upload_id,
+            "id": received.upload_id,
             "folder": str(folder),
             "saved": received.saved,
             "refused": received.refused,
@@ -102,47 +148,74 @@ class Uploads:
             "unused": unused_captions(listing, CAPTIONS),
         }
 
-    def set_caption(self, upload_id: str, name: str, caption: str, end: str, *, keep_lines: bool = False) -> None:
+    def set_caption(self, upload_id: str, name: str, caption: str, end: str, *, keep_lines: bool = False) -> str:
         """Write an image's caption: one line, or with `keep_lines` each line for itself. Blank, it is taken away.
+
+        Returns the id of the upload that was changed.
 
         It goes into the file that is the image's caption already, whatever its exact name, unless others share it.
         Raises Refusal for an unknown image or ending.
         """
-        folder = self.folder(upload_id)
-        listing = list_folder(folder)
-        if name not in listing.images:
-            raise Refusal(404, f"There is no image {name!r} in this upload.")
         if end not in ENDINGS:
             raise Refusal(400, f"A caption ends in {' or '.join(ENDINGS)}, not in {end!r}.")
-        path = folder / (_own_caption(name, CaptionFiles(listing, end), listing) or f"{Path(name).stem}{end}")
-        lines = [" ".join(line.split()) for line in (caption.splitlines() if keep_lines else [caption])]
-        if caption.strip():
-            write_text_atomic(path, "\n".join(line for line in lines if line) + "\n")
-        else:
-            path.unlink(missing_ok=True)
+        with self.changing:
+            listing = list_folder(self.folder(upload_id))
+            if name not in listing.images:
+                raise Refusal(404, f"There is no image {name!r} in this upload.")
+            folder = self._changeable(upload_id)
+            path = folder / (_own_caption(name, CaptionFiles(listing, end), listing) or f"{Path(name).stem}{end}")
+            lines = [" ".join(line.split()) for line in (caption.splitlines() if keep_lines else [caption])]
+            if caption.strip():
+                write_text_atomic(path, "\n".join(line for line in lines if line) + "\n")
+            else:
+                path.unlink(missing_ok=True)
+        return folder.name
 
-    def delete(self, upload_id: str, name: str | None = None) -> None:
-        """Delete the folder, or one image of it with its captions."""
-        folder = self.folder(upload_id)
-        if name is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            return
-        path = folder / safe_name(name, field="name")
-        if not path.is_file():
-            raise Refusal(404, f"There is no {name!r} in this upload.")
-        listing = list_folder(folder)
-        captions = [_own_caption(name, CaptionFiles(listing, end), listing) for end in ENDINGS]
-        path.unlink()
-        for caption in filter(None, captions):
-            (folder / caption).unlink(missing_ok=True)
+    def delete_image(self, upload_id: str, name: str) -> str:
+        """Delete one image with its captions; returns the id of the upload that was changed."""
+        with self.changing:
+            folder = self.folder(upload_id)
+            if not (folder / safe_name(name, field="name")).is_file():
+                raise Refusal(404, f"There is no {name!r} in this upload.")
+            listing = list_folder(folder)
+            captions = [_own_caption(name, CaptionFiles(listing, end), listing) for end in ENDINGS]
+            folder = self._changeable(upload_id)
+            for one in (name, *filter(None, captions)):
+                (folder / one).unlink(missing_ok=True)
+        return folder.name
+
+    def delete(self, upload_id: str) -> None:
+        """Delete the folder, or let it go with the last run that names it."""
+        with self.changing:
+            folder = self.folder(upload_id)
+            if self._is_used(upload_id):
+                (folder / _LEFT).touch()
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def remove_left(self) -> None:
+        """Delete the folders that were kept for runs alone and that no run names any more."""
+        with self.changing:
+            for mark in self.root.glob(f"*/{_LEFT}"):
+                if _ID.fullmatch(mark.parent.name) and not self._is_used(mark.parent.name):
+                    shutil.rmtree(mark.parent, ignore_errors=True)
 
     def remove_leavings(self) -> None:
-        """Half-received files of an earlier program, and folders that hold nothing."""
+        """Half-received files of an earlier program, and folders that hold nothing or what nobody needs."""
+        self.remove_left()
         for part in self.root.glob(f"*/*{PART}"):
             part.unlink(missing_ok=True)
         for folder in self.root.glob("*/"):
             if _ID.fullmatch(folder.name) and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under a second name. Ours are only ever replaced, not written into, so neither changes with the other."""
+    try:
+        os.link(source, target)
+    except OSError:  # not every file system can
+        shutil.copy2(source, target)
 
 
 def _own_caption(name: str, files: CaptionFiles, listing: Listing) -> str | None:

@@ -214,12 +214,12 @@ class FakeApi:
         else:
             self.files.clear()
             self.captions.clear()
-        return {}
+        return {"id": "up1", "folder": "/uploads/up1"} if name else {}
 
     async def set_caption(self, request: Request) -> Any:
         body = await request.json()
         self.captions[body["name"].rsplit(".", 1)[0]] = body["caption"]
-        return {}
+        return {"id": "up1", "folder": "/uploads/up1"}
 
     async def check(self, request: Request) -> Any:
         values = (await request.json())["values"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -217,6 +218,49 @@ def test_a_drop_goes_on_while_another_view_is_shown(program, open_page, frogs, d
     expect(page.locator(".lt-tile")).to_have_count(8)
     expect(page.locator(".lt-upload-progress")).to_be_hidden()
     expect(page.locator(".lt-reasons")).not_to_contain_text("Wait for the upload.")
+
+
+def test_what_a_run_trains_from_is_left_as_it_is_by_every_button(program, open_page, frogs, drop):
+    page = open_page(program[0])
+    drop(page, frogs[:3])
+    expect(page.locator(".lt-tile")).to_have_count(3)
+    uploads = program[1] / "uploads"
+    run = program[1] / "runs" / "kept"
+    run.mkdir(parents=True)
+    shown, seen = page.locator("#lt-image_dir"), []
+
+    def expect_another(tiles: int) -> None:
+        expect(page.locator(".lt-tile")).to_have_count(tiles)
+        if seen:
+            expect(shown).not_to_have_value(seen[-1])
+        seen.append(shown.input_value())
+        (run / "dataset.toml").write_text("".join(f"# {folder}\n" for folder in seen), encoding="utf-8")
+
+    def contents():
+        return [{path.name: path.read_bytes() for path in Path(one).glob("[!.]*")} for one in seen]
+
+    try:
+        expect_another(3)
+        first = contents()
+        drop(page, [frogs[3]])
+        expect_another(4)
+        page.locator(".lt-tile-remove").first.click()
+        expect_another(3)
+        page.locator(".lt-tile-text").first.click()
+        page.get_by_role("dialog").get_by_role("textbox").fill("a frog on a leaf")
+        page.get_by_role("dialog").get_by_role("button", name="Save").click()
+        expect(page.locator(".lt-tile-text").first).to_have_text("a frog on a leaf")
+        expect_another(3)
+        before = contents()
+        page.get_by_role("button", name="Remove all").click()
+        page.get_by_role("dialog").get_by_role("button", name="Remove all").click()
+        expect(page.locator(".lt-tile")).to_have_count(0)
+        assert contents() == before and before[:1] == first and [len(one) for one in before] == [3, 4, 3, 4]
+        drop(page, [frogs[4]])
+        expect_another(1)
+        assert len(list(uploads.glob("*/"))) >= 5
+    finally:
+        shutil.rmtree(run)
 
 
 ENGLISH = re.compile(r"[A-Za-z]+(?: [a-z]+){3,}")  # four words of a sentence

@@ -47,13 +47,14 @@ transfer.chosen = function (input) {
     return { files, unread: [], folder };
 };
 
-// Sends what is wanted of a drop into the upload folder `id` ("": a new one, or that of the drop before). `arrived(answer,
-// drop)` hears of the host's last answer, when there was one.
-transfer.take = function (drop, id, arrived) {
-    if (!waiting) [transfer.refused, transfer.noted, folder] = [[], [], id];
+// Sends what is wanted of a drop into the upload folder that `idNow()` names when its turn comes ("": a new one).
+// `arrived(answer, drop)` hears of the host's last answer, when there was one.
+transfer.take = function (drop, idNow, arrived) {
+    if (!waiting) transfer.forget();
     waiting += 1;
     news.tell();
     line = line.then(async () => {
+        folder = idNow();
         const answer = await carry(drop);
         if (!answer) return;
         transfer.arrived += 1;
@@ -122,6 +123,8 @@ async function send(files) {
     return answer;
 }
 
+// Another change of the upload waits for the drops before it, and those after it wait for it: each may bring another folder.
+transfer.inTurn = (action) => (line = line.then(action).catch(report));
 transfer.isBusy = () => waiting > 0;
 transfer.forget = () => { [transfer.refused, transfer.noted] = [[], []]; };
 transfer.watch = news.watch;

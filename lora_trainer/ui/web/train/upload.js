@@ -65,7 +65,7 @@ export function imageUpload(signal, imagesName, onFolder) {
 
     // This view may be left before all has arrived: only what the form holds is touched then.
     function take(drop) {
-        const all = transfer.take(drop, values.upload, (answer, { files, folder: name }) => {
+        const all = transfer.take(drop, () => values.upload, (answer, { files, folder: name }) => {
             if (name) onFolder(name);
             const hasEnding = (ending) => files.some((one) => one.name.toLowerCase().endsWith(ending));
             if (hasEnding(".caption") && !hasEnding(".txt")) values.set("caption_source", "caption");
@@ -150,17 +150,23 @@ export function imageUpload(signal, imagesName, onFolder) {
             mine && h("button", { type: "button", class: "lt-tile-remove", "aria-label": t("remove_image", { x: image.name }), onclick: () => remove(image) }, icon("close")));
     }
 
-    async function remove(image) {
-        await post(`uploads/${encodeURIComponent(values.upload)}/delete`, { name: image.name }).catch(report);
-        values.announce(imagesName);
-    }
+    // The host answers with the folder that it changed: a run that trains from the one shown keeps that as it is.
+    const change = (path, body) => transfer.inTurn(async () => {
+        const answer = await post(`uploads/${encodeURIComponent(values.upload)}/${path}`, body).catch(report);
+        if (answer) values.upload = answer.id;
+        if (answer && values.get(imagesName) !== answer.folder) values.set(imagesName, answer.folder);
+        else values.announce(imagesName);
+    });
+    const remove = (image) => change("delete", { name: image.name });
 
     async function removeAll() {
         if (!(await ask(t("remove_all_ask"), t("remove_all")))) return;
-        await post(`uploads/${encodeURIComponent(values.upload)}/delete`, {}).catch(report);
-        values.upload = "";
-        transfer.forget();
-        values.set(imagesName, null);
+        await transfer.inTurn(async () => {
+            await post(`uploads/${encodeURIComponent(values.upload)}/delete`, {}).catch(report);
+            values.upload = "";
+            transfer.forget();
+            values.set(imagesName, null);
+        });
     }
 
     async function edit(image) {
@@ -176,8 +182,7 @@ export function imageUpload(signal, imagesName, onFolder) {
             if (source === "words") values.set("caption_source", "txt"); // who writes one wants it trained
             const extension = ENDINGS[source] || (source === "other" && values.get("caption_extension")) || ".txt";
             const body = { name: image.name, caption: area.value.trim(), extension, keep_lines: Boolean(values.get("enable_wildcard")) };
-            await post(`uploads/${encodeURIComponent(values.upload)}/caption`, body).catch(report);
-            values.announce(imagesName);
+            await change("caption", body);
         });
         app.mount.querySelector(".lt-app").append(dialog);
         dialog.showModal();
