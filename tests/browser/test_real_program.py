@@ -197,7 +197,8 @@ TWO_FOLDERS = """([first, second]) => {
     }});
     const root = folder("10_sls frog", [folder("green", [entry(first)]), folder("red", [entry(second)])]);
     const event = new DragEvent("drop", {bubbles: true, cancelable: true});
-    Object.defineProperty(event, "dataTransfer", {value: {items: [{webkitGetAsEntry: () => root}], files: []}});
+    const value = {types: ["Files"], items: [{webkitGetAsEntry: () => root}], files: []};
+    Object.defineProperty(event, "dataTransfer", {value});
     document.querySelector(".lt-drop").dispatchEvent(event);
 }"""
 
