@@ -55,9 +55,7 @@ def go_on(service: Service, run: Run, steps: int | None) -> Run:
 
 
 def _newest(service: Service, run: Run, folder: RunFolder) -> StateInfo:
-    last = resuming.last_state(folder, service.supervisor.progress(run.id)[0])
-    if last is None:
-        raise InputError(f"{run.name} left nothing to go on from.", advice="Start it again from its settings.")
+    last = resuming.needed_state(run.name, folder, service.supervisor.progress(run.id)[0])
     try:
         return states.read_state(Path(last["path"]))
     except UnreadableError as error:

@@ -132,6 +132,18 @@ class Parked:
         _finish()
 
 
+def copied_once(before: Parked | None, places: list[Place]) -> Parked:
+    """`before` where it is a copy of just these `places`, for what does not change; else a new copy, and the room of `before`
+    is given back. Raises MemoryError when there is no room."""
+    if before is not None and before.is_for(places):
+        return before
+    if before is not None:
+        before.memory.free()
+    made = Parked(places)
+    made.copy()
+    return made
+
+
 def is_on_card(tensor: torch.Tensor) -> bool:
     """Whether it takes memory that others want."""
     return tensor.device.type not in ("cpu", "meta")

@@ -100,8 +100,7 @@ class Generation:
             # In this order: a server says its last word before it leaves.
             alive = self._is_alive()
             found = read_table(self._result(request_id) / "status.json")
-            status: dict[str, Any] = {"state": "waiting", "done": 0, "total": 0, "message": "", "advice": "", "images": []}
-            status.update(found)
+            status = _status(**found)
             if status["state"] in OVER or alive:
                 return status
             if status["state"] == "waiting" and not self._standing().is_free:
@@ -126,11 +125,9 @@ class Generation:
         """The id of a request that is not over, or None."""
         if not self._is_alive():
             return None
-        for path in sorted((self.folder / "requests").glob("*.json")):
-            # the server says "finished" a moment before it deletes the request
-            if read_table(self.folder / "results" / path.stem / "status.json").get("state") not in OVER:
-                return path.stem
-        return None
+        asked = sorted(path.stem for path in (self.folder / "requests").glob("*.json"))
+        # the server says "finished" a moment before it deletes the request
+        return next((name for name in asked if self._is_open(name)), None)
 
     def release_card(self) -> None:
         """End the server, so that a training can have the card: asked first, ended after 15 seconds."""
@@ -161,8 +158,8 @@ class Generation:
 
     def _fail(self, request_id: str, message: str) -> None:
         (self.folder / "requests" / f"{request_id}.json").unlink(missing_ok=True)
-        status = {"state": "failed", "done": 0, "total": 0, "message": message, "advice": "", "images": []}
-        write_text_atomic(self.folder / "results" / request_id / "status.json", json.dumps(status) + "\n")
+        status = json.dumps(_status(state="failed", message=message)) + "\n"
+        write_text_atomic(self.folder / "results" / request_id / "status.json", status)
 
     def _ensure_server(self, request_id: str) -> None:
         if self._is_alive():
@@ -192,3 +189,8 @@ class Generation:
         for path in sorted((self.folder / "results").glob("*/"))[:-_KEPT]:
             shutil.rmtree(path, ignore_errors=True)
             (self.folder / "requests" / f"{path.name}.json").unlink(missing_ok=True)
+
+
+def _status(**told: Any) -> dict[str, Any]:
+    """A request's status: as it stands before anybody has begun with it, but for what is `told`."""
+    return {"state": "waiting", "done": 0, "total": 0, "message": "", "advice": "", "images": [], **told}

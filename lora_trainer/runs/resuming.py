@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..foreign.json_text import read_table
 from ..paths import write_text_atomic
 from .folder import RunFolder
@@ -28,6 +29,14 @@ def last_state(folder: RunFolder, progress: Progress) -> dict[str, Any] | None:
     except OSError:
         return None
     return {"path": str(path), **{key: told.get(key) for key in ("step", "epoch", "time")}} if is_there else None
+
+
+def needed_state(name: str, folder: RunFolder, progress: Progress) -> dict[str, Any]:
+    """`last_state` of the run `name`. Raises InputError when there is none."""
+    found = last_state(folder, progress)
+    if found is None:
+        raise InputError(f"{name} left nothing to go on from.", advice="Start it again from its settings.")
+    return found
 
 
 def is_asked(folder: RunFolder) -> bool:

@@ -157,8 +157,7 @@ class Supervisor:
         run = self._get(run_id)
         if run.state not in ENDED:
             raise InputError(f"{run.name} is {run.state}.", advice="Stop it first.")
-        if resuming.last_state(self.folder(run_id), self.progress(run_id)[0]) is None:
-            raise InputError(f"{run.name} left nothing to go on from.", advice="Start it again from its settings.")
+        resuming.needed_state(run.name, self.folder(run_id), self.progress(run_id)[0])
         return run
 
     def stop(self, run_id: str, *, force: bool = False) -> Run:

@@ -10,7 +10,7 @@ import torch
 from .. import models
 from ..errors import InputError
 from ..log import logger
-from ..models.main_memory import Parked, free_card, is_on_card, places
+from ..models.main_memory import Parked, copied_once, free_card, is_on_card, places
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -63,10 +63,7 @@ class Session:
             return
         on_card = [place for place in places(self._parts()) if is_on_card(place.tensor)]
         try:
-            if self._parked is None or not self._parked.is_for(on_card):
-                self._forget_parked()
-                self._parked = Parked(on_card)
-                self._parked.copy()
+            self._parked = copied_once(self._parked, on_card)
         except MemoryError as error:
             logger.info("the model is dropped: %s", error)
             self.drop()
@@ -77,14 +74,10 @@ class Session:
 
     def drop(self) -> None:
         """Let the model go and give its memory back."""
-        self._model, self._key, self._is_away = None, (), False
-        self._forget_parked()
-        free_card()
-
-    def _forget_parked(self) -> None:
         if self._parked is not None:
             self._parked.memory.free()
-        self._parked = None
+        self._model, self._key, self._parked, self._is_away = None, (), None, False
+        free_card()
 
     def _parts(self) -> list[torch.nn.Module]:
         assert self._model is not None

@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 
 from ..data.dataset import Batch
+from ..models.main_memory import free_card
 from . import failures
 from .phases import Emit
 from .trainee import Trainee
@@ -48,17 +49,13 @@ class Gradients:
         seen: list[tuple[Batch, int]] = []
         coming = iter(batches)
         while True:
-            full = False
             try:
                 return self._add(_remembered(seen, coming), step, samples)
             except (RuntimeError, MemoryError) as error:
                 if not (self.splits and failures.is_out_of_memory(error) and self._can_split(seen)):
                     raise
-                full = True
-            assert full  # the error is gone by here, and with it what its frames kept in memory
-            self.updater.clear()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            self.updater.clear()  # the error is gone by here, and with it what its frames kept in memory
+            free_card()
             self.parts *= 2
             self.emit(
                 {

@@ -15,7 +15,7 @@ import torch
 
 from ..log import logger
 from ..models import Model
-from ..models.main_memory import Parked, Place, free_card, is_on_card, places
+from ..models.main_memory import Parked, Place, copied_once, free_card, is_on_card, places
 from ..runs.control import Control
 from ..runs.events import Reporter
 from . import failures
@@ -120,10 +120,12 @@ class Parking:
         kept = {id(place) for place in frozen}
         changing = Parked([*(place for place in weights if id(place) not in kept), *self._states()])
         changing.copy()
-        if self._frozen is None or not self._frozen.is_for(frozen):
-            self._forget_frozen()
-            self._frozen = Parked(frozen)
-            self._frozen.copy()
+        before, self._frozen = self._frozen, None
+        try:
+            self._frozen = copied_once(before, frozen)
+        except MemoryError:
+            changing.memory.free()
+            raise
         parked = [self._frozen, changing]
         for one in parked:
             one.leave()
@@ -158,11 +160,6 @@ class Parking:
                 self.emit({"type": "warning", "message": "The card is still full of somebody else's: waiting to go on."})
             said = True
             time.sleep(_SECONDS_BETWEEN_TRIES)
-
-    def _forget_frozen(self) -> None:
-        if self._frozen is not None:
-            self._frozen.memory.free()
-            self._frozen = None
 
     def _groups(self) -> list[dict[str, Any]]:
         return self.optimizer.param_groups if self.optimizer is not None else []
