@@ -106,3 +106,7 @@ def post(client, path, body=None, **named):
 
 def get(client, path, **named):
     return client.get(API + path, **named)
+
+
+def problems_of(answer, level="error"):
+    return {one["field"]: one["message"] for one in answer["problems"] if one["level"] == level}
