@@ -48,6 +48,19 @@ def tiny_model(tiny_sd1: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
     return make
 
 
+@pytest.fixture
+def hub_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Without a way to Hugging Face, and what was fetched before in the folder that this gives."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import reset_sessions
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    reset_sessions()  # a thread keeps its connections, and with them whether they lead out
+    yield tmp_path
+    reset_sessions()
+
+
 # CI sets this: a run in which no browser test passed (no Chromium, tests not found) has then failed.
 REQUIRE_BROWSER = "LORA_TRAINER_REQUIRE_BROWSER"
 _passed_in_browser: list[str] = []

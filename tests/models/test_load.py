@@ -338,19 +338,15 @@ def test_lightning_s_callback_in_stability_s_first_files_is_no_obstacle(tmp_path
 
 class TestHub:
     @pytest.fixture
-    def here_already(self, tmp_path, monkeypatch):
+    def here_already(self, hub_offline):
         """here_already(folder): the folder is "someone/tiny", fetched before the network was gone."""
-        from huggingface_hub import constants
 
         def store(folder):
-            revision, repository = "0" * 40, tmp_path / "models--someone--tiny"
+            revision, repository = "0" * 40, hub_offline / "models--someone--tiny"
             shutil.copytree(folder, repository / "snapshots" / revision)
             (repository / "refs").mkdir()
             (repository / "refs" / "main").write_text(revision)
 
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-        monkeypatch.setattr("huggingface_hub._snapshot_download.constants", constants)
         return store
 
     def test_a_hub_id_that_is_here_already_loads_offline(self, here_already, folder, parts):
@@ -372,11 +368,8 @@ class TestHub:
         with pytest.raises(BaseModelError, match=r"someone/absent is neither a file nor a folder here"):
             load32(tiny_sd1, vae="someone/absent")
 
-    def test_offline_says_what_was_looked_for_where(self, tmp_path, monkeypatch):
-        from huggingface_hub import constants
-
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    @pytest.mark.usefixtures("hub_offline")
+    def test_offline_says_what_was_looked_for_where(self):
         with pytest.raises(
             BaseModelError, match=r"someone/absent is neither a file nor a folder here, and could not be fetched"
         ):

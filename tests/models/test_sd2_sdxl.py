@@ -302,17 +302,12 @@ class TestRefused:
             load32(path)
 
 
-def test_the_hub_s_sdxl_brings_both_text_encoders(made, tmp_path, monkeypatch):
-    from huggingface_hub import constants
-
+def test_the_hub_s_sdxl_brings_both_text_encoders(made, tmp_path, hub_offline):
     folder = as_folder(tmp_path / "m", "sdxl", made("sdxl")[1])
-    repository = tmp_path / "models--someone--xl"
+    repository = hub_offline / "models--someone--xl"
     shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("0" * 40)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub._snapshot_download.constants", constants)
     same_weights(load32("someone/xl"), made("sdxl")[1])
     shutil.rmtree(repository / "snapshots" / ("0" * 40) / "text_encoder_2")
     with pytest.raises(BaseModelError, match="lacks the weights of its UNet, VAE or text encoder"):

@@ -18,6 +18,7 @@ from lora_trainer.training import optimizers, precision, prepare
 from lora_trainer.training.conditioning import TextStates
 from lora_trainer.training.distributed import Processes
 from lora_trainer.training.encoding import Encoder, cached_latents
+from lora_trainer.training.gradients import cut
 from lora_trainer.training.noise import NoiseSettings
 from lora_trainer.training.objective import Objective
 from lora_trainer.training.train import train
@@ -67,13 +68,9 @@ class Bench:
         return TrainDataset(self.plan, latents=self.latents)[(0, 0)]
 
 
-def cut(batch: dict) -> list[dict]:
-    """The batch as batches of one sample."""
-    parts = []
-    for i in range(len(batch["captions"])):
-        part = {key: value[i : i + 1] for key, value in batch.items() if isinstance(value, (list, torch.Tensor))}
-        parts.append(part | {"indices": torch.tensor([0])})
-    return parts
+def single(batch: dict) -> list[dict]:
+    """The batch as batches of one sample, each the first of its own."""
+    return [part | {"indices": torch.tensor([0])} for part in cut(batch, len(batch["captions"]))]
 
 
 def close(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -145,7 +142,7 @@ def test_accumulating_two_batches_of_one_gives_the_gradient_of_one_batch_of_two(
     bench = Bench(options_for(resolution=SIZE, train_batch_size=2))
     batch = bench.batch()
     loss, gradient = bench.gradient([batch], 2)
-    parts_loss, parts_gradient = bench.gradient(cut(batch), 2)
+    parts_loss, parts_gradient = bench.gradient(single(batch), 2)
     assert parts_loss == pytest.approx(loss, rel=1e-5) and close(parts_gradient, gradient)
 
 

@@ -25,7 +25,10 @@ REPO = "models/me/frogs"
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     from huggingface_hub import constants, file_download
+    from huggingface_hub.utils import reset_sessions
 
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    reset_sessions()
     with hub_server.running() as running:
         monkeypatch.setattr(constants, "ENDPOINT", running.url)
         template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
