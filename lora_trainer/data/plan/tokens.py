@@ -35,7 +35,7 @@ def cut(text: str, limit: int = LIMIT) -> tuple[str, str]:
     """`text` as (what the first `limit` tokens hold, the rest); a word that is split over the border is in the rest."""
     cleaned, total = _cleaned(text), 0
     for match in _matches(cleaned):
-        total += _tokens_of(match.group().lower() if cleaned.isascii() else cleaned[match.start() : match.end()].lower())
+        total += _tokens_of(cleaned[match.start() : match.end()].lower())
         if total > limit:
             return cleaned[: match.start()].rstrip(), cleaned[match.start() :]
     return cleaned, ""
