@@ -19,7 +19,7 @@ from ..errors import InputError, InputErrors, LoraFileError
 from ..foreign.reading import is_file, is_there
 from ..installing.extras import missing as missing_package
 from ..networks.files import check_lora
-from ..options import flat
+from ..options import concepts, flat, simple
 from ..options.block_arguments import FIELD
 from ..options.doubts import doubts
 from ..options.family_checks import hints
@@ -237,11 +237,23 @@ def _look_at_data(checked: Checked, files: RunFiles) -> None:
 
 
 def _form_field(finding: Finding, draft: Draft) -> str:
-    """The field of the form that a finding about the data belongs to: of two folders, one in the other, the inner one's."""
-    named = {name: user_path(str(draft.base[name])).absolute() for name in ("image_dir", "reg_dir") if draft.base.get(name)}
-    around = [(len(folder.parts), name) for name, folder in named.items() if Path(finding.where).is_relative_to(folder)]
-    is_reg = bool(finding.where and around) and max(around)[1] == "reg_dir"
-    return "reg_dir" if is_reg else _FORM_FIELDS.get(finding.field, finding.field)
+    """The field of the form that a finding about the data belongs to: of folders in each other, the innermost one's."""
+    fields = simple.read_simple(simple.split_values(draft.base)[0], [])
+    around = [
+        (len(folder.parts), prefix, name, concept)
+        for prefix, concept in simple.active_concepts(fields)
+        for name, text in concepts.paths_of(concept)
+        if Path(finding.where).is_relative_to(folder := user_path(text).absolute())
+    ]
+    plain = _FORM_FIELDS.get(finding.field, finding.field)
+    if not finding.where or not around:
+        return plain
+    _, prefix, place, concept = max(around, key=lambda one: one[0])
+    if place != "image_dir":
+        return f"{prefix}{place}"
+    if finding.field in (concept.settings or {}):
+        return f"{prefix}{concepts.SETTINGS}.{finding.field}"
+    return f"{prefix}{plain}" if plain in concepts.FIELDS_BY_NAME else plain
 
 
 def _look_for_doubts(checked: Checked, files: RunFiles, plan: DataPlan, total_steps: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import InputError, InputErrors
 from ..foreign.reading import is_there
-from ..options import OPTIONS, config_file, dataset_config, located, simple
+from ..options import OPTIONS, concepts, config_file, dataset_config, located, simple
 from ..options.presets import starting_values
 from ..options.resolve import train_options
 from ..options.simple import RunFiles
@@ -102,13 +102,15 @@ def files_in_spite(draft: Draft, folder: Path, wrong: InputErrors) -> RunFiles |
     for attempt in range(_ATTEMPTS):
         before = dict(base)
         for name in {error.field for error in wrong.errors}:
-            if name in _ABOUT_CAPTIONS and not base.get(name):  # what is missing belongs to another choice
-                base["caption_source"] = simple.TXT
-            value = base.pop(name, None)
+            prefix, _, plain = name.rpartition(".")
+            if plain in _ABOUT_CAPTIONS and not concepts.value_at(base, name):  # what is missing belongs to another choice
+                base = concepts.without(base, f"{prefix}.caption_source" if prefix else "caption_source")
+            value = base.get(name)
+            base = concepts.without(base, name)
             if name in start and value != start[name]:
                 base[name] = start[name]
         is_stuck = attempt > 0 and base == before  # at first a missing model, say, is replaced without a change of `base`
-        if is_stuck or draft.is_form and not base.get("image_dir"):
+        if is_stuck or draft.is_form and all(table.get("is_off") for _, table in concepts.raw_concepts(base)):
             return None
         try:
             return _files(replace(draft, base=base), folder, "draft", dict(instead))
@@ -153,8 +155,8 @@ def _files_of_script(draft: Draft, given: dict[str, Any], folder: Path) -> RunFi
 
 def _with_typed_paths(given: Mapping[str, Any]) -> dict[str, Any]:
     """Paths as they were meant: see paths.typed_path."""
-    names = {option.name for option in (*simple.SIMPLE, *OPTIONS) if option.path}
-    return {name: _each(typed_path, value) if name in names else value for name, value in given.items()}
+    names = {option.name for option in (*simple.SIMPLE, *OPTIONS) if option.path} | set(concepts.PATHS)
+    return concepts.changed(given, lambda name, value: _each(typed_path, value) if name in names else value)
 
 
 def _each(change: Callable[[str], str], value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import InputError
 from ..foreign.reading import is_there
 from ..hosts.base import Access
-from ..options import OPTIONS, flat
+from ..options import OPTIONS, concepts, flat
 from ..options.dataset_keys import KEYS
 from ..options.path_checks import looks_local
 from ..options.simple import SIMPLE_BY_NAME, RunFiles
@@ -43,6 +43,8 @@ def problem(path: Path, access: Access, field: str) -> InputError | None:
 def of_draft(draft: Draft, access: Access) -> list[InputError]:
     """What a request names outside of the folders; nothing has been looked at by then."""
     named = [*_named(draft.base, _PATHS), *_named_in_tables(draft.dataset or {})]
+    for name, value in concepts.named_values(draft.base):
+        named += [(name, text) for _, text in _named({concepts.plain_name(name): value}, concepts.PATHS)]
     return _problems(named, access)
 
 

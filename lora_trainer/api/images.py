@@ -16,8 +16,8 @@ from ..data.plan.pixels import orientation, rgb
 from ..errors import InputError
 from ..foreign.reading import is_file, is_folder, is_there
 from ..hosts.base import Access
+from ..options.concepts import caption_ending, read_concept
 from ..options.data_spec import NO_CAPTIONS
-from ..options.simple import caption_ending, read_simple
 from ..paths import user_path, write_atomic
 from . import folders
 from .answers import Refusal
@@ -102,7 +102,7 @@ class Wanted:
         every_line = query.get("enable_wildcard", "") == "true"
         if "caption_source" in query:
             fields = {name: query[name] for name in ("caption_source", "caption_extension") if query.get(name)}
-            return cls((caption_ending(read_simple(fields, [])),), every_line)
+            return cls((caption_ending(read_concept(fields, "", [])),), every_line)
         return cls((query["extension"],) if query.get("extension") else usual, every_line)
 
 

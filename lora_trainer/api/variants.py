@@ -21,7 +21,7 @@ from .answers import answer, flag_of, json_body, text_of
 from .service import Service
 
 LEAST, MOST = 2, 12
-_NOT_VARIED = {"output_name", "output_dir", "config_file", "output_config", "dataset_config"}
+_NOT_VARIED = {"output_name", "output_dir", "config_file", "output_config", "dataset_config", "concepts", "settings", "is_off"}
 _LONGEST = 60  # bytes of the part that a value adds to a name
 # What a value is called in a name; the option's own name where nothing is said.
 _SHORT = {

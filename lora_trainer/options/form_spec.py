@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from . import concepts
 from .block_arguments import BARE, FIELD, LAYOUTS, PRESETS, SD, SDXL, Layout, preset_curve
+from .dataset_keys import KEYS
 from .network_kinds import KINDS
 from .schema import Option, Title
 from .simple import SIMPLE
@@ -19,9 +21,10 @@ def form_spec(language: str = "en", *, start: Mapping[str, Any] | None = None) -
 
     A section is {id, title, advanced, controls}; the first, "basic", is the main path. A control is {name, label, kind, help,
     choices, minimum, maximum, above, step, default, value, advanced, optional}: kind is toggle, integer, number, choice, text,
-    secret, lines, list, file, folder or model; choices are {value, label}; `default` is the option's own default and `value`
-    what the form starts with (`start`, else the default); network_args has `blocks`, too (see block_panel). Options
-    that have no effect yet, or belong on the command line, are left out.
+    secret, lines, list, file, folder, model, table or tables (with the controls of what they hold as `fields`); choices
+    are {value, label}; `default` is the option's own default and `value` what the form starts with (`start`, else the
+    default); network_args has `blocks`, too (see block_panel). Options that have no effect yet, or belong on the command
+    line, are left out.
     """
     start = start or {}
     everything = {option.name: option for option in (*SIMPLE, *OPTIONS) if option.form and option.supported}
@@ -60,7 +63,15 @@ def control(option: Option, language: str, start: Mapping[str, Any]) -> dict[str
         "advanced": not option.basic,
         "optional": option.default is None and not option.needed,
         **({"blocks": block_panel()} if option.name == FIELD else {}),
+        **({"fields": [control(one, language, {}) for one in concepts.FIELDS]} if option.name == concepts.FURTHER else {}),
+        **({"fields": concept_settings(language)} if option.name == concepts.SETTINGS else {}),
     }
+
+
+def concept_settings(language: str) -> list[dict[str, Any]]:
+    """The controls of what a concept can have an option of its own for; `inherits` names the option that counts otherwise."""
+    keys = [KEYS[name] for name in concepts.SETTING_NAMES]
+    return [{**control(key.option, language, {}), "name": key.name, "inherits": key.command_line} for key in keys]
 
 
 def block_panel() -> dict[str, Any]:
@@ -84,6 +95,8 @@ def _layout(layout: Layout) -> dict[str, Any]:
 
 
 def _kind(option: Option) -> str:
+    if option.kind == "dict":
+        return "tables" if option.many else "table"
     if option.many:
         return "list"
     if option.choices:

@@ -14,14 +14,15 @@ from .values import BadValue, resolution_pair, resolution_text
 
 _SAMPLES_IN_A_RUN = 5
 _SAMPLE_STEPS = 20
+_MOST_PROMPTS = 4  # each takes its time
 
 
 def filled_in(given: Mapping[str, Any], words: str, prompts: str | None) -> tuple[dict[str, Any], str]:
     """(options, text of the prompt file; "" for no samples).
 
-    `words` (identifier and class) become the sample prompt when `prompts` is empty, at the size of the training, drawn
-    five times in the run. Prompts of comments alone ("#") ask for no samples. The smallest bucket is lowered to the
-    training resolution. What was given stays.
+    `words` (identifier and class, a line for each concept) become the sample prompts when `prompts` is empty, at the size
+    of the training, drawn five times in the run. Prompts of comments alone ("#") ask for no samples. The smallest bucket is
+    lowered to the training resolution. What was given stays.
     """
     values = dict(given)
     size = _size(values)
@@ -30,7 +31,8 @@ def filled_in(given: Mapping[str, Any], words: str, prompts: str | None) -> tupl
     text = (prompts or "").strip()
     if not text and words and size is not None:
         width, height = (side // 8 * 8 for side in size)
-        text = f"{words} --w {width} --h {height} --d 1 --s {_SAMPLE_STEPS}"
+        drawn = words.splitlines()[:_MOST_PROMPTS]
+        text = "\n".join(f"{line} --w {width} --h {height} --d 1 --s {_SAMPLE_STEPS}" for line in drawn)
     if all(line.strip().startswith("#") for line in text.splitlines()):
         return values, ""
     if not values.get("sample_every_n_steps") and not values.get("sample_every_n_epochs"):

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Union
 
-KINDS = ("bool", "int", "float", "int_or_float", "str")
+KINDS = ("bool", "int", "float", "int_or_float", "str", "dict")
 PATHS = ("file", "files", "folder", "model", "output", "written", "any")
 _UNIONS = (Union, types.UnionType)
 
@@ -29,7 +29,8 @@ class Title(NamedTuple):
 class Option:
     """One declared option.
 
-    kind        what one value is: bool, int, float, int_or_float (an int stays one: `0.1` is a share, `100` a count), str
+    kind        what one value is: bool, int, float, int_or_float (an int stays one: `0.1` is a share, `100` a count), str,
+                dict (a table of the page's own fields)
     many        several values of that kind (a tuple)
     choices     the only values there are; texts are recognised in any case and get the spelling declared here
     spellings   other spellings of choices, which documents use

@@ -3,104 +3,31 @@ a prompt file and a command line, so that every run started from the page can be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from ..errors import InputError, InputErrors
-from ..foreign.reading import is_file, is_folder
-from ..paths import user_path
-from . import config_file, dataset_config, located
-from .data_spec import NO_CAPTIONS, DataSpec
+from . import concepts, config_file, dataset_config, located
+from .concepts import Concept
+from .data_spec import DataSpec
 from .page_defaults import filled_in
 from .resolve import train_options
-from .schema import Option, Title, opt, options_of
+from .schema import Option, opt, options_of
 from .train import OPTIONS_BY_NAME, TrainOptions
-from .values import BadValue, convert, did_you_mean
-
-WORDS, TXT, CAPTION, OTHER = "words", "txt", "caption", "other"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimpleOptions:
-    """What the page asks for in place of a data set file."""
+class SimpleOptions(Concept):
+    """What the page asks for in place of a data set file: the first concept, and further ones."""
 
-    TITLE: ClassVar[Title] = Title("Images and words", "이미지와 단어")
-
-    image_dir: str | None = opt(
-        None,
-        "The folder with the training images, or drop them on the page.",
-        "학습할 이미지가 들어 있는 폴더입니다. 페이지에 끌어다 놓아도 됩니다.",
-        path="folder",
-        label="Images folder",
-        label_ko="이미지 폴더",
-        basic=2,
-        needed=True,
-    )
-    identifier: str | None = opt(
-        None,
-        'A rare word for what is learned, for example "sls". You will write it in prompts.',
-        '학습 대상을 부를 드문 단어입니다 (예: "sls"). 프롬프트에 이 단어를 씁니다.',
-        label="Identifier",
-        label_ko="식별자",
-        basic=3,
-    )
-    class_name: str | None = opt(
-        None,
-        'The kind of thing it is, in a common word: "frog", "1girl", "dog".',
-        '학습 대상이 무엇인지 나타내는 흔한 단어입니다 (예: "frog", "1girl", "dog").',
-        label="Class",
-        label_ko="클래스",
-        basic=4,
-    )
-    caption_source: str = opt(
-        TXT,
-        "Where the description of each image comes from: identifier and class alone (words), or text files beside the images.",
-        "각 이미지의 설명을 어디서 가져올지 정합니다. 식별자와 클래스만 쓰거나(words) 이미지 옆의 텍스트 파일을 씁니다.",
-        choices={
-            WORDS: ("identifier and class only", "식별자와 클래스만"),
-            TXT: (".txt files", ".txt 파일"),
-            CAPTION: (".caption files", ".caption 파일"),
-            OTHER: ("files with another ending", "다른 확장자의 파일"),
-        },
-        label="Captions",
-        label_ko="캡션",
-        basic=5,
-    )
-    caption_extension: str | None = opt(
-        None,
-        "Ending of the caption files when it is neither .txt nor .caption.",
-        "캡션 파일의 확장자가 .txt도 .caption도 아닐 때 적습니다.",
-        label="Caption file ending",
-        label_ko="캡션 파일 확장자",
-    )
-    num_repeats: int = opt(
-        10,
-        "How often each image is used in an epoch.",
-        "한 에포크에서 각 이미지를 몇 번 쓸지 정합니다.",
-        minimum=1,
-        maximum=10000,
-        label="Repeats",
-        label_ko="반복 횟수",
-    )
-    reg_dir: str | None = opt(
-        None,
-        "A folder with pictures of the class without your subject (regularisation images), so that the class stays as it was.",
-        "학습 대상이 아닌 같은 클래스의 그림(정규화 이미지) 폴더입니다. 클래스 자체가 변하지 않게 합니다.",
-        path="folder",
-        label="Regularisation folder",
-        label_ko="정규화 이미지 폴더",
-        basic=6,
-    )
-    reg_repeats: int = opt(
-        1,
-        "How often each regularisation image is used in an epoch.",
-        "한 에포크에서 각 정규화 이미지를 몇 번 쓸지 정합니다.",
-        minimum=1,
-        maximum=10000,
-        label="Regularisation repeats",
-        label_ko="정규화 이미지 반복 횟수",
+    concepts: tuple[dict[str, Any], ...] = opt(
+        (),
+        "Further concepts that are learned together with the first: each a table of fields like those of the first.",
+        "첫 번째와 함께 학습할 다른 콘셉트입니다. 각각 첫 번째와 같은 항목으로 이루어진 표입니다.",
+        label="Further concepts",
+        label_ko="다른 콘셉트",
     )
     prompts: str | None = opt(
         None,
@@ -145,7 +72,7 @@ def to_files(
     given = dict(option_values)
     given["network_module"] = given.get("network_module") or "networks.lora"
     given["dataset_config"] = str(folder / "dataset.toml")
-    given, prompts = filled_in(given, activation_words(simple), simple.prompts)
+    given, prompts = filled_in(given, "\n".join(words_of_all(simple)), simple.prompts)
     if prompts:
         given["sample_prompts"] = str(folder / "prompts.txt")
     options = None
@@ -160,14 +87,29 @@ def to_files(
         raise InputErrors(errors)
     dataset_toml = dataset_text(simple)
     file = located.parse(folder / "dataset.toml", dataset_toml)
+    try:
+        data = dataset_config.from_file(file, options, check_paths=False)
+    except InputErrors as wrong:
+        raise InputErrors(_of_concepts(wrong.errors, simple)) from wrong
     return RunFiles(
         config_toml=config_file.to_toml(options),
         dataset_toml=dataset_toml,
         prompts=prompts,
         command_line=config_file.command_line(config_file.to_arguments(options), windows=windows),
         options=options,
-        data=dataset_config.from_file(file, options, check_paths=False),
+        data=data,
     )
+
+
+def _of_concepts(errors: Sequence[InputError], simple: SimpleOptions) -> list[InputError]:
+    """The same errors of a data set file, at the fields of the concepts that have options of their own for what is wrong."""
+    own = {name: prefix for prefix, concept in active_concepts(simple) for name in concept.settings or {}}
+    return [
+        InputError(one.message, field=f"{own[one.field]}{concepts.SETTINGS}.{one.field}", advice=one.advice)
+        if one.field in own
+        else one
+        for one in errors
+    ]
 
 
 def split_values(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -176,81 +118,54 @@ def split_values(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
     return simple, {name: value for name, value in values.items() if name not in SIMPLE_BY_NAME}
 
 
+def concepts_of(simple: SimpleOptions, errors: list[InputError] | None = None) -> list[tuple[str, Concept]]:
+    """(prefix of its names, concept) of all concepts, also of those that are switched off; what is wrong with further ones is
+    added to `errors`."""
+    found = [] if errors is None else errors
+    further = concepts.raw_concepts({concepts.FURTHER: simple.concepts})
+    return [(prefix, concepts.read_concept(table, prefix, found) if prefix else simple) for prefix, table in further]
+
+
+def active_concepts(simple: SimpleOptions) -> list[tuple[str, Concept]]:
+    """The concepts that are trained."""
+    return [(prefix, concept) for prefix, concept in concepts_of(simple) if not concept.is_off]
+
+
+def words_of_all(simple: SimpleOptions) -> list[str]:
+    """Identifier and class of each concept that is trained, each once."""
+    return list(dict.fromkeys(words for _, concept in active_concepts(simple) if (words := concepts.words_of(concept))))
+
+
 def activation_words(simple: SimpleOptions) -> str:
-    """`sls frog`: what stands for the subject in a prompt."""
-    return " ".join(word.strip() for word in (simple.identifier, simple.class_name) if word and word.strip())
+    """`sls frog`: what stands for the subjects in a prompt."""
+    return ", ".join(words_of_all(simple))
 
 
 def read_simple(values: Mapping[str, Any], errors: list[InputError]) -> SimpleOptions:
     """The checked simple fields; what is wrong is added to `errors` and replaced by the default."""
-    read: dict[str, Any] = {}
-    for name, raw in values.items():
-        option = SIMPLE_BY_NAME.get(name)
-        if option is None:
-            advice = did_you_mean(name, [*SIMPLE_BY_NAME, *OPTIONS_BY_NAME])
-            errors.append(InputError(f"there is no field {name}.", field=name, advice=advice))
-            continue
-        try:
-            read[name] = convert(option, raw, loose=True)
-        except BadValue as problem:
-            errors.append(InputError(str(problem), field=name))
-    simple = SimpleOptions(**read)
-    errors += [error for error in _problems(simple) if error.field not in {wrong.field for wrong in errors}]
+    simple = SimpleOptions(**concepts.read_fields(SIMPLE_BY_NAME, values, "", errors, OPTIONS_BY_NAME))
+    all_of_them = concepts_of(simple, errors)
+    wrong = {error.field for error in errors}
+    if len(all_of_them) > concepts.MOST:
+        what = f"there are {len(all_of_them)} concepts, at most {concepts.MOST} can be trained at once."
+        errors.append(InputError(what, field=concepts.FURTHER, advice="Put pictures of the same words into one folder."))
+    if all(concept.is_off for _, concept in all_of_them):
+        what = "Every concept is switched off, so there is nothing to train."
+        errors.append(InputError(what, field="is_off", advice="Switch one on."))
+    for prefix, concept in all_of_them:
+        if not concept.is_off:
+            errors += [error for error in concepts.problems(concept, prefix) if error.field not in wrong]
     return simple
 
 
 def dataset_text(simple: SimpleOptions) -> str:
     """The data set file for checked simple fields. What is the same for all images comes from the configuration file."""
-    ending = caption_ending(simple)
-    subsets = [_subset(simple.image_dir or "", activation_words(simple), ending, simple.num_repeats)]
-    if simple.reg_dir:
-        reg = _subset(simple.reg_dir, (simple.class_name or "").strip(), ending, simple.reg_repeats)
-        subsets.append({"is_reg": True, **reg})
-    return config_file.tables_to_toml({"datasets": [{"subsets": subsets}]})
+    return config_file.tables_to_toml({"datasets": [{"subsets": subsets_of(simple)}]})
 
 
-def caption_ending(simple: SimpleOptions) -> str:
-    """The ending of the caption files that are trained; NO_CAPTIONS where identifier and class are every caption."""
-    own = simple.caption_extension or ""
-    return {WORDS: NO_CAPTIONS, TXT: ".txt", CAPTION: ".caption", OTHER: own}[simple.caption_source]
-
-
-def _subset(folder: str, words: str, ending: str, repeats: int) -> dict[str, Any]:
-    known = {"class_tokens": words} if words else {}
-    place = str(user_path(folder).absolute())
-    return {"image_dir": place, **known, "caption_extension": ending, "num_repeats": repeats}
-
-
-def _problems(simple: SimpleOptions) -> list[InputError]:
-    """What is wrong with the fields together, and with the folders they name."""
-    problems = []
-    if not simple.image_dir:
-        problems.append(
-            InputError("There are no images yet.", field="image_dir", advice="Choose a folder, or drop images here.")
-        )
-    for field in fields(simple):
-        folder = getattr(simple, field.name)
-        if SIMPLE_BY_NAME[field.name].path and folder and not is_folder(user_path(folder)):
-            found = is_file(user_path(folder))
-            what = f"{folder} is a file, not a folder." if found else f"The folder {folder} does not exist."
-            advice = "Name the folder that it lies in." if found else "Check the path."
-            problems.append(InputError(what, field=field.name, advice=advice))
-    if simple.caption_source == WORDS and not activation_words(simple):
-        problems.append(
-            InputError(
-                "Without caption files, identifier and class are the only words the images could be called by.",
-                field="identifier",
-                advice='Give both, for example "sls" and "frog".',
-            )
-        )
-    if simple.caption_source == OTHER and not (simple.caption_extension or "").strip("."):
-        problems.append(
-            InputError("The ending of the caption files is missing.", field="caption_extension", advice="Give e.g. .tags.")
-        )
-    if simple.reg_dir and not (simple.class_name or "").strip():
-        problems.append(
-            InputError(
-                "Regularisation images need a class: it is their caption.", field="class_name", advice='For example "frog".'
-            )
-        )
-    return problems
+def subsets_of(simple: SimpleOptions) -> list[dict[str, Any]]:
+    """The subsets of all concepts that are trained; regularisation pictures that several of them share stand there once."""
+    subsets: list[dict[str, Any]] = []
+    for _, concept in active_concepts(simple):
+        subsets += [one for one in concepts.subsets_of(concept) if not (one.get("is_reg") and one in subsets)]
+    return subsets

@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .schema import Option
@@ -20,6 +20,7 @@ _EXPECTED = {
     "float": "a number",
     "int_or_float": "a number (a whole number of steps, or a share below 1 such as 0.1)",
     "str": "text",
+    "dict": "a table of values by their names",
 }
 
 
@@ -112,6 +113,10 @@ def _one(option: Option, raw: Any, loose: bool) -> Any:
     refused = BadValue(f"{shown(raw)} is not {_EXPECTED[option.kind]}.")
     if option.kind == "str":
         return _text(option, raw, loose)
+    if option.kind == "dict":
+        if isinstance(raw, Mapping) and all(isinstance(name, str) for name in raw):
+            return dict(raw)
+        raise refused
     if option.kind == "bool":
         if isinstance(raw, bool):
             return raw

@@ -6,19 +6,16 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from ..options.config_file import tables_to_toml, toml_value
-from ..options.data_spec import NO_CAPTIONS
-from ..options.dataset_keys import KEYS
-from ..options.simple import CAPTION, OTHER, SIMPLE_BY_NAME, TXT, WORDS
+from ..options.simple import SIMPLE_BY_NAME
 from ..options.train import OPTIONS, OPTIONS_BY_NAME
-from .recipe import Folder, Recipe
+from .form_data import data_values
+from .recipe import Recipe
 
 # Which change nothing of the result: how it is computed here, and that a night's training survives a crash.
 _OF_THIS_MACHINE = {
     "max_data_loader_n_workers", "persistent_data_loader_workers", "split_batch_when_full", "save_state_every_n_minutes",
     "save_state_on_train_end",
 }  # fmt: skip
-_OF_THE_FIELDS = {"num_repeats", "class_tokens", "is_reg", "caption_extension", "image_dir"}
-_SOURCES = {NO_CAPTIONS: WORDS, ".txt": TXT, ".caption": CAPTION}
 _NOT_WRITTEN = {"train_data_dir", "reg_data_dir", "dataset_config", "output_dir", "sample_prompts", "in_json"}
 
 
@@ -33,7 +30,7 @@ def form_values(recipe: Recipe, start: dict[str, Any]) -> dict[str, Any]:
             values[name] = list(value) if isinstance(value, tuple) else value
         elif value != option.default and name not in _NOT_WRITTEN and name != "caption_extension":
             off_form.append(name)
-    values |= _data(recipe)
+    values |= data_values(recipe)
     if recipe.prompts:
         values["prompts"] = recipe.prompts
     if off_form:
@@ -45,52 +42,6 @@ def form_values(recipe: Recipe, start: dict[str, Any]) -> dict[str, Any]:
 def _default(name: str) -> Any:
     option = OPTIONS_BY_NAME.get(name) or SIMPLE_BY_NAME[name]
     return list(option.default) if isinstance(option.default, tuple) else option.default
-
-
-def _data(recipe: Recipe) -> dict[str, Any]:
-    """The fields of "Images and words" and the options that the tables of the data set stand for."""
-    train = [folder for folder in recipe.folders if not folder.is_reg]
-    reg = [folder for folder in recipe.folders if folder.is_reg]
-    if not train:
-        ending = recipe.options.get("caption_extension")
-        return _captions(ending) if ending else {}
-    if len(train) > 1 or len(reg) > 1 or len(recipe.tables) > 1:
-        recipe.miss(
-            f"It was trained on {len(train)} folders and {len(reg)} of regularisation images; the form holds one of each.",
-            field="image_dir",
-            advice="The first one stands in the form; from the command line, the data set file below has them all.",
-        )
-    values: dict[str, Any] = {}
-    for name, value in {**recipe.tables[0].settings, **train[0].settings}.items():
-        option = KEYS[name].command_line
-        if name not in _OF_THE_FIELDS and option and OPTIONS_BY_NAME[option].form:
-            values[option] = _size(value) if name == "resolution" else value
-    values |= _words(train[0])
-    values |= {"image_dir": _path(train[0]), "num_repeats": train[0].settings.get("num_repeats", 1)}
-    ending = train[0].settings.get("caption_extension") or recipe.options.get("caption_extension")
-    values |= _captions(ending) if ending else {}
-    if reg:
-        values |= {"reg_dir": _path(reg[0]), "reg_repeats": reg[0].settings.get("num_repeats", 1)}
-    return values
-
-
-def _size(sides: list[int]) -> str:
-    return ",".join(map(str, dict.fromkeys(sides) if len(set(sides)) == 1 else sides))
-
-
-def _path(folder: Folder) -> str | None:
-    return str(folder.path) if folder.path else None
-
-
-def _words(folder: Folder) -> dict[str, Any]:
-    """`sls green frog` is the identifier sls and the class "green frog"."""
-    identifier, _, kind = str(folder.settings.get("class_tokens") or "").strip().partition(" ")
-    return {"identifier": identifier or None, "class_name": kind.strip() or None}
-
-
-def _captions(ending: str) -> dict[str, Any]:
-    source = _SOURCES.get(ending, OTHER)
-    return {"caption_source": source, "caption_extension": ending if source == OTHER else None}
 
 
 def files(recipe: Recipe, folder: Path) -> dict[str, str]:

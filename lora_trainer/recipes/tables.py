@@ -82,6 +82,8 @@ def _add_folder(recipe: Recipe, table: Table, raw: Mapping[str, Any], where: str
     if not isinstance(name, str) or not name.strip():
         recipe.drop(where, name, "it names no folder of images.")
         return
+    if not is_nothing(raw.get("metadata_file")):
+        recipe.drop(where, raw["metadata_file"], "the form does not read metadata files; as a data set file it can be used.")
     images = raw.get("images", raw.get("img_count"))
     table.folders.append(
         Folder(

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 import pytest
 
 from lora_trainer.data.plan import make_plan
+from lora_trainer.options.concepts import caption_ending
 from lora_trainer.options.data_spec import DatasetSpec, DataSpec, SubsetSpec
-from lora_trainer.options.simple import caption_ending, read_simple
+from lora_trainer.options.simple import read_simple
 
 from .conftest import get, picture, post
 

@@ -112,7 +112,7 @@ def test_our_file_fills_the_form(trained, tiny_sd1):
     expected = {
         BASE: str(tiny_sd1), "image_dir": str(root / "frogs"), "num_repeats": 2, "identifier": "sls", "class_name": "frog",
         "caption_source": "txt", "reg_dir": str(root / "others"), "reg_repeats": 1, "resolution": "64",
-        "train_batch_size": 2, "shuffle_caption": True, "flip_aug": True, "network_args": ["conv_dim=2"],
+        "train_batch_size": 2, "settings": {"shuffle_caption": True, "flip_aug": True}, "network_args": ["conv_dim=2"],
         "enable_bucket": False,
         "prompts": "a sls frog --w 64 --h 64 --s 1", "lr_scheduler": "cosine", "metadata_author": "me",
     }  # fmt: skip

@@ -11,6 +11,8 @@ import { t } from "./texts.js";
 const NUMBERS = ["integer", "number"];
 const TAKEN = "taken"; // in place of a family: the settings are another run's, and fit its model as they are
 
+const OF_CONCEPTS = ["concepts", "settings", "is_off"]; // what only the parts of concepts draw
+
 const isSame = (one, other) => JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
 const changes = listeners();
 
@@ -58,7 +60,7 @@ export const values = {
     // Takes the host's description in the page's language, the presets kept there, and once the draft of the last visit.
     load(spec, keptThere) {
         const own = spec[language] || spec.en;
-        values.sections = own.sections;
+        values.sections = own.sections.map((section) => ({ ...section, controls: section.controls.filter((control) => !OF_CONCEPTS.includes(control.name)) }));
         values.supplied = own.presets;
         values.offer(keptThere);
         values.controls = new Map(own.sections.flatMap((section) => section.controls).map((control) => [control.name, control]));

@@ -1,0 +1,121 @@
+"""Several concepts over the real routes: checked, started, refused where they may not look, read out of files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import API, picture, post, problems_of
+
+
+@pytest.fixture
+def both(values, tmp_path):
+    """The values of two concepts."""
+    dogs = tmp_path / "dogs"
+    dogs.mkdir()
+    for number in range(2):
+        (dogs / f"{number}.png").write_bytes(picture(color=(number, 9, 99)))
+    dog = {"image_dir": str(dogs), "identifier": "abc", "class_name": "dog", "caption_source": "words", "num_repeats": 3}
+    return {**values, "concepts": [dog]}
+
+
+def test_the_plan_counts_both_and_a_finding_is_told_at_its_concept(client, both, tmp_path):
+    answer = post(client, "check", {"values": both}).json()
+    assert answer["ok"], answer["problems"]
+    assert [(one["class_tokens"], one["images"], one["repeats"]) for one in answer["plan"]["subsets"]] == [
+        ("sls frog", 3, 10), ("abc dog", 2, 3),
+    ]  # fmt: skip
+    (tmp_path / "dogs" / "2.png").write_bytes(b"no picture")
+    found = post(client, "check", {"values": both}).json()["problems"]
+    assert [one["field"] for one in found if one["level"] == "error"] == ["concepts.0.image_dir"]
+
+
+def test_one_wrong_concept_does_not_hide_the_plan_of_the_others(client, both):
+    answer = post(client, "check", {"values": {**both, "concepts": [{**both["concepts"][0], "image_dir": "/no/such"}]}}).json()
+    assert set(problems_of(answer)) == {"concepts.0.image_dir"}
+    assert [one["class_tokens"] for one in answer["plan"]["subsets"]] == ["sls frog"]
+    answer = post(client, "check", {"values": {**both, "image_dir": None}}).json()
+    assert set(problems_of(answer)) == {"image_dir"} and answer["plan"]["images"] == 2
+
+
+def test_a_concept_that_is_off_stays_in_the_runs_recipe_and_is_not_in_its_file(client, service, both):
+    off = {**both, "concepts": [{**both["concepts"][0], "is_off": True}]}
+    run = post(client, "runs", {"values": off}).json()
+    folder = service.supervisor.folder(run["id"])
+    assert folder.request()["values"]["concepts"] == off["concepts"]
+    assert "dogs" not in folder.dataset.read_text(encoding="utf-8")
+
+
+def test_a_page_open_to_all_names_no_folder_of_a_concept_outside(client, host, both, tmp_path):
+    host.folders = (tmp_path / "frogs", tmp_path / "models", tmp_path / "user")
+    assert set(problems_of(post(client, "check", {"values": both}).json())) == {"concepts.0.image_dir"}
+    hidden = {"concepts": [{"image_dir": str(tmp_path / "frogs"), "reg_dir": "/etc", "is_off": True}]}
+    refused = problems_of(post(client, "check", {"values": {**both, **hidden}}).json())
+    assert "no folder that this program may look into" in refused["concepts.0.reg_dir"]
+
+
+def test_quotes_around_the_path_of_a_concept_are_taken_off(client, both):
+    quoted = {**both, "concepts": [{**both["concepts"][0], "image_dir": f'"{both["concepts"][0]["image_dir"]}"'}]}
+    assert post(client, "check", {"values": quoted}).json()["ok"]
+
+
+def read(client, toml):
+    answer = client.post(API + "recipes", files=[("files", ("data.toml", toml.encode()))], headers={"X-Lora-Trainer": "1"})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def subset(folder, **more):
+    lines = [f"{key} = {json.dumps(value)}" for key, value in more.items()]
+    return "\n".join(["[[datasets.subsets]]", f"image_dir = '{folder}'", *lines, ""])
+
+
+def test_a_data_set_file_becomes_the_list_of_concepts_and_the_list_the_same_file_again(client, both, tmp_path):
+    own = {**both, "keep_tokens": 1, "concepts": [{**both["concepts"][0], "settings": {"flip_aug": True, "keep_tokens": 2}}]}
+    text = post(client, "check", {"values": own}).json()["dataset"]
+    recipe = read(client, text.replace("[[datasets]]", "[[datasets]]\nresolution = 256", 1))
+    assert recipe["dropped"] == [] and recipe["missing"] == []
+    again = post(client, "check", {"values": {**values_of(both), **recipe["values"], "keep_tokens": 1}}).json()
+    assert again["dataset"] == text
+
+
+def values_of(both):
+    return {key: value for key, value in both.items() if key not in ("concepts", "image_dir", "identifier", "class_name")}
+
+
+def test_regularisation_folders_of_a_file_go_to_the_concepts_of_their_class(client, both, tmp_path):
+    for name in ("rf", "rd"):
+        (tmp_path / name).mkdir()
+    text = "[[datasets]]\nresolution = 256\n"
+    text += subset(tmp_path / "frogs", class_tokens="sls frog", num_repeats=2)
+    text += subset(tmp_path / "dogs", class_tokens="abc dog")
+    text += subset(tmp_path / "rd", class_tokens="dog", is_reg=True, num_repeats=3)
+    text += subset(tmp_path / "rf", class_tokens="frog", is_reg=True)
+    values = read(client, text)["values"]
+    assert values["reg_dir"].endswith("rf") and values["concepts"][0]["reg_dir"].endswith("rd")
+    assert values["concepts"][0]["reg_repeats"] == 3
+
+
+def test_what_the_list_cannot_hold_is_said(client, both, tmp_path):
+    frogs, dogs = tmp_path / "frogs", tmp_path / "dogs"
+
+    def table(*subsets, side=256):
+        return f"[[datasets]]\nresolution = {side}\n" + "".join(subsets)
+
+    recipe = read(client, table(subset(frogs)) + table(subset(dogs), side=512))
+    assert "2 [[datasets]] (resolution)" in recipe["missing"][0]["message"] and recipe["values"]["concepts"] == []
+    assert "dogs" in recipe["dataset"], "the file for the command line has both"
+    assert len(read(client, table(subset(frogs)) + table(subset(dogs)))["values"]["concepts"]) == 1
+    recipe = read(
+        client, table(subset(frogs, class_tokens="sls frog", flip_aug=True), subset(dogs, is_reg=True, keep_tokens=3))
+    )
+    assert [one["key"] for one in recipe["dropped"]] == [f"{dogs}: keep_tokens"]
+    assert recipe["values"]["settings"] == {"flip_aug": True}
+    off = read(client, table(subset(frogs), subset(dogs, num_repeats=0)))
+    assert off["values"]["concepts"][0]["is_off"] is True
+
+
+def test_a_file_without_further_concepts_takes_those_of_the_form_away(client, both, tmp_path):
+    values = read(client, f"[[datasets]]\nresolution = 256\n{subset(tmp_path / 'frogs')}")["values"]
+    assert values["concepts"] == [] and values["settings"] is None and values["reg_dir"] is None
