@@ -56,3 +56,12 @@ def test_the_cut_comes_before_the_word_that_does_not_fit():
     kept, rest = tokens.cut("a " * 74 + "antidisestablishmentarianism")
     assert rest == "antidisestablishmentarianism"
     assert tokens.count(kept) == 74
+
+
+def test_the_parts_of_a_text_are_the_tokenizers(tokenizer):
+    for text in ("sls frog", "xqzvbwkj, 2girls", "개구리"):
+        assert tokens.parts(text) == tokenizer.tokenize(text)
+
+
+def test_common_words_stand_before_rare_ones_in_the_vocabulary():
+    assert tokens.rank("frog</w>") < tokens.rank("sls</w>") < tokens.rank("sks</w>")

@@ -181,7 +181,8 @@ class _Builder:
                 message = "the folder is named twice in one data set; the second is left out. num_repeats shows it more often."
                 if first.is_reg != subset.is_reg:
                     message = "the folder is named for training and for regularisation images; the second is left out."
-                self.findings.append(Finding("warning", message, folder, "image_dir"))
+                code = "" if first.is_reg == subset.is_reg else "reg_is_folder"
+                self.findings.append(Finding("warning", message, folder, "image_dir", code))
                 continue
             yield subset
 
@@ -198,7 +199,7 @@ class _Builder:
                 f" as many as there are training images with their repeats ({train})."
             )
             where = str(Path(next(item for item in reg if not item.repeats).image.path).parent)
-            self.findings.append(Finding("info", message, where, "num_repeats"))
+            self.findings.append(Finding("info", message, where, "num_repeats", "reg_unused"))
         buckets: dict[Size, int] = {}
         errors = []
         for item in found:

@@ -18,6 +18,14 @@ MAX_BYTES = 1 << 20
 _UTF8 = "Save the file again with the encoding UTF-8 (a text editor offers it under 'Save as')."
 
 
+class EncodingError(InputError):
+    """A caption that is no UTF-8 text."""
+
+
+class EmptyError(InputError):
+    """A caption file of no bytes."""
+
+
 @dataclass(frozen=True)
 class Caption:
     """What an image's caption file says: the text that is trained, and all lines with text of the file."""
@@ -112,7 +120,7 @@ def read_lines(path: Path) -> list[str]:
         raise InputError(f"the caption cannot be read: {error.strerror or error}.", where=str(path)) from error
     if not data:
         advice = "Write a caption into it, or delete it (the class tokens are the caption then)."
-        raise InputError("the caption file is empty.", where=str(path), field="caption_extension", advice=advice)
+        raise EmptyError("the caption file is empty.", where=str(path), field="caption_extension", advice=advice)
     if len(data) > MAX_BYTES:
         message = f"the caption file is larger than {MAX_BYTES >> 20} MB, so it is no caption."
         raise InputError(message, where=str(path), field="caption_extension", advice="Take it out of the folder.")
@@ -120,10 +128,10 @@ def read_lines(path: Path) -> list[str]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"the caption is not UTF-8 text: byte 0x{error.object[error.start]:02x} at position {error.start}."
-        raise InputError(message, where=str(path), field="caption_extension", advice=_UTF8) from error
+        raise EncodingError(message, where=str(path), field="caption_extension", advice=_UTF8) from error
     if "\0" in text:  # valid UTF-8, but nobody writes it
         message = "the caption holds NUL characters, as a text in UTF-16 does."
-        raise InputError(message, where=str(path), field="caption_extension", advice=_UTF8)
+        raise EncodingError(message, where=str(path), field="caption_extension", advice=_UTF8)
     return [line for line in map(str.strip, io.StringIO(text, newline=None)) if line]
 
 

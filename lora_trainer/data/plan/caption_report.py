@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ...options.data_spec import NO_CAPTIONS
 from .caption_files import ENDINGS, Caption, CaptionFiles
 from .files import Listing
-from .model import Finding
+from .model import Finding, Fix
 from .words import count, name_some
 
 if TYPE_CHECKING:
@@ -52,36 +53,39 @@ class _Reporter:
             words = repr(spec.class_tokens) if spec.class_tokens else "an empty caption"
             lacking = f"{len(missing)} of {len(self.captions)} images have no caption ({name_some(missing)})"
             message = f"{lacking}; {words} is trained instead.{hint}"
-            self._add("warning", message)
+            self._add("warning", message, code="no_caption", images=missing, fix=self._words())
         elif spec.class_tokens is None:
             self._add(
                 "error",
                 f"no image has a caption ({spec.caption_extension} file) and there are no class tokens, so nothing says what"
                 f" the images show. Write captions, or name an identifier and a class.{hint}",
                 "class_tokens",
+                code="no_caption",
             )
         elif not spec.class_tokens:
             without = f"no image has a caption ({spec.caption_extension} file) and the class tokens are empty"
-            self._add("warning", f"{without}; all are trained with an empty caption.{hint}", "class_tokens")
+            self._add("warning", f"{without}; all are trained with an empty caption.{hint}", "class_tokens", code="no_caption")
         elif spec.caption_extension == NO_CAPTIONS:
             self._add("info", f"all images are trained as {spec.class_tokens!r}.", "class_tokens")
         else:
             text = f"no image has a caption ({spec.caption_extension} file); all are trained as {spec.class_tokens!r}.{hint}"
-            self._add("warning" if hint else "info", text)
+            self._add("warning" if hint else "info", text, code="no_caption", fix=self._words())
 
     def contents(self) -> None:
         """Captions that are blank, or of which lines are not trained."""
-        there = [caption for caption in self.captions.values() if caption is not None]
-        blank = sorted({caption.file for caption in there if not caption.text})
-        longer = sorted({caption.file for caption in there if caption.whole != caption.text})
+        there = {name: caption for name, caption in self.captions.items() if caption is not None}
+        empty = {name: caption.file for name, caption in there.items() if not caption.text}
+        more = {name: caption.file for name, caption in there.items() if caption.whole != caption.text}
+        blank, longer = sorted(set(empty.values())), sorted(set(more.values()))
         if blank:
-            self._add("warning", f"{count(len(blank), 'caption is', 'captions are')} blank: {name_some(blank)}.")
+            message = f"{count(len(blank), 'caption is', 'captions are')} blank: {name_some(blank)}."
+            self._add("warning", message, code="empty_caption", images=empty, fix=self._words())
         if longer:
             message = (
                 f"{count(len(longer), 'caption has', 'captions have')} more than one line, of which only the first is trained:"
                 f" {name_some(longer)}. Write it on one line, or switch enable_wildcard on: it takes any of them each time."
             )
-            self._add("warning", message, "enable_wildcard")
+            self._add("warning", message, "enable_wildcard", "more_lines", more, Fix("join_lines"))
 
     def names(self) -> None:
         """Captions with another name than their image, and those that belong to no image."""
@@ -92,12 +96,16 @@ class _Reporter:
         ]
         if alike:
             is_named = count(len(alike), "caption is not named", "captions are not named")
-            self._add("info", f"{is_named} exactly like the image, but used all the same: {name_some(alike)}.")
+            self._add(
+                "info", f"{is_named} exactly like the image, but used all the same: {name_some(alike)}.", code="caption_name"
+            )
         ending = self.spec.caption_extension
         if unused := self.files.unused():
             files = count(len(unused), f"{ending} file is", f"{ending} files are")
             advice = "A caption has the name of its image."
-            self._add("warning", f"{files} no image's caption and not used: {name_some(unused)}. {advice}")
+            self._add(
+                "warning", f"{files} no image's caption and not used: {name_some(unused)}. {advice}", code="unused_caption"
+            )
         if others := self._not_wanted():
             files = count(len(others), "caption file of another ending is", "caption files of other endings are")
             self._add("info", f"{files} not used: {name_some(others)}.")
@@ -130,5 +138,19 @@ class _Reporter:
         present = [end for end in ENDINGS if any(name.lower().endswith(end) for name in self.listing.names)]
         return [CaptionFiles(self.listing, end) for end in present if end != self.files.extension.lower()]
 
-    def _add(self, level: str, message: str, field: str = "caption_extension") -> None:
-        self.findings.append(Finding(level, message, str(self.spec.image_dir), field))  # type: ignore[arg-type]
+    def _words(self) -> Fix | None:
+        """Write the words of the folder as the caption, where it has any."""
+        return Fix("write_captions", {"text": self.spec.class_tokens}) if self.spec.class_tokens else None
+
+    def _add(
+        self,
+        level: str,
+        message: str,
+        field: str = "caption_extension",
+        code: str = "",
+        images: Iterable[str] = (),
+        fix: Fix | None = None,
+    ) -> None:
+        folder = self.spec.image_dir
+        files = tuple(str(folder / name) for name in images)
+        self.findings.append(Finding(level, message, str(folder), field, code, files, fix))  # type: ignore[arg-type]

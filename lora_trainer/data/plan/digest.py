@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
-from threading import Lock
 from typing import Any
 
 from ...foreign.reading import UnreadableError, open_file
@@ -21,18 +18,17 @@ from ...options.data_spec import DatasetSpec, SubsetSpec
 from ...options.dataset_folders import inherited
 from .files import THREADS
 from .model import DataPlan
+from .remembered import Remembered
 
 _PATHS = {"image_dir", "metadata_file", "conditioning_data_dir"}  # told by their names alone
 _NOT_TOLD = {"subsets", "custom_attributes"}
-_KEPT = 100_000
 
 
-class _Hashes:
-    """Hashes of files by path, size and time of change, so that a data set is read once."""
+class Hashes:
+    """Hashes of files, so that a data set is read once."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, int, int], str] = OrderedDict()
-        self._lock = Lock()
+        self._known: Remembered[str] = Remembered()
 
     def of(self, paths: Iterable[str]) -> list[str]:
         """SHA-256 of many files, in order; "" for one that cannot be read."""
@@ -41,35 +37,27 @@ class _Hashes:
 
     def _of_one(self, path: str) -> str:
         try:
-            stat = os.stat(path)  # noqa: PTH116 - the hot loop of large data sets
-        except OSError:
+            return self._known.of(path, lambda _: _sha256(path))
+        except (OSError, UnreadableError):
             return ""
-        key = (path, stat.st_size, stat.st_mtime_ns)
-        with self._lock:
-            if key in self._known:
-                return self._known[key]
-        digest = hashlib.sha256()
-        try:
-            with open_file(path) as file:
-                while chunk := file.read(1 << 20):
-                    digest.update(chunk)
-        except UnreadableError:
-            return ""
-        with self._lock:
-            self._known[key] = digest.hexdigest()
-            if len(self._known) > _KEPT:
-                self._known.popitem(last=False)
-        return digest.hexdigest()
 
 
-_HASHES = _Hashes()
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open_file(path) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+HASHES = Hashes()
 
 
 def digests(plan: DataPlan) -> tuple[str, list[str]]:
     """(digest of all the data, digest of each of `plan.subsets`). Reads every picture that was not read before."""
     parts: list[list[tuple[str, str]]] = [[] for _ in plan.subsets]
     images = sorted(plan.images, key=lambda image: image.path)  # those kept aside for validation in their place
-    for image, content in zip(images, _HASHES.of(image.path for image in images), strict=True):
+    for image, content in zip(images, HASHES.of(image.path for image in images), strict=True):
         parts[image.subset].append((content, image.caption))
     each = [_digest(part) for part in parts]
     whole = _digest([(digest, str(subset.spec.is_reg)) for digest, subset in zip(each, plan.subsets, strict=True)])

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 from PIL import Image, UnidentifiedImageError
 
 from .model import Size
 from .pixels import colour_problem, orientation
+from .remembered import Remembered
 
 EXTENSIONS = ("png", "jpg", "jpeg", "webp", "bmp")
 OPTIONAL_EXTENSIONS = ("avif", "jxl")  # where Pillow, or a plug-in of it that is installed, can read them
@@ -91,12 +90,10 @@ def open_image(path: str) -> Image.Image:
 
 
 class FactsCache:
-    """Remembers facts by path, size and time of change, so that looking at the same data set again costs one stat a file."""
+    """Remembers the facts of files, so that looking at the same data set again costs one stat a file."""
 
     def __init__(self, capacity: int = 100_000) -> None:
-        self._facts: OrderedDict[tuple[str, int, int, bool], ImageFacts] = OrderedDict()
-        self._capacity = capacity
-        self._lock = Lock()
+        self._facts: Remembered[ImageFacts] = Remembered(capacity)
 
     def look_at(self, paths: Iterable[str], *, verify: bool = True) -> list[ImageFacts]:
         """Facts of many files, in order, read by several threads. With `verify` every file is read to its end."""
@@ -106,20 +103,9 @@ class FactsCache:
 
     def _facts_of(self, path: str, verify: bool) -> ImageFacts:
         try:
-            stat = os.stat(path)  # noqa: PTH116 - the hot loop of large data sets
+            return self._facts.of(path, lambda size: read_facts(path, size, verify=verify), verify)
         except OSError as error:
             return ImageFacts((0, 0), f"the file cannot be read: {error.strerror or error}.")
-        key = (path, stat.st_size, stat.st_mtime_ns, verify)
-        with self._lock:
-            if key in self._facts:
-                self._facts.move_to_end(key)
-                return self._facts[key]
-        facts = read_facts(path, stat.st_size, verify=verify)
-        with self._lock:
-            self._facts[key] = facts
-            if len(self._facts) > self._capacity:
-                self._facts.popitem(last=False)
-        return facts
 
 
 def read_facts(path: str, file_size: int, *, verify: bool) -> ImageFacts:

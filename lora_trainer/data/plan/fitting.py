@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import InputError
 from .buckets import Fit, bucket_limits, bucket_resolutions, cover, fit_to_buckets, fit_without_upscaling
 from .folder import FoundImage
-from .model import Finding, Size
+from .model import Finding, Fix, Size
 from .words import count, name_some
 
 if TYPE_CHECKING:
@@ -76,19 +76,31 @@ class Fitter:
                     f"not {self.spec.resolution[0]}x{self.spec.resolution[1]}, so they are resized, and cropped where their"
                     " shape differs. enable_bucket keeps almost all of each picture."
                 )
-                findings.append(_about(other, items, text, folder, "enable_bucket"))
+                findings.append(
+                    _about(other, items, text, folder, "enable_bucket", "other_size", Fix("set", {"enable_bucket": True}))
+                )
             elif cut:
                 text = "cropped to less than half of the picture."
-                findings.append(_about(cut, items, text, folder, "max_bucket_reso"))
+                findings.append(_about(cut, items, text, folder, "max_bucket_reso", "cropped"))
             if grown:
                 text = "enlarged to more than twice the size, which trains their blur. A lower resolution suits them."
-                findings.append(_about(grown, items, text, folder, "resolution"))
+                fix = Fix("set", {"bucket_no_upscale": True}) if self.spec.enable_bucket else None
+                findings.append(_about(grown, items, text, folder, "resolution", "enlarged", fix))
 
 
-def _about(some: list[FoundImage], items: list[tuple[FoundImage, Fit]], text: str, folder: str, option: str) -> Finding:
+def _about(
+    some: list[FoundImage],
+    items: list[tuple[FoundImage, Fit]],
+    text: str,
+    folder: str,
+    option: str,
+    code: str,
+    fix: Fix | None = None,
+) -> Finding:
     names = name_some(Path(image.path).name for image in some)
     verb = "is" if len(some) == 1 else "are"
-    return Finding("warning", f"{len(some)} of {count(len(items), 'image', 'images')} ({names}) {verb} {text}", folder, option)
+    message = f"{len(some)} of {count(len(items), 'image', 'images')} ({names}) {verb} {text}"
+    return Finding("warning", message, folder, option, code, tuple(image.path for image in some), fix)
 
 
 def _area(size: Size) -> int:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
-from .caption_files import Caption, CaptionFiles
+from .caption_files import Caption, CaptionFiles, EmptyError, EncodingError
 from .caption_report import report_captions
 from .files import EXTENSIONS, FactsCache, ImageFacts, Listing, list_folder
-from .model import Finding, Size
+from .model import Finding, Fix, Size
 from .words import count, name_some
 
 if TYPE_CHECKING:
@@ -51,18 +51,29 @@ def read_folder(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: 
     for name, fact in zip(listing.images, looked_at, strict=True):
         if fact.problem:
             message = f"{fact.problem} {fact.advice}".strip()
-            findings.append(Finding("error", message, str(folder / name), "image_dir"))
+            file = str(folder / name)
+            findings.append(Finding("error", message, file, "image_dir", "damaged", (file,), Fix("leave_out")))
             continue
         try:
             caption = captions[name] = files.read(name, folder, enable_wildcard=spec.enable_wildcard)
         except InputError as error:
             message = error.message.removeprefix(f"{error.where}: ")
-            findings.append(Finding("error", f"{message} {error.advice}".strip(), error.where, error.field))
+            text, file = f"{message} {error.advice}".strip(), str(folder / name)
+            findings.append(Finding("error", text, error.where, error.field, *_mend_of(error, file, spec)))
             continue
         text = caption.text if caption is not None else spec.class_tokens or ""
         found.append(FoundImage(str(folder / name), fact.size, text, caption is not None))
     report_captions(captions, files, listing, spec, findings)
     return found
+
+
+def _mend_of(error: InputError, file: str, spec: SubsetSpec) -> tuple[str, tuple[str, ...], Fix | None]:
+    """(code, files, fix) of a caption that cannot be read."""
+    if isinstance(error, EncodingError):
+        return "encoding", (file,), Fix("reencode")
+    if isinstance(error, EmptyError):
+        return "empty_caption", (file,), Fix("write_captions", {"text": spec.class_tokens}) if spec.class_tokens else None
+    return "", (file,), None
 
 
 def _sub_folder_advice(folder: Path) -> str:
@@ -76,7 +87,8 @@ def _report_notes(looked_at: dict[str, ImageFacts], folder: Path, findings: list
     if animated:
         images = count(len(animated), "image", "images")
         message = f"{images} with more than one picture; only the first is trained: {name_some(animated)}."
-        findings.append(Finding("warning", message, str(folder), "image_dir"))
+        files = tuple(str(folder / name) for name, fact in looked_at.items() if any(n.kind == "animated" for n in fact.notes))
+        findings.append(Finding("warning", message, str(folder), "image_dir", "animated", files))
     profiles: dict[str, list[str]] = {}
     for name, fact in looked_at.items():
         for note in fact.notes:
@@ -87,7 +99,8 @@ def _report_notes(looked_at: dict[str, ImageFacts], folder: Path, findings: list
         message = (
             f"{images} with a colour profile that cannot be applied ({problem}); the colours may be others: {name_some(names)}."
         )
-        findings.append(Finding("warning", message, str(folder), "image_dir"))
+        files = tuple(str(folder / name) for name in names)
+        findings.append(Finding("warning", message, str(folder), "image_dir", "colours", files))
 
 
 def _report_names(listing: Listing, folder: Path, findings: list[Finding]) -> None:
@@ -96,14 +109,16 @@ def _report_names(listing: Listing, folder: Path, findings: list[Finding]) -> No
             f"{count(len(listing.others), 'file is', 'files are')} not trained: {name_some(listing.others)}."
             f" Images must end in {', '.join(EXTENSIONS)}, in lower or in upper case."
         )
-        findings.append(Finding("warning", message, str(folder), "image_dir"))
+        findings.append(Finding("warning", message, str(folder), "image_dir", "not_trained"))
     stems: dict[str, list[str]] = {}
     for name in listing.images:
         stems.setdefault(Path(name).stem, []).append(name)
-    doubled = [" and ".join(names) for names in stems.values() if len(names) > 1]
-    if doubled:
-        message = f"these images share one caption file, and perhaps are the same picture twice: {name_some(doubled)}."
-        findings.append(Finding("warning", message, str(folder), "image_dir"))
+    groups = [names for names in stems.values() if len(names) > 1]
+    if groups:
+        doubled = name_some(" and ".join(names) for names in groups)
+        message = f"these images share one caption file, and perhaps are the same picture twice: {doubled}."
+        files = tuple(str(folder / name) for names in groups for name in names)
+        findings.append(Finding("warning", message, str(folder), "image_dir", "shared_caption", files))
 
 
 def shorten(findings: list[Finding]) -> list[Finding]:

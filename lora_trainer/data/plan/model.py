@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,13 +24,27 @@ def printable(text: str) -> str:
 
 
 @dataclass(frozen=True)
+class Fix:
+    """What mends a finding: the name of a mend (`lora_trainer.datasets.mending`; `set` changes options), and its values."""
+
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Finding:
-    """Something the user should know. An `error` keeps training from starting."""
+    """Something the user should know. An `error` keeps training from starting.
+
+    `code` names its kind (`lint.WHY` says why it matters); `files` are the paths of the pictures that it is about.
+    """
 
     level: Literal["error", "warning", "info"]
     message: str
     where: str = ""  # the file or folder
     field: str = ""  # the option or TOML key that can mend it
+    code: str = ""
+    files: tuple[str, ...] = ()
+    fix: Fix | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", printable(self.message))
@@ -179,7 +194,7 @@ class DataPlan:
             "reg_images": sum(dataset.reg_images for dataset in self.datasets),
             "samples_per_epoch": sum(dataset.samples for dataset in self.datasets),
             "batches_per_epoch": self.batches_per_epoch,
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [asdict(replace(finding, files=tuple(map(printable, finding.files)))) for finding in self.findings],
         }
 
     def _folder_summary(self, subset: SubsetPlan, samples: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image, ImageCms
 
 EXIF_ORIENTATION = 0x0112
-_UPRIGHT = {
+UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -74,6 +74,11 @@ def _metadata_behind_the_pixels(path: Path) -> Image.Image | None:
         return None
 
 
+def has_transparency(image: Image.Image) -> bool:
+    """Whether an opened image has an alpha channel or a transparent colour."""
+    return image.mode in _ALPHA or "transparency" in image.info
+
+
 def rgb(image: Image.Image, turn: int | None = None) -> Image.Image:
     """The pixels of an opened image as a viewer shows them: turned upright, in sRGB, 8 bits, transparent parts white.
 
@@ -81,8 +86,8 @@ def rgb(image: Image.Image, turn: int | None = None) -> Image.Image:
     """
     turn = orientation(image) if turn is None else turn
     profile = image.info.get("icc_profile")
-    transparent = image.mode in _ALPHA or "transparency" in image.info
-    upright = image.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else image
+    transparent = has_transparency(image)
+    upright = image.transpose(UPRIGHT[turn]) if turn in UPRIGHT else image
     if upright.mode.startswith(("I", "F")):
         return _in_srgb(_eight_bits(upright), profile)
     if not transparent:

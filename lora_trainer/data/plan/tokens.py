@@ -95,11 +95,31 @@ def _byte_letters() -> list[str]:
     return [chr(byte) if byte in seen else next(others) for byte in range(256)]
 
 
+def parts(text: str) -> list[str]:
+    """The tokens of `text` as the vocabulary writes them (bytes as letters, `</w>` at the end of a word)."""
+    return [part for piece in _pieces(_cleaned(text)) for part in _parts_of(piece)]
+
+
+def rank(token: str) -> int:
+    """How many tokens of the vocabulary are more common in the captions that CLIP was made with than one of `parts`."""
+    return _token_ranks().get(token, 0)
+
+
+@lru_cache(maxsize=1)
+def _token_ranks() -> dict[str, int]:
+    return {"".join(pair): place for pair, place in _ranks().items()}
+
+
 @lru_cache(maxsize=100_000)
 def _tokens_of(piece: str) -> int:
-    """The number of tokens of one piece: pairs are joined, the one that was learned first before the others."""
+    """The number of tokens of one piece."""
+    return len(_parts_of(piece))
+
+
+def _parts_of(piece: str) -> list[str]:
+    """The tokens of one piece: pairs are joined, the one that was learned first before the others."""
     if re.fullmatch(_SPECIAL, piece):
-        return 1
+        return [piece]
     letters = _byte_letters()
     parts = [letters[byte] for byte in piece.encode("utf-8", "replace")]
     parts[-1] += "</w>"
@@ -110,7 +130,7 @@ def _tokens_of(piece: str) -> int:
         if best not in ranks:
             break
         parts = _joined(parts, best)
-    return len(parts)
+    return parts
 
 
 def _joined(parts: list[str], pair: tuple[str, str]) -> list[str]:

@@ -1,0 +1,55 @@
+"""All that the lint looks for, in the order in which it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..model import DataPlan, Finding, PlannedImage
+from . import balance, captions, pictures, tags, words
+from .looks import Looks
+
+_LOOKS = Looks()
+_ORDER = {"error": 0, "warning": 1, "info": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LintSettings:
+    """What the lint has to know besides the plan.
+
+    `max_tokens` is how many tokens of a caption are read; `total_steps` is the length of the training (None: not known), in
+    steps of `accumulation` batches. `identifier` and `class_name` are the form's; None where the folders' class_tokens say it
+    ("sks frog": identifier, then class).
+    """
+
+    max_tokens: int = 75
+    total_steps: int | None = None
+    accumulation: int = 1
+    identifier: str | None = None
+    class_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Lint:
+    """What was found, and how many pictures have not been looked at yet."""
+
+    findings: tuple[Finding, ...]
+    waiting: int = 0
+
+
+def lint(plan: DataPlan, settings: LintSettings, *, looks: Looks = _LOOKS, seconds: float | None = None) -> Lint:
+    """Look for what spoils trainings. The first look at a picture decodes it; `seconds` bounds the time spent on that."""
+    subsets = range(len(plan.subsets))
+    by_subset: dict[int, list[PlannedImage]] = {index: [] for index in subsets}
+    for image in plan.images:
+        by_subset[image.subset].append(image)
+    found: list[Finding] = []
+    for index, images in by_subset.items():
+        spec = plan.subsets[index].spec
+        said = words.words_of(spec, settings.identifier, settings.class_name)
+        found += words.findings(spec, images, said)
+        found += captions.findings(spec, images, settings.max_tokens)
+        found += tags.findings(spec, images)
+    found += balance.findings(plan, settings.total_steps, settings.accumulation)
+    seen, waiting = looks.at((image.path for image in plan.images), seconds=seconds)
+    found += pictures.findings(plan, seen)
+    return Lint(tuple(sorted(found, key=lambda finding: _ORDER[finding.level])), waiting)
