@@ -55,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "runs": {"options", "installing", "data.plan"} | FILE_HALF,
     "data.plan": {"options"},
     "data": {"options"},
+    "datasets": {"options", "data.plan"},
     "networks.files": {"networks.key_names"},
     "networks.key_names": set(),
     "networks.metadata": {"options"},
@@ -65,7 +66,10 @@ ALLOWED: dict[str, set[str]] = {
     "hosts.base": {"runs"},
     "hosts": {"options", "runs", "installing", "demo.files"},
     "ui": {"options", "hosts.base"},
-    "api": {"options", "runs", "recipes", "data.plan", "hosts.base", "ui", "installing"} | FILE_HALF | DEMO_HALF | ASKING,
+    "api": {"options", "runs", "datasets", "recipes", "data.plan", "hosts.base", "ui", "installing"}
+    | FILE_HALF
+    | DEMO_HALF
+    | ASKING,
     "apps": {"hosts.base", "hosts", "api", "ui", "installing"},
     "sampling": {"options", "models", "networks", "runs"} | FILE_HALF,
     "training": {"options", "installing", "models", "networks", "data", "sampling", "runs"} | FILE_HALF | {"data.plan"},
@@ -80,7 +84,7 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"commands"},
 }
 HOST_SIDE = (
-    {"options", "runs", "recipes", "data.plan", "hosts.base", "hosts", "api", "ui", "apps", "installing"}
+    {"options", "runs", "recipes", "data.plan", "datasets", "hosts.base", "hosts", "api", "ui", "apps", "installing"}
     | FILE_HALF
     | DEMO_HALF
 )
@@ -90,7 +94,7 @@ FLOORS = [
     FLOOR_0,
     {"options", "installing", "networks.key_names", "demo.files", "demo.world", "demo.trial_sheet"},
     {"data.plan", "networks.files", "networks.metadata", "networks.recipe", "demo.trial"},
-    {"runs", "recipes", "demo.recipe", "models", "networks", "data"},
+    {"runs", "recipes", "datasets", "demo.recipe", "models", "networks", "data"},
     {"hosts.base", "sampling"},
     {"hosts", "ui", "training", "tools"},
     {"api", "demo"},
@@ -274,6 +278,7 @@ LIGHT = [
         "options.cli",
         "runs.supervisor",
         "data.plan",
+        "datasets.library",
         "networks.files",
         "hosts.standalone",
         "api.routes",

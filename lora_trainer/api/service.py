@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..data.plan.files import FactsCache
+from ..datasets.library import Library
 from ..errors import HostError, InputError, StoreError
 from ..foreign.reading import is_there
 from ..hosts.base import Access, Checkpoint, Host
@@ -51,6 +52,7 @@ class Service:
         self.generation = Generation(host, self.paths.generated, standing=self._standing)
         self.tools = ToolJobs(host, self.paths.tools)
         self.packages = ToolJobs(host, self.paths.user_dir / "packages")  # what fetches one, not the packages
+        self.datasets = Library(self.paths.user_dir)
         self.presets = PresetStore(self.paths.user_dir / "presets")
         self.names = Names()
         self.changes = Changes()
@@ -58,6 +60,7 @@ class Service:
         self._supervisor: Supervisor | None = None
         # What looks at files that a person named (models, images) may hang for ever; how runs stand and stopping them may not.
         self._files, self._control = Lane("files", size=6), Lane("control", size=4)
+        self._pictures = Lane("pictures", size=3)  # a page that is scrolled asks for hundreds, which hold up nothing else
         self._open()
 
     @property
@@ -86,6 +89,10 @@ class Service:
         """Run what concerns the store and the folders of runs alone: it is answered whatever other drives do."""
         return await self._control.run(function, *arguments, limit=LOOK_SECONDS)
 
+    async def draw(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Run what makes a small picture of a large one."""
+        return await self._pictures.run(function, *arguments, limit=LOOK_SECONDS)
+
     def generate(self, request: Mapping[str, Any]) -> str:
         """Ask for pictures; returns the id. Raises HostError inside the Web UI."""
         if self.host.name == "webui":
@@ -112,8 +119,9 @@ class Service:
             self._supervisor.close()
             self._supervisor.store.close()
             self._supervisor = None
-        self._files.close()
-        self._control.close()
+        self.datasets.close()
+        for lane in (self._files, self._control, self._pictures):
+            lane.close()
 
     def _open(self) -> None:
         try:

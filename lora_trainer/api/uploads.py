@@ -56,6 +56,10 @@ class Uploads:
         (self.root / name).mkdir(parents=True)
         return name
 
+    def is_id(self, text: str) -> bool:
+        """Whether `text` has the form of an upload's id."""
+        return _ID.fullmatch(text) is not None
+
     def folder(self, upload_id: str) -> Path:
         """Raises Refusal (404) when there is no such folder."""
         folder = self.root / upload_id

@@ -59,16 +59,22 @@ def list_folder(folder: Path) -> Listing:
 
     A link that leads nowhere counts as a file, so that it is reported and not passed over. Raises OSError.
     """
-    allowed = {spelling for ext in readable_extensions() for spelling in (ext, ext.upper())}
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_file(entry))
+        return listing_of(entry.name for entry in entries if not entry.name.startswith(".") and is_file_entry(entry))
+
+
+def listing_of(files: Iterable[str]) -> Listing:
+    """The Listing of a folder that holds `files`, none of them hidden."""
+    allowed = {spelling for ext in readable_extensions() for spelling in (ext, ext.upper())}
+    names = sorted(files)
     extensions = {name: name.rpartition(".")[2] for name in names if "." in name}
     images = [name for name in names if extensions.get(name) in allowed]
     others = [name for name in names if extensions.get(name, "").lower() in IMAGE_LIKE and extensions[name] not in allowed]
     return Listing(images, others, frozenset(names))
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
+def is_file_entry(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder is a file, or a link that leads nowhere."""
     if entry.is_symlink():
         try:
             entry.stat()
