@@ -54,6 +54,23 @@ async def _sample(service: Service, request: Request) -> Response:
     return await _changed(service, request, lambda run: service.supervisor.ask(run.id, sample=True))
 
 
+async def _live(service: Service, request: Request) -> Response:
+    body = await json_body(request)
+    now, keep, every = flag_of(body, "now"), body.get("keep"), body.get("every")
+    if every is not None and (isinstance(every, bool) or not isinstance(every, int) or not 0 <= every < 10**9):
+        raise InputError(f"{every!r} is no number of steps.", field="every", advice="Give a whole number; 0 is never.")
+    if keep is not None:
+        keep = flag_of(body, "keep")
+
+    def change(run: Run) -> Run:
+        supervisor = service.supervisor
+        if keep is not None and run.is_active:
+            supervisor.live.keep(supervisor.folder(run.id), keep)
+        return supervisor.ask(run.id, live=now, live_every=every)
+
+    return await _changed(service, request, change)
+
+
 async def _changed(service: Service, request: Request, change: Callable[[Run], Run]) -> Response:
     def do() -> dict[str, Any]:
         return {"run": views.run_view(service.supervisor, change(_known(service, request)))}
@@ -161,6 +178,7 @@ TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] 
     ("POST", "runs/{id}/stop", _stop),
     ("POST", "runs/{id}/save", _save),
     ("POST", "runs/{id}/sample", _sample),
+    ("POST", "runs/{id}/live", _live),
     ("POST", "runs/{id}/pause", _pause),
     ("GET", "runs/{id}/resume", _resume_look),
     ("POST", "runs/{id}/resume", _resume),

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..foreign.reading import UnreadableError, read_text
-from ..runs import resuming
+from ..runs import live, resuming
 from ..runs.events import Event, read_events
 from ..runs.folder import RunFolder
 from ..runs.progress import Progress
@@ -52,6 +52,7 @@ def parts_view(supervisor: Supervisor, run: Run) -> dict[str, Any]:
         "files": _files_view(run, folder, progress),
         "warnings": progress.warnings,
         "lora": _lora_of(run, folder),
+        "live": _live_of(run, folder),
         "log": folder.log_tail(),
     }
 
@@ -148,6 +149,22 @@ def _lora_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
     generate = request.get("generate")
     generate = generate if isinstance(generate, dict) else {}
     return {**view, "prompt": str(generate.get("prompt") or view["prompt"]), "generate": generate}
+
+
+def _live_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
+    """The file with the weights as they are, while the run trains; a prompt for it where it is there."""
+    if not run.is_active:
+        return None
+    found = live.standing(folder)
+    if found["name"] is None:
+        return {**found, "prompt": None, "generate": {}}
+    request = folder.request()
+    generate = request.get("generate")
+    generate = generate if isinstance(generate, dict) else {}
+    prompt = lora_view(Path(found["name"]), str(request.get("activation") or ""))["prompt"]
+    asked = str(generate.get("prompt") or "")
+    tag = f"<lora:{Path(str(request.get('target') or '')).stem}:"
+    return {**found, "prompt": asked.replace(tag, f"<lora:{found['name']}:") if tag in asked else prompt, "generate": generate}
 
 
 def lora_view(path: Path, activation: str) -> dict[str, Any]:

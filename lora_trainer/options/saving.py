@@ -100,6 +100,21 @@ class OutputOptions:
         label_ko="가장 좋은 것 남기기",
         ours="the reference measures the loss of a validation and leaves the choice of the file to the reader of its log",
     )
+    save_live_every_n_steps: int | None = opt(
+        None,
+        (
+            "Keep a file NAME-live up to date while it trains, every this many steps, to try in prompts what has been learned "
+            "so far. It goes when the training ends."
+        ),
+        (
+            "학습하는 동안 이 스텝 수마다 이름-live 파일을 새로 저장하여, 지금까지 배운 것을 프롬프트에서 써 볼 수 있게 "
+            "합니다. 학습이 끝나면 지웁니다."
+        ),
+        minimum=1,
+        label="Try it meanwhile: renew every … steps",
+        label_ko="학습 중에 써 보기: 갱신할 스텝 간격",
+        ours="the reference's files of steps have another name each time, so that a prompt has to be changed for each",
+    )
     save_last_n_epochs: int | None = opt(
         None,
         "Of the files saved by epochs, keep only those of the last this many epochs.",

@@ -15,7 +15,10 @@ _asking = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """`stop` once true stays true. `save` and `sample` are counters that only grow: each growth asks for one.
+    """`stop` once true stays true. `save`, `sample` and `live` are counters that only grow: each growth asks for one.
+
+    `live` asks for the weights as they are under the name that stays the same, `live_every` for that after every so many
+    steps: 0 is never, None as the options say.
 
     `park` only grows, too: while it is odd the card is lent to somebody else, and the worker keeps off it. `paused` is the
     user's own wish for the same, for as long as they like.
@@ -26,6 +29,8 @@ class Control:
     sample: int = 0
     park: int = 0
     paused: bool = False
+    live: int = 0
+    live_every: int | None = None
 
     @property
     def is_off_the_card(self) -> bool:
@@ -36,8 +41,14 @@ class Control:
 def read_control(path: Path) -> Control:
     """What is asked now; nothing when there is no file or it cannot be read."""
     found = read_table(path)
-    counts = {counter: max(0, int(read_number(found, counter) or 0)) for counter in ("save", "sample", "park")}
-    return Control(stop=bool(found.get("stop")), paused=bool(found.get("paused")), **counts)
+    counts = {counter: max(0, int(read_number(found, counter) or 0)) for counter in ("save", "sample", "park", "live")}
+    every = read_number(found, "live_every")
+    return Control(
+        stop=bool(found.get("stop")),
+        paused=bool(found.get("paused")),
+        live_every=None if every is None else max(0, int(every)),
+        **counts,
+    )
 
 
 def ask(
@@ -48,6 +59,8 @@ def ask(
     sample: bool = False,
     park: bool | None = None,
     paused: bool | None = None,
+    live: bool = False,
+    live_every: int | None = None,
 ) -> Control:
     """Add to what is asked, atomically. Called by the host alone. Raises SaveError (disk full).
 
@@ -62,6 +75,8 @@ def ask(
             sample=now.sample + sample,
             park=now.park + (park is not None and park != bool(now.park % 2)),
             paused=now.paused if paused is None else paused,
+            live=now.live + live,
+            live_every=now.live_every if live_every is None else live_every,
         )
         write_text_atomic(path, json.dumps(asdict(wanted)) + "\n")
     return wanted

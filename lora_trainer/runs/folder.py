@@ -5,6 +5,7 @@ request.json                           what the page or script sent, and what th
 worker.json heartbeat host-heartbeat   which process works on it; when it, and the host, last gave a sign of life
 events.jsonl control.json log.txt      told by the worker; asked by the host; the worker's output
 resume.json                            there when the worker is to go on from the last state (runs.resuming)
+live.json                              which file of the LoRA folder has the weights as they are (runs.live)
 output/ samples/                       saved files (the last one is copied to the LoRA folder); sample pictures
 """
 
@@ -80,6 +81,10 @@ class RunFolder:
     @property
     def resume(self) -> Path:
         return self.path / "resume.json"
+
+    @property
+    def live(self) -> Path:
+        return self.path / "live.json"
 
     @property
     def worker_note(self) -> Path:

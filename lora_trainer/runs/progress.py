@@ -109,6 +109,7 @@ class Progress:
     finished: Event | None = None
     parked: Event | None = None  # the worker waits off the card (training.parking)
     not_parked: Event | None = None  # it was asked to, and cannot
+    live: Event | None = None  # the newest file with the weights as they were, by this worker
     state: Event | None = None  # the newest state that was written: what a resumed run goes on from
     curve: Curve = field(default_factory=Curve)
     validation: ValidationCurve = field(default_factory=ValidationCurve)
@@ -148,6 +149,7 @@ class Progress:
         elif kind == "started":
             self.device = str(event.get("device") or "")
             self.failed = self.finished = self.parked = self.not_parked = self.told_left = None  # of a worker before this one
+            self.live = None
             for name in ("total_steps", "epochs", "steps_per_epoch"):
                 setattr(self, name, _whole(event.get(name)))
         elif kind == "resumed":
@@ -156,6 +158,8 @@ class Progress:
             self.parked = event if kind == "parked" else None
         elif kind == "not_parked":
             self.not_parked = event
+        elif kind == "live":
+            self.live = event
         elif kind == "state":
             self.state = event
         elif kind == "saved":

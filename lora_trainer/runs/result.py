@@ -19,6 +19,8 @@ from ..foreign.json_text import read_number, read_table
 from ..log import logger
 from ..modelfile import LORA_SUFFIXES
 from ..paths import write_atomic, write_text_atomic
+from .folder import RunFolder
+from .progress import Progress
 
 
 def free_name(name: str, folder: Path, taken: set[str] | None = None) -> str:
@@ -61,6 +63,12 @@ def publish(source: Path, target: Path, *, overwrite: bool, card: Mapping[str, A
     except (SaveError, OSError) as error:
         logger.warning("the card of %s could not be written: %s", target.name, error)
     return target
+
+
+def publish_of(folder: RunFolder, source: Path, target: Path, progress: Progress, *, overwrite: bool) -> Path:
+    """`publish` a file of a run with its card and its last sample."""
+    sample = Path(str(progress.samples[-1].get("path", ""))).name if progress.samples else ""
+    return publish(source, target, overwrite=overwrite, card=card_of(folder.request()), preview=folder.file(sample))
 
 
 def _write_card(path: Path, card: Mapping[str, Any]) -> None:

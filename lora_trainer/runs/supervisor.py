@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError, LoraTrainerError, StoreError
 from ..log import logger
@@ -17,6 +18,7 @@ from ..modelfile import LORA_SUFFIXES
 from . import control, process, result, resuming, worker
 from .folder import RunFolder, WorkerProcess
 from .lending import Lending, Standing
+from .live import LiveLoras
 from .progress import Progress, ProgressBook
 from .recover import list_unknown_runs
 from .store import ENDED, FAILED, FINISHED, QUEUED, RUNNING, STOPPED, STOPPING, Run, Store
@@ -52,6 +54,7 @@ class Supervisor:
         self.runs_dir = runs_dir
         self.before_start = before_start
         self.lending = lending or Lending()
+        self.live = LiveLoras(self._tell_changed)
         self._stop_grace = stop_grace
         self._poll = poll
         self._book = ProgressBook()
@@ -173,21 +176,18 @@ class Supervisor:
             self._wake.set()
         return self._get(run_id)
 
-    def ask(self, run_id: str, *, save: bool = False, sample: bool = False) -> Run:
-        """Save, or draw samples, at the next step boundary. Raises InputError when the run is not training."""
-        self.store.must_write()
-        run = self._get(run_id)
-        if run.state != RUNNING:
-            raise InputError(f"{run.name} is not training now ({run.state}).")
-        control.ask(self.folder(run_id).control, save=save, sample=sample)
+    def ask(self, run_id: str, **asked: Any) -> Run:
+        """Ask for what is done at the next step boundary (control.ask: save, sample, live, live_every).
+
+        Raises InputError when the run is not training.
+        """
+        run = self._training(run_id)
+        control.ask(self.folder(run_id).control, **asked)
         return run
 
     def pause(self, run_id: str, paused: bool) -> Run:
         """Let a run keep off the card until it is told to go on. Raises InputError when it is not training."""
-        self.store.must_write()
-        run = self._get(run_id)
-        if run.state != RUNNING:
-            raise InputError(f"{run.name} is not training now ({run.state}).")
+        run = self._training(run_id)
         if not paused:
             self.lending.go_on_now()
         control.ask(self.folder(run_id).control, paused=paused)
@@ -232,7 +232,7 @@ class Supervisor:
         if not request.get("target"):
             raise StoreError(f"{folder.path / 'request.json'} is damaged.", advice="Copy the file by hand.")
         target = Path(str(request["target"])).with_name(name)
-        path = _publish(folder, source, target, self.progress(run_id)[0], overwrite=overwrite)
+        path = result.publish_of(folder, source, target, self.progress(run_id)[0], overwrite=overwrite)
         self._tell_changed(path)
         return path
 
@@ -242,6 +242,13 @@ class Supervisor:
         run = self.store.get(run_id)
         if run is None:
             raise InputError(f"there is no run {run_id!r}.", field="id")
+        return run
+
+    def _training(self, run_id: str) -> Run:
+        self.store.must_write()
+        run = self._get(run_id)
+        if run.state != RUNNING:
+            raise InputError(f"{run.name} is not training now ({run.state}).")
         return run
 
     def _start(self, run: Run) -> None:
@@ -285,6 +292,7 @@ class Supervisor:
             ):
                 run = self._get(run.id)
             self.lending.tick(folder)
+            self.live.follow(folder, self.progress(run.id)[0])
             self._escalate(run, found)
         else:
             self._conclude(run, folder, found)
@@ -352,7 +360,7 @@ class Supervisor:
         earlier = resuming.replaced_result(folder)
         target, overwrite = earlier or Path(str(request["target"])), bool(earlier or request.get("overwrite"))
         try:
-            path = _publish(folder, source, target, progress, overwrite=overwrite)
+            path = result.publish_of(folder, source, target, progress, overwrite=overwrite)
         except LoraTrainerError as error:
             self._end(
                 run, state, f"Trained, but not put into the LoRA folder: {error.message} The file is {source}.", error.advice
@@ -370,6 +378,7 @@ class Supervisor:
     def _end(self, run: Run, state: str, message: str = "", advice: str = "", *, result_path: Path | None = None) -> None:
         if not any(other.id != run.id for other in self.store.queue()):
             self._reclaim()  # else the host would load its model only to drop it again
+        self.live.end(self.folder(run.id))
         known = str(result_path or run.result)  # a resumed run that failed leaves what it had come to before
         self.store.change(run.id, state=state, ended=time.time(), message=message, advice=advice, result=known)
         logger.info("training %s: %s%s", run.name, state, f" ({message.splitlines()[0]})" if message else "")
@@ -381,12 +390,6 @@ class Supervisor:
             self.host.reclaim_gpu()
         except Exception:
             logger.exception("the host could not take its card back")
-
-
-def _publish(folder: RunFolder, source: Path, target: Path, progress: Progress, *, overwrite: bool) -> Path:
-    sample = Path(str(progress.samples[-1].get("path", ""))).name if progress.samples else ""
-    card = result.card_of(folder.request())
-    return result.publish(source, target, overwrite=overwrite, card=card, preview=folder.file(sample))
 
 
 _ADVICE_KILLED = (

@@ -19,6 +19,7 @@ class SavePlan:
     name: str | None = None
     every_steps: int | None = None
     every_epochs: int | None = None
+    live_every: int | None = None
     last_steps: int | None = None
     last_epochs: int | None = None
     extension: str = ".safetensors"
@@ -33,6 +34,7 @@ class SavePlan:
             name=options.output_name,
             every_steps=options.save_every_n_steps,
             every_epochs=max(1, epochs // ratio) if ratio else options.save_every_n_epochs,
+            live_every=options.save_live_every_n_steps,
             last_steps=options.save_last_n_steps,
             last_epochs=options.save_last_n_epochs,
             extension=f".{options.save_model_as}",
@@ -54,6 +56,11 @@ class SavePlan:
         """The best by the loss on images kept aside: NAME-best.safetensors."""
         return self._file(f"{self.name or DEFAULT_LAST}-best")
 
+    @property
+    def live(self) -> Path:
+        """The weights as they are, while it trains: NAME-live.safetensors."""
+        return self._file(f"{self.name or DEFAULT_LAST}-live")
+
     def is_ours(self, path: Path) -> bool:
         """Whether a training with this plan may write to `path`, or to a file that <lora:name> could mean as well."""
         if path.suffix not in LORA_SUFFIXES:
@@ -62,7 +69,7 @@ class SavePlan:
         steps, epochs = (f"{self.name or default}-" for default in (DEFAULT_STEP, DEFAULT_EPOCH))
         is_step = stem.startswith(f"{steps}step") and stem.removeprefix(f"{steps}step").isdecimal()
         is_epoch = stem.startswith(epochs) and stem.removeprefix(epochs).isdecimal()
-        return is_step or is_epoch or path.with_suffix(self.extension) in (self.last, self.unfinished)
+        return is_step or is_epoch or path.with_suffix(self.extension) in (self.last, self.unfinished, self.live)
 
     def at_step(self, step: int) -> Path:
         """NAME-step00000250.safetensors"""

@@ -54,6 +54,7 @@ class Loop:
     _parks: float = 0  # how many processes were asked to leave the card
     _saves: int = 0  # how often saving was asked for and done
     _drawings: int = 0  # the same for drawing samples
+    _lives: int = 0  # and for the file that is kept up to date
 
     def __post_init__(self) -> None:
         self.average = LossAverage(self.counts.steps_per_epoch)
@@ -111,7 +112,13 @@ class Loop:
     def state_dict(self) -> dict[str, Any]:
         """For the training state, which tells step and position by itself."""
         measured = {} if self.validation is None else {"validation": self.validation.state_dict()}
-        return {"average": self.average.state_dict(), "saves": self._saves, "drawings": self._drawings, **measured}
+        return {
+            "average": self.average.state_dict(),
+            "saves": self._saves,
+            "drawings": self._drawings,
+            "lives": self._lives,
+            **measured,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave. A control file that was begun anew counts from its beginning."""
@@ -120,6 +127,7 @@ class Loop:
             self.validation.load_state_dict(state["validation"])
         asked = self.reporter.control()
         self._saves, self._drawings = min(state["saves"], asked.save), min(state["drawings"], asked.sample)
+        self._lives = min(state.get("lives", 0), asked.live)
 
     def _make_step(self, group: Sequence[PlannedBatch], batches: Iterator[Batch]) -> float:
         """Train on `group`; return the loss, the mean over its samples.
@@ -183,10 +191,11 @@ class Loop:
         before = self.saver.last_step
         self.saver.after_step(self.step, self.epochs_done)
         self._save_if_asked()
+        renewed = self._renew_live()
         drawn = self._draw_samples(asked=self.reporter.control().sample > self._drawings)
         if not (self.stopped or self._epoch_is_whole or self.step >= self.counts.total_steps):
             self._keep_state()  # else after what the epoch's end brings
-        if drawn or self.saver.last_step != before:
+        if drawn or renewed or self.saver.last_step != before:
             self._speed.resume()
 
     def _leave_card_if_asked(self) -> None:
@@ -202,6 +211,18 @@ class Loop:
         if self.saver is not None and self.step and wanted > self._saves:
             self._saves = wanted
             self.saver.on_demand(self.step, self.epochs_done)
+
+    def _renew_live(self) -> bool:
+        """Renew the file to try meanwhile, when its step has come or somebody asks; at the end there is a better one."""
+        assert self.saver is not None
+        asked = self.reporter.control()
+        every = self.saver.plan.live_every if asked.live_every is None else asked.live_every
+        is_due = asked.live > self._lives or bool(every) and self.step % every == 0  # type: ignore[operator]
+        self._lives = asked.live
+        if not is_due or self.stopped or self.step >= self.counts.total_steps:
+            return False
+        self.saver.live(self.step, self.epochs_done)
+        return True
 
     def _while_drawing(self) -> bool:
         """Asked before each step of a sampler: whether to break off. Who asks to save does not wait for the pictures."""

@@ -118,6 +118,18 @@ class Saver:
         if self.plan.saves_best:
             self._save_or_warn(self.plan.best, step, epoch, {"ss_validation_loss": f"{loss:.6g}"})
 
+    def live(self, step: int, epoch: int) -> None:
+        """Write the weights as they are under a name that stays the same, for who tries them while it trains.
+
+        The file goes with the training's end: nothing counts it as saved.
+        """
+        try:
+            path = self._write(self.plan.live, step, epoch)
+        except SaveError as error:
+            self.emit({"type": "warning", "message": f"{error} Training goes on.", "step": step})
+            return
+        self.emit({"type": "live", "path": str(path), "step": step})
+
     def before_sample(self, step: int, epoch: int) -> None:
         """Make sure that what was trained is on the disk; the file is removed when the next one has been written."""
         if step > self.last_step:
@@ -136,7 +148,9 @@ class Saver:
         """Save the result. Raises SaveError when all tries fail: then it lies in a folder of its own in the temp folder."""
         for left in reversed(range(_TRIES)):
             try:
-                return self._save(self.plan.last, step, epoch, final=True)
+                path = self._save(self.plan.last, step, epoch, final=True)
+                self._remove(self.plan.live)
+                return path
             except SaveError as error:
                 if left:
                     self.emit({"type": "warning", "message": f"{error} Trying again."})
@@ -167,6 +181,15 @@ class Saver:
         return True
 
     def _save(self, path: Path, step: int, epoch: int, *, final: bool, more: Mapping[str, str] | None = None) -> Path:
+        self._write(path, step, epoch, more)
+        self._fresh.append(path)
+        self.last_path, self.last_step = path, step
+        if path != self.plan.unfinished and path.parent == self.plan.folder:
+            self._remove(self.plan.unfinished)
+        self.emit({"type": "saved", "path": str(path), "step": step, "epoch": epoch, "final": final})
+        return path
+
+    def _write(self, path: Path, step: int, epoch: int, more: Mapping[str, str] | None = None) -> Path:
         with self.shown():
             self.check_finite(step)
             named = self.trained.state_dict().items()
@@ -175,11 +198,6 @@ class Saver:
         self._keep_earlier(path)
         files.save(path, tensors, metadata, precision)
         self._written.add(path)
-        self._fresh.append(path)
-        self.last_path, self.last_step = path, step
-        if path != self.plan.unfinished and path.parent == self.plan.folder:
-            self._remove(self.plan.unfinished)
-        self.emit({"type": "saved", "path": str(path), "step": step, "epoch": epoch, "final": final})
         return path
 
     def _precision_for(self, tensors: dict[str, torch.Tensor]) -> str | None:

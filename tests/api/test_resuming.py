@@ -112,6 +112,12 @@ def test_an_active_run_is_not_resumed_and_an_unknown_one_is_none(client, ended):
     assert look(client, "nothing").status_code == 404
 
 
+def test_a_file_to_try_is_asked_of_a_run_at_work_alone(client, ended):
+    assert "not training now" in post(client, f"runs/{ended}/live", {"now": True}).json()["error"]["message"]
+    for wrong in ({"every": -1}, {"every": 1.5}, {"every": True}, {"keep": "yes"}, {"now": "yes"}):
+        assert post(client, f"runs/{ended}/live", wrong).status_code == 400, wrong
+
+
 def test_a_pause_is_asked_in_the_control_file_and_only_of_a_run_at_work(client, ended):
     assert "not training now" in post(client, f"runs/{ended}/pause", {"paused": True}).json()["error"]["message"]
     assert post(client, f"runs/{ended}/pause", {"paused": "yes"}).status_code == 400

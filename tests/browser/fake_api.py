@@ -441,7 +441,7 @@ class FakeApi:
             },
         }
         texts = {
-            "config": 'output_name = "sls_frog"\n',
+            "config": run.get("config", 'output_name = "sls_frog"\n'),
             "dataset": "[[datasets]]\n",
             "prompts": run.get("prompts", "photo of sls frog\n"),
             "command": "python -m lora_trainer train_network --config_file config.toml",

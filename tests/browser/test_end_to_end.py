@@ -96,7 +96,7 @@ def test_dropped_images_become_a_picture_changed_by_the_lora(program, open_page,
     assert sum(abs(one - other) for one, other in zip(changed, plain, strict=True)) / len(plain) > 1, "the LoRA is seen"
 
 
-def test_a_run_goes_on_while_the_page_is_reloaded_and_stops_when_asked(program, open_page, frogs, drop):
+def test_a_run_is_tried_while_it_trains_goes_on_over_a_reload_and_stops_when_asked(program, open_page, frogs, drop):
     address, data = program
     page = open_page(address)
     set_up(page, frogs, drop, name="stopped_frog", steps=5000)
@@ -106,10 +106,15 @@ def test_a_run_goes_on_while_the_page_is_reloaded_and_stops_when_asked(program, 
     page.reload()
     expect(page.locator(".lt-run-title .lt-badge")).to_have_text("running")
     expect(page.locator(".lt-run-under strong")).to_have_text(re.compile(r"[1-9]"))
-    page.click("#lt-tab-generate")
+    live = data / "loras" / "stopped_frog-live.safetensors"
+    assert not live.exists()
+    page.get_by_role("button", name="Try it now").click()
+    expect(page.locator(".lt-live code")).to_have_text("sls frog <lora:stopped_frog-live:0.8>", timeout=300_000)
+    page.locator(".lt-live").get_by_role("button", name="Try it in Generate").click()
+    expect(page.locator("#lt-g-prompt")).to_have_value("sls frog <lora:stopped_frog-live:0.8>")
     for field, value in (("seed", 7), ("steps", 2), ("width", 64), ("height", 64)):
         page.fill(f"#lt-g-{field}", str(value))
-    picture(page, "a frog")  # the training leaves the card for it
+    picture(page, "sls frog <lora:stopped_frog-live:0.8>")  # the training leaves the card for it
     page.go_back()
     note = page.locator(".lt-card-note")
     expect(note).to_contain_text("while pictures were made")
@@ -120,7 +125,8 @@ def test_a_run_goes_on_while_the_page_is_reloaded_and_stops_when_asked(program, 
     page.locator(".lt-run-head").get_by_role("button", name="Stop", exact=True).click()
     page.locator("dialog").get_by_role("button", name="Stop").click()
     expect(page.locator(".lt-run-title .lt-badge")).to_have_text("stopped", timeout=300_000)
-    assert list((data / "loras").glob("stopped_frog*.safetensors")), "what was learned so far is kept"
+    kept = [path.name for path in (data / "loras").glob("stopped_frog*.safetensors")]
+    assert kept == ["stopped_frog.safetensors"], "what was learned so far is kept, and the file to try it meanwhile is gone"
 
 
 def run_folder(data: Path, name: str) -> Path:

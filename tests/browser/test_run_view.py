@@ -121,8 +121,25 @@ def test_a_finished_run_says_how_to_use_it_and_refreshes_the_web_uis_cards(open_
     expect(page.locator(".lt-prompt-line code")).to_have_text("sls frog <lora:sls_frog:0.8>")
     page.wait_for_function("window.clicked.length > 0")
     assert page.evaluate("window.clicked") == ["txt2img", "img2img"]
+    page.get_by_label("Strength on the words").fill("0.5")
+    expect(page.locator(".lt-prompt-line code")).to_have_text("sls frog <lora:sls_frog:0.5:0.8>")
+    page.get_by_label("Strength on the image").fill("0.5")
+    expect(page.locator(".lt-prompt-line code")).to_have_text("sls frog <lora:sls_frog:0.5>")
     link = page.locator(".lt-use a")
     assert link.get_attribute("href").endswith("runs/r1/file/sls_frog.safetensors")
+
+
+def test_of_a_dylora_the_ranks_are_chosen_where_its_prompt_is(open_page, address, api):
+    config = 'network_module = "networks.dylora"\nnetwork_dim = 16\nnetwork_args = ["unit=4"]\n'
+    api.add_run("r1", total=20, config=config)
+    api.finish("r1")
+    page = open_page(address + "#lora-run=r1")
+    ranks = page.get_by_label("Ranks that count")
+    assert [ranks.get_attribute(name) for name in ("min", "max", "step")] == ["4", "16", "4"]
+    ranks.fill("8")
+    expect(page.locator(".lt-prompt-line code")).to_have_text("sls frog <lora:sls_frog:0.8:0.8:8>")
+    ranks.fill("16")
+    expect(page.locator(".lt-prompt-line code")).to_have_text("sls frog <lora:sls_frog:0.8>")
 
 
 def test_the_end_of_a_run_is_noticed_from_any_view(open_page, address, api):

@@ -51,6 +51,11 @@ def main(folder: str) -> int:
         if word == "step":
             step += 1
             reporter.emit({"type": "step", "step": step, "epoch": 1, "loss": 1.0 / step, "lr": {"unet": 1e-4}})
+        elif word == "live":
+            path = reporter.folder.output / "frog-live.safetensors"
+            path.write_bytes(f"weights of step {step}".encode())
+            reporter.emit({"type": "live", "path": str(path), "step": step})
+            wait_for((folder / f"go-on-{step}").exists)
         elif word == "state":
             path = reporter.folder.output / f"step{step}-state"
             path.mkdir(parents=True)

@@ -12,9 +12,11 @@ import { tryPrompt } from "../generate/prompt.js";
 import { lossChart } from "./chart.js";
 import { actions, button } from "./actions.js";
 import { cardNote } from "./card.js";
+import { liveCard } from "./live.js";
 import { recipeOf } from "./recipe.js";
 import { sampleGallery } from "./samples.js";
 import { doing, progressBar, stateText, statusLine } from "./standing.js";
+import { tagSliders } from "./tag.js";
 import { t } from "./texts.js";
 import { refreshCards, sendButton } from "../webui.js";
 
@@ -50,14 +52,14 @@ function runPage(signal, detail, id) {
     const measured = detail.curve?.validation;
     const curve = { validation: { steps: [...(measured?.steps || [])], loss: [...(measured?.loss || [])] }, steps: [...(detail.curve?.steps || [])], loss: [...(detail.curve?.loss || [])], lr: [...(detail.curve?.lr || [])], total: detail.total_steps, isOver: isOver(detail) };
     const chart = lossChart(signal);
-    const parts = Object.fromEntries(["head", "card", "standing", "numbers", "notes", "lora", "files"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
+    const parts = Object.fromEntries(["head", "card", "standing", "numbers", "notes", "lora", "live", "files"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
     const samples = sampleGallery(() => t(isOver(run) ? "samples_never" : "samples_none"));
     const live = h("p", { class: "lt-offscreen", "aria-live": "polite" });
     const log = h("pre", { class: "lt-log", tabindex: "0", "aria-label": t("log") });
     const element = h("div", { class: "lt-run-page" },
         h("button", { type: "button", class: "lt-link lt-back", onclick: () => go("runs") }, icon("back"), t("back_to_runs")),
         h("section", { class: "lt-card" }, parts.head, parts.notes, parts.card, parts.standing, parts.numbers, live),
-        parts.lora,
+        parts.lora, parts.live,
         h("div", { class: "lt-run-columns" },
             h("section", { class: "lt-card lt-run-chart" }, h("h2", {}, t("loss")), chart.element),
             h("section", { class: "lt-card lt-run-samples" }, samples.element)),
@@ -80,7 +82,8 @@ function runPage(signal, detail, id) {
         part("notes", [run.state, run.message, run.advice, run.warnings, Math.floor(((app.state.time || 0) - (run.last_sign_of_life || 0)) / 30)], () => notes(run));
         part("standing", [run.step, run.total_steps, doing(run), run.phase, run.state, run.queue_position, Math.round(run.seconds_left || 0)], () => standing(run));
         part("numbers", [run.epoch, run.smoothed_loss, run.lrs, run.lr, run.samples_per_second, run.peak_memory, run.seconds_left, run.ended], () => numbers(run));
-        part("lora", [run.lora, run.state], () => lora(run));
+        part("lora", [run.lora, run.state], () => lora(run, detail.config));
+        part("live", [run.live, run.state, Boolean(run.step), run.card?.is_asked], () => liveCard(run, id));
         if (isNew("samples", [run.samples, isOver(run)])) samples.show(run.samples);
         part("files", run.files, () => files(run, id));
         const tenth = run.total_steps ? Math.floor((10 * (run.step || 0)) / run.total_steps) * 10 : 0;
@@ -163,14 +166,19 @@ function numbers(run) {
     return h("dl", { class: "lt-numbers" }, cells.map(([name, value]) => h("div", {}, h("dt", {}, t(name)), h("dd", {}, value))));
 }
 
-function lora(run) {
+function lora(run, config) {
     if (!run.lora || !["finished", "stopped"].includes(run.state)) return [];
     const final = (run.files || []).find((file) => file.final) || (run.files || []).at(-1);
+    const line = h("div", { class: "lt-prompt-line" }), buttons = h("span", { class: "lt-row" });
+    const show = (prompt) => {
+        fill(line, h("code", {}, prompt), copyButton(prompt));
+        fill(buttons, canGenerate() && h("button", { type: "button", class: "lt-btn lt-btn-primary", onclick: () => tryPrompt(prompt, run.lora.generate) }, t("try_it")),
+            sendButton(prompt, "lt-btn-primary"));
+    };
+    show(run.lora.prompt);
     return h("section", { class: "lt-card lt-use" }, h("h2", {}, t("use_it")),
-        h("div", { class: "lt-prompt-line" }, h("code", {}, run.lora.prompt), copyButton(run.lora.prompt)),
-        h("div", { class: "lt-row" },
-            canGenerate() && h("button", { type: "button", class: "lt-btn lt-btn-primary", onclick: () => tryPrompt(run.lora.prompt, run.lora.generate) }, t("try_it")),
-            sendButton(run.lora.prompt, "lt-btn-primary"),
+        line, tagSliders(run.lora.name, run.lora.prompt, config, show),
+        h("div", { class: "lt-row" }, buttons,
             final && h("a", { class: "lt-btn", href: urlOf(final.url), download: final.name }, icon("download"), `${t("download")} ${final.name} (${formatBytes(final.bytes)})`)));
 }
 
