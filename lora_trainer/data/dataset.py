@@ -15,8 +15,10 @@ from torch.utils.data import Dataset, Sampler
 from ..randomness import rng
 from .cache import LatentsCache
 from .images import planned_pixels, to_tensor, vary_colour
+from .masks import Masks, has_masks, planned_mask, whole
 from .plan.buckets import crop_box
 from .plan.captions import process_caption
+from .plan.cuts import Cut, cut_of
 from .plan.model import DataPlan, PlannedBatch, PlannedImage
 
 
@@ -40,6 +42,7 @@ class Batch(_Described, total=False):
     """One process's share of a batch of B samples:
 
     - `latents` [B, C, h, w] in the cache's dtype, or without a cache `images` [B, 3, H, W], float32 in -1..1
+    - `masks` [B, h, w] float32 in 0..1, how much of each latent is learned; there where an image of the plan has a mask
     - `captions` list of B texts; `loss_weights` [B] float32 (prior_loss_weight for regularisation images, else 1)
     - `image_ids` [B] int64 (places in plan.images); `indices` [B] int64 (places in the global batch); `global_size` int, the
       number of samples of all processes together; `network_multiplier` of their data set; `epoch`, `batch` int
@@ -50,6 +53,7 @@ class Batch(_Described, total=False):
 
     latents: torch.Tensor
     images: torch.Tensor
+    masks: torch.Tensor
 
 
 class EpochStream(Sampler[tuple[int, int]]):
@@ -82,16 +86,22 @@ class TrainDataset(Dataset[Batch]):
         rank: int = 0,
         world_size: int = 1,
         latents: LatentsCache | None = None,
+        masks: Masks | None = None,
         gradient_accumulation_steps: int = 1,
         max_train_steps: int = 0,
     ) -> None:
-        """`seed` is that of captions and augmentations, the plan's if None; the last two are for the token warm-up."""
+        """`seed` is that of captions and augmentations, the plan's if None; the last two are for the token warm-up.
+
+        Without `masks` those of the plan are read each time, as the images are without `latents`.
+        """
         assert world_size == plan.world_size, "the plan was made for another number of processes"
         assert 0 <= rank < world_size
         self._plan = plan
         self._seed = plan.seed if seed is None else seed
         self._rank = rank
         self._latents = latents
+        self._masks = masks
+        self._has_masks = has_masks(plan)
         self._accumulation = gradient_accumulation_steps
         self._max_train_steps = max_train_steps
         self._epoch: tuple[int, list[PlannedBatch]] = (-1, [])
@@ -112,7 +122,9 @@ class TrainDataset(Dataset[Batch]):
         share = planned.share(self._rank, self._plan.world_size)
         samples = [self._sample(epoch, number, planned, place) for place in share]
         content = "latents" if self._latents else "images"
+        masks = [sample["mask"] for sample in samples] if self._has_masks else []
         return {
+            **({"masks": torch.stack(masks) if masks else self._no_masks(planned)} if self._has_masks else {}),
             content: torch.stack([sample["content"] for sample in samples]) if samples else self._nothing(planned),
             "captions": [sample["caption"] for sample in samples],
             "loss_weights": torch.tensor([sample["loss_weight"] for sample in samples], dtype=torch.float32),
@@ -143,8 +155,10 @@ class TrainDataset(Dataset[Batch]):
             max_train_steps=self._max_train_steps,
         )
         original_size, crop_top_left, target_size = sizes_of(image, flipped=flipped)
+        cut = cut_of(self._plan, image, rng(self._seed, "crop", *draw))
         return {
-            "content": self._latents.get(image, flipped=flipped) if self._latents else self._image(image, draw, flipped),
+            "content": self._latents.get(image, flipped=flipped) if self._latents else self._image(image, draw, cut, flipped),
+            "mask": self._mask(image, cut, flipped) if self._has_masks else None,
             "caption": caption,
             "loss_weight": self._plan.prior_loss_weight if image.is_reg else 1.0,
             "original_size": original_size,
@@ -152,12 +166,19 @@ class TrainDataset(Dataset[Batch]):
             "target_size": target_size,
         }
 
-    def _image(self, image: PlannedImage, draw: tuple[int, int], flipped: bool) -> torch.Tensor:
+    def _image(self, image: PlannedImage, draw: tuple[int, int], cut: Cut, flipped: bool) -> torch.Tensor:
         spec = self._plan.subsets[image.subset].spec
-        pixels = planned_pixels(self._plan, image, rng(self._seed, "crop", *draw) if spec.random_crop else None)
+        pixels = planned_pixels(self._plan, image, cut)
         if spec.color_aug:
             pixels = vary_colour(pixels, rng(self._seed, "colour", *draw))
         return to_tensor(pixels[:, ::-1] if flipped else pixels)
+
+    def _mask(self, image: PlannedImage, cut: Cut, flipped: bool) -> torch.Tensor:
+        mask = self._masks.get(image) if self._masks else planned_mask(self._plan, image, cut)
+        return mask.flip(1) if flipped else mask
+
+    def _no_masks(self, planned: PlannedBatch) -> torch.Tensor:
+        return whole(self._plan.images[planned.images[0]])[None][:0]
 
     def _nothing(self, planned: PlannedBatch) -> torch.Tensor:
         """A batch of no samples, of the shape and dtype of the others."""

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from ..errors import InputError
-from .plan.buckets import centre_crop
+from .plan.cuts import Cut, cut_of
 from .plan.files import open_image
 from .plan.model import DataPlan, PlannedImage
 from .plan.pixels import rgb
@@ -35,11 +35,11 @@ def load_pixels(path: str) -> Pixels:
         ) from error
 
 
-def planned_pixels(plan: DataPlan, image: PlannedImage, random: Random | None = None) -> Pixels:
+def planned_pixels(plan: DataPlan, image: PlannedImage, cut: Cut | None = None) -> Pixels:
     """Load an image, resize it as planned and crop it to its bucket: uint8 [H, W, 3].
 
-    The crop is from the middle, or with `random` from anywhere. Raises InputError when the file cannot be read or is no
-    longer of the size that was planned with.
+    The crop is from the middle, or `cut`. Raises InputError when the file cannot be read or is no longer of the size that was
+    planned with.
     """
     pixels = load_pixels(image.path)
     if (pixels.shape[1], pixels.shape[0]) != image.size:
@@ -48,12 +48,14 @@ def planned_pixels(plan: DataPlan, image: PlannedImage, random: Random | None = 
             where=image.path,
             advice="Leave the images alone while they are trained; start the training again.",
         )
-    pixels = resize(pixels, image.resized, plan.interpolation(image))
+    return cut_out(plan, image, pixels, cut or cut_of(plan, image))
+
+
+def cut_out(plan: DataPlan, image: PlannedImage, pixels: Pixels, cut: Cut) -> Pixels:
+    """What fills the bucket of `image` out of `pixels` [H, W] or [H, W, C]: the picture, or what lies over all of it."""
     width, height = image.bucket
-    x, y = centre_crop(image.resized, image.bucket)
-    if random is not None:
-        x, y = random.randint(0, image.resized[0] - width), random.randint(0, image.resized[1] - height)
-    return pixels[y : y + height, x : x + width]
+    resized = resize(pixels, cut.resized, plan.interpolation(image))
+    return resized[cut.top : cut.top + height, cut.left : cut.left + width]
 
 
 def vary_colour(pixels: Pixels, random: Random) -> Pixels:

@@ -70,9 +70,10 @@ class DataSpec:
     """Everything to train on.
 
     `source` is the data set file or training folder it was read from; `skipped` are messages about folders and settings
-    that were left out, to be shown as findings.
+    that were left out, to be shown as findings. `masked_loss`: masks that are pictures count.
     """
 
     datasets: tuple[DatasetSpec, ...]
     source: Path | None = None
+    masked_loss: bool = False
     skipped: tuple[str, ...] = ()

@@ -125,20 +125,29 @@ class ImageOptions:
         False,
         "Use the transparency of an image as a mask: what is transparent is not learned.",
         "이미지의 투명도를 마스크로 씁니다. 투명한 부분은 배우지 않습니다.",
-        supported=False,
+        label="Transparency is the mask",
+        label_ko="투명도를 마스크로 쓰기",
     )
     masked_loss: bool = opt(
         False,
-        "Learn only from the part of each image that its mask shows.",
-        "각 이미지에서 마스크가 가리키는 부분만 배웁니다.",
-        supported=False,
+        (
+            "Learn only from the part of each image that its mask shows in white. The mask of frog.jpg is frog-masklabel.png "
+            "beside it, or frog.png in the folder of masks."
+        ),
+        (
+            "각 이미지에서 마스크에 흰색으로 칠한 부분만 배웁니다. frog.jpg의 마스크는 그 옆의 frog-masklabel.png, 또는 마스크 "
+            "폴더의 frog.png입니다."
+        ),
+        label="Learn only what the mask shows",
+        label_ko="마스크가 가리키는 부분만 배우기",
     )
     conditioning_data_dir: str | None = opt(
         None,
-        "Folder with the mask of each image.",
-        "각 이미지의 마스크가 들어 있는 폴더입니다.",
+        "Folder with the mask of each image, of the same name: white is learned, black is not, grey in part.",
+        "각 이미지와 이름이 같은 마스크가 들어 있는 폴더입니다. 흰색은 배우고 검은색은 배우지 않으며 회색은 그만큼 배웁니다.",
         path="folder",
-        supported=False,
+        label="Folder of masks",
+        label_ko="마스크 폴더",
     )
     debug_dataset: bool = opt(
         False,

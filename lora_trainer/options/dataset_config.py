@@ -51,7 +51,7 @@ def from_file(file: located.Located, options: TrainOptions, *, check_paths: bool
         raise InputErrors(reader.errors)
     unused = [name for name in ("train_data_dir", "reg_data_dir") if getattr(options.dataset, name)]
     skipped = tuple(f"{name} is not used, because a data set file is given." for name in unused)
-    return DataSpec(datasets=tuple(datasets), source=file.path, skipped=skipped)
+    return DataSpec(datasets=tuple(datasets), source=file.path, masked_loss=options.dataset.masked_loss, skipped=skipped)
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,7 @@ class _Reader:
                 (*subset.keys, "image_dir"),
                 advice="Check the path for typing errors; write Windows paths in single quotes.",
             )
+        self._check_masks(subset, values)
         for name in ("color_aug", "random_crop"):
             if values[name] and self.command_line["cache_latents"] and not self.command_line[name]:
                 self._error(
@@ -150,6 +151,27 @@ class _Reader:
                 )
         values |= {name: user_path(values[name]) for name in _PATHS if values[name]}
         return SubsetSpec(**values)
+
+    def _check_masks(self, subset: _Table, values: Mapping[str, Any]) -> None:
+        """A folder of masks is there, and is used."""
+        name = "conditioning_data_dir"
+        if not subset.values.get(name):  # from the command line: its path and masked_loss have been checked
+            return
+        if not self.command_line["masked_loss"]:
+            self._error(
+                f"{name} has no effect without masked_loss.",
+                name,
+                (*subset.keys, name),
+                advice=f"Give masked_loss on the command line too, or leave {name} out.",
+            )
+        elif self.check_paths and not is_folder(user_path(values[name])):
+            folder = user_path(values[name])
+            self._error(
+                f"the folder {folder} does not exist{seen_from(folder)}.",
+                name,
+                (*subset.keys, name),
+                advice="Check the path for typing errors; write Windows paths in single quotes.",
+            )
 
     def _tables(self, level: str, keys: tuple[str | int, ...], raw: Any) -> list[_Table]:
         """The tables of a list of tables."""

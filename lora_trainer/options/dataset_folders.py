@@ -58,7 +58,8 @@ def folder_spec(options: TrainOptions) -> DataSpec:
         subsets=tuple(subsets),
         **{name: inherited(name, values) for name in known},
     )
-    return DataSpec(datasets=(dataset,), source=user_path(options.dataset.train_data_dir), skipped=tuple(skipped))
+    source = user_path(options.dataset.train_data_dir)
+    return DataSpec(datasets=(dataset,), source=source, masked_loss=options.dataset.masked_loss, skipped=tuple(skipped))
 
 
 def inherited(name: str, values: dict[str, Any]) -> Any:
@@ -86,13 +87,28 @@ def _subsets(folder: Path, field: str, is_reg: bool, values: dict[str, Any], ski
         skipped.append(
             f"{images} image{'s' * (images != 1)} directly in {folder} left out: only the images in its folders are used."
         )
-    own = {"image_dir", "num_repeats", "class_tokens", "is_reg"}
+    own = {"image_dir", "num_repeats", "class_tokens", "is_reg", "conditioning_data_dir"}
     common = {f.name: inherited(f.name, values) for f in fields(SubsetSpec) if f.name not in own}
     return [
-        SubsetSpec(image_dir=entry, num_repeats=parsed[0], class_tokens=_stated_words(entry.name), is_reg=is_reg, **common)
+        SubsetSpec(
+            image_dir=entry,
+            num_repeats=parsed[0],
+            class_tokens=_stated_words(entry.name),
+            is_reg=is_reg,
+            conditioning_data_dir=_masks_of(entry.name, values["conditioning_data_dir"]),
+            **common,
+        )
         for entry, parsed in named.items()
         if parsed is not None
     ]
+
+
+def _masks_of(name: str, given: str | None) -> Path | None:
+    """The folder of the masks for the images of a folder: the one of its name in conditioning_data_dir, else that itself."""
+    if not given:
+        return None
+    inner = user_path(given) / name
+    return inner if is_folder(inner) else user_path(given)
 
 
 def _no_folders(folder: Path, field: str, images: int, names: list[str]) -> InputError:

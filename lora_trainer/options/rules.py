@@ -296,6 +296,7 @@ RULES: tuple[Rule, ...] = (
         "base_weights_multiplier has more numbers than base_weights has files.",
         "Give one number for each file.",
     ),
+    _needs("conditioning_data_dir", "masked_loss"),
     _needs("adaptive_noise_scale", "noise_offset"),
     _needs("noise_offset_random_strength", "noise_offset"),
     _needs("ip_noise_gamma_random_strength", "ip_noise_gamma"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ..data.cache import LatentsCache
+from ..data.masks import Masks, has_masks
 from ..data.plan import DataPlan
 from ..models import Model, vae
 from ..options.dataset import DatasetOptions
@@ -67,3 +68,10 @@ def cached_latents(
     )
     encoder.free()
     return cache
+
+
+def kept_masks(latents: LatentsCache | None, plan: DataPlan, emit: Emit) -> Masks | None:
+    """The masks of a plan, read once where its latents are kept, too: without these each image may be cut anew at each use."""
+    if latents is None or not has_masks(plan):
+        return None
+    return Masks.read(plan, [image for image in plan.images if image.repeats], phase(emit, "reading the masks"))

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..data.cache import LatentsCache
 from ..data.dataset import Batch, EpochStream, TrainDataset
+from ..data.masks import Masks
 from ..data.plan import DataPlan, StepCounts
 from ..errors import LoraTrainerError
 from ..options.training import TrainingOptions
@@ -23,6 +24,8 @@ def batches(
     latents: LatentsCache | None,
     processes: Processes,
     first: tuple[int, int] = (0, 0),
+    *,
+    masks: Masks | None = None,
 ) -> Iterator[Batch]:
     """Yield this process's share of every batch of all epochs from `first` (epoch, batch) on, without a pause between epochs.
 
@@ -33,6 +36,7 @@ def batches(
         rank=processes.rank,
         world_size=processes.world_size,
         latents=latents,
+        masks=masks,
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         max_train_steps=counts.total_steps,
     )

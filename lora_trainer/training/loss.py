@@ -115,6 +115,10 @@ def timestep_weights(
     return weight
 
 
-def per_sample(elements: torch.Tensor) -> torch.Tensor:
-    """Return the mean of each sample, [B], of element losses [B, C, h, w]."""
-    return elements.flatten(1).mean(dim=1)
+def per_sample(elements: torch.Tensor, masks: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the mean of each sample, [B], of element losses [B, C, h, w], which `masks` [B, h, w] (0 to 1) are multiplied to.
+
+    As in the reference the mean is over all elements: a small masked part counts less than a large one.
+    """
+    weighed = elements if masks is None else elements * masks[:, None]
+    return weighed.flatten(1).mean(dim=1)

@@ -41,15 +41,22 @@ class Objective:
         )
 
     def losses(
-        self, model: Model, latents: torch.Tensor, conditioning: Conditioning, drawn: DrawnNoise, precision: Precision
+        self,
+        model: Model,
+        latents: torch.Tensor,
+        conditioning: Conditioning,
+        drawn: DrawnNoise,
+        precision: Precision,
+        masks: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the loss of each sample, [B] float32, with the weight of its timestep.
 
-        `latents` [B, 4, h, w] float32 and the conditioning are on the UNet's device.
+        `latents` [B, 4, h, w] float32, the conditioning and `masks` [B, h, w] float32 (how much of each latent counts, 0 to 1)
+        are on the UNet's device.
         """
         prediction, target = self._prediction(model, latents, conditioning, drawn, precision)
         elements = loss.elementwise(prediction, target, self.settings.loss_type, self._threshold(drawn.timesteps))
-        return loss.per_sample(elements) * self._weights(drawn.timesteps)
+        return loss.per_sample(elements, masks) * self._weights(drawn.timesteps)
 
     def errors(
         self,
@@ -59,10 +66,12 @@ class Objective:
         noise: torch.Tensor,
         timesteps: torch.Tensor,
         precision: Precision,
+        masks: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the plain mean squared error of each sample, [B] float32, whatever the settings of the loss."""
+        """Return the plain mean squared error of each sample, [B] float32, whatever the settings of the loss; of what `masks`
+        show, where they are given."""
         drawn = DrawnNoise(noise, noise, timesteps)
-        return loss.per_sample(loss.elementwise(*self._prediction(model, latents, conditioning, drawn, precision)))
+        return loss.per_sample(loss.elementwise(*self._prediction(model, latents, conditioning, drawn, precision)), masks)
 
     def _prediction(
         self, model: Model, latents: torch.Tensor, conditioning: Conditioning, drawn: DrawnNoise, precision: Precision

@@ -20,7 +20,7 @@ from .checkpoint import SavePlan
 from .conditioning import TextStates
 from .determinism import deterministic
 from .distributed import Processes
-from .encoding import Encoder, cached_latents
+from .encoding import Encoder, cached_latents, kept_masks
 from .facts import file_metadata
 from .gradients import Gradients
 from .interrupt import StopOnSignal
@@ -84,6 +84,8 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         if processes.any(signals.asked or reporter.control().stop):
             return _finish(TrainResult(None, start.step, "stopped"), emit)
 
+        masks = kept_masks(latents, plan, emit)
+
         phase(emit, "building the network")
         network = prepare.network(options.network, model, seed, computed.device)
         memory.save(chosen, model)
@@ -116,7 +118,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
 
         phase(emit, "training")
         with _rescued(loop, options):
-            loop.run(batches(chosen, plan, counts, latents, processes, loop.position))
+            loop.run(batches(chosen, plan, counts, latents, processes, loop.position, masks=masks))
         return _end(loop, emit)
 
 

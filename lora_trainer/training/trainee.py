@@ -48,7 +48,8 @@ class Trainee:
         drawn = draw_batch(latents, self.noise, seed=self.seed, step=step, positions=positions)
         text = self.text(batch["captions"])
         sized = text.with_sizes(batch["original_sizes"], batch["crop_top_lefts"], batch["target_sizes"])
-        losses = self.objective.losses(self.model, latents, sized, drawn, self.precision)
+        masks = batch["masks"].to(latents.device, non_blocking=True) if "masks" in batch else None
+        losses = self.objective.losses(self.model, latents, sized, drawn, self.precision, masks)
         weights = batch["loss_weights"].to(losses.device, losses.dtype, non_blocking=True)
         return (losses * weights).sum() / samples
 

@@ -18,6 +18,7 @@ import torch
 
 from ..data.cache import LatentsCache
 from ..data.dataset import sizes_of
+from ..data.masks import Masks
 from ..data.plan import DataPlan, PlannedImage
 from ..data.plan.aside import name_of
 from ..data.plan.captions import example
@@ -72,6 +73,7 @@ class Validation:
     plan: DataPlan
     batches: Sequence[Sequence[PlannedImage]]
     latents: LatentsCache
+    masks: Masks | None
     schedule: Schedule
     processes: Processes
     emit: Emit
@@ -110,6 +112,7 @@ class Validation:
             plan=plan,
             batches=_batches(plan)[: options.max_validation_steps],
             latents=latents,
+            masks=Masks.read(plan, plan.kept_aside),
             schedule=Schedule.of(options, total_steps),
             processes=processes,
             emit=emit,
@@ -166,6 +169,7 @@ class Validation:
         trainee, device = self.trainee, self.trainee.precision.device
         trainee.set_strength(self.plan.datasets[images[0].dataset].spec.network_multiplier)
         latents = torch.stack([self.latents.get(image) for image in images]).to(device, torch.float32)
+        masks = torch.stack([self.masks.get(image) for image in images]).to(device) if self.masks else None
         captions = [example(image.caption, self.plan.subsets[image.subset].spec) for image in images]
         sizes = torch.tensor([sizes_of(image) for image in images], dtype=torch.float32).unbind(1)
         conditioning = trainee.text(captions).with_sizes(*sizes)
@@ -173,7 +177,7 @@ class Validation:
         for timestep in levels(trainee.noise.min_timestep, trainee.noise.max_timestep, trainee.noise.timesteps):
             noise = torch.stack([self._noise(image, timestep, latents.shape[1:]) for image in images]).to(device)
             timesteps = torch.full((len(images),), timestep, device=device)
-            errors = trainee.objective.errors(trainee.model, latents, conditioning, noise, timesteps, trainee.precision)
+            errors = trainee.objective.errors(trainee.model, latents, conditioning, noise, timesteps, trainee.precision, masks)
             total += float(errors.double().sum())
         return total
 

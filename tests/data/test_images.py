@@ -9,6 +9,7 @@ from PIL import Image
 
 from lora_trainer.data.images import load_pixels, planned_pixels, vary_colour
 from lora_trainer.data.plan import make_plan
+from lora_trainer.data.plan.cuts import cut_of
 from lora_trainer.errors import InputError
 
 ASYMMETRIC = np.zeros((4, 6, 3), np.uint8)
@@ -98,7 +99,8 @@ def test_a_random_crop_without_buckets_is_cut_at_the_images_own_scale(tmp_path):
     make_images(tmp_path, {"a.png": (100, 90)})
     plan = make_plan(one_dataset({"image_dir": tmp_path, "class_tokens": "x", "random_crop": True}))
     whole = np.array(picture(100, 90))
-    crops = [planned_pixels(plan, plan.images[0], Random(seed)) for seed in range(20)]
+    image = plan.images[0]
+    crops = [planned_pixels(plan, image, cut_of(plan, image, Random(seed))) for seed in range(20)]
     views = np.lib.stride_tricks.sliding_window_view(whole, (64, 64, 3))
     places = {tuple(np.argwhere((views == crop).all((-1, -2, -3)))[0][:2].tolist()) for crop in crops}
     assert len(places) > 10

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from lora_trainer.errors import InputErrors
 from lora_trainer.options import TrainOptions
@@ -16,6 +17,7 @@ from lora_trainer.options.dataset_config import data_spec, from_file, load, pars
 from lora_trainer.options.dataset_keys import KEYS
 from lora_trainer.options.located import parse
 from lora_trainer.options.resolve import train_options
+from tests.given import given
 
 from .valid import make_valid
 
@@ -67,8 +69,8 @@ def test_every_accepted_key_is_declared_at_the_recorded_levels():
 def unsupported(config, words):
     """Whether a recorded configuration uses something that we refuse until it works."""
     subsets = [subset for dataset in config.get("datasets", []) for subset in dataset.get("subsets", [])]
-    keys = {"metadata_file", "conditioning_data_dir", "face_crop_aug_range"}
-    return any(keys & set(subset) for subset in subsets) or any("face_crop" in word or "masked" in word for word in words)
+    keys = {"metadata_file", "face_crop_aug_range"}
+    return any(keys & set(subset) for subset in subsets) or any("face_crop" in word for word in words)
 
 
 TRAINABLE = [
@@ -83,12 +85,12 @@ def test_values_are_inherited_as_in_the_reference(case):
     words = [word for word in case["command_line"] if "face_crop" not in word]
     if unsupported(case["config"], words):
         with pytest.raises(InputErrors, match="no effect yet"):
-            described(case["config"], options_for([word for word in words if "masked" not in word]))
+            described(case["config"], options_for(words))
         return
     spec = described(case["config"], options_for(words))
     assert len(spec.datasets) == len(case["blueprint"])
     for dataset, recorded in zip(spec.datasets, case["blueprint"], strict=True):
-        assert recorded["kind"] == "dreambooth"
+        assert recorded["kind"] in ("dreambooth", "controlnet")
         for field in dataclasses.fields(DatasetSpec):
             if field.name != "subsets":
                 expected = recorded["dataset"][field.name]
@@ -96,7 +98,7 @@ def test_values_are_inherited_as_in_the_reference(case):
         for subset, values in zip(dataset.subsets, recorded["subsets"], strict=True):
             for field in dataclasses.fields(SubsetSpec):
                 if field.name in values and field.name != "face_crop_aug_range":
-                    expected = Path(values[field.name]) if field.name == "image_dir" else values[field.name]
+                    expected = Path(values[field.name]) if field.name.endswith("_dir") else values[field.name]
                     assert getattr(subset, field.name) == expected, field.name
 
 
@@ -291,3 +293,32 @@ def test_a_training_folder_of_the_wrong_shape_is_explained(tmp_path, folders, fi
     with pytest.raises(InputErrors, match=said) as raised:
         data_spec(train_options({**given, "train_data_dir": str(root / train)}))
     assert raised.value.errors[0].field == "train_data_dir"
+
+
+def test_a_folder_of_masks_counts_with_masked_loss_alone_and_is_looked_for(tmp_path):
+    masks = tmp_path / "masks"
+    config = {
+        "general": {"resolution": 64},
+        "datasets": [{"subsets": [{"image_dir": ".", "conditioning_data_dir": str(masks)}]}],
+    }
+    with pytest.raises(InputErrors, match="no effect without masked_loss"):
+        described(config)
+    file, options = parse(Path("set.json"), json.dumps(config)), options_for(["--masked_loss"])
+    with pytest.raises(InputErrors, match="masks does not exist"):
+        from_file(file, options)
+    masks.mkdir()
+    spec = from_file(file, options)
+    assert spec.masked_loss and spec.datasets[0].subsets[0].conditioning_data_dir == masks
+    with pytest.raises(InputErrors, match="conditioning_data_dir has no effect without masked_loss"):
+        options_for([f"--conditioning_data_dir={masks}"])
+
+
+def test_each_image_folder_may_have_a_folder_of_masks_of_its_name(tmp_path):
+    train, masks = tmp_path / "train", tmp_path / "masks"
+    for folder in (train / "2_sls frog", train / "1_toad", masks / "2_sls frog"):
+        folder.mkdir(parents=True)
+        Image.new("RGB", (64, 64)).save(folder / "a.png")
+    words = {"train_data_dir": str(train), "resolution": "64", "masked_loss": True, "conditioning_data_dir": str(masks)}
+    spec = data_spec(given(**words))
+    assert spec.masked_loss
+    assert [one.conditioning_data_dir for one in spec.datasets[0].subsets] == [masks, masks / "2_sls frog"]

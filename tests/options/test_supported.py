@@ -100,6 +100,7 @@ def reads(trained, tmp_path_factory) -> set[str]:
             multires_noise_iterations=2,
             save_every_n_steps=1,
             validation_split=0.25,
+            masked_loss=True,
             save_state=True,
             initial_step=1,
         )

@@ -16,6 +16,7 @@ from .check import check_dataset
 from .files import FactsCache
 from .fitting import Fitter
 from .folder import FoundImage, read_folder, shorten
+from .masks import MaskReader
 from .memory import FolderMemory
 from .model import DataPlan, DatasetPlan, Finding, PlannedImage, Size, SubsetPlan
 from .words import name_some
@@ -23,7 +24,7 @@ from .words import name_some
 if TYPE_CHECKING:
     from ...options.dataset_config import DatasetSpec, DataSpec, SubsetSpec
 
-_FACTS, _MEMORY = FactsCache(), FolderMemory()
+_FACTS, _MEMORY, _MASKS = FactsCache(), FolderMemory(), MaskReader()
 MAX_SAMPLES = 10_000_000  # of an epoch: its order is held in memory
 
 
@@ -41,7 +42,7 @@ def make_plan(
     `world_size` is the number of processes that share each batch; `verify` decodes every image to its end, so that a
     truncated one is found now. What is known of a file is remembered until it changes.
     """
-    builder = _Builder(facts, _MEMORY if facts is _FACTS else FolderMemory(), verify)
+    builder = _Builder(facts, _MEMORY if facts is _FACTS else FolderMemory(), verify, spec.masked_loss)
     builder.findings += [Finding("warning", message, str(spec.source or "")) for message in spec.skipped]
     for dataset in spec.datasets:
         builder.add_dataset(dataset)
@@ -104,6 +105,7 @@ class _Found:
     subset: int
     repeats: int
     is_reg: bool
+    mask: str
     kept_aside: bool = False
 
 
@@ -121,6 +123,7 @@ class _Builder:
     facts: FactsCache
     memory: FolderMemory
     verify: bool
+    masked_loss: bool = False
     findings: list[Finding] = field(default_factory=list)
     datasets: list[DatasetPlan] = field(default_factory=list)
     subsets: list[SubsetPlan] = field(default_factory=list)
@@ -136,10 +139,12 @@ class _Builder:
             images = self.memory.look(subset, self.verify, read, self.findings)
             if not images:
                 continue
+            masks = _MASKS.find(subset, images, self.masked_loss, self.findings)
             for image in images:
                 fit = fitter.fit(image, subset, self.findings)
                 if fit is not None:
-                    found.append(_Found(image, fit, len(self.subsets), subset.num_repeats, subset.is_reg))
+                    mask = masks.get(image.path, "")
+                    found.append(_Found(image, fit, len(self.subsets), subset.num_repeats, subset.is_reg, mask))
             captions = sum(image.has_caption for image in images)
             self.subsets.append(SubsetPlan(subset, len(self.found), len(images), captions))
         self.found.append((spec, fitter, found))
@@ -236,4 +241,5 @@ class _Builder:
             subset=item.subset,
             dataset=len(self.datasets),
             kept_aside=item.kept_aside,
+            mask=item.mask,
         )

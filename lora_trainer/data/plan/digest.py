@@ -1,7 +1,7 @@
 """What a data set is, in a form that travels with a LoRA file: its settings, and a digest of its pictures and captions.
 
-A digest is a SHA-256 of what is trained, in its order: the bytes of each picture, and its caption. Where the folder lies and
-what its files are called does not count, so that a copy on another machine is "the same data".
+A digest is a SHA-256 of what is trained, in its order: the bytes of each picture, its caption, and its mask where it has one.
+Where the folder lies and what its files are called does not count, so that a copy on another machine is "the same data".
 """
 
 from __future__ import annotations
@@ -55,16 +55,19 @@ HASHES = Hashes()
 
 def digests(plan: DataPlan) -> tuple[str, list[str]]:
     """(digest of all the data, digest of each of `plan.subsets`). Reads every picture that was not read before."""
-    parts: list[list[tuple[str, str]]] = [[] for _ in plan.subsets]
+    parts: list[list[tuple[str, ...]]] = [[] for _ in plan.subsets]
     images = sorted(plan.images, key=lambda image: image.path)  # those kept aside for validation in their place
+    masked = [image for image in images if image.mask]
+    masks = dict(zip((image.id for image in masked), HASHES.of(image.mask for image in masked), strict=True))
     for image, content in zip(images, HASHES.of(image.path for image in images), strict=True):
-        parts[image.subset].append((content, image.caption))
+        mask = (masks[image.id],) if image.mask else ()
+        parts[image.subset].append((content, image.caption, *mask))
     each = [_digest(part) for part in parts]
     whole = _digest([(digest, str(subset.spec.is_reg)) for digest, subset in zip(each, plan.subsets, strict=True)])
     return whole, each
 
 
-def _digest(lines: Iterable[tuple[str, str]]) -> str:
+def _digest(lines: Iterable[tuple[str, ...]]) -> str:
     text = "\n".join(json.dumps(line) for line in lines)  # ASCII, whatever a caption holds
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 

@@ -17,6 +17,7 @@ from .remembered import Remembered
 
 EXTENSIONS = ("png", "jpg", "jpeg", "webp", "bmp")
 OPTIONAL_EXTENSIONS = ("avif", "jxl")  # where Pillow, or a plug-in of it that is installed, can read them
+MASK_SUFFIX = "-masklabel"  # `frog-masklabel.png` is the mask of `frog.jpg`, and never trained itself
 IMAGE_LIKE = frozenset((*EXTENSIONS, *OPTIONAL_EXTENSIONS, "gif", "tif", "tiff", "heic", "heif", "jfif", "jpe"))
 MAX_SIDE = 16384  # pixels
 MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs
@@ -52,6 +53,7 @@ class Listing:
     images: list[str]
     others: list[str]  # files whose names look like images of a kind or spelling that is not trained
     names: frozenset[str]  # every file, for looking captions up
+    masks: tuple[str, ...] = ()  # pictures that are the mask of another one by their name
 
 
 def list_folder(folder: Path) -> Listing:
@@ -68,9 +70,16 @@ def listing_of(files: Iterable[str]) -> Listing:
     allowed = {spelling for ext in readable_extensions() for spelling in (ext, ext.upper())}
     names = sorted(files)
     extensions = {name: name.rpartition(".")[2] for name in names if "." in name}
-    images = [name for name in names if extensions.get(name) in allowed]
+    pictures = [name for name in names if extensions.get(name) in allowed]
+    masks = tuple(name for name in pictures if is_mask_name(name))
+    images = [name for name in pictures if not is_mask_name(name)] if masks else pictures
     others = [name for name in names if extensions.get(name, "").lower() in IMAGE_LIKE and extensions[name] not in allowed]
-    return Listing(images, others, frozenset(names))
+    return Listing(images, others, frozenset(names), masks)
+
+
+def is_mask_name(name: str) -> bool:
+    """Whether a picture of this name is the mask of another one: its stem ends in `-masklabel`."""
+    return name.rpartition(".")[0].lower().endswith(MASK_SUFFIX)
 
 
 def is_file_entry(entry: os.DirEntry[str]) -> bool:

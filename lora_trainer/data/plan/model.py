@@ -67,6 +67,7 @@ class PlannedImage:
     subset: int  # index in DataPlan.subsets
     dataset: int  # index in DataPlan.datasets
     kept_aside: bool = False  # the loss is measured on it (validation_split)
+    mask: str = ""  # the picture that shows what of it is learned; its own path where its transparency does; "": all of it
 
 
 @dataclass(frozen=True)
@@ -183,10 +184,12 @@ class DataPlan:
     def summary(self) -> dict[str, Any]:
         """What the page shows, ready for JSON."""
         used = Counter({i: 0 for i in range(len(self.subsets))})
+        masks: Counter[int] = Counter()
         for image in self.images:
             used[image.subset] += image.repeats
+            masks[image.subset] += bool(image.mask) and not image.kept_aside
         return {
-            "folders": [self._folder_summary(subset, used[i]) for i, subset in enumerate(self.subsets)],
+            "folders": [self._folder_summary(subset, used[i], masks[i]) for i, subset in enumerate(self.subsets)],
             "datasets": [self._dataset_summary(i) for i in range(len(self.datasets))],
             "images": len(self.images) - len(self.kept_aside),
             "kept_aside": len(self.kept_aside),
@@ -197,7 +200,7 @@ class DataPlan:
             "findings": [asdict(replace(finding, files=tuple(map(printable, finding.files)))) for finding in self.findings],
         }
 
-    def _folder_summary(self, subset: SubsetPlan, samples: int) -> dict[str, Any]:
+    def _folder_summary(self, subset: SubsetPlan, samples: int, masks: int) -> dict[str, Any]:
         return {
             "folder": printable(str(subset.spec.image_dir)),
             "name": printable(subset.name),
@@ -208,6 +211,7 @@ class DataPlan:
             "samples_per_epoch": samples,
             "captions_found": subset.captions_found,
             "captions_missing": subset.images - subset.captions_found,
+            "masks_found": masks,
             "class_tokens": subset.spec.class_tokens or "",
             "is_reg": subset.spec.is_reg,
         }

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms
 
 EXIF_ORIENTATION = 0x0112
 UPRIGHT = {
@@ -97,6 +97,30 @@ def rgb(image: Image.Image, turn: int | None = None) -> Image.Image:
     colours = _in_srgb(over.convert("RGB").convert("L") if grey else over.convert("RGB"), profile)
     colours.putalpha(over.getchannel("A"))
     return Image.alpha_composite(Image.new("RGBA", over.size, "white"), colours).convert("RGB")
+
+
+def mask(image: Image.Image) -> Image.Image:
+    """What an opened mask says of each pixel, 8 bits of grey, upright: 255 is learned whole, 0 not at all.
+
+    As in kohya-ss the red of a coloured mask counts. What is transparent is not learned.
+    """
+    upright = _upright(image)
+    if upright.mode.startswith(("I", "F")):
+        return _eight_bits(upright)
+    if not has_transparency(image):
+        return upright.convert("RGB").getchannel("R")
+    over = upright.convert("RGBA")
+    return ImageChops.multiply(over.getchannel("R"), over.getchannel("A"))
+
+
+def alpha(image: Image.Image) -> Image.Image | None:
+    """How opaque each pixel of an opened image is, 8 bits of grey, upright; None where it has no transparency at all."""
+    return _upright(image).convert("RGBA").getchannel("A") if has_transparency(image) else None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turn = orientation(image)
+    return image.transpose(UPRIGHT[turn]) if turn in UPRIGHT else image
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -52,6 +52,9 @@ WHY: dict[str, str] = {
     "transparent": (
         "What is transparent is trained as white, so that the LoRA draws your subject on white; alpha_mask leaves it out."
     ),
+    "mask_missing": "A picture without a mask teaches its background too, which the masks of the others leave out.",
+    "mask_odd": "What a mask does not show in white is learned less, or not at all.",
+    "masks_unused": "As long as masked_loss is off the masks change nothing: the background is learned with the subject.",
     "bars": "Bars and frames are learned like everything else that the pictures share, and are drawn again.",
     "flat": "A picture that shows nothing teaches that your words mean nothing.",
     "extreme_shape": "Of such a picture much is cut off, and what is left may not show what the caption says.",
