@@ -88,11 +88,12 @@ def seen_from(path: Path) -> str:
     return "" if path.is_absolute() else f" in {Path.cwd()}"
 
 
-def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomic(path: Path, write: Callable[[BinaryIO], object], *, lasting: bool = True) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to disk, then put it in place of `path`.
 
     A crash leaves the old file or the new one, never half of one. Raises SaveError when the disk is full or the folder
     cannot be written; the temporary file is removed then. The mode is that of a newly created file (0o666 less umask).
+    Not `lasting`: for many small files that know when they are damaged; the system flushes them in its time.
     """
     temporary: Path | None = None
     try:
@@ -102,7 +103,8 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         if os.name == "posix":
             umask = os.umask(0)
             os.umask(umask)

@@ -1,50 +1,67 @@
-"""Latents of all images, made once before the training and kept in memory."""
+"""Latents of all images, made once before the training: kept in memory, and on the disk where that is asked for."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..errors import InputError, NotFiniteError
-from .images import planned_pixels, to_tensor
-from .plan.files import THREADS
+from ..errors import InputError
+from .encode_work import Draw, Encode, Picture, Work, pictures_of
+from .latents_store import LatentsStore, load
 from .plan.model import DataPlan, PlannedImage, Size
+from .together import ALONE, Together
 
-Encode = Callable[[torch.Tensor, "list[int]"], torch.Tensor]
-
-
-@dataclass
-class _Entry:
-    """One picture to encode, and the images that it serves: a file may be in several data sets."""
-
-    image: PlannedImage
-    flipped: bool
-    serves: list[int] = field(default_factory=list)  # image ids
+MEMORY = 2 << 30  # bytes of latents that are held in memory although they lie on the disk
 
 
 class LatentsCache:
     """Latents by image, and those of the mirrored image where flip_aug asks for them.
 
-    They lie in one tensor per bucket, [N, C, h, w], so that data-loader processes share a few tensors and not thousands.
+    They lie in one tensor per bucket, [N, C, h, w], so that data-loader processes share a few tensors and not thousands. Of
+    more than MEMORY on the disk each is read when it is asked for.
     """
 
-    def __init__(self, stacks: dict[Size, torch.Tensor], rows: dict[tuple[int, bool], int]) -> None:
+    def __init__(self, pictures: Sequence[Picture], stacks: dict[Size, torch.Tensor], draw: Draw | None = None) -> None:
         self._stacks = stacks
-        self._rows = rows
+        self._draw = draw
+        self._rows: dict[tuple[int, bool], int] = {}
+        self._single: dict[tuple[int, bool], torch.Tensor | tuple[str, int]] = {}  # or (file, id that its draw goes by)
+        for picture in pictures:
+            keys = [(image, picture.flipped) for image in picture.serves]
+            if picture.single is not None:
+                self._single.update(dict.fromkeys(keys, picture.single))
+            elif picture.bucket in stacks:
+                self._rows.update(dict.fromkeys(keys, picture.row))
+            else:
+                self._single.update(dict.fromkeys(keys, (str(picture.path), picture.image.id)))
 
     def get(self, image: PlannedImage, *, flipped: bool = False) -> torch.Tensor:
-        """Latents [C, h, w] of an image or its mirror image, on the CPU; not to be written to."""
-        return self._stacks[image.bucket][self._rows[image.id, flipped]]
+        """Latents [C, h, w] of an image or its mirror image, on the CPU; not to be written to.
+
+        Raises InputError when they lie on the disk and were damaged since the training began.
+        """
+        row = self._rows.get((image.id, flipped))
+        if row is not None:
+            return self._stacks[image.bucket][row]
+        single = self._single[image.id, flipped]
+        if isinstance(single, torch.Tensor):
+            return single
+        assert self._draw is not None
+        return self._draw(load(Path(single[0]), image)[None], [single[1]])[0]
 
     @property
     def nbytes(self) -> int:
         """Main memory that the latents take."""
-        return sum(stack.numel() * stack.element_size() for stack in self._stacks.values())
+        held = [*self._stacks.values(), *(one for one in self._single.values() if isinstance(one, torch.Tensor))]
+        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether none has to be read from the disk any more."""
+        return all(isinstance(one, torch.Tensor) for one in self._single.values())
 
     @classmethod
     def build(
@@ -54,6 +71,8 @@ class LatentsCache:
         *,
         batch_size: int = 1,
         kept_aside: bool = False,
+        store: LatentsStore | None = None,
+        together: Together = ALONE,
         progress: Callable[[int, int], Any] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> LatentsCache | None:
@@ -63,32 +82,20 @@ class LatentsCache:
         `encode(images, ids)` takes images [B, 3, H, W] of one size, float32 in -1..1 on the CPU, and their ids (for noise that
         does not depend on the batch), and returns scaled latents [B, C, h, w] on any device; they are kept in the dtype they
         come in. `progress(done, total)` counts pictures, mirrored ones too. Files are read ahead by threads.
+        With a `store`, `encode` is a TwoSteps: what it has of a picture is not encoded again, and the rest is kept there.
+        `together` are the processes that share the work; all of them ask `should_stop` after the same number of batches.
         Raises InputError for a broken file and NotFiniteError for latents that are no numbers; both name the file.
         """
         if not kept_aside:
             _refuse_changing_images(plan)
-        groups = _entries(plan, kept_aside)
-        done, total = 0, sum(len(entries) for entries in groups.values())
-        stacks: dict[Size, torch.Tensor] = {}
-        rows: dict[tuple[int, bool], int] = {}
-        with ThreadPoolExecutor(THREADS) as pool:
-            for bucket, entries in groups.items():
-                row = 0
-                for batch, pixels in _read_ahead(pool, plan, entries, batch_size):
-                    if should_stop and should_stop():
-                        return None
-                    latents = encode(pixels, [entry.image.id for entry in batch]).detach().to("cpu")
-                    _check_finite(latents, batch)
-                    if bucket not in stacks:
-                        stacks[bucket] = torch.empty((len(entries), *latents.shape[1:]), dtype=latents.dtype)
-                    stacks[bucket][row : row + len(batch)] = latents
-                    for place, entry in enumerate(batch, row):
-                        rows.update({(image, entry.flipped): place for image in entry.serves})
-                    row += len(batch)
-                    done += len(batch)
-                    if progress:
-                        progress(done, total)
-        return cls(stacks, rows)
+        pictures = pictures_of(plan, kept_aside)
+        latents = sum(4 * 4 * (one.bucket[0] // 8) * (one.bucket[1] // 8) for one in pictures)
+        held = store is None or latents <= MEMORY
+        work = Work(plan, pictures, encode, batch_size, store, held, together, progress)
+        with work:
+            if not work.run(should_stop):
+                return None
+        return cls(pictures, work.stacks, getattr(encode, "draw", None))
 
 
 def _refuse_changing_images(plan: DataPlan) -> None:
@@ -101,50 +108,3 @@ def _refuse_changing_images(plan: DataPlan) -> None:
                     field=option,
                     advice=f"Train without cache_latents or without {option}.",
                 )
-
-
-def _entries(plan: DataPlan, kept_aside: bool) -> dict[Size, list[_Entry]]:
-    """What is to be encoded, by bucket. Equal pictures (same file, sizes and filter) are encoded once."""
-    groups: dict[Size, dict[tuple[object, ...], _Entry]] = {}
-    for image in plan.images:
-        if not (image.kept_aside if kept_aside else image.repeats):
-            continue
-        entries = groups.setdefault(image.bucket, {})
-        flips = plan.subsets[image.subset].spec.flip_aug and not kept_aside
-        for flipped in (False, True) if flips else (False,):
-            key = (flipped, image.path, image.resized, plan.interpolation(image))
-            entries.setdefault(key, _Entry(image, flipped)).serves.append(image.id)
-    return {bucket: list(entries.values()) for bucket, entries in groups.items()}
-
-
-def _read_ahead(
-    pool: ThreadPoolExecutor, plan: DataPlan, entries: list[_Entry], batch_size: int
-) -> Iterator[tuple[list[_Entry], torch.Tensor]]:
-    """Yield batches of entries with their images [B, 3, H, W]; while one is encoded, threads read the next two."""
-
-    def read(entry: _Entry) -> torch.Tensor:
-        pixels = planned_pixels(plan, entry.image)
-        return to_tensor(pixels[:, ::-1] if entry.flipped else pixels)
-
-    waiting: deque[tuple[list[_Entry], list[Future[torch.Tensor]]]] = deque()
-    for batch in _cut(entries, batch_size):
-        waiting.append((batch, [pool.submit(read, entry) for entry in batch]))
-        if len(waiting) > 2:
-            ready, futures = waiting.popleft()
-            yield ready, torch.stack([future.result() for future in futures])
-    while waiting:
-        ready, futures = waiting.popleft()
-        yield ready, torch.stack([future.result() for future in futures])
-
-
-def _cut(entries: list[_Entry], size: int) -> Iterable[list[_Entry]]:
-    return (entries[at : at + size] for at in range(0, len(entries), size))
-
-
-def _check_finite(latents: torch.Tensor, batch: list[_Entry]) -> None:
-    finite = torch.isfinite(latents.flatten(1)).all(1).tolist()
-    if not all(finite):
-        raise NotFiniteError(
-            f"the VAE made latents that are no numbers (NaN or infinite) of {batch[finite.index(False)].image.path}.",
-            advice="Use --no_half_vae, or another VAE: this one does not work in half precision.",
-        )

@@ -32,21 +32,27 @@ def encode(
 ) -> torch.Tensor:
     """Return the scaled latents [B,4,H/8,W/8], float32 on the VAE's device, of `images` [B,3,H,W] in -1..1.
 
-    `noise` [B,4,H/8,W/8], standard normal, draws from the posterior; without it the latents are the posterior's mean. At most
-    `batch_size` images are encoded at a time. Where half precision overflows, the VAE is put into float32 for good (with a
-    warning); raises TrainingError when the latents are not finite even then.
+    `noise` [B,4,H/8,W/8], standard normal, draws from the posterior; without it the latents are the posterior's mean. See
+    `posterior` for the rest.
+    """
+    mean, std = posterior(vae, images, batch_size=batch_size).chunk(2, dim=1)
+    return (mean if noise is None else mean + std * noise.to(mean)) * scale
+
+
+def posterior(vae: AutoencoderKL, images: torch.Tensor, *, batch_size: int | None = None) -> torch.Tensor:
+    """Return mean and standard deviation, [B,8,H/8,W/8], float32 on the VAE's device, of the unscaled latents of `images`
+    [B,3,H,W] in -1..1.
+
+    At most `batch_size` images are encoded at a time. Where half precision overflows, the VAE is put into float32 for good
+    (with a warning); raises TrainingError when the numbers are not finite even then.
     """
 
     def run(pixels: torch.Tensor) -> torch.Tensor:
         return vae.encode(pixels.to(vae.dtype)).latent_dist.parameters.float()
 
     with torch.no_grad():
-        moments = _finite(vae, run, images, batch_size, "encoded")
-    mean, logvar = moments.chunk(2, dim=1)
-    if noise is not None:
-        std = torch.exp(0.5 * logvar.clamp(*LOGVAR_RANGE))
-        mean = mean + std * noise.to(mean)
-    return mean * scale
+        mean, logvar = _finite(vae, run, images, batch_size, "encoded").chunk(2, dim=1)
+        return torch.cat([mean, torch.exp(0.5 * logvar.clamp(*LOGVAR_RANGE))], dim=1)
 
 
 def decode(vae: AutoencoderKL, latents: torch.Tensor, *, batch_size: int | None = 1, scale: float = SD_SCALE) -> torch.Tensor:

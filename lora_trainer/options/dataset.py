@@ -225,9 +225,16 @@ class CacheOptions:
     )
     cache_latents_to_disk: bool = opt(
         False,
-        "Keep the latents in files beside the images, for the next run.",
-        "다음 학습에도 쓰도록 잠재값을 이미지 옆에 파일로 저장합니다.",
-        supported=False,
+        (
+            "Keep the latents in a folder beside the images, so that the next training on them starts at once. An edited "
+            "image, another VAE or another size is encoded anew."
+        ),
+        (
+            "잠재값을 이미지 옆의 폴더에 저장해, 다음 학습이 바로 시작되게 합니다. 고친 이미지, 다른 VAE, 다른 크기는 새로 "
+            "인코딩합니다."
+        ),
+        label="Keep them on the disk",
+        label_ko="디스크에 저장",
     )
     cache_text_encoder_outputs: bool = opt(
         False,
@@ -258,9 +265,16 @@ class CacheOptions:
     )
     skip_cache_check: bool = opt(
         False,
-        "Trust cached files without looking whether they fit.",
-        "캐시 파일이 맞는지 확인하지 않고 그대로 씁니다.",
-        supported=False,
+        (
+            "Take what is kept on the disk without looking whether the images have changed, and the .npz files of kohya-ss "
+            "without knowing of which VAE they are."
+        ),
+        (
+            "이미지가 바뀌었는지 확인하지 않고 디스크에 저장된 것을 그대로 씁니다. kohya-ss의 .npz 파일도 어느 VAE의 것인지 "
+            "모르는 채로 씁니다."
+        ),
+        label="Trust what is on the disk",
+        label_ko="디스크의 캐시를 그대로 믿기",
     )
     cache_info: bool = opt(
         False,

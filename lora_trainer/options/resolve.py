@@ -17,7 +17,7 @@ from .network_findings import network_args_problems
 from .optimizer_kinds import OLD_NAMES
 from .path_checks import name_problem, path_problem
 from .python_names import IMPORTED, import_problem
-from .rules import Rule, broken_rules
+from .rules import IMPLIED, Rule, broken_rules
 from .schema import Option
 from .train import OPTIONS, OPTIONS_BY_NAME, SECTIONS, TrainOptions
 from .values import BadValue, convert, did_you_mean
@@ -91,6 +91,9 @@ class _Resolver:
         for old, name in OLD_NAMES.items():
             if self.values[old] and "optimizer_type" not in self.places:
                 self.values["optimizer_type"] = name
+        for wider, narrower in IMPLIED.items():
+            if self.values[wider]:
+                self.values[narrower] = True
         self._report_unsupported()
         for option in OPTIONS:
             if option.name not in self.bad:

@@ -16,6 +16,10 @@ from .optimizer_kinds import OLD_NAMES, kind_of, makes_its_rate
 
 Values = Mapping[str, Any]
 
+IMPLIED = {  # an option -> the option that is on with it
+    "cache_latents_to_disk": "cache_latents",
+}
+
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 

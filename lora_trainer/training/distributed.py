@@ -73,6 +73,14 @@ class Processes:
         torch.distributed.all_reduce(total)
         return total.tolist()
 
+    def add_up_tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the sum of a tensor on the CPU over all processes."""
+        if self.world_size == 1:
+            return tensor
+        total = tensor.to(self.device)
+        torch.distributed.all_reduce(total)
+        return total.to("cpu")
+
     def any(self, here: bool) -> bool:
         """Whether it is so in one of the processes at least."""
         return self.add_up([float(here)])[0] > 0

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from ..data.cache import LatentsCache
+from ..data.latents_store import LatentsStore
 from ..data.masks import Masks, has_masks
 from ..data.plan import DataPlan
-from ..models import Model, vae
+from ..data.together import ALONE, Together
+from ..models import Model, identity, vae
 from ..options.dataset import DatasetOptions
 from ..randomness import seed_of
 from .memory import Resting
 from .phases import Emit, phase
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Scaled latents [B, 4, h, w] drawn from `posterior` [B, 8, h, w] (mean and standard deviation), one draw for each image's
+    id; without `seed` the middle of what the VAE finds likely, which no seed changes."""
+
+    scale: float
+    seed: int | None
+
+    def __call__(self, posterior: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+        """On the device of `posterior`."""
+        mean, std = posterior.chunk(2, dim=1)
+        if self.seed is None:
+            return mean * self.scale
+        noise = torch.stack([_draw(self.seed, ("latents", int(image)), mean.shape[1:]) for image in ids])
+        return (mean + std * noise.to(mean.device)) * self.scale
 
 
 class Encoder:
@@ -26,46 +46,93 @@ class Encoder:
         self.resting = resting or Resting(device)
 
     def __call__(self, images: torch.Tensor, image_ids: Sequence[int]) -> torch.Tensor:
-        """Return latents [B, 4, H/8, W/8], float32 on the device, for images [B, 3, H, W] in -1..1 and their ids."""
-        return self._encode(images, [("latents", int(image)) for image in image_ids])
+        """Return latents [B, 4, H/8, W/8], float32, for images [B, 3, H, W] in -1..1 and their ids."""
+        return self.drawn(images, image_ids)
+
+    @property
+    def drawn(self) -> TwoSteps:
+        """The same as a function that can stop half way: what the VAE makes, and what is drawn from it."""
+        return TwoSteps(self, Draws(self._model.family.latent_scale, self._seed))
+
+    @property
+    def means(self) -> TwoSteps:
+        """The same without a draw."""
+        return TwoSteps(self, Draws(self._model.family.latent_scale, None))
 
     def at_step(self, images: torch.Tensor, step: int, positions: Sequence[int]) -> torch.Tensor:
-        """The same with new draws at every step."""
-        return self._encode(images, [("latents at step", step, position) for position in positions])
+        """Latents on the device with new draws at every step."""
+        mean, std = self.posterior(images).chunk(2, dim=1)
+        keys = [("latents at step", step, position) for position in positions]
+        noise = torch.stack([_draw(self._seed, key, mean.shape[1:]) for key in keys])
+        return (mean + std * noise.to(mean.device)) * self._model.family.latent_scale
 
-    def means(self, images: torch.Tensor, image_ids: Sequence[int]) -> torch.Tensor:
-        """The same without a draw: the middle of what the VAE finds likely, which no seed changes."""
-        return self._encode(images, [None] * len(image_ids))
+    def posterior(self, images: torch.Tensor) -> torch.Tensor:
+        """Mean and standard deviation [B, 8, H/8, W/8] of the unscaled latents, on the device.
+
+        The deviation has the digits of half precision, as it has on the disk, so that the disk makes no difference.
+        """
+        self._model.vae.to(self._device)
+        mean, std = vae.posterior(self._model.vae, images.to(self._device)).chunk(2, dim=1)
+        return torch.cat([mean, std.half().float()], dim=1)
+
+    def made_by(self) -> Mapping[str, str]:
+        """What the posterior depends on besides the image: the VAE's weights, and the precision it computes in."""
+        return {"vae": identity.of_module(self._model.vae), "precision": str(self._model.vae.dtype).removeprefix("torch.")}
 
     def free(self) -> None:
         """The VAE is not needed for now."""
         self.resting.put_away(self._model.vae)
 
-    def _encode(self, images: torch.Tensor, keys: Sequence[tuple | None]) -> torch.Tensor:
-        """Latents with a draw by each of `keys`, without one where it is None."""
-        shape = (4, images.shape[-2] // vae.FACTOR, images.shape[-1] // vae.FACTOR)
-        noise = torch.stack([torch.zeros(shape) if key is None else self._draw(shape, key) for key in keys])
-        self._model.vae.to(self._device)
-        scale = self._model.family.latent_scale
-        return vae.encode(self._model.vae, images.to(self._device), noise.to(self._device), scale=scale)
 
-    def _draw(self, shape: Sequence[int], key: tuple) -> torch.Tensor:
-        return torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(seed_of(self._seed, *key)))
+@dataclass(frozen=True)
+class TwoSteps:
+    """An encoder for `LatentsCache.build`: from images to their `posterior`, and with `draw` to latents on the CPU."""
+
+    encoder: Encoder
+    draw: Draws
+
+    def posterior(self, images: torch.Tensor) -> torch.Tensor:
+        """See Encoder.posterior."""
+        return self.encoder.posterior(images)
+
+    def __call__(self, images: torch.Tensor, image_ids: Sequence[int]) -> torch.Tensor:
+        """Drawn on the CPU, where what was read from the disk is drawn, too."""
+        return self.draw(self.posterior(images).to("cpu"), image_ids)
+
+
+def _draw(seed: int, key: tuple, shape: Sequence[int]) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(seed_of(seed, *key)))
+
+
+def latents_store(options: DatasetOptions, encoder: Encoder) -> LatentsStore | None:
+    """Where the latents are kept for the next run; None when that is not wanted."""
+    if not options.cache_latents_to_disk:
+        return None
+    return LatentsStore(encoder.made_by(), trusting=options.skip_cache_check)
 
 
 def cached_latents(
-    options: DatasetOptions, plan: DataPlan, encoder: Encoder, emit: Emit, should_stop: Callable[[], bool]
+    options: DatasetOptions,
+    plan: DataPlan,
+    encoder: Encoder,
+    emit: Emit,
+    should_stop: Callable[[], bool],
+    store: LatentsStore | None = None,
+    together: Together = ALONE,
 ) -> LatentsCache | None:
     """Encode all images once and free the VAE's memory; None when it is not wanted, or was stopped."""
     if not options.cache_latents:
         return None
     cache = LatentsCache.build(
         plan,
-        encoder,
+        encoder.drawn,
         batch_size=options.vae_batch_size,
+        store=store,
+        together=together,
         progress=phase(emit, "encoding the images"),
         should_stop=should_stop,
     )
+    tell(store, emit)
     encoder.free()
     return cache
 
@@ -75,3 +142,25 @@ def kept_masks(latents: LatentsCache | None, plan: DataPlan, emit: Emit) -> Mask
     if latents is None or not has_masks(plan):
         return None
     return Masks.read(plan, [image for image in plan.images if image.repeats], phase(emit, "reading the masks"))
+
+
+def tell(store: LatentsStore | None, emit: Emit) -> None:
+    """Say, once, what a store could not use or write, and where it writes when that is not beside the images."""
+    if store is None:
+        return
+    messages = []
+    if store.damaged:
+        first, count = store.damaged[0], len(store.damaged)
+        messages.append(f"Cached latents that could not be used are made again ({count}). The first: {first}")
+        store.damaged.clear()
+    for folder, place in store.shelves.moved.items():
+        if place != folder:
+            messages.append(f"Nothing can be written in {folder}; the latents are kept in {place}.")
+        else:
+            messages.append(f"Nothing can be written in {folder}; the latents are not kept for the next training.")
+    store.shelves.moved.clear()
+    if store.shelves.full and not store.shelves.told:
+        store.shelves.told = True
+        messages.append(f"{store.shelves.full.message} The training goes on with the latents in memory; they are not kept.")
+    for message in messages:
+        emit({"type": "warning", "message": message})

@@ -40,7 +40,7 @@ def batches(
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         max_train_steps=counts.total_steps,
     )
-    workers = 0 if latents is not None else options.max_data_loader_n_workers
+    workers = 0 if latents is not None and latents.is_in_memory else options.max_data_loader_n_workers
     others = (os.cpu_count() or 1) - 1  # the training itself takes one
     loader = DataLoader(
         _ErrorsAsBatches(dataset),

@@ -60,8 +60,15 @@ class Parking:
         return replace(self, modules=[*self.modules, trained], optimizer=optimizer, others=[*self.others, *others])
 
     def while_preparing(self) -> bool:
-        """Asked between the parts of what comes before the first step: whether to stop. Leaves the card when that is asked."""
-        return self.obey(0) or self._is_to_stop()
+        """Asked by all processes between the parts of what comes before the first step: whether to stop. They leave the card
+        together when that is asked."""
+        waits, stops = self._agreed()
+        return (waits and self.together(0)) or stops
+
+    def _agreed(self) -> tuple[bool, bool]:
+        """Whether one of the processes is to leave the card, and whether one is to stop."""
+        waits, stops = self.processes.add_up([float(self.is_asked()), float(self._is_to_stop())])
+        return bool(waits), bool(stops)
 
     def is_asked(self) -> bool:
         """Whether this process is to leave the card."""
@@ -77,12 +84,7 @@ class Parking:
 
     def together(self, step: int) -> bool:
         """The same in all processes at once, which have agreed on it."""
-
-        def look() -> tuple[bool, bool]:
-            waits, stops = self.processes.add_up([float(self.is_asked()), float(self._is_to_stop())])
-            return bool(waits), bool(stops)
-
-        return self._wait(step, look)
+        return self._wait(step, self._agreed)
 
     def _is_to_stop(self) -> bool:
         return self.should_stop() or self.control().stop

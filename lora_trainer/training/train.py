@@ -20,7 +20,7 @@ from .checkpoint import SavePlan
 from .conditioning import TextStates
 from .determinism import deterministic
 from .distributed import Processes
-from .encoding import Encoder, cached_latents, kept_masks
+from .encoding import Encoder, cached_latents, kept_masks, latents_store
 from .facts import file_metadata
 from .gradients import Gradients
 from .interrupt import StopOnSignal
@@ -80,7 +80,8 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         base_weights.merge(options.network, model, emit)
         encoder = Encoder(model, seed, computed.device, memory.Resting.of(options.model, computed.device))
         parking = Parking.of(model, reporter, processes, signals)
-        latents = cached_latents(options.dataset, plan, encoder, emit, parking.while_preparing)
+        store = latents_store(options.dataset, encoder)
+        latents = cached_latents(options.dataset, plan, encoder, emit, parking.while_preparing, store, processes)
         if processes.any(signals.asked or reporter.control().stop):
             return _finish(TrainResult(None, start.step, "stopped"), emit)
 
@@ -104,7 +105,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
             reporter=reporter,
             signals=signals,
             parking=parking.with_trained(network, updater.optimizer, updater.remembered),
-            validation=Validation.of(options.dataset, trainee, plan, counts.total_steps, processes, emit, updater.shown),
+            validation=Validation.of(options.dataset, trainee, plan, counts.total_steps, processes, emit, updater.shown, store),
         )
         pieces = resuming.pieces(loop)  # what remembers something from one step to the next
         if processes.is_main:

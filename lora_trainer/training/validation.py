@@ -18,6 +18,7 @@ import torch
 
 from ..data.cache import LatentsCache
 from ..data.dataset import sizes_of
+from ..data.latents_store import LatentsStore
 from ..data.masks import Masks
 from ..data.plan import DataPlan, PlannedImage
 from ..data.plan.aside import name_of
@@ -27,6 +28,7 @@ from ..options import TrainOptions
 from ..options.dataset import DatasetOptions
 from ..randomness import rng, seed_of
 from ..sampling.preview import evaluating
+from . import encoding
 from .distributed import Processes
 from .phases import Emit, phase
 from .trainee import Trainee
@@ -93,6 +95,7 @@ class Validation:
         processes: Processes,
         emit: Emit,
         shown: Callable[[], AbstractContextManager[None]] = nullcontext,
+        store: LatentsStore | None = None,
     ) -> Validation | None:
         """The validation that the options ask for, its pictures encoded; None when no picture is kept aside."""
         if not plan.kept_aside:
@@ -102,8 +105,11 @@ class Validation:
             trainee.encoder.means,
             batch_size=options.vae_batch_size,
             kept_aside=True,
+            store=store,
+            together=processes,
             progress=phase(emit, "encoding the images kept aside"),
         )
+        encoding.tell(store, emit)
         assert latents is not None
         if options.cache_latents:
             trainee.encoder.free()

@@ -85,7 +85,7 @@ def reads(trained, tmp_path_factory) -> set[str]:
         for declared in (*SECTIONS.values(), DatasetSpec, SubsetSpec):
             patch.setattr(declared, "__getattribute__", _recording(found))
         logs = {"logging_dir": str(prompts.parent / "logs"), "log_config": True}
-        trained(max_train_steps=1, sample_prompts=str(prompts), sample_every_n_steps=1, **logs)
+        trained(max_train_steps=1, sample_prompts=str(prompts), sample_every_n_steps=1, cache_latents_to_disk=True, **logs)
         trained(
             max_train_steps=2,
             cache_latents=False,

@@ -67,9 +67,7 @@ def test_checkpointing_computes_the_blocks_twice_and_learns_the_same(options_for
 def test_images_are_encoded_once_and_so_many_at_once_or_at_every_step(options_for, monkeypatch, options, encoded):
     from lora_trainer.models import vae
 
-    seen, real = [], vae.encode
-    monkeypatch.setattr(
-        vae, "encode", lambda model, images, *rest, **how: seen.append(len(images)) or real(model, images, *rest, **how)
-    )
+    seen, real = [], vae.posterior
+    monkeypatch.setattr(vae, "posterior", lambda model, images: seen.append(len(images)) or real(model, images))
     train(options_for(max_train_steps=2, **options), reporter=Recorder())
     assert seen == encoded

@@ -18,7 +18,7 @@ from ...options.data_spec import DatasetSpec, SubsetSpec
 from ...options.dataset_folders import inherited
 from .files import THREADS
 from .model import DataPlan
-from .remembered import Remembered
+from .remembered import Remembered, Stamp
 
 _PATHS = {"image_dir", "metadata_file", "conditioning_data_dir"}  # told by their names alone
 _NOT_TOLD = {"subsets", "custom_attributes"}
@@ -33,9 +33,14 @@ class Hashes:
     def of(self, paths: Iterable[str]) -> list[str]:
         """SHA-256 of many files, in order; "" for one that cannot be read."""
         with ThreadPoolExecutor(THREADS) as pool:
-            return list(pool.map(self._of_one, paths))
+            return list(pool.map(self.of_one, paths))
 
-    def _of_one(self, path: str) -> str:
+    def learn(self, path: str, found: Stamp, digest: str) -> None:
+        """Take it from a record that the file at `path` had this digest when its stamp was `found`."""
+        self._known.learn(path, found, digest)
+
+    def of_one(self, path: str) -> str:
+        """SHA-256 of one file; "" when it cannot be read."""
         try:
             return self._known.of(path, lambda _: _sha256(path))
         except (OSError, UnreadableError):

@@ -9,13 +9,20 @@ from threading import Lock
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+Stamp = tuple[int, int, int]  # size, time of change in ns, inode: while they stay, a file is taken to be the same
+
+
+def stamp(path: str) -> Stamp:
+    """What tells of a file whether it was changed. Raises OSError where there is none."""
+    stat = os.stat(path)  # noqa: PTH116 - the hot loop of large data sets
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 class Remembered(Generic[T]):
-    """Remembers what `read` said of a file by its path, size and time of change. Thread-safe; the oldest are forgotten."""
+    """Remembers what `read` said of a file by its path and stamp. Thread-safe; the oldest are forgotten."""
 
-    def __init__(self, capacity: int = 100_000) -> None:
-        self._known: OrderedDict[tuple[str, int, int, Hashable], T] = OrderedDict()
+    def __init__(self, capacity: int = 200_000) -> None:
+        self._known: OrderedDict[tuple[str, Stamp, Hashable], T] = OrderedDict()
         self._capacity = capacity
         self._lock = Lock()
 
@@ -24,24 +31,24 @@ class Remembered(Generic[T]):
 
         What `read` raises is raised, and not remembered. `about` tells apart what is asked of the same file.
         """
-        key = self._key(path, about)
+        seen = stamp(path)
+        key = (path, seen, about)
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-        found = read(key[1])
+        found = read(seen[0])
+        self.learn(path, seen, found, about)
+        return found
+
+    def learn(self, path: str, seen: Stamp, found: T, about: Hashable = None) -> None:
+        """Take it from a record that the file was known to be `found` when its stamp was `seen`."""
         with self._lock:
-            self._known[key] = found
+            self._known[path, seen, about] = found
             if len(self._known) > self._capacity:
                 self._known.popitem(last=False)
-        return found
 
     def knows(self, path: str, about: Hashable = None) -> bool:
         """Whether `of` would answer from memory. Raises OSError where the file is gone."""
         with self._lock:
-            return self._key(path, about) in self._known
-
-    @staticmethod
-    def _key(path: str, about: Hashable) -> tuple[str, int, int, Hashable]:
-        stat = os.stat(path)  # noqa: PTH116 - the hot loop of large data sets
-        return path, stat.st_size, stat.st_mtime_ns, about
+            return (path, stamp(path), about) in self._known
