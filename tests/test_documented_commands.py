@@ -201,7 +201,7 @@ PREPARED = [  # what the page does to captions before a training; ours reads the
     "python clean_captions_and_tags.py meta_cap_dd.json meta_clean.json",
     "python prepare_buckets_latents.py --full_path {images} meta_clean.json meta_lat.json {model} --batch_size 4",
 ]
-WAITING = [name for name in ("debug_dataset", "cache_latents_to_disk", "in_json") if not OPTIONS_BY_NAME[name].supported]
+WAITING = [name for name in ("debug_dataset", "cache_latents_to_disk") if not OPTIONS_BY_NAME[name].supported]
 PACKAGES = ("bitsandbytes", "dadaptation", "lion-pytorch", "wandb")
 
 
@@ -288,9 +288,7 @@ def test_a_documented_training_is_ready_to_start(line, places, request, tiny_mod
     [
         (IDENTIFIER, 20),
         (CAPTIONS, 20),
-        pytest.param(
-            FINE_TUNING, 1, marks=pytest.mark.xfail("in_json" in WAITING, reason="waits", raises=InputErrors, strict=True)
-        ),
+        (FINE_TUNING, 1),
     ],
     ids=["identifier", "captions", "metadata"],
 )

@@ -178,7 +178,9 @@ def _request(service: Service, checked: Checked, body: Mapping[str, Any], genera
         "values": dict(body.get("values") or {}) or None,
         "generate": {"checkpoint": str(base), **_drawn_size(checked.files), **generate},
         "body": dict(body),
-        "image_folders": sorted({str(one.image_dir) for each in checked.files.data.datasets for one in each.subsets}),
+        "image_folders": sorted(
+            {str(one.image_dir) for each in checked.files.data.datasets for one in each.subsets if one.image_dir}
+        ),
     }
 
 

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..data.plan.metadata_images import keys_outside
+from ..data.plan.words import name_some
 from ..errors import InputError
 from ..foreign.reading import is_there
 from ..hosts.base import Access
 from ..options import OPTIONS, concepts, flat
+from ..options.data_spec import SubsetSpec
 from ..options.dataset_keys import KEYS
 from ..options.path_checks import looks_local
 from ..options.simple import SIMPLE_BY_NAME, RunFiles
@@ -54,7 +57,27 @@ def of_files(files: RunFiles, access: Access) -> list[InputError]:
     named = list(_named(flat(files.options), _PATHS))
     for subset in subsets:
         named += _named({name: str(path) for name in _DATASET_PATHS if (path := getattr(subset, name))}, _DATASET_PATHS)
-    return _problems(named, access)
+    refused = _problems(named, access)
+    if refused or access.folders is None:
+        return refused
+    return [error for subset in subsets for error in _of_metadata(subset, access)]
+
+
+def _of_metadata(subset: SubsetSpec, access: Access) -> list[InputError]:
+    """The images of a metadata file that lie outside: whoever wrote it could name any file of this machine in it."""
+    if subset.metadata_file is None:
+        return []
+    outside = keys_outside(subset, lambda path: problem(path, access, "metadata_file") is None)
+    if not outside:
+        return []
+    return [
+        InputError(
+            f"{len(outside)} images are in no folder that this program may look into for its page: {name_some(outside)}.",
+            field="metadata_file",
+            where=str(subset.metadata_file),
+            advice=f"Put them into its image_dir, or let whoever runs the program add the folder: {access.how_to_add_folder}",
+        )
+    ]
 
 
 def _problems(named: list[tuple[str, str]], access: Access) -> list[InputError]:

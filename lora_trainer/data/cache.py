@@ -104,7 +104,7 @@ def _refuse_changing_images(plan: DataPlan) -> None:
             if getattr(subset.spec, option):
                 raise InputError(
                     f"{option} changes an image each time it is shown, so its latents cannot be cached.",
-                    where=str(subset.spec.image_dir),
+                    where=str(subset.spec.place),
                     field=option,
                     advice=f"Train without cache_latents or without {option}.",
                 )

@@ -15,9 +15,9 @@ NO_CAPTIONS = ".no-captions"  # an ending that no file has: the class tokens are
 
 @dataclass(frozen=True, kw_only=True)
 class SubsetSpec:
-    """One folder of images that are treated alike."""
+    """Images that are treated alike: those of one folder, or those that a metadata file names (image_dir may be None then)."""
 
-    image_dir: Path
+    image_dir: Path | None = None
     num_repeats: int = 1
     is_reg: bool = False
     class_tokens: str | None = None
@@ -45,6 +45,13 @@ class SubsetSpec:
     custom_attributes: Mapping[str, Any] | None = None
     metadata_file: Path | None = None
     conditioning_data_dir: Path | None = None
+
+    @property
+    def place(self) -> Path:
+        """What the images are known by: the metadata file that names them, else their folder."""
+        place = self.metadata_file or self.image_dir
+        assert place is not None, "whoever makes a subset gives one of the two"
+        return place
 
 
 @dataclass(frozen=True, kw_only=True)

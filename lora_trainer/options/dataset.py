@@ -44,11 +44,16 @@ class ImageOptions:
     )
     in_json: str | None = opt(
         None,
-        "A metadata file (.json) with the captions of all images.",
-        "모든 이미지의 캡션이 들어 있는 메타데이터(.json) 파일입니다.",
+        (
+            "A metadata file (.json) that names the images, each with its caption and its tags. train_data_dir is then the "
+            "image folder itself."
+        ),
+        (
+            "이미지마다 캡션과 태그를 적은 메타데이터(.json) 파일입니다. 이때 train_data_dir은 이미지가 들어 있는 폴더 "
+            "자체입니다."
+        ),
         path="file",
         form=False,
-        supported=False,
     )
     dataset_class: str | None = opt(
         None,

@@ -1,4 +1,4 @@
-"""Reading what to train on: the data set file (TOML or JSON), or a folder of folders named `<repeats>_<words>`."""
+"""Reading what to train on: the data set file (TOML or JSON), a metadata file, or folders named `<repeats>_<words>`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors
-from ..foreign.reading import is_folder
+from ..foreign.reading import is_file, is_folder
 from ..paths import seen_from, user_path
 from . import located
 from .data_spec import DatasetSpec, DataSpec, SubsetSpec
-from .dataset_folders import folder_spec, parse_folder_name
+from .dataset_folders import folder_spec, metadata_spec, parse_folder_name
 from .dataset_keys import DATASET, GENERAL, HEADINGS, KEYS, SUBSET, Key
 from .train import OPTIONS_BY_NAME, TrainOptions, flat
 from .values import BadValue, convert, did_you_mean, resolution_pair
@@ -25,13 +25,13 @@ _PATHS = {"image_dir", "metadata_file", "conditioning_data_dir"}
 
 
 def data_spec(options: TrainOptions) -> DataSpec:
-    """What `options` say to train on: the data set file when one is given, else the folders of train_data_dir.
+    """What `options` say to train on: the data set file when one is given, else in_json, else the folders of train_data_dir.
 
     Raises InputErrors with everything that is wrong in the file.
     """
     if options.dataset.dataset_config:
         return load(Path(options.dataset.dataset_config), options)
-    return folder_spec(options)
+    return metadata_spec(options) if options.dataset.in_json else folder_spec(options)
 
 
 def load(path: Path, options: TrainOptions, *, check_paths: bool = True) -> DataSpec:
@@ -49,7 +49,7 @@ def from_file(file: located.Located, options: TrainOptions, *, check_paths: bool
     datasets = reader.datasets()
     if reader.errors:
         raise InputErrors(reader.errors)
-    unused = [name for name in ("train_data_dir", "reg_data_dir") if getattr(options.dataset, name)]
+    unused = [name for name in ("train_data_dir", "reg_data_dir", "in_json") if getattr(options.dataset, name)]
     skipped = tuple(f"{name} is not used, because a data set file is given." for name in unused)
     return DataSpec(datasets=tuple(datasets), source=file.path, masked_loss=options.dataset.masked_loss, skipped=skipped)
 
@@ -61,6 +61,13 @@ class _Table:
     level: str
     keys: tuple[str | int, ...]
     values: Mapping[str, Any]
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether it is a subset whose images a metadata file names, or a data set of such."""
+        raw = self.values.get(SUBSET)
+        subsets = [one for one in raw if isinstance(one, dict)] if isinstance(raw, list) else []
+        return any("metadata_file" in one for one in (self.values, *subsets))
 
 
 class _Reader:
@@ -93,8 +100,10 @@ class _Reader:
             subsets = self._tables(SUBSET, (*table.keys, SUBSET), table.values.get(SUBSET))
             if not table.values.get(SUBSET):
                 self._error("the data set has no [[datasets.subsets]], so it has no images.", "", table.keys, advice=_EXAMPLE)
-            known = self._table(DATASET, table.keys, {k: v for k, v in table.values.items() if k != SUBSET})
-            spec = self._dataset(known, general, [self._table(SUBSET, sub.keys, sub.values) for sub in subsets])
+            own = {name: value for name, value in table.values.items() if name != SUBSET}
+            known = self._table(DATASET, table.keys, own, metadata=table.has_metadata)
+            read = [self._table(SUBSET, one.keys, one.values, metadata=one.has_metadata) for one in subsets]
+            spec = self._dataset(known, general, read)
             if spec is not None:
                 specs.append(spec)
         return specs
@@ -128,18 +137,11 @@ class _Reader:
 
     def _subset(self, subset: _Table, dataset: _Table, general: _Table) -> SubsetSpec | None:
         values: dict[str, Any] = {name: self._value(KEYS[name], (subset, dataset, general)) for name in _SUBSET_FIELDS}
-        if values["image_dir"] is None:
-            if "image_dir" not in subset.values and "metadata_file" not in subset.values:
+        if not values["image_dir"] and not values["metadata_file"]:
+            if not {"image_dir", "metadata_file"} & {name for name, value in subset.values.items() if value is None}:
                 self._error("image_dir is missing.", "image_dir", subset.keys, advice="Name the folder that holds the images.")
             return None
-        folder = user_path(values["image_dir"])
-        if self.check_paths and not is_folder(folder):
-            self._error(
-                f"the folder {folder} does not exist{seen_from(folder)}.",
-                "image_dir",
-                (*subset.keys, "image_dir"),
-                advice="Check the path for typing errors; write Windows paths in single quotes.",
-            )
+        self._check_paths(values, subset)
         self._check_masks(subset, values)
         for name in ("color_aug", "random_crop"):
             if values[name] and self.command_line["cache_latents"] and not self.command_line[name]:
@@ -149,7 +151,9 @@ class _Reader:
                     (*subset.keys, name),
                     advice=f"Switch cache_latents or {name} off.",
                 )
-        values |= {name: user_path(values[name]) for name in _PATHS if values[name]}
+        values |= {name: user_path(values[name]) if values[name] else None for name in _PATHS}
+        if subset.has_metadata:
+            values["class_tokens"] = None  # of [general], for other folders: an image without a caption has an empty one
         return SubsetSpec(**values)
 
     def _check_masks(self, subset: _Table, values: Mapping[str, Any]) -> None:
@@ -173,6 +177,17 @@ class _Reader:
                 advice="Check the path for typing errors; write Windows paths in single quotes.",
             )
 
+    def _check_paths(self, values: Mapping[str, Any], subset: _Table) -> None:
+        """Report the folder of images and the metadata file that are not there."""
+        advice = "Check the path for typing errors; write Windows paths in single quotes."
+        folder, file = (user_path(values[name]) if values[name] else None for name in ("image_dir", "metadata_file"))
+        if self.check_paths and folder is not None and not is_folder(folder):
+            message = f"the folder {folder} does not exist{seen_from(folder)}."
+            self._error(message, "image_dir", (*subset.keys, "image_dir"), advice=advice)
+        if self.check_paths and file is not None and not is_file(file):
+            message = f"the file {file} does not exist{seen_from(file)}."
+            self._error(message, "metadata_file", (*subset.keys, "metadata_file"), advice=advice)
+
     def _tables(self, level: str, keys: tuple[str | int, ...], raw: Any) -> list[_Table]:
         """The tables of a list of tables."""
         if raw is None:
@@ -188,8 +203,11 @@ class _Reader:
                 self._error(f"{item!r} is not a table.", level, keys, advice=_BRACKETS[level])
         return tables
 
-    def _table(self, level: str, keys: tuple[str | int, ...], raw: Any) -> _Table:
-        """A table with its known keys checked and converted; the others are reported."""
+    def _table(self, level: str, keys: tuple[str | int, ...], raw: Any, *, metadata: bool = False) -> _Table:
+        """A table with its known keys checked and converted; the others are reported.
+
+        `metadata` says that it is about images that a metadata file names.
+        """
         if not isinstance(raw, dict):
             self._error(f"{level} is not a table.", level, keys, advice=f"Write {HEADINGS[level]} on a line of its own.")
             return _Table(level, keys, {})
@@ -197,6 +215,9 @@ class _Reader:
         table = _Table(level, keys, values)
         for name, value in raw.items():
             key = KEYS.get(name)
+            if key is not None and metadata and level in key.levels and level not in key.metadata_levels:
+                self._error(_MEANINGLESS.format(name), name, (*keys, name), advice="Leave it out.")
+                continue
             if key is None or level not in {*key.levels, *key.metadata_levels}:
                 self._unknown(table, name, tuple(k.name for k in KEYS.values() if level in k.levels))
                 continue
@@ -254,5 +275,6 @@ def _converted(key: Key, value: Any) -> Any:
     return convert(key.option, value, loose=False)
 
 
+_MEANINGLESS = "{} means nothing for images that a metadata file names."
 _BRACKETS = {DATASET: "Write [[datasets]] with two brackets.", SUBSET: "Write [[datasets.subsets]] with two brackets."}
 _EXAMPLE = "It needs [[datasets]], below it [[datasets.subsets]], and below that image_dir = 'folder'."

@@ -1,4 +1,4 @@
-"""The folder form of a data set: a folder that holds folders named `<repeats>_<identifier> <class>`."""
+"""The data set of a command line: a folder that holds folders named `<repeats>_<identifier> <class>`, or a metadata file."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .train import TrainOptions, flat
 from .values import resolution_pair
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_OF_A_FOLDER = {"image_dir", "metadata_file", "class_tokens", "is_reg"}  # what a metadata file does not inherit
 _EXAMPLE = '"10_sls frog" for ten repeats of "sls frog"'
 
 
@@ -38,7 +39,7 @@ def _stated_words(name: str) -> str | None:
 
 def folder_spec(options: TrainOptions) -> DataSpec:
     """The data set of train_data_dir and reg_data_dir. Raises InputErrors when there are no folders to train on."""
-    assert options.dataset.train_data_dir and options.dataset.resolution, "resolve.train_options checks this"
+    assert options.dataset.train_data_dir, "resolve.train_options checks this"
     values = flat(options)
     skipped: list[str] = []
     errors: list[InputError] = []
@@ -52,14 +53,32 @@ def folder_spec(options: TrainOptions) -> DataSpec:
             errors.append(error)
     if errors:
         raise InputErrors(errors)
-    known = {field.name for field in fields(DatasetSpec)} - {"subsets", "resolution"}
-    dataset = DatasetSpec(
-        resolution=resolution_pair(options.dataset.resolution),
-        subsets=tuple(subsets),
-        **{name: inherited(name, values) for name in known},
-    )
     source = user_path(options.dataset.train_data_dir)
-    return DataSpec(datasets=(dataset,), source=source, masked_loss=options.dataset.masked_loss, skipped=tuple(skipped))
+    masked = options.dataset.masked_loss
+    return DataSpec(datasets=(_dataset(options, subsets),), source=source, masked_loss=masked, skipped=tuple(skipped))
+
+
+def metadata_spec(options: TrainOptions) -> DataSpec:
+    """The data set of in_json: the images that a metadata file names, train_data_dir being their folder."""
+    assert options.dataset.in_json
+    values = flat(options)
+    file = user_path(options.dataset.in_json)
+    folder = user_path(options.dataset.train_data_dir) if options.dataset.train_data_dir else None
+    common = {field.name: inherited(field.name, values) for field in fields(SubsetSpec) if field.name not in _OF_A_FOLDER}
+    subset = SubsetSpec(image_dir=folder, metadata_file=file, **common)
+    unused = "reg_data_dir is not used: the images of a metadata file cannot have regularisation images beside them."
+    skipped = (unused,) if options.dataset.reg_data_dir else ()
+    masked = options.dataset.masked_loss
+    return DataSpec(datasets=(_dataset(options, [subset]),), source=file, masked_loss=masked, skipped=skipped)
+
+
+def _dataset(options: TrainOptions, subsets: list[SubsetSpec]) -> DatasetSpec:
+    """The one data set of a command line."""
+    assert options.dataset.resolution, "resolve.train_options checks this"
+    values = flat(options)
+    known = {field.name for field in fields(DatasetSpec)} - {"subsets", "resolution"}
+    settings = {name: inherited(name, values) for name in known}
+    return DatasetSpec(resolution=resolution_pair(options.dataset.resolution), subsets=tuple(subsets), **settings)
 
 
 def inherited(name: str, values: dict[str, Any]) -> Any:

@@ -48,10 +48,12 @@ class OwnKeys:
     )
     metadata_file: str | None = opt(
         None,
-        "A .json file with the captions of the images.",
-        "이미지들의 캡션이 들어 있는 .json 파일입니다.",
+        (
+            "A metadata file (.json) that names the images, each with its caption and its tags. image_dir is then the folder "
+            "that the names start from."
+        ),
+        ("이미지마다 캡션과 태그를 적은 메타데이터(.json) 파일입니다. 이때 image_dir은 그 이름들이 시작하는 폴더입니다."),
         path="file",
-        supported=False,
     )
     network_multiplier: float = opt(
         1.0,

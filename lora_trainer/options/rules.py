@@ -145,7 +145,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("train_data_dir", "dataset_config", "in_json"),
         _no_data,
-        "There are no training images: neither train_data_dir nor dataset_config is given.",
+        "There are no training images: none of train_data_dir, dataset_config and in_json is given.",
         "Name the folder that holds your image folders, or a data set file.",
     ),
     Rule(

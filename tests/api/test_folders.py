@@ -86,6 +86,28 @@ def test_a_data_set_file_among_the_hosts_own_leads_to_no_folder_outside(client, 
     assert "image_dir" in refused(answer) and answer["plan"] is None
 
 
+def test_no_key_of_a_metadata_file_names_a_picture_outside(
+    client, open_host, values, own_images, images, tmp_path, monkeypatch
+):
+    """Not even whether it is there; also not by a name that starts from where the program was started."""
+    monkeypatch.chdir(images)
+    file = own_images / "m.json"
+    subset = {"image_dir": str(own_images), "metadata_file": str(file)}
+    tables = {"datasets": [{"resolution": 64, "subsets": [subset]}]}
+    options = {"pretrained_model_name_or_path": values["pretrained_model_name_or_path"], "network_module": "networks.lora"}
+    body = {"options": {**options, "output_name": "x"}, "dataset": tables}
+    inside = "1.png"
+    assert (images / inside).exists()
+    for key in (str(images / inside), str(tmp_path / "nothing.png"), f"../../../{images.name}/{inside}", inside):
+        file.write_text(json.dumps({"0.png": {"caption": "mine"}, key: {"caption": "x"}}))
+        answer = post(client, "check", body).json()
+        found = refused(answer)["metadata_file"]
+        assert "1 images" in found["message"] and answer["plan"] is None, key
+    file.write_text(json.dumps({"0": {"caption": "mine"}}))
+    answer = post(client, "check", body).json()
+    assert not refused(answer) and answer["plan"]["subsets"][0]["captions_found"] == 1
+
+
 def test_what_the_host_lists_is_trained_also_through_links(client, open_host, values, own_images, tmp_path):
     outside = fake_checkpoint(tmp_path / "drive" / "big.safetensors")
     link = tmp_path / "models" / "link.safetensors"

@@ -69,7 +69,7 @@ def test_every_accepted_key_is_declared_at_the_recorded_levels():
 def unsupported(config, words):
     """Whether a recorded configuration uses something that we refuse until it works."""
     subsets = [subset for dataset in config.get("datasets", []) for subset in dataset.get("subsets", [])]
-    keys = {"metadata_file", "face_crop_aug_range"}
+    keys = {"face_crop_aug_range"}
     return any(keys & set(subset) for subset in subsets) or any("face_crop" in word for word in words)
 
 
@@ -90,7 +90,7 @@ def test_values_are_inherited_as_in_the_reference(case):
     spec = described(case["config"], options_for(words))
     assert len(spec.datasets) == len(case["blueprint"])
     for dataset, recorded in zip(spec.datasets, case["blueprint"], strict=True):
-        assert recorded["kind"] in ("dreambooth", "controlnet")
+        assert (recorded["kind"] == "fine_tuning") is any(subset.metadata_file for subset in dataset.subsets)
         for field in dataclasses.fields(DatasetSpec):
             if field.name != "subsets":
                 expected = recorded["dataset"][field.name]
@@ -98,7 +98,9 @@ def test_values_are_inherited_as_in_the_reference(case):
         for subset, values in zip(dataset.subsets, recorded["subsets"], strict=True):
             for field in dataclasses.fields(SubsetSpec):
                 if field.name in values and field.name != "face_crop_aug_range":
-                    expected = Path(values[field.name]) if field.name.endswith("_dir") else values[field.name]
+                    expected = values[field.name]
+                    if field.name.endswith(("_dir", "_file")) and expected is not None:
+                        expected = Path(expected)
                     assert getattr(subset, field.name) == expected, field.name
 
 
@@ -133,8 +135,6 @@ def test_what_is_accepted_and_refused(case):
         accepted = False
     if isinstance(datasets, list) and any(name in dataset for dataset in datasets for name in NUMBERS):
         accepted = True
-    if "metadata_file" in json.dumps(config):
-        accepted = False
     if accepted:
         assert described(config).datasets
     else:
@@ -226,6 +226,46 @@ def test_a_byte_order_mark_is_no_harm(tmp_path):
     text = f"[general]\nresolution = 512\n[[datasets]]\n[[datasets.subsets]]\nimage_dir = '{tmp_path / 'a'}'\n"
     (tmp_path / "set.toml").write_text(text, encoding="utf-8-sig")
     assert load(tmp_path / "set.toml", PLAIN_OPTIONS).datasets[0].subsets[0].image_dir == tmp_path / "a"
+
+
+@pytest.mark.parametrize("key", ["class_tokens = 'x'", "is_reg = true", "caption_extension = '.txt'", "cache_info = true"])
+def test_what_means_nothing_beside_a_metadata_file_is_refused_with_its_line(key):
+    text = f"[general]\nresolution = 512\nclass_tokens = 'x'\n[[datasets]]\n[[datasets.subsets]]\nmetadata_file = 'm'\n{key}\n"
+    name = key.partition(" ")[0]
+    assert toml_problems(text, check_paths=False) == [
+        f"set.toml, line 7, {name}: {name} means nothing for images that a metadata file names. Leave it out."
+    ]
+
+
+def test_a_data_set_is_of_folders_or_of_metadata_files_and_missing_ones_are_told_with_their_lines():
+    subsets = "[[datasets.subsets]]\nimage_dir = 'i'\n[[datasets.subsets]]\nmetadata_file = 'no.json'\nimage_dir = 'no'\n"
+    (mixed,) = toml_problems(f"[[datasets]]\nresolution = 512\n{subsets}", check_paths=False)
+    assert "subsets with metadata_file and subsets without it cannot stand in one data set" in mixed
+    found = toml_problems("[[datasets]]\nresolution = 512\n" + subsets.partition("'i'\n")[2])
+    assert [text.split(" does")[0] for text in found] == [
+        "set.toml, line 5, image_dir: the folder no",
+        "set.toml, line 4, metadata_file: the file no.json",
+    ]
+
+
+@pytest.mark.effect("in_json")
+def test_in_json_is_a_data_set_of_one_metadata_file_with_the_options_of_the_command_line(tmp_path):
+    given = make_valid(tmp_path)
+    (tmp_path / "m.json").write_text("{}", encoding="utf-8")
+    more = {"in_json": str(tmp_path / "m.json"), "dataset_repeats": "4", "shuffle_caption": "true", "train_batch_size": "3"}
+    spec = data_spec(train_options({**given, **more, "reg_data_dir": str(tmp_path)}))
+    (dataset,) = spec.datasets
+    (subset,) = dataset.subsets
+    assert (subset.metadata_file, subset.image_dir) == (tmp_path / "m.json", tmp_path / "images")
+    assert (subset.num_repeats, subset.shuffle_caption, dataset.batch_size, dataset.resolution) == (4, True, 3, (512, 512))
+    assert spec.source == tmp_path / "m.json" and "reg_data_dir is not used" in spec.skipped[0]
+    alone = {name: value for name, value in given.items() if name != "train_data_dir"}
+    assert data_spec(train_options({**alone, **more})).datasets[0].subsets[0].image_dir is None
+    (tmp_path / "set.toml").write_text(
+        f"[[datasets]]\nresolution = 512\n[[datasets.subsets]]\nimage_dir = '{tmp_path}'\n", encoding="utf-8"
+    )
+    beside = data_spec(train_options({**alone, **more, "dataset_config": str(tmp_path / "set.toml")}))
+    assert "in_json is not used" in beside.skipped[0] and not beside.datasets[0].subsets[0].metadata_file
 
 
 def test_a_missing_image_folder_is_told_with_its_line():

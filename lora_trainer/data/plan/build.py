@@ -18,6 +18,7 @@ from .fitting import Fitter
 from .folder import FoundImage, read_folder, shorten
 from .masks import MaskReader
 from .memory import FolderMemory
+from .metadata_images import read_metadata
 from .model import DataPlan, DatasetPlan, Finding, PlannedImage, Size, SubsetPlan
 from .words import name_some
 
@@ -170,24 +171,30 @@ class _Builder:
             self._count(spec, fitter, found)
 
     def _read(self, subset: SubsetSpec, findings: list[Finding]) -> list[FoundImage]:
-        return read_folder(subset, self.facts, verify=self.verify, findings=findings)
+        read = read_metadata if subset.metadata_file else read_folder
+        return read(subset, self.facts, verify=self.verify, findings=findings)
 
     def _used_subsets(self, spec: DatasetSpec) -> Iterable[SubsetSpec]:
         """The subsets that count, in order; as in kohya-ss, one without repeats or named twice is left out, but we say so."""
         seen: dict[object, SubsetSpec] = {}
         for subset in spec.subsets:
-            folder = str(subset.image_dir)
+            folder = str(subset.place)
             if subset.num_repeats < 1:
                 message = f"the folder is left out, because its num_repeats is {subset.num_repeats}."
+                if subset.metadata_file:
+                    message = f"the metadata file is left out, because its num_repeats is {subset.num_repeats}."
                 self.findings.append(Finding("warning", message, folder, "num_repeats"))
                 continue
-            first = seen.setdefault(_place(subset.image_dir), subset)
+            first = seen.setdefault(_place(subset.place), subset)
             if first is not subset:
                 message = "the folder is named twice in one data set; the second is left out. num_repeats shows it more often."
+                if subset.metadata_file:
+                    message = "the metadata file is named twice in one data set; the second is left out."
                 if first.is_reg != subset.is_reg:
                     message = "the folder is named for training and for regularisation images; the second is left out."
                 code = "" if first.is_reg == subset.is_reg else "reg_is_folder"
-                self.findings.append(Finding("warning", message, folder, "image_dir", code))
+                field = "metadata_file" if subset.metadata_file else "image_dir"
+                self.findings.append(Finding("warning", message, folder, field, code))
                 continue
             yield subset
 
@@ -242,4 +249,5 @@ class _Builder:
             dataset=len(self.datasets),
             kept_aside=item.kept_aside,
             mask=item.mask,
+            tags=item.image.tags,
         )

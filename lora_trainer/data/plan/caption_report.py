@@ -151,6 +151,6 @@ class _Reporter:
         images: Iterable[str] = (),
         fix: Fix | None = None,
     ) -> None:
-        folder = self.spec.image_dir
+        folder = self.spec.place
         files = tuple(str(folder / name) for name in images)
         self.findings.append(Finding(level, message, str(folder), field, code, files, fix))  # type: ignore[arg-type]

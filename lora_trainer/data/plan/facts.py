@@ -63,13 +63,16 @@ def _dirs(plan: DataPlan, *, is_reg: bool) -> dict[str, dict[str, int]]:
 
 
 def _tags(plan: DataPlan, dataset: int) -> dict[str, dict[str, int]]:
-    """Folder name -> tag in lower case -> number of images that have it, in order of appearance."""
+    """Folder name -> tag in lower case -> number of images that have it, in order of appearance.
+
+    Of a metadata file its tags alone count, as in kohya-ss: its captions are sentences.
+    """
     folders: dict[str, dict[str, int]] = {}
     for image in plan.images:
         if image.dataset != dataset or image.kept_aside:
             continue
         frequency = folders.setdefault(plan.subsets[image.subset].name, {})
-        for tag in image.caption.split(","):
+        for tag in (image.caption if image.tags is None else image.tags).split(","):
             tag = tag.strip().lower()
             if tag:
                 frequency[tag] = frequency.get(tag, 0) + 1
@@ -97,7 +100,7 @@ def _bucket_info(dataset: DatasetPlan) -> dict[str, Any] | None:
 def _dataset(plan: DataPlan, index: int) -> dict[str, Any]:
     dataset = plan.datasets[index]
     return {
-        "is_dreambooth": True,
+        "is_dreambooth": all(subset.spec.metadata_file is None for subset in plan.subsets if subset.dataset == index),
         "batch_size_per_device": dataset.spec.batch_size,
         "num_train_images": dataset.train_images,
         "num_reg_images": dataset.reg_images,
@@ -114,7 +117,7 @@ def _dataset(plan: DataPlan, index: int) -> dict[str, Any]:
 
 def _subset(subset: SubsetPlan) -> dict[str, Any]:
     spec = subset.spec
-    return {
+    told = {
         "img_count": subset.images,
         "num_repeats": spec.num_repeats,
         "color_aug": spec.color_aug,
@@ -128,7 +131,9 @@ def _subset(subset: SubsetPlan) -> dict[str, Any]:
         "caption_prefix": spec.caption_prefix,
         "caption_suffix": spec.caption_suffix,
         "resize_interpolation": spec.resize_interpolation,
-        "image_dir": subset.name,
-        "class_tokens": spec.class_tokens,
-        "is_reg": spec.is_reg,
     }
+    if spec.image_dir is not None:
+        told["image_dir"] = spec.image_dir.name
+    if spec.metadata_file is not None:
+        return {**told, "metadata_file": spec.metadata_file.name}
+    return {**told, "class_tokens": spec.class_tokens, "is_reg": spec.is_reg}

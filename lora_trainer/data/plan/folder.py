@@ -21,17 +21,21 @@ _MOST_FILES_NAMED = 30
 
 @dataclass(frozen=True)
 class FoundImage:
-    """An image that can be trained. `caption` is the class tokens where there is no caption file."""
+    """An image that can be trained. `caption` is the class tokens where there is no caption file.
+
+    `tags` are those of a metadata file, which are in the caption; None where there is no such file.
+    """
 
     path: str
     size: Size
     caption: str
     has_caption: bool
+    tags: str | None = None
 
 
 def read_folder(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: list[Finding]) -> list[FoundImage]:
     """Return the images of a subset that can be trained, sorted by name; what is wrong or odd goes into `findings`."""
-    folder = Path(spec.image_dir)
+    folder = spec.place
     kind = "regularisation" if spec.is_reg else "training"
     try:
         listing = list_folder(folder)
@@ -44,7 +48,7 @@ def read_folder(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: 
         findings.append(Finding("error", message, str(folder), "image_dir"))
     _report_names(listing, folder, findings)
     looked_at = facts.look_at([str(folder / name) for name in listing.images], verify=verify)
-    _report_notes(dict(zip(listing.images, looked_at, strict=True)), folder, findings)
+    report_notes(dict(zip(listing.images, looked_at, strict=True)), folder, findings)
     files = CaptionFiles(listing, spec.caption_extension)
     found = []
     captions: dict[str, Caption | None] = {}
@@ -81,7 +85,7 @@ def _sub_folder_advice(folder: Path) -> str:
     return f" Images in its sub-folders ({name_some(inner)}) are not read: name one of them." if inner else ""
 
 
-def _report_notes(looked_at: dict[str, ImageFacts], folder: Path, findings: list[Finding]) -> None:
+def report_notes(looked_at: dict[str, ImageFacts], folder: Path, findings: list[Finding]) -> None:
     """One warning for each kind of oddity, naming the files."""
     animated = [f"{name} ({note.detail})" for name, fact in looked_at.items() for note in fact.notes if note.kind == "animated"]
     if animated:

@@ -71,7 +71,7 @@ class MaskReader:
 
         What is wrong or odd goes into `findings`.
         """
-        here = str(spec.image_dir)
+        here = str(spec.place)
         pictures = _mask_files(spec, images, masked_loss, findings)
         matches = self._look(pictures, images, is_alpha=False)
         usable = [match for match in matches if _is_usable(match, findings)]
@@ -235,7 +235,7 @@ def _report_missing(
     else:
         message = f"{some} without a transparent part, learned whole: {names}."
     option = _option(spec, masked_loss)
-    findings.append(Finding("warning", message, str(spec.image_dir), option, code="mask_missing", files=tuple(missing)))
+    findings.append(Finding("warning", message, str(spec.place), option, code="mask_missing", files=tuple(missing)))
 
 
 def _option(spec: SubsetSpec, masked_loss: bool) -> str:

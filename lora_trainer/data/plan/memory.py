@@ -30,7 +30,8 @@ class FolderMemory:
 
     def look(self, spec: SubsetSpec, verify: bool, read: Read, findings: list[Finding]) -> list[FoundImage]:
         """Return what `read` finds, from memory where the folder's files are as they were then."""
-        stamp = _stamp(Path(spec.image_dir))  # before reading: what changes meanwhile is read again next time
+        # Before reading: what changes meanwhile is read again next time. A metadata file names images wherever they lie.
+        stamp = None if spec.metadata_file or not spec.image_dir else _stamp(spec.image_dir)
         if stamp is None:
             return read(findings)
         key = (repr(replace(spec, num_repeats=1)), verify)  # repeats say nothing about the files

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import InputError, InputErrors
@@ -68,11 +67,12 @@ class PlannedImage:
     dataset: int  # index in DataPlan.datasets
     kept_aside: bool = False  # the loss is measured on it (validation_split)
     mask: str = ""  # the picture that shows what of it is learned; its own path where its transparency does; "": all of it
+    tags: str | None = None  # what a metadata file has as the image's tags, which are in the caption; None for other images
 
 
 @dataclass(frozen=True)
 class SubsetPlan:
-    """One folder of one data set."""
+    """One folder of one data set, or the images of one metadata file."""
 
     spec: SubsetSpec
     dataset: int
@@ -82,8 +82,8 @@ class SubsetPlan:
 
     @property
     def name(self) -> str:
-        """The folder's name, which the metadata shows instead of its path."""
-        return Path(self.spec.image_dir).name
+        """The name of the folder, or of the metadata file, which a LoRA's metadata shows instead of its path."""
+        return self.spec.place.name
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class DataPlan:
 
     def _folder_summary(self, subset: SubsetPlan, samples: int, masks: int) -> dict[str, Any]:
         return {
-            "folder": printable(str(subset.spec.image_dir)),
+            "folder": printable(str(subset.spec.place)),
             "name": printable(subset.name),
             "dataset": subset.dataset,
             "images": subset.images,

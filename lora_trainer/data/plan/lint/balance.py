@@ -60,8 +60,8 @@ def _concepts(plan: DataPlan, index: int) -> Iterator[Finding]:
         f"{seldom.name} is shown {shown[least]:,} times in an epoch, but {often.name} is shown {shown[most]:,} times. "
         "More repeats balance them."
     )
-    repeats = {str(plan.subsets[one].spec.image_dir): _balanced(plan, one, shown[most]) for one in shown}
-    where = str(seldom.spec.image_dir)
+    repeats = {str(plan.subsets[one].spec.place): _balanced(plan, one, shown[most]) for one in shown}
+    where = str(seldom.spec.place)
     yield Finding("warning", message, where, "num_repeats", "unbalanced", fix=Fix("set_repeats", {"repeats": repeats}))
 
 

@@ -42,7 +42,7 @@ def _too_long(spec: SubsetSpec, own: Sequence[PlannedImage], max_tokens: int) ->
     )
     # Twice the length costs memory for each picture: a tag too many is rather taken out.
     fix = Fix("cut_captions", {"tokens": max_tokens})
-    yield Finding("warning", message, str(spec.image_dir), "max_token_length", "long_caption", _paths(longer), fix)
+    yield Finding("warning", message, str(spec.place), "max_token_length", "long_caption", _paths(longer), fix)
 
 
 def _repeated(spec: SubsetSpec, own: Sequence[PlannedImage]) -> Iterator[Finding]:
@@ -52,13 +52,13 @@ def _repeated(spec: SubsetSpec, own: Sequence[PlannedImage]) -> Iterator[Finding
             by_text.setdefault(text, []).append(image)
     if len(own) >= _FEW and len(by_text) == 1 and len(next(iter(by_text.values()))) == len(own):
         message = f"all {len(own)} captions are the same: {own[0].caption!r}."
-        yield Finding("info", message, str(spec.image_dir), "caption_source", "same_caption", _paths(own))
+        yield Finding("info", message, str(spec.place), "caption_source", "same_caption", _paths(own))
         return
     shared = [image for text, some in by_text.items() if len(some) > 1 and len(text.split()) >= _LONG for image in some]
     if shared:
         some = name_some(Path(image.path).name for image in shared)
         message = f"{len(shared)} of {len(own)} pictures have the caption of another one, word for word: {some}."
-        yield Finding("info", message, str(spec.image_dir), "", "repeated_caption", _paths(shared))
+        yield Finding("info", message, str(spec.place), "", "repeated_caption", _paths(shared))
 
 
 def _paths(images: Sequence[PlannedImage]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..model import DataPlan, Finding, PlannedImage
 from . import balance, captions, pictures, tags, words
@@ -46,9 +46,13 @@ def lint(plan: DataPlan, settings: LintSettings, *, looks: Looks = _LOOKS, secon
     for index, images in by_subset.items():
         spec = plan.subsets[index].spec
         said = words.words_of(spec, settings.identifier, settings.class_name)
-        found += words.findings(spec, images, said)
-        found += captions.findings(spec, images, settings.max_tokens)
-        found += tags.findings(spec, images)
+        own = [
+            *words.findings(spec, images, said),
+            *captions.findings(spec, images, settings.max_tokens),
+            *tags.findings(spec, images),
+        ]
+        # What mends captions writes caption files, which change nothing where a metadata file has the captions.
+        found += [replace(finding, fix=None) for finding in own] if spec.metadata_file else own
     found += balance.findings(plan, settings.total_steps, settings.accumulation)
     seen, waiting = looks.at((image.path for image in plan.images), seconds=seconds)
     found += pictures.findings(plan, seen)

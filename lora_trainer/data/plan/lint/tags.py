@@ -36,7 +36,7 @@ def findings(spec: SubsetSpec, images: Sequence[PlannedImage]) -> Iterator[Findi
         kind = "are tags" if fewer is tagged else "are sentences"
         message = f"{len(fewer)} of {len(own)} captions {kind}, unlike the others: {some}."
         files = tuple(image.path for image in fewer)
-        yield Finding("info", message, str(spec.image_dir), "", "mixed_captions", files)
+        yield Finding("info", message, str(spec.place), "", "mixed_captions", files)
 
 
 def is_tags(caption: str, separator: str = ",") -> bool | None:
@@ -59,7 +59,7 @@ def _misspelt(spec: SubsetSpec, tagged: Sequence[PlannedImage]) -> Iterator[Find
     pairs = name_some((f"{wrong!r} (as {right!r}?)" for wrong, right in found.items()), _NAMED)
     message = f"{count(len(found), 'tag is', 'tags are')} only once there, one letter away from a frequent one: {pairs}."
     files = tuple(dict.fromkeys(path for wrong in found for path in having[wrong]))
-    yield Finding("warning", message, str(spec.image_dir), "", "misspelt_tag", files, Fix("rename_tags", {"tags": dict(found)}))
+    yield Finding("warning", message, str(spec.place), "", "misspelt_tag", files, Fix("rename_tags", {"tags": dict(found)}))
 
 
 def misspelt(counts: Mapping[str, int]) -> dict[str, str]:

@@ -37,7 +37,7 @@ def words_of(spec: SubsetSpec, identifier: str | None, class_name: str | None) -
 def findings(spec: SubsetSpec, images: Sequence[PlannedImage], said: Words) -> Iterator[Finding]:
     """Findings about the words of one folder."""
     own = [image for image in images if image.has_caption]
-    folder = str(spec.image_dir)
+    folder = str(spec.place)
     if said.identifier and own and spec.is_reg:
         yield from _in_regularisation(spec, own, said, folder)
     if spec.is_reg or not images:
