@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path, PurePosixPath
 
-from ..data.plan.files import IMAGE_LIKE, readable_extensions
+from ..data.plan.files import IMAGE_LIKE, MASK_SUFFIX, is_mask_name, readable_extensions
 from ..errors import InputError
 from ..paths import safe_name
 
@@ -67,7 +67,14 @@ class Sent:
 
     @property
     def ending(self) -> str:
-        return Path(self.name).suffix
+        """What comes behind the stem that a picture shares with its captions and its mask: `.png`, `.txt`, `-masklabel.png`."""
+        suffix = Path(self.name).suffix
+        return MASK_SUFFIX + suffix if is_mask_name(self.name) and suffix not in CAPTIONS else suffix
+
+
+def _goes_along(ending: str) -> bool:
+    """Whether a file of this ending is no picture of its own, but belongs to one: a caption or a mask."""
+    return ending in CAPTIONS or ending.startswith(MASK_SUFFIX)
 
 
 @dataclass
@@ -81,14 +88,14 @@ class Arrangement:
 
 @dataclass
 class _Pair:
-    """Pictures and captions of one stem. `members` by their ending."""
+    """Pictures, captions and masks of one stem. `members` by their ending."""
 
     stem: str
     members: dict[str, Sent] = field(default_factory=dict)
 
     @property
     def pictures(self) -> list[str]:
-        return [ending for ending in self.members if ending not in CAPTIONS]
+        return [ending for ending in self.members if not _goes_along(ending)]
 
 
 def arrange(arrived: Iterable[Sent], there: Iterable[str], is_same: Callable[[Sent, str], bool]) -> Arrangement:
@@ -119,7 +126,7 @@ class _Arranging:
 
     def _pairs(self, arrived: list[Sent]) -> list[_Pair]:
         """Files of the same stem as it was sent; the second file of one name begins another pair."""
-        picture_stems = {_sent_stem(one) for one in arrived if one.ending not in CAPTIONS}
+        picture_stems = {_sent_stem(one) for one in arrived if not _goes_along(one.ending)}
         pairs: dict[str, list[_Pair]] = {}
         for one in arrived:
             stem, kept_stem = _sent_stem(one), one.name[: -len(one.ending)]
@@ -159,7 +166,7 @@ class _Arranging:
             self._place_captions(pair, stem)
             return
         for ending, one in pair.members.items():
-            if ending in CAPTIONS:
+            if _goes_along(ending):
                 self._note_replaced(one, f"{stem}{ending}")
             if stem != pair.stem:
                 message = f"There is another picture called {pair.stem}: this is kept as {stem}{ending}."
@@ -170,7 +177,7 @@ class _Arranging:
         for ending, one in pair.members.items():
             name = f"{stem}{ending}"
             if name.casefold() in self.new:
-                message = f"Another file of this drop is the caption {name} already."
+                message = f"Another file of this drop is kept as {name} already."
                 self.result.refused.append({"name": one.sent, "message": message})
                 continue
             self._note_replaced(one, name)
@@ -179,7 +186,7 @@ class _Arranging:
     def _note_replaced(self, one: Sent, name: str) -> None:
         old = self.there.get(name.casefold())
         if old is not None and not self.is_same(one, old):
-            self.result.noted.append({"name": one.sent, "message": f"It took the place of the caption {old} that was there."})
+            self.result.noted.append({"name": one.sent, "message": f"It took the place of {old}, which was there."})
 
     def _keep(self, one: Sent, name: str) -> None:
         self.new.add(name.casefold())
@@ -191,7 +198,8 @@ class _Arranging:
 
     def _is_free(self, stem: str) -> bool:
         """Whether no other picture has the stem, whose captions it would share, and no caption of this drop."""
-        own_names = {f"{stem}{ending}".casefold() for ending in (*images(), *CAPTIONS)}
+        masks = (f"{MASK_SUFFIX}{ending}" for ending in images())
+        own_names = {f"{stem}{ending}".casefold() for ending in (*images(), *CAPTIONS, *masks)}
         return not own_names & self.new and not self._picture_of(stem)
 
     def _picture_of(self, stem: str) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.plan.caption_files import ENDINGS, CaptionFiles
-from ..data.plan.files import FactsCache, Listing, list_folder
+from ..data.plan.files import FactsCache, Listing, list_folder, masks_of
 from ..paths import safe_name, write_text_atomic
 from .answers import Refusal
 from .images import unused_captions
@@ -114,7 +114,7 @@ class Uploads:
         copy = self.root / self.new()
         try:
             for name in sorted(listing.names):
-                if name in listing.images or name.lower().endswith(ENDINGS):
+                if name in (*listing.images, *listing.masks) or name.lower().endswith(ENDINGS):
                     _link(folder / name, copy / name)
             (folder / _LEFT).touch()
         except OSError as error:
@@ -176,7 +176,7 @@ class Uploads:
         return folder.name
 
     def delete_image(self, upload_id: str, name: str) -> str:
-        """Delete one image with its captions; returns the id of the upload that was changed."""
+        """Delete one image with its captions and its mask; returns the id of the upload that was changed."""
         with self.changing:
             folder = self.folder(upload_id)
             if not (folder / safe_name(name, field="name")).is_file():
@@ -184,7 +184,7 @@ class Uploads:
             listing = list_folder(folder)
             captions = [_own_caption(name, CaptionFiles(listing, end), listing) for end in ENDINGS]
             folder = self._changeable(upload_id)
-            for one in (name, *filter(None, captions)):
+            for one in (name, *filter(None, captions), *masks_of(name, listing)):
                 (folder / one).unlink(missing_ok=True)
         return folder.name
 

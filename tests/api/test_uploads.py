@@ -362,3 +362,19 @@ def test_a_run_whose_data_set_file_lies_elsewhere_keeps_its_upload_too(client, v
     assert answer.status_code == 201, answer.json()
     assert post(client, f"uploads/{upload['id']}/delete").json() == {}
     assert (Path(upload["folder"]) / "a.png").is_file()
+
+
+def test_a_mask_keeps_with_its_picture_and_is_no_picture_itself(client):
+    first = send(client, ("a.png", picture()), ("a-masklabel.png", picture(color="white"))).json()
+    folder = Path(first["folder"])
+    assert (first["images"], first["refused"]) == (1, [])
+    again = send(
+        client, ("a.png", picture(size=(96, 64))), ("a-MaskLabel.png", picture(size=(96, 64))), folder=first["id"]
+    ).json()
+    assert sorted(path.name for path in folder.iterdir()) == ["a-2-masklabel.png", "a-2.png", "a-masklabel.png", "a.png"]
+    assert again["images"] == 2
+    replaced = send(client, ("a-masklabel.png", picture(size=(32, 32))), folder=first["id"]).json()
+    assert [one["message"] for one in replaced["noted"]] == ["It took the place of a-masklabel.png, which was there."]
+    assert [one["name"] for one in get(client, f"uploads/{first['id']}").json()["images"]] == ["a-2.png", "a.png"]
+    post(client, f"uploads/{first['id']}/delete", {"name": "a-2.png"})
+    assert sorted(path.name for path in folder.iterdir()) == ["a-masklabel.png", "a.png"]

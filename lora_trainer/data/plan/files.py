@@ -77,6 +77,12 @@ def listing_of(files: Iterable[str]) -> Listing:
     return Listing(images, others, frozenset(names), masks)
 
 
+def masks_of(image_name: str, listing: Listing) -> list[str]:
+    """The pictures in an image's folder that are its masks by their names."""
+    stem = f"{image_name.rpartition('.')[0]}{MASK_SUFFIX}".casefold()
+    return [name for name in listing.masks if name.rpartition(".")[0].casefold() == stem]
+
+
 def is_mask_name(name: str) -> bool:
     """Whether a picture of this name is the mask of another one: its stem ends in `-masklabel`."""
     return name.rpartition(".")[0].lower().endswith(MASK_SUFFIX)

@@ -144,7 +144,7 @@ function planOf(result, check) {
     return [
         h("p", { class: "lt-plan-total" }, h("strong", {}, formatNumber(plan.total_steps)), " ", t("plan_total", { x: plan.total_steps })),
         h("dl", { class: "lt-plan-cells" }, cells.map(([name, value]) => h("div", {}, h("dt", {}, t(name, { x: value })), h("dd", {}, formatNumber(value))))),
-        plan.subsets?.length ? subsets(plan.subsets) : null,
+        plan.subsets?.length ? [subsets(plan.subsets), masks(plan.subsets)] : null,
         plan.buckets?.length ? buckets(plan.buckets) : null,
         plan.examples?.length ? h("details", { class: "lt-fold" }, h("summary", {}, t("plan_examples")),
             h("ul", { class: "lt-plan-examples" }, plan.examples.map((one) => h("li", {}, h("code", {}, one.image), h("span", {}, one.caption))))) : null,
@@ -160,6 +160,12 @@ function subsets(list) {
         h("tbody", {}, list.map((one) => h("tr", {},
             h("th", { scope: "row", title: one.folder }, h("span", { class: "lt-cut" }, one.class_tokens || base(one.folder)), one.is_reg && h("span", { class: "lt-chip" }, t("plan_is_reg"))),
             h("td", {}, formatNumber(one.images)), h("td", {}, formatNumber(one.repeats)), h("td", {}, Number.isFinite(one.captions) ? formatNumber(one.captions) : "–")))));
+}
+
+function masks(list) {
+    const own = list.filter((one) => !one.is_reg || one.masks_found);
+    const [found, all] = [own.reduce((sum, one) => sum + one.masks_found, 0), own.reduce((sum, one) => sum + one.images, 0)];
+    return found ? h("p", { class: "lt-subdued lt-masks" }, t("plan_masks", { x: formatNumber(found), of: formatNumber(all) })) : null;
 }
 
 // Each bucket as a little shape of its proportions, with its size and how many images fall into it.

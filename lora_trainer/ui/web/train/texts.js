@@ -127,6 +127,7 @@ export const t = texts({
     plan_folder: ["Folder", "폴더"],
     plan_repeats: ["Repeats", "반복"],
     plan_captions: ["Captions", "캡션"],
+    plan_masks: ["{x} of {of} pictures have a mask.", "그림 {of}장 중 {x}장에 마스크가 있습니다."],
     plan_buckets: ["Buckets", "버킷"],
     plan_examples: ["Captions as they will be trained", "학습에 쓰일 캡션"],
     plan_is_reg: ["reg", "정규화"],
