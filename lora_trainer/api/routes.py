@@ -23,6 +23,7 @@ from . import (
     answers,
     checks,
     comparing,
+    concept_routes,
     dataset_routes,
     images,
     model_files,
@@ -275,4 +276,5 @@ _TABLE: list[tuple[str, str, Handler]] = [
     *comparing.TABLE,
     *variants.TABLE,
     *packages.TABLE,
+    *concept_routes.TABLE,
 ]

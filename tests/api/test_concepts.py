@@ -6,7 +6,10 @@ import json
 
 import pytest
 
-from .conftest import API, picture, post, problems_of
+from lora_trainer.options.dataset_config import load
+from lora_trainer.options.resolve import train_options
+
+from .conftest import API, get, picture, post, problems_of
 
 
 @pytest.fixture
@@ -119,3 +122,52 @@ def test_what_the_list_cannot_hold_is_said(client, both, tmp_path):
 def test_a_file_without_further_concepts_takes_those_of_the_form_away(client, both, tmp_path):
     values = read(client, f"[[datasets]]\nresolution = 256\n{subset(tmp_path / 'frogs')}")["values"]
     assert values["concepts"] == [] and values["settings"] is None and values["reg_dir"] is None
+
+
+def kohya(root, *names):
+    for name in names:
+        folder = root / name
+        folder.mkdir(parents=True)
+        (folder / "1.png").write_bytes(picture())
+        (folder / "1.caption").write_text("a caption")
+
+
+def test_kohyas_parent_folder_is_taken_apart_with_its_regularisation_folder(client, tmp_path):
+    kohya(tmp_path / "project" / "img", "10_sls green frog", "3_abc dog", "notes")
+    kohya(tmp_path / "project" / "reg", "1_dog", "2_green frog")
+    for query in ({"folder": "img", "reg": "reg"}, {"folder": "."}):
+        query = {name: str(tmp_path / "project" / path) for name, path in query.items()}
+        answer = get(client, "concepts", params=query).json()
+        assert answer["read"] == ["10_sls green frog", "3_abc dog", "1_dog", "2_green frog"] and answer["left"] == ["notes"]
+        first, (second,) = answer["values"], answer["values"]["concepts"]
+        assert (first["identifier"], first["class_name"], first["num_repeats"]) == ("sls", "green frog", 10)
+        assert first["reg_dir"].endswith("2_green frog") and first["reg_repeats"] == 2
+        assert (second["identifier"], second["num_repeats"], second["caption_source"]) == ("abc", 3, "caption")
+        assert second["image_dir"].endswith("3_abc dog") and second["reg_dir"].endswith("1_dog")
+    kohya(tmp_path / "plain", "frogs")
+    assert get(client, "concepts", params={"folder": str(tmp_path / "plain")}).json()["values"] == {}
+
+
+def test_no_folder_outside_is_taken_apart(client, host, tmp_path):
+    host.folders = (tmp_path / "user",)
+    kohya(tmp_path / "img", "10_sls frog")
+    for query in ({"folder": str(tmp_path / "img")}, {"folder": str(tmp_path / "user"), "reg": str(tmp_path / "img")}):
+        answer = get(client, "concepts", params=query)
+        assert answer.status_code == 400 and "sls" not in answer.text
+
+
+def test_the_list_is_saved_as_a_file_that_says_everything_itself(client, both, tmp_path):
+    asked = {**both, "keep_tokens": 2, "train_batch_size": 3, "output_name": "", "pretrained_model_name_or_path": ""}
+    text = post(client, "concepts/file", {"values": asked}).json()["dataset"]
+    (tmp_path / "dataset.toml").write_text(text, encoding="utf-8")
+    given = {"pretrained_model_name_or_path": "user/x", "output_dir": str(tmp_path), "output_name": "x"}
+    given |= {"network_module": "networks.lora", "dataset_config": str(tmp_path / "dataset.toml")}
+    options = train_options(given)
+    (dataset,) = load(tmp_path / "dataset.toml", options).datasets
+    assert (dataset.resolution, dataset.batch_size, dataset.enable_bucket) == ((256, 256), 3, True)
+    assert [(one.class_tokens, one.num_repeats, one.keep_tokens) for one in dataset.subsets] == [
+        ("sls frog", 10, 2),
+        ("abc dog", 3, 2),
+    ]
+    wrong = post(client, "concepts/file", {"values": {**both, "concepts": [{"image_dir": "/no/such"}]}})
+    assert wrong.status_code == 422 and wrong.json()["problems"][0]["field"] == "concepts.0.image_dir"

@@ -9,9 +9,9 @@ import { t } from "./texts.js";
 import { values } from "./values.js";
 
 // Advanced options: sections that fold, and a search over names, labels and help texts.
-// `make(control)` is called when a section is opened or found for the first time: 100 fields cost nothing before.
-export function advancedOptions(make) {
-    const sections = values.sections.filter((section) => section.advanced);
+// `elsewhere` are names of those that other parts of the form draw; `make(control)` is called when a section is opened or found for the first time: 100 fields cost nothing before.
+export function advancedOptions(elsewhere, make) {
+    const sections = values.sections.filter((section) => section.advanced).map((section) => ({ ...section, controls: section.controls.filter((control) => !elsewhere.includes(control.name)) }));
     const all = sections.flatMap((section) => section.controls);
     const made = new Map();
     const names = { en: words("en"), ko: words("ko") };

@@ -3,6 +3,7 @@ import { app } from "../base/app.js";
 import { h, set } from "../base/elements.js";
 import { icon } from "../base/icons.js";
 import { told } from "../base/problems.js";
+import { plainOf } from "./concepts/names.js";
 import { t } from "./texts.js";
 import { values } from "./values.js";
 
@@ -61,7 +62,7 @@ const makers = {
     },
     text(control, id, type) {
         const isNumber = ["integer", "number"].includes(control.kind);
-        const known = control.choices?.length ? `${id}-known` : null, example = `example_${control.name}`;
+        const known = control.choices?.length ? `${id}-known` : null, example = `example_${plainOf(control.name)}`;
         const input = h("input", { id, class: "lt-input", type: "text", inputmode: isNumber ? "decimal" : null, autocomplete: "off", spellcheck: "false", autocapitalize: "off", list: known, placeholder: t.has(example) ? t(example) : null, oninput: () => type(input.value) });
         if (control.kind === "integer") input.addEventListener("keydown", (event) => stepped(event, control, input, type));
         const list = known && h("datalist", { id: known }, control.choices.map((choice) => h("option", { value: choice.value })));
@@ -92,7 +93,7 @@ export function makeField(control, { inline = false, plain = false } = {}) {
     const reset = h("button", { type: "button", class: "lt-tool lt-reset", hidden: true, onclick: () => { isTouched = false; values.reset(control.name); made.element.focus(); } }, icon("reset"));
     const isToggle = control.kind === "toggle";
     const head = h("div", { class: "lt-field-head" }, isToggle && made.element, h("label", { for: id }, control.label),
-        inline && control.label !== control.name && h("code", { class: "lt-name" }, control.name), reset, !inline && ask);
+        inline && control.label !== plainOf(control.name) && h("code", { class: "lt-name" }, plainOf(control.name)), reset, !inline && ask);
     const element = h("div", { class: `lt-field${isToggle ? " lt-field-toggle" : ""}`, "data-name": control.name }, head, !isToggle && (made.around || made.element), help, wrong);
     set(made.element, "aria-describedby", `${help.id} ${wrong.id}`);
 

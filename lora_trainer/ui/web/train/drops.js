@@ -1,6 +1,7 @@
 // Files dropped anywhere on the page while the form is shown: told apart, and brought to the part of the form that they are for.
 import { app } from "../base/app.js";
 import { report } from "../base/messages.js";
+import { partsOfDrop, takeDrop } from "./concepts/kohya.js";
 import { isSettings } from "./recreate.js";
 import { transfer } from "./transfer.js";
 
@@ -19,25 +20,31 @@ export function toldApart(files) {
 }
 
 // Standing alone the whole page is ours; in the Web UI what is around the page has drops of its own.
-export function catchDrops(signal, upload, recreate) {
+// What is dropped onto the card of a concept is its own; elsewhere it goes to the first that has no pictures yet.
+export function catchDrops(signal, uploads, recreate) {
     const place = app.mount.dataset.host === "standalone" ? document : app.mount;
     const on = (kind, action) => place.addEventListener(kind, (event) => event.dataTransfer?.types?.includes("Files") && action(event), { signal });
+    const under = (event) => uploads.find((one) => one.element.closest("[data-concept]")?.contains(event.target)) || uploads.find((one) => one.isEmpty()) || uploads[0];
+    const mark = (marked) => uploads.forEach((one) => one.mark(one === marked));
     const over = (event) => {
         event.preventDefault();
-        upload.mark(true);
+        mark(under(event));
     };
     on("dragenter", over);
     on("dragover", over);
-    on("dragleave", (event) => place.contains(event.relatedTarget) || upload.mark(false));
+    on("dragleave", (event) => place.contains(event.relatedTarget) || mark(null));
     on("drop", async (event) => {
         event.preventDefault();
         event.stopPropagation(); // the Web UI sends dropped pictures to its own fields
-        upload.mark(false);
+        mark(null);
+        const upload = under(event);
         try {
             const drop = await transfer.filesOf(event.dataTransfer);
             const { settings, others } = toldApart(drop.files);
             if (settings.length) await recreate.take(settings.map(({ file }) => file));
-            if (others.length || drop.unread.length || !settings.length) upload.take({ ...drop, files: others });
+            const parts = partsOfDrop(others);
+            if (parts) takeDrop(parts);
+            if (parts ? drop.unread.length : others.length || drop.unread.length || !settings.length) upload.take({ ...drop, files: parts ? [] : others });
         } catch (error) {
             report(error);
         }

@@ -10,15 +10,17 @@ import { told } from "../base/problems.js";
 import { formatBytes, formatNumber } from "../base/numbers.js";
 import { go } from "../base/place.js";
 import { recipeOf } from "../runs/recipe.js";
+import { labelOf } from "./concepts/scope.js";
 import { F } from "./fields.js";
 import { packageOffer } from "./packages.js";
 import { t } from "./texts.js";
+import { transfer } from "./transfer.js";
 import { values } from "./values.js";
 import { variantsPanel } from "./variants.js";
 
-// fields: name -> field of the form; upload: the images part; reveal(name) shows a field.
+// fields: name -> field of the form; reveal(name) shows a field.
 // checked(answer) hears of each of the host's answers.
-export function planView({ signal, fields, upload, reveal, checked }) {
+export function planView({ signal, fields, reveal, checked }) {
     let result = null, question = 0, isChecking = false, isStarting = false, hasTried = false;
 
     const body = h("div", { class: "lt-plan-body" });
@@ -34,8 +36,8 @@ export function planView({ signal, fields, upload, reveal, checked }) {
     // What is missing is asked for in words of its own and shown as an error only after a try to start.
     function missing() {
         const found = [];
-        if (upload.isBusy()) found.push(["why_uploading", F.images]);
-        else if (isEmpty(F.images)) found.push(["why_images", F.images]);
+        if (transfer.isBusy()) found.push(["why_uploading", F.images]);
+        else if (isEmpty(F.images) && !values.get("is_off")) found.push(["why_images", F.images]);
         if (isEmpty(F.name)) found.push(["why_name", F.name]);
         if (isEmpty(F.model)) found.push(["why_model", F.model]);
         return found;
@@ -90,9 +92,9 @@ export function planView({ signal, fields, upload, reveal, checked }) {
 
     function showReasons() {
         const wrong = [...new Set([...Object.keys(values.wrong), ...errors().map((problem) => problem.field)])];
-        const link = (text, name) => h("li", {}, name && (fields.has(name) || values.controls.has(name)) ? h("button", { type: "button", class: "lt-link", onclick: () => reveal(name) }, text) : text);
+        const link = (text, name) => h("li", {}, name && (fields.has(name) || values.control(name)) ? h("button", { type: "button", class: "lt-link", onclick: () => reveal(name) }, text) : text);
         const lines = missing().map(([text, name]) => link(t(text), name));
-        for (const name of wrong) lines.push(link(name ? `${values.controls.get(name)?.label || name}: ${messageOf(name)}` : messageOf(name), name));
+        for (const name of wrong) lines.push(link(name ? `${labelOf(name)}: ${messageOf(name)}` : messageOf(name), name));
         const isFine = !lines.length && Boolean(result?.ok ?? (result && result.plan));
         button.disabled = !isFine || isStarting || isChecking;
         button.textContent = t(isStarting ? "starting" : activeRun() ? "train_queue" : "train_button");

@@ -8,6 +8,7 @@ import { icon } from "../base/icons.js";
 import { note, report, say } from "../base/messages.js";
 import { redraw } from "../base/place.js";
 import { recipeOf } from "../runs/recipe.js";
+import { labelOf } from "./concepts/scope.js";
 import { F } from "./fields.js";
 import { t } from "./texts.js";
 import { transfer } from "./transfer.js";
@@ -120,10 +121,9 @@ export function recreatePanel(signal, reveal) {
         say(t("from_undone"));
         document.getElementById("lt-from-file").focus();
     }
-    const labelOf = (name) => values.controls.get(name)?.label || name;
     function problem(one, level) {
         const element = note({ ...one, level });
-        if (values.controls.has(one.field)) element.lastChild.append(h("button", { type: "button", class: "lt-link", onclick: () => reveal(one.field) }, t("from_go", { x: labelOf(one.field) })));
+        if (values.control(one.field)) element.lastChild.append(h("button", { type: "button", class: "lt-link", onclick: () => reveal(one.field) }, t("from_go", { x: labelOf(one.field) })));
         return element;
     }
     function fold(title, lines, heads, cells) {

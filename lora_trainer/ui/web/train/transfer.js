@@ -12,7 +12,7 @@ const NONE = { share: 0, done: 0, total: 0 };
 
 let waiting = 0, folder = "", line = Promise.resolve();
 const news = listeners();
-export const transfer = { ...NONE, refused: [], noted: [], arrived: 0 }; // arrived: how many drops have been
+export const transfer = { ...NONE, refused: [], noted: [], arrived: 0, owner: "first" }; // arrived: how many drops have been; owner: the concept of the last
 
 const endings = () => [...app.form.uploads.images, ...app.form.uploads.captions];
 const isWanted = (name) => endings().some((ending) => name.toLowerCase().endsWith(ending) && name.length > ending.length);
@@ -49,12 +49,13 @@ transfer.chosen = function (input) {
 
 // Sends what is wanted of a drop into the upload folder that `idNow()` names when its turn comes ("": a new one).
 // `arrived(answer, drop)` hears of the host's last answer, when there was one.
-transfer.take = function (drop, idNow, arrived) {
+transfer.take = function (drop, idNow, arrived, owner = "first") {
     if (!waiting) transfer.forget();
     waiting += 1;
     news.tell();
     line = line.then(async () => {
         folder = idNow();
+        transfer.owner = owner;
         const answer = await carry(drop);
         if (!answer) return;
         transfer.arrived += 1;

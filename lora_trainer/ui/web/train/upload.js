@@ -8,19 +8,22 @@ import { icon } from "../base/icons.js";
 import { debounce } from "../base/timing.js";
 import { note, report } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
+import { kohyaOffer } from "./concepts/kohya.js";
+import { scopeOf, took } from "./concepts/scope.js";
 import { makeField } from "./controls.js";
 import { t } from "./texts.js";
 import { transfer } from "./transfer.js";
 import { values } from "./values.js";
 
 const SHOWN = 24; // pictures before "more"
-const CAPTION_FIELDS = ["caption_source", "caption_extension", "enable_wildcard"];
+const CAPTION_FIELDS = { caption_source: "caption_source", caption_extension: "caption_extension", enable_wildcard: "settings.enable_wildcard" };
 const ENDINGS = { txt: ".txt", caption: ".caption" };
 
-// `imagesName` is the field that holds the folder. Returns {element, take(drop), mark(isOver), isBusy()}; `onFolder(name)` hears of a dropped folder.
-export function imageUpload(signal, imagesName, onFolder) {
+// `scope` is the concept whose pictures they are. Returns {element, field, take(drop), mark(isOver), isEmpty(), isPath()}; `onFolder(name)` hears of a dropped folder.
+export function imageUpload(signal, scope, onFolder) {
+    const imagesName = scope.name("image_dir");
     let showAll = false, folder = null, asked = 0, typed = null;
-    let isPath = Boolean(values.get(imagesName)) && !values.upload;
+    let isPath = Boolean(values.get(imagesName)) && !scope.upload;
 
     const kinds = app.form.uploads;
     const input = (more) => {
@@ -42,16 +45,17 @@ export function imageUpload(signal, imagesName, onFolder) {
     const bar = h("div", { class: "lt-bar-fill" });
     const barText = h("span", { class: "lt-subdued" });
     const progress = h("div", { class: "lt-upload-progress", hidden: true, role: "status" }, h("div", { class: "lt-bar" }, bar), barText);
-    const pathField = makeField(values.controls.get(imagesName), { plain: true });
+    const pathField = makeField(values.control(imagesName), { plain: true });
     const toggle = h("button", { type: "button", class: "lt-link", onclick: switchMode });
     const list = h("div", { class: "lt-images" });
-    const element = h("div", { class: "lt-upload" }, zone, pathField.element, progress, list, h("div", {}, toggle));
+    const kohya = kohyaOffer(signal, scope);
+    const element = h("div", { class: "lt-upload" }, zone, pathField.element, kohya.element, progress, list, h("div", {}, toggle));
 
     // A folder that is not to be used is not shown as if it were; it is there again on the way back.
     function switchMode() {
         isPath = !isPath;
         showMode();
-        if (!isPath && !values.upload) {
+        if (!isPath && !scope.upload) {
             typed = values.get(imagesName);
             values.set(imagesName, null);
         } else if (isPath && typed && !values.get(imagesName)) values.set(imagesName, typed);
@@ -65,26 +69,23 @@ export function imageUpload(signal, imagesName, onFolder) {
 
     // This view may be left before all has arrived: only what the form holds is touched then.
     function take(drop) {
-        const all = transfer.take(drop, () => values.upload, (answer, { files, folder: name }) => {
-            if (name) onFolder(name);
-            const hasEnding = (ending) => files.some((one) => one.name.toLowerCase().endsWith(ending));
-            if (hasEnding(".caption") && !hasEnding(".txt")) values.set("caption_source", "caption");
-            values.upload = answer.id;
-            values.set(imagesName, answer.folder);
-        });
+        const all = transfer.take(drop, () => scopeOf(scope.id)?.upload || "", (answer, { files, folder: name }) => {
+            if (name && scopeOf(scope.id)) onFolder(name);
+            took(scope.id, answer, files);
+        }, scope.id);
         values.announce(imagesName);
         return all.then(() => values.announce(imagesName));
     }
 
     function showTransfer() {
-        progress.hidden = !transfer.isBusy();
+        progress.hidden = !transfer.isBusy() || transfer.owner !== scope.id;
         bar.style.width = `${transfer.share * 100}%`;
         barText.textContent = transfer.total ? t("uploading", transfer) : "";
         if (!transfer.isBusy()) show(folder);
     }
 
     // Which captions the training would read: the host shows those.
-    const captionsWanted = () => new URLSearchParams(CAPTION_FIELDS.filter((name) => values.get(name)).map((name) => [name, String(values.get(name))]));
+    const captionsWanted = () => new URLSearchParams(Object.entries(CAPTION_FIELDS).filter(([, field]) => scope.get(field)).map(([name, field]) => [name, String(scope.get(field))]));
 
     // Asks the host what lies in the folder now; the latest question wins.
     async function read() {
@@ -93,19 +94,19 @@ export function imageUpload(signal, imagesName, onFolder) {
         if (!path) return show(null);
         try {
             const query = captionsWanted();
-            if (!values.upload) query.set("folder", path);
-            const answer = await get(`${values.upload ? `uploads/${encodeURIComponent(values.upload)}` : "images"}?${query}`);
+            if (!scope.upload) query.set("folder", path);
+            const answer = await get(`${scope.upload ? `uploads/${encodeURIComponent(scope.upload)}` : "images"}?${query}`);
             if (question !== asked) return null;
-            if (answer.id && !values.upload && document.activeElement?.id !== `lt-${imagesName}`) { // the settings of an earlier run name an upload
-                values.upload = answer.id;
+            if (answer.id && !scope.upload && document.activeElement?.id !== `lt-${imagesName}`) { // the settings of an earlier run name an upload
+                scope.upload = answer.id;
                 isPath = false;
                 showMode();
             }
             show(answer);
         } catch (error) {
             if (question !== asked) return null;
-            if (error.status === 404 && values.upload) { // the host has thrown the old upload away
-                values.upload = "";
+            if (error.status === 404 && scope.upload) { // the host has thrown the old upload away
+                scope.upload = "";
                 values.set(imagesName, null);
             }
             show(null);
@@ -114,24 +115,25 @@ export function imageUpload(signal, imagesName, onFolder) {
     }
 
     function show(next) {
+        if (next !== folder) kohya.look(next);
         folder = next;
         const images = folder?.images || [];
-        const mine = Boolean(values.upload && folder?.id);
+        const mine = Boolean(scope.upload && folder?.id);
         headline.textContent = t(mine && images.length ? "drop_more" : "drop_here");
         zone.classList.toggle("lt-drop-small", images.length > 0);
         const missing = images.filter((image) => image.caption === null || image.caption === undefined).length;
         const chip = missing ? t("without_caption", { x: formatNumber(missing) }) : t("all_captioned");
         const shown = showAll ? images : images.slice(0, SHOWN);
-        const count = images.length + (folder?.more || 0);
+        const count = images.length + (folder?.more || 0), isMine = transfer.owner === scope.id;
         fill(list,
             images.length > 0 && h("div", { class: "lt-images-head" },
                 h("strong", {}, t("images_count", { x: formatNumber(count) })),
-                values.get("caption_source") !== "words" && (missing > 0 || !folder.more) && h("span", { class: missing ? "lt-chip lt-chip-warn" : "lt-chip lt-chip-fine" }, chip),
+                scope.get("caption_source") !== "words" && (missing > 0 || !folder.more) && h("span", { class: missing ? "lt-chip lt-chip-warn" : "lt-chip lt-chip-fine" }, chip),
                 mine && h("button", { type: "button", class: "lt-link lt-push", onclick: removeAll }, t("remove_all"))),
             images.length > 0 && h("ul", { class: "lt-tiles" }, shown.map((image) => tile(image, mine))),
             images.length > shown.length && h("button", { type: "button", class: "lt-link", onclick: () => { showAll = true; show(folder); } }, t("more_images", { x: formatNumber(count - shown.length) })),
             images.length === shown.length && folder?.more > 0 && h("p", { class: "lt-subdued lt-tiles-rest" }, t("images_not_shown", { x: formatNumber(folder.more) })),
-            listed("refused_files", transfer.refused), listed("noted_files", transfer.noted, "info"),
+            isMine && listed("refused_files", transfer.refused), isMine && listed("noted_files", transfer.noted, "info"),
             listed("unused_captions", (folder?.unused || []).map((name) => ({ name }))));
     }
 
@@ -140,7 +142,7 @@ export function imageUpload(signal, imagesName, onFolder) {
 
     function tile(image, mine) {
         const caption = image.caption ?? "";
-        const words = [values.get("identifier"), values.get("class_name")].filter(Boolean).join(" "); // are trained instead
+        const words = scope.words(); // are trained instead
         const text = image.problem || caption || words || t("no_caption");
         const isMissing = !image.problem && (image.caption === null || image.caption === undefined);
         return h("li", { class: `lt-tile${image.problem ? " lt-tile-bad" : ""}`, title: `${image.name}\n${text}` },
@@ -152,8 +154,8 @@ export function imageUpload(signal, imagesName, onFolder) {
 
     // The host answers with the folder that it changed: a run that trains from the one shown keeps that as it is.
     const change = (path, body) => transfer.inTurn(async () => {
-        const answer = await post(`uploads/${encodeURIComponent(values.upload)}/${path}`, body).catch(report);
-        if (answer) values.upload = answer.id;
+        const answer = await post(`uploads/${encodeURIComponent(scope.upload)}/${path}`, body).catch(report);
+        if (answer) scope.upload = answer.id;
         if (answer && values.get(imagesName) !== answer.folder) values.set(imagesName, answer.folder);
         else values.announce(imagesName);
     });
@@ -162,8 +164,8 @@ export function imageUpload(signal, imagesName, onFolder) {
     async function removeAll() {
         if (!(await ask(t("remove_all_ask"), t("remove_all")))) return;
         await transfer.inTurn(async () => {
-            await post(`uploads/${encodeURIComponent(values.upload)}/delete`, {}).catch(report);
-            values.upload = "";
+            await post(`uploads/${encodeURIComponent(scope.upload)}/delete`, {}).catch(report);
+            scope.upload = "";
             transfer.forget();
             values.set(imagesName, null);
         });
@@ -178,10 +180,10 @@ export function imageUpload(signal, imagesName, onFolder) {
         dialog.addEventListener("close", async () => {
             dialog.remove();
             if (dialog.returnValue !== "yes") return;
-            const source = values.get("caption_source");
-            if (source === "words") values.set("caption_source", "txt"); // who writes one wants it trained
-            const extension = ENDINGS[source] || (source === "other" && values.get("caption_extension")) || ".txt";
-            const body = { name: image.name, caption: area.value.trim(), extension, keep_lines: Boolean(values.get("enable_wildcard")) };
+            const source = scope.get("caption_source");
+            if (source === "words") scope.set("caption_source", "txt"); // who writes one wants it trained
+            const extension = ENDINGS[source] || (source === "other" && scope.get("caption_extension")) || ".txt";
+            const body = { name: image.name, caption: area.value.trim(), extension, keep_lines: Boolean(scope.get("settings.enable_wildcard")) };
             await change("caption", body);
         });
         app.mount.querySelector(".lt-app").append(dialog);
@@ -193,8 +195,8 @@ export function imageUpload(signal, imagesName, onFolder) {
     const readSoon = debounce(400, () => signal.aborted || read());
     let readAs = String(captionsWanted());
     values.watch(signal, (name) => {
-        if (["identifier", "class_name"].includes(name)) show(folder);
-        if (name === imagesName && values.upload && isPath) { // what was dropped has come
+        if ([scope.name("identifier"), scope.name("class_name")].includes(name)) show(folder);
+        if (name === imagesName && scope.upload && isPath) { // what was dropped has come
             isPath = false;
             showMode();
         }
@@ -206,9 +208,9 @@ export function imageUpload(signal, imagesName, onFolder) {
     });
     transfer.watch(signal, showTransfer);
     // Heard before the field itself: what is typed is no upload, and the draft must not say so.
-    pathField.element.addEventListener("input", () => (values.upload = ""), true);
+    pathField.element.addEventListener("input", () => (scope.upload = ""), true);
     showMode();
     showTransfer();
     read();
-    return { element, field: pathField, take, mark: (isOver) => zone.classList.toggle("lt-drop-over", isOver), isBusy: transfer.isBusy, isPath: () => isPath };
+    return { element, field: pathField, take, mark: (isOver) => zone.classList.toggle("lt-drop-over", isOver), isEmpty: () => !scope.get("image_dir") && !scope.upload, isPath: () => isPath };
 }

@@ -6,6 +6,7 @@ import { listeners } from "../base/listeners.js";
 import { recall, remember } from "../base/memory.js";
 import { say } from "../base/messages.js";
 import { language } from "../base/texts.js";
+import { isDotted, read, written } from "./concepts/names.js";
 import { t } from "./texts.js";
 
 const NUMBERS = ["integer", "number"];
@@ -90,24 +91,41 @@ export const values = {
         values.announce("");
     },
 
+    // A control by its name; those of concepts and of their settings have dotted ones.
+    control(name) {
+        if (!isDotted(name)) return values.controls.get(name);
+        const path = name.split("."), table = path.at(-2) === "settings" ? "settings" : "concepts";
+        const found = values.controls.get(table)?.fields.find((one) => one.name === path.at(-1));
+        return found && { ...found, name };
+    },
     baseline(name, presetId = values.preset) {
+        if (isDotted(name)) { // what a concept has no value of its own for is the training's
+            const own = values.control(name);
+            return values.controls.has(own?.inherits) ? values.get(own.inherits) : (own?.default ?? null);
+        }
         const preset = values.presets.find((one) => one.id === presetId);
         if (preset && name in preset.values) return preset.values[name];
         const control = values.controls.get(name);
         return control ? (control.value ?? control.default ?? null) : null;
     },
-    get: (name) => (name in values.changes ? values.changes[name] : values.baseline(name)),
-    isChanged: (name) => name in values.changes,
+    get(name) {
+        if (isDotted(name)) return inner(name) ?? values.baseline(name);
+        return name in values.changes ? values.changes[name] : values.baseline(name);
+    },
+    isChanged: (name) => (isDotted(name) ? (inner(name) ?? null) !== null : name in values.changes),
 
     set(name, value) {
         delete values.wrong[name];
-        if (isSame(value, values.baseline(name))) delete values.changes[name];
-        else values.changes[name] = value;
+        if (isDotted(name)) {
+            const [head, ...path] = name.split(".");
+            const inside = written(values.get(head), path, isSame(value, values.baseline(name)) ? undefined : value);
+            put(head, Object.keys(inside).length ? inside : null);
+        } else put(name, value);
         values.announce(name);
     },
     // What was typed; a text that is no value is kept out of the values and reported at the field.
     type(name, text) {
-        const { value, error, x } = parse(values.controls.get(name), text);
+        const { value, error, x } = parse(values.control(name), text);
         if (!error) return values.set(name, value);
         values.wrong[name] = { error, x };
         return values.announce(name);
@@ -172,11 +190,7 @@ export const values = {
 
     // Some values at once, by name.
     merge(sent) {
-        for (const [name, value] of Object.entries(sent)) {
-            if (!values.controls.has(name)) continue;
-            delete values.changes[name];
-            if (!isSame(value, values.baseline(name))) values.changes[name] = value;
-        }
+        for (const [name, value] of Object.entries(sent)) if (values.controls.has(name)) put(name, value);
         values.wrong = {};
         values.announce("");
     },
@@ -191,7 +205,9 @@ export const values = {
     // Everything the host has to know, by name.
     send() {
         const preset = values.presets.find((one) => one.id === values.preset);
-        return Object.fromEntries(Object.entries({ ...preset?.values, ...values.changes }).filter(([name]) => values.controls.has(name)));
+        const sent = Object.fromEntries(Object.entries({ ...preset?.values, ...values.changes }).filter(([name]) => values.controls.has(name)));
+        if (sent.concepts) sent.concepts = sent.concepts.map(({ id, upload, ...told }) => told); // those two are the page's alone
+        return sent;
     },
 
     announce(name) {
@@ -203,6 +219,11 @@ export const values = {
     parse,
     show,
 };
+const inner = (name) => read({ [name.split(".")[0]]: values.get(name.split(".")[0]) }, name.split("."));
+function put(name, value) {
+    delete values.changes[name];
+    if (!isSame(value, values.baseline(name))) values.changes[name] = value;
+}
 const isKept = ([name]) => values.controls.get(name)?.kind !== "secret";
 const draft = () => ({
     ...Object.fromEntries(["preset", "upload", "fitted", "before", "sized"].map((name) => [name, values[name]])),

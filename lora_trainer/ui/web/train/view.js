@@ -9,6 +9,10 @@ import { recall } from "../base/memory.js";
 import { say } from "../base/messages.js";
 import { redraw } from "../base/place.js";
 import { advancedOptions } from "./advanced.js";
+import { card } from "./card.js";
+import { offerReg, wordsOfFolder } from "./concepts/kohya.js";
+import { IN_CARDS, conceptCards } from "./concepts/list.js";
+import { isSeveral, scopes } from "./concepts/scope.js";
 import { makeField } from "./controls.js";
 import { catchDrops } from "./drops.js";
 import { F } from "./fields.js";
@@ -19,11 +23,7 @@ import { presetChoice } from "./presets.js";
 import { recreatePanel } from "./recreate.js";
 import { t } from "./texts.js";
 import { trialPanel } from "./trial.js";
-import { imageUpload } from "./upload.js";
 import { values } from "./values.js";
-
-const card = (number, title, hint, ...children) =>
-    h("section", { class: "lt-card" }, h("header", { class: "lt-card-head" }, number && h("span", { class: "lt-number" }, number), h("div", {}, h("h2", {}, title), hint && h("p", {}, hint))), children);
 
 export default { name: "train", title: () => t("train"), draw: trainView };
 
@@ -39,10 +39,10 @@ function trainView(signal) {
     const isTrialFirst = isBare || !(app.state.runs?.length || recall("tried"));
     firstModel();
 
-    const upload = imageUpload(signal, F.images, (folder) => readFolderName(folder));
-    fields.set(F.images, upload.field);
+    const concepts = conceptCards(signal, fields, (scope, folder) => readFolderName(scope, folder));
     const example = h("p", { class: "lt-example", "aria-live": "polite" });
-    const advanced = advancedOptions((control) => {
+    const inCards = isSeveral() ? IN_CARDS : [];
+    const advanced = advancedOptions(inCards, (control) => {
         const made = makeField(control, { inline: true });
         const field = control.blocks ? networkEditor(made) : made;
         fields.set(control.name, field);
@@ -50,15 +50,14 @@ function trainView(signal) {
     });
     const recreate = recreatePanel(signal, (name) => reveal(name));
     const presets = presetChoice();
-    const basic = values.sections[0].controls.map((control) => control.name).filter((name) => ![F.images, F.identifier, F.kind, F.name].includes(name));
+    const basic = values.sections[0].controls.map((control) => control.name).filter((name) => ![F.images, F.identifier, F.kind, F.name, ...inCards].includes(name));
     const main = h("div", { class: "lt-main" },
         isBare && noModel(), isTrialFirst && trialPanel(true),
-        card("1", t("step_images"), t("step_images_hint"), upload.element),
-        card("2", t("step_words"), t("step_words_hint"), h("div", { class: "lt-grid" }, make(F.identifier, { plain: true }), make(F.kind, { plain: true }))),
-        card("3", t("step_name"), t("step_name_hint"), make(F.name, { plain: true }), example),
+        concepts.elements,
+        card(isSeveral() ? "" : "3", t("step_name"), t("step_name_hint"), make(F.name, { plain: true }), example),
         card("", t("settings"), t("settings_hint"), recreate.element, presets.element, h("div", { class: "lt-grid lt-grid-3" }, basic.map((name) => make(name, { plain: [F.model, F.reg].includes(name) })))),
         advanced.element, !isTrialFirst && trialPanel(false));
-    const side = planView({ signal, fields, upload, reveal, checked: (answer) => { output = answer?.output; showExample(); } });
+    const side = planView({ signal, fields, reveal, checked: (answer) => { output = answer?.output; showExample(); } });
     const element = h("form", { class: "lt-train", novalidate: true, onsubmit: (event) => { event.preventDefault(); side.train(); } }, main, side.element);
     // Enter in a line of text does not start an hour of training; Ctrl+Enter does.
     element.addEventListener("keydown", (event) => {
@@ -67,7 +66,8 @@ function trainView(signal) {
         if (event.ctrlKey || event.metaKey) side.train();
     });
 
-    catchDrops(signal, upload, recreate);
+    for (const scope of scopes()) offerReg(signal, scope, fields.get(scope.name(F.reg)));
+    catchDrops(signal, concepts.uploads, recreate);
 
     // The model the host generates with, or the first, is chosen already; the demo model is for the trial alone.
     function firstModel() {
@@ -84,12 +84,11 @@ function trainView(signal) {
     }
 
     // "20_sls frog" says repeats, identifier and class (the folder form of kohya-ss).
-    function readFolderName(folder) {
-        const parts = /^(\d+)_(\S+)(?:\s+(.+))?$/.exec(folder);
-        if (!parts) return;
-        values.set(F.repeats, Number(parts[1]));
-        if (!values.get(F.identifier)) values.set(F.identifier, parts[2]);
-        if (!values.get(F.kind) && parts[3]) values.set(F.kind, parts[3]);
+    function readFolderName(scope, folder) {
+        const told = wordsOfFolder(folder);
+        if (!told) return;
+        scope.set("num_repeats", told.num_repeats);
+        for (const field of ["identifier", "class_name"]) if (!scope.get(field) && told[field]) scope.set(field, told[field]);
     }
 
     // Until the person writes a name of their own, it follows the identifier and class.
@@ -110,11 +109,12 @@ function trainView(signal) {
         for (const field of fields.values()) if (!name || field.name === name || field.follows?.includes(name)) field.show();
         showExample();
         presets.show();
+        concepts.show();
         advanced.count();
     }
     // The file's name in a prompt: where the name is taken, the one that it will have.
     function showExample() {
-        const words = [values.get(F.identifier), values.get(F.kind)].filter(Boolean).join(" "), name = values.get(F.name);
+        const words = scopes().map((scope) => !scope.get("is_off") && scope.words()).filter(Boolean).join(", "), name = values.get(F.name);
         const file = name && output?.name === name ? output.saved_as || name : name;
         fill(example, t("prompt_will_be"), " ", h("code", {}, `${words ? words + " " : ""}<lora:${file || "…"}:0.8>`));
     }
@@ -123,10 +123,12 @@ function trainView(signal) {
     // Brings a field into view, wherever it hides, and gives it the focus.
     function reveal(name) {
         advanced.open(name);
+        concepts.open(name);
         const field = fields.get(name);
         if (!field) return;
         field.element.scrollIntoView({ block: "center", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
-        if (name === F.images && !upload.isPath()) upload.element.querySelector(".lt-drop button").focus({ preventScroll: true });
+        const upload = concepts.uploads.find((one) => one.field === field);
+        if (upload && !upload.isPath()) upload.element.querySelector(".lt-drop button").focus({ preventScroll: true });
         else setTimeout(() => field.focus());
     }
     fitSize();
