@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from .. import modelfile
-from ..data.plan import DataPlan, Finding, count_steps, make_plan
+from ..data.plan import DataPlan, count_steps, make_plan
 from ..data.plan.captions import example
 from ..demo import files as demo_files
 from ..errors import InputError, InputErrors, LoraFileError
 from ..foreign.reading import is_file, is_there
 from ..installing.extras import missing as missing_package
 from ..networks.files import check_lora
-from ..options import concepts, flat, simple
+from ..options import flat
 from ..options.block_arguments import FIELD
 from ..options.doubts import doubts
 from ..options.family_checks import hints
@@ -33,7 +33,7 @@ from ..runs.result import free_name
 from ..runs.store import QUEUED, RUNNING, STOPPING, Run
 from ..sampling import sample_requests
 from ..sampling.prompts import parse_prompt_file, parse_prompt_text
-from . import drafts, folders, packages
+from . import drafts, folders, linting, packages
 from . import keys as own_keys
 from .answers import problem
 from .drafts import Draft
@@ -43,14 +43,6 @@ from .service import Service
 _BYTES_PER_RANK = {"sd1": 1.2e6, "sd2": 1.7e6, "sdxl": 7.2e6}  # of a LoRA on UNet and text encoders; double in float32
 _SD_VERSIONS = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"}  # as the Web UI calls them
 _EXAMPLES = 4
-# Keys of the data set file that the form does not have, and the field that stands for each.
-_FORM_FIELDS = {
-    "": "image_dir",
-    "train_data_dir": "image_dir",
-    "class_tokens": "identifier",
-    "caption_extension": "caption_source",
-    "reg_data_dir": "reg_dir",
-}
 
 
 @dataclass
@@ -60,7 +52,7 @@ class Checked:
     draft: Draft
     saved_as: str = ""
     files: RunFiles | None = None
-    problems: list[dict[str, str]] = field(default_factory=list)
+    problems: list[dict[str, Any]] = field(default_factory=list)
     plan: dict[str, Any] | None = None
     base_model: dict[str, Any] | None = None
     disk: dict[str, Any] | None = None
@@ -221,9 +213,7 @@ def _choose_name(service: Service, checked: Checked, holder: Holder | None) -> N
 def _look_at_data(checked: Checked, files: RunFiles) -> None:
     values = flat(files.options)
     plan = make_plan(files.data, seed=values["seed"] or 0, prior_loss_weight=values["prior_loss_weight"])
-    for finding in plan.findings:
-        about = _form_field(finding, checked.draft) if checked.draft.is_form else finding.field
-        checked.add(finding.level, finding.message, field=about, where=finding.where)
+    checked.problems += [linting.problem(finding, checked.draft) for finding in plan.findings]
     checked.plan = _plan_view(plan)
     try:
         counts = count_steps(
@@ -236,26 +226,9 @@ def _look_at_data(checked: Checked, files: RunFiles) -> None:
         return
     checked.plan.update(asdict(counts))
     _look_for_doubts(checked, files, plan, counts.total_steps)
-
-
-def _form_field(finding: Finding, draft: Draft) -> str:
-    """The field of the form that a finding about the data belongs to: of folders in each other, the innermost one's."""
-    fields = simple.read_simple(simple.split_values(draft.base)[0], [])
-    around = [
-        (len(folder.parts), prefix, name, concept)
-        for prefix, concept in simple.active_concepts(fields)
-        for name, text in concepts.paths_of(concept)
-        if Path(finding.where).is_relative_to(folder := user_path(text).absolute())
-    ]
-    plain = _FORM_FIELDS.get(finding.field, finding.field)
-    if not finding.where or not around:
-        return plain
-    _, prefix, place, concept = max(around, key=lambda one: one[0])
-    if place != "image_dir":
-        return f"{prefix}{place}"
-    if finding.field in (concept.settings or {}):
-        return f"{prefix}{concepts.SETTINGS}.{finding.field}"
-    return f"{prefix}{plain}" if plain in concepts.FIELDS_BY_NAME else plain
+    found = linting.look(checked.draft, files, plan, counts.total_steps)
+    checked.problems += [linting.problem(finding, checked.draft) for finding in found.findings]
+    checked.plan["waiting"] = found.waiting
 
 
 def _look_for_doubts(checked: Checked, files: RunFiles, plan: DataPlan, total_steps: int) -> None:
@@ -285,6 +258,7 @@ def _plan_view(plan: DataPlan) -> dict[str, Any]:
         "steps_per_epoch": None,
         "epochs": None,
         "total_steps": None,
+        "waiting": 0,
         "subsets": [{**one, "captions": one["captions_found"]} for one in folders],
         "buckets": [bucket for one in summary["datasets"] for bucket in one["buckets"]],
         "examples": [

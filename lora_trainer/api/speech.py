@@ -18,7 +18,7 @@ from ..options.simple import SIMPLE
 from .korean import catalogue, korean_place, with_particles
 
 _language: ContextVar[str] = ContextVar("language", default="")
-_SAID = {"message", "advice", "problem", "read_only"}  # keys whose texts are sentences for a person
+_SAID = {"message", "advice", "problem", "read_only", "why", "label"}  # keys whose texts are sentences for a person
 _SAID_LISTS = {"warnings"}
 _NOT_OURS = {"values", "spec", "config", "dataset", "prompts", "prompt", "command", "log", "metadata"}  # what users wrote
 _NAME = re.compile(r"(?<![A-Za-z0-9_./\\='\"<-])(?:--)?([a-z0-9]+(?:_[a-z0-9]+)+)(?![A-Za-z0-9_/\\=]|\.[A-Za-z])")

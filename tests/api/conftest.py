@@ -4,7 +4,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -82,8 +82,10 @@ def images(tmp_path):
     folder = tmp_path / "frogs"
     folder.mkdir()
     for number in range(3):
-        (folder / f"{number}.png").write_bytes(picture(color=(number * 40, 90, 30)))
-        (folder / f"{number}.txt").write_text(f"a frog, number {number}")
+        image = Image.open(io.BytesIO(picture((300, 260), color=(number * 40, 90, 30))))
+        ImageDraw.Draw(image).ellipse((number * 90, 40, number * 90 + 80, 200), fill="white")
+        image.save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text(f"a sls frog, number {number}")
     return folder
 
 

@@ -17,7 +17,7 @@ def test_check_tells_what_will_be_trained(client, values):
     assert plan["subsets"][0]["captions"] == 3
     assert plan["subsets"][0]["repeats"] == 10
     assert sum(bucket["images"] for bucket in plan["buckets"]) == 3
-    assert plan["examples"][0] == {"image": "0.png", "caption": "a frog, number 0"}
+    assert plan["examples"][0] == {"image": "0.png", "caption": "a sls frog, number 0"}
     assert answer["base_model"]["family"] == "sd1"
     assert answer["output"] == {"name": "frog", "exists": False, "saved_as": "frog"}
     assert answer["disk"]["free"] > answer["disk"]["needed"] > 0
@@ -203,3 +203,32 @@ def test_missing_packages_of_the_host_keep_a_run_from_starting(client, host, val
     host.missing = [HostProblem(message="torch is missing.", advice="Install it.")]
     assert get(client, "state").json()["ready"] is False
     assert post(client, "runs", {"values": values}).status_code == 422
+
+
+def test_check_tells_what_would_spoil_the_training_why_and_what_mends_it(client, values, images):
+    (images / "1.txt").write_text("a frog, number 1")
+    (images / "copy.png").write_bytes((images / "0.png").read_bytes())
+    (images / "copy.txt").write_text("a sls frog, once more")
+    answer = post(client, "check", {"values": {**values, "train_batch_size": 2, "max_train_steps": 3000}}).json()
+    found = {one["code"]: one for one in answer["problems"] if one.get("code")}
+    absent = found["identifier_absent"]
+    assert (absent["field"], absent["files"], absent["count"]) == ("identifier", ["1.png"], 1)
+    assert absent["fix"] == {"name": "add_words", "label": "Write 'sls' in front of these captions", "values": {"text": "sls"}}
+    assert "cannot be called" in absent["why"]
+    assert found["duplicate"]["fix"]["values"] == {}, "paths are told to nobody"
+    assert answer["plan"]["waiting"] == 0
+    korean = post(client, "check", {"values": values}, headers={"Accept-Language": "ko"}).json()["problems"]
+    (said,) = [one for one in korean if one.get("code") == "identifier_absent"]
+    assert said["fix"]["label"] == "이 캡션들 앞에 'sls' 적기" and said["why"].startswith("캡션에 없는 말")
+
+
+def test_the_words_of_the_form_are_asked_for_and_repeats_are_balanced_by_its_fields(client, values, images, tmp_path):
+    few = tmp_path / "few"
+    few.mkdir()
+    (few / "z.png").write_bytes(picture((300, 260), "blue"))
+    (few / "z.txt").write_text("a toad of its own")
+    concept = {"image_dir": str(few), "identifier": "ohwx", "class_name": "toad", "num_repeats": 1}
+    problems = post(client, "check", {"values": {**values, "concepts": [concept]}}).json()["problems"]
+    found = {one["code"]: one for one in problems if one.get("code")}
+    assert (found["identifier_absent"]["field"], found["identifier_absent"]["files"]) == ("concepts.0.identifier", ["z.png"])
+    assert found["unbalanced"]["fix"]["values"] == {"num_repeats": 10, "concepts.0.num_repeats": 30}

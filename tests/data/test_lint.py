@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from lora_trainer.data.plan import lint as room
 from lora_trainer.data.plan import make_plan
-from lora_trainer.data.plan.lint import WHY, LintSettings, Look, Looks, lint
+from lora_trainer.data.plan.lint import WHY, LintSettings, Look, Looks, Words, lint, told
 from lora_trainer.data.plan.lint.near import groups
 from lora_trainer.data.plan.lint.tags import is_tags, misspelt
 
@@ -33,6 +33,7 @@ def look(folder, *others, settings=None, subset=None, **dataset):
     plan = make_plan(one_dataset(own, *others, **dataset))
     found = [*plan.findings, *lint(plan, settings or LintSettings(), looks=Looks()).findings]
     assert {one.code for one in found} <= {"", *WHY}, "each kind says why it matters"
+    assert all(told(one)["fix"]["label"] for one in found if one.fix), "each mend says what it does"
     return {one.code: one for one in found if one.code}
 
 
@@ -55,7 +56,7 @@ def test_captions_without_the_identifier_are_found_whatever_its_case_and_a_part_
 
 def test_without_class_tokens_of_two_words_nothing_is_asked_of_the_captions(folder):
     assert look(folder, subset={"class_tokens": "frog"}) == {}
-    found = look(folder, settings=LintSettings(identifier="ohwx", class_name="frog"))
+    found = look(folder, settings=LintSettings(words={str(folder): Words("ohwx", "frog")}))
     assert len(found["identifier_absent"].files) == 6
 
 
@@ -63,19 +64,19 @@ def test_without_class_tokens_of_two_words_nothing_is_asked_of_the_captions(fold
     ("word", "code"), [("frog", "identifier_common"), ("xqzvbwkj", "identifier_tokens"), ("sks", ""), ("ohwx", "")]
 )
 def test_an_identifier_that_is_a_common_word_or_many_tokens_is_told(folder, word, code):
-    found = look(folder, settings=LintSettings(identifier=word, class_name="thing"))
+    found = look(folder, settings=LintSettings(words={str(folder): Words(word, "thing")}))
     assert {one for one in found if one in ("identifier_common", "identifier_tokens")} == ({code} if code else set())
 
 
 def test_a_missing_class_is_told(folder):
-    assert "class_missing" in look(folder, settings=LintSettings(identifier="sls", class_name=""))
+    assert "class_missing" in look(folder, settings=LintSettings(words={str(folder): Words("sls", "")}))
 
 
 def test_regularisation_captions_that_name_the_subject_are_found(folder, tmp_path):
     reg = make_images(tmp_path / "reg", {"r.png": (64, 64), "s.png": (64, 64)}, captions="a sls frog")
     picture(64, 64, seed=9).save(reg / "r.png")
     picture(64, 64, seed=8).save(reg / "s.png")
-    spec = {"image_dir": reg, "is_reg": True, "class_tokens": "sls frog", "caption_extension": ".txt"}
+    spec = {"image_dir": reg, "is_reg": True, "class_tokens": "frog", "caption_extension": ".txt"}
     assert names(look(folder, spec)["identifier_in_reg"]) == ["r.png", "s.png"]
 
 

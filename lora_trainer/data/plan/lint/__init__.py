@@ -10,6 +10,8 @@ What keeps a training from starting is found by `make_plan` itself.
 
 from .checking import Lint, LintSettings, lint
 from .looks import Look, Looks
+from .telling import told
 from .whys import WHY
+from .words import Words
 
-__all__ = ["WHY", "Lint", "LintSettings", "Look", "Looks", "lint"]
+__all__ = ["WHY", "Lint", "LintSettings", "Look", "Looks", "Words", "lint", "told"]

@@ -52,7 +52,7 @@ def _repeated(spec: SubsetSpec, own: Sequence[PlannedImage]) -> Iterator[Finding
             by_text.setdefault(text, []).append(image)
     if len(own) >= _FEW and len(by_text) == 1 and len(next(iter(by_text.values()))) == len(own):
         message = f"all {len(own)} captions are the same: {own[0].caption!r}."
-        yield Finding("info", message, str(spec.place), "caption_source", "same_caption", _paths(own))
+        yield Finding("info", message, str(spec.place), "caption_extension", "same_caption", _paths(own))
         return
     shared = [image for text, some in by_text.items() if len(some) > 1 and len(text.split()) >= _LONG for image in some]
     if shared:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
+from ....options.data_spec import SubsetSpec
 from ..model import DataPlan, Finding, PlannedImage
 from . import balance, captions, pictures, tags, words
 from .looks import Looks
+from .words import Words, words_of
 
 _LOOKS = Looks()
 _ORDER = {"error": 0, "warning": 1, "info": 2}
@@ -17,15 +20,14 @@ class LintSettings:
     """What the lint has to know besides the plan.
 
     `max_tokens` is how many tokens of a caption are read; `total_steps` is the length of the training (None: not known), in
-    steps of `accumulation` batches. `identifier` and `class_name` are the form's; None where the folders' class_tokens say it
-    ("sks frog": identifier, then class).
+    steps of `accumulation` batches. `words` are those of folders of training images, by their paths, where they are known
+    better than from class_tokens ("sks frog": identifier, then class).
     """
 
     max_tokens: int = 75
     total_steps: int | None = None
     accumulation: int = 1
-    identifier: str | None = None
-    class_name: str | None = None
+    words: Mapping[str, Words] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,25 @@ class Lint:
 
 def lint(plan: DataPlan, settings: LintSettings, *, looks: Looks = _LOOKS, seconds: float | None = None) -> Lint:
     """Look for what spoils trainings. The first look at a picture decodes it; `seconds` bounds the time spent on that."""
-    subsets = range(len(plan.subsets))
-    by_subset: dict[int, list[PlannedImage]] = {index: [] for index in subsets}
+    by_subset: dict[int, list[PlannedImage]] = {index: [] for index in range(len(plan.subsets))}
     for image in plan.images:
         by_subset[image.subset].append(image)
+    said = {one: settings.words.get(str(spec.place)) or words_of(spec) for one, spec in _training(plan)}
     found: list[Finding] = []
     for index, images in by_subset.items():
         spec = plan.subsets[index].spec
-        said = words.words_of(spec, settings.identifier, settings.class_name)
-        own = [
-            *words.findings(spec, images, said),
-            *captions.findings(spec, images, settings.max_tokens),
-            *tags.findings(spec, images),
-        ]
+        if spec.is_reg:
+            own = [*words.in_regularisation(spec, images, [one.identifier for one in said.values()])]
+        else:
+            own = [*words.findings(spec, images, said[index])]
+        own += [*captions.findings(spec, images, settings.max_tokens), *tags.findings(spec, images)]
         # What mends captions writes caption files, which change nothing where a metadata file has the captions.
         found += [replace(finding, fix=None) for finding in own] if spec.metadata_file else own
     found += balance.findings(plan, settings.total_steps, settings.accumulation)
     seen, waiting = looks.at((image.path for image in plan.images), seconds=seconds)
     found += pictures.findings(plan, seen)
     return Lint(tuple(sorted(found, key=lambda finding: _ORDER[finding.level])), waiting)
+
+
+def _training(plan: DataPlan) -> Iterator[tuple[int, SubsetSpec]]:
+    return ((index, subset.spec) for index, subset in enumerate(plan.subsets) if not subset.spec.is_reg)

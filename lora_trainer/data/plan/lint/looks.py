@@ -19,7 +19,7 @@ from ..remembered import Remembered
 _SMALL = 64  # pixels of each side of the copy
 _PLAIN = 10  # of 255: a row whose values differ by no more is of one colour (a JPEG's noise is)
 _STEP = 24  # of 255: what stands out from a bar
-_SHARE_OF_STEP = 0.6  # of the pixels beside a bar: a figure on a plain ground touches its edge in fewer places
+_SHARE_OF_STEP = 0.75  # of the pixels beside a bar: a figure on a plain ground touches its edge in fewer places
 _THINNEST_BAR = 2  # rows of the copy: a thirtieth of the picture
 _FLAT = 6.0  # standard deviation below which a picture shows nothing
 

@@ -26,28 +26,35 @@ class Words(NamedTuple):
     class_name: str
 
 
-def words_of(spec: SubsetSpec, identifier: str | None, class_name: str | None) -> Words:
-    """The form's words, or those of the class tokens: `sks frog` is an identifier and a class, one word alone is a class."""
-    if identifier is not None or class_name is not None:
-        return Words((identifier or "").strip(), (class_name or "").strip())
+def words_of(spec: SubsetSpec) -> Words:
+    """What the class tokens say: `sks frog` is an identifier and a class, one word alone is a class."""
     first, _, rest = (spec.class_tokens or "").strip().partition(" ")
     return Words(first, rest.strip()) if rest else Words("", first)
 
 
 def findings(spec: SubsetSpec, images: Sequence[PlannedImage], said: Words) -> Iterator[Finding]:
-    """Findings about the words of one folder."""
-    own = [image for image in images if image.has_caption]
-    folder = str(spec.place)
-    if said.identifier and own and spec.is_reg:
-        yield from _in_regularisation(spec, own, said, folder)
-    if spec.is_reg or not images:
+    """Findings about the words of one folder of training images."""
+    if not said.identifier or not images:
         return
-    if said.identifier:
-        yield from _absent(spec, own, said, folder)
-        yield from _as_tokens(said.identifier)
-        if not said.class_name:
-            message = f"the images are called {said.identifier!r} and nothing else: no class says what kind of thing it is."
-            yield Finding("info", message, folder, "class_name", "class_missing")
+    folder = str(spec.place)
+    yield from _absent(spec, [image for image in images if image.has_caption], said, folder)
+    yield from _as_tokens(said.identifier, folder)
+    if not said.class_name:
+        message = f"the images are called {said.identifier!r} and nothing else: no class says what kind of thing it is."
+        yield Finding("info", message, folder, "class_name", "class_missing")
+
+
+def in_regularisation(spec: SubsetSpec, images: Sequence[PlannedImage], identifiers: Sequence[str]) -> Iterator[Finding]:
+    """Captions of regularisation images that name the subject."""
+    for identifier in dict.fromkeys(filter(None, identifiers)):
+        naming = [image for image in images if image.has_caption and has_word(image.caption, identifier)]
+        if naming:
+            some = name_some(Path(image.path).name for image in naming)
+            captions = count(len(naming), "caption of a regularisation image", "captions of regularisation images")
+            message = f"{identifier!r} stands in {captions}: {some}."
+            files = tuple(image.path for image in naming)
+            fix = Fix("remove_words", {"text": identifier})
+            yield Finding("warning", message, str(spec.place), "reg_data_dir", "identifier_in_reg", files, fix)
 
 
 def _absent(spec: SubsetSpec, own: Sequence[PlannedImage], said: Words, folder: str) -> Iterator[Finding]:
@@ -58,29 +65,18 @@ def _absent(spec: SubsetSpec, own: Sequence[PlannedImage], said: Words, folder: 
     message = f"{len(lacking)} of {count(len(own), 'caption does', 'captions do')} not say {said.identifier!r}: {some}."
     fix = Fix("add_words", {"text": said.identifier})
     files = tuple(image.path for image in lacking)
-    yield Finding("warning", message, folder, "identifier", "identifier_absent", files, fix)
+    yield Finding("warning", message, folder, "class_tokens", "identifier_absent", files, fix)
 
 
-def _in_regularisation(spec: SubsetSpec, own: Sequence[PlannedImage], said: Words, folder: str) -> Iterator[Finding]:
-    naming = [image for image in own if has_word(image.caption, said.identifier)]
-    if naming:
-        some = name_some(Path(image.path).name for image in naming)
-        captions = count(len(naming), "caption of a regularisation image", "captions of regularisation images")
-        message = f"{said.identifier!r} stands in {captions}: {some}."
-        files = tuple(image.path for image in naming)
-        fix = Fix("remove_words", {"text": said.identifier})
-        yield Finding("warning", message, folder, "reg_data_dir", "identifier_in_reg", files, fix)
-
-
-def _as_tokens(identifier: str) -> Iterator[Finding]:
+def _as_tokens(identifier: str, folder: str) -> Iterator[Finding]:
     parts = tokens.parts(identifier)
     if len(parts) > _MOST_TOKENS:
         cut = "·".join(part.removesuffix("</w>") for part in parts)
         message = f"the identifier {identifier!r} is {len(parts)} tokens for the model ({cut})."
-        yield Finding("info", message, "", "identifier", "identifier_tokens")
+        yield Finding("info", message, folder, "class_tokens", "identifier_tokens")
     elif len(parts) == 1 and tokens.rank(parts[0]) < _COMMON:
         message = f"the identifier {identifier!r} is a common word, which the model connects with something already."
-        yield Finding("warning", message, "", "identifier", "identifier_common")
+        yield Finding("warning", message, folder, "class_tokens", "identifier_common")
 
 
 def has_word(text: str, word: str) -> bool:
