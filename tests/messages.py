@@ -16,7 +16,7 @@ from lora_trainer.api.korean import PLACEHOLDER, Catalogue
 PACKAGE = Path(__file__).resolve().parents[1] / "lora_trainer"
 # Rooms and files whose texts no page shows: what only the command line says.
 NOT_SHOWN = (
-    "__main__.py", "commands.py", "demo/",
+    "__main__.py", "commands.py", "demo/", "data/gallery.py",
     "installing/environment.py", "installing/extras_command.py", "installing/requirements.py",
     "installing/retries.py", "installing/torch_choice.py", "installing/worker_packages.py",
     "log.py", "options/cli.py", "options/docs.py", "options/gen_img.py",

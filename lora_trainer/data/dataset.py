@@ -7,6 +7,7 @@ loader = DataLoader(dataset, batch_size=None, sampler=EpochStream(plan, epochs=1
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import torch
@@ -20,6 +21,7 @@ from .plan.buckets import crop_box
 from .plan.captions import process_caption
 from .plan.cuts import Cut, cut_of
 from .plan.model import DataPlan, PlannedBatch, PlannedImage
+from .resize import Pixels
 
 
 class _Described(TypedDict):
@@ -54,6 +56,19 @@ class Batch(_Described, total=False):
     latents: torch.Tensor
     images: torch.Tensor
     masks: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of a batch and what was drawn for it: `draw` is (epoch, number of the sample in it), `caption` the text that
+    is trained, `flipped` whether it is mirrored."""
+
+    image: PlannedImage
+    draw: tuple[int, int]
+    cut: Cut
+    flipped: bool
+    caption: str
+    loss_weight: float
 
 
 class EpochStream(Sampler[tuple[int, int]]):
@@ -116,30 +131,48 @@ class TrainDataset(Dataset[Batch]):
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, number = key
-        if self._epoch[0] != epoch:
-            self._epoch = (epoch, self._plan.batches(epoch))
-        planned = self._epoch[1][number]
+        planned = self._planned(epoch, number)
         share = planned.share(self._rank, self._plan.world_size)
-        samples = [self._sample(epoch, number, planned, place) for place in share]
+        samples = self.samples(key)
+        sizes = [sizes_of(sample.image, flipped=sample.flipped) for sample in samples]
         content = "latents" if self._latents else "images"
-        masks = [sample["mask"] for sample in samples] if self._has_masks else []
+        contents = [self._content(sample) for sample in samples]
+        masks = [self._mask(sample) for sample in samples] if self._has_masks else []
         return {
             **({"masks": torch.stack(masks) if masks else self._no_masks(planned)} if self._has_masks else {}),
-            content: torch.stack([sample["content"] for sample in samples]) if samples else self._nothing(planned),
-            "captions": [sample["caption"] for sample in samples],
-            "loss_weights": torch.tensor([sample["loss_weight"] for sample in samples], dtype=torch.float32),
+            content: torch.stack(contents) if contents else self._nothing(planned),
+            "captions": [sample.caption for sample in samples],
+            "loss_weights": torch.tensor([sample.loss_weight for sample in samples], dtype=torch.float32),
             "image_ids": torch.tensor([planned.images[place] for place in share], dtype=torch.int64),
             "indices": torch.tensor(list(share), dtype=torch.int64),
             "global_size": len(planned.images),
             "network_multiplier": self._plan.datasets[planned.dataset].spec.network_multiplier,
             "epoch": epoch,
             "batch": number,
-            "original_sizes": _pairs([sample["original_size"] for sample in samples]),
-            "crop_top_lefts": _pairs([sample["crop_top_left"] for sample in samples]),
-            "target_sizes": _pairs([sample["target_size"] for sample in samples]),
+            "original_sizes": _pairs([size[0] for size in sizes]),
+            "crop_top_lefts": _pairs([size[1] for size in sizes]),
+            "target_sizes": _pairs([size[2] for size in sizes]),
         }
 
-    def _sample(self, epoch: int, number: int, planned: PlannedBatch, place: int) -> dict[str, Any]:
+    def samples(self, key: tuple[int, int]) -> list[Sample]:
+        """What is drawn for this process's share of a batch (epoch, number); no file is read."""
+        epoch, number = key
+        planned = self._planned(epoch, number)
+        return [self._sample(epoch, number, planned, place) for place in planned.share(self._rank, self._plan.world_size)]
+
+    def picture(self, sample: Sample) -> Pixels:
+        """A sample's picture as the model gets it, uint8 [H, W, 3]. Raises InputError as `planned_pixels` does."""
+        pixels = planned_pixels(self._plan, sample.image, sample.cut)
+        if self._plan.subsets[sample.image.subset].spec.color_aug:
+            pixels = vary_colour(pixels, rng(self._seed, "colour", *sample.draw))
+        return pixels[:, ::-1] if sample.flipped else pixels
+
+    def _planned(self, epoch: int, number: int) -> PlannedBatch:
+        if self._epoch[0] != epoch:
+            self._epoch = (epoch, self._plan.batches(epoch))
+        return self._epoch[1][number]
+
+    def _sample(self, epoch: int, number: int, planned: PlannedBatch, place: int) -> Sample:
         """One sample; its draws depend on its number in the epoch, not on the batch or process that holds it."""
         image = self._plan.images[planned.images[place]]
         draw = (epoch, planned.first + place)
@@ -154,28 +187,23 @@ class TrainDataset(Dataset[Batch]):
             step=step,
             max_train_steps=self._max_train_steps,
         )
-        original_size, crop_top_left, target_size = sizes_of(image, flipped=flipped)
-        cut = cut_of(self._plan, image, rng(self._seed, "crop", *draw))
-        return {
-            "content": self._latents.get(image, flipped=flipped) if self._latents else self._image(image, draw, cut, flipped),
-            "mask": self._mask(image, cut, flipped) if self._has_masks else None,
-            "caption": caption,
-            "loss_weight": self._plan.prior_loss_weight if image.is_reg else 1.0,
-            "original_size": original_size,
-            "crop_top_left": crop_top_left,
-            "target_size": target_size,
-        }
+        return Sample(
+            image=image,
+            draw=draw,
+            cut=cut_of(self._plan, image, rng(self._seed, "crop", *draw)),
+            flipped=flipped,
+            caption=caption,
+            loss_weight=self._plan.prior_loss_weight if image.is_reg else 1.0,
+        )
 
-    def _image(self, image: PlannedImage, draw: tuple[int, int], cut: Cut, flipped: bool) -> torch.Tensor:
-        spec = self._plan.subsets[image.subset].spec
-        pixels = planned_pixels(self._plan, image, cut)
-        if spec.color_aug:
-            pixels = vary_colour(pixels, rng(self._seed, "colour", *draw))
-        return to_tensor(pixels[:, ::-1] if flipped else pixels)
+    def _content(self, sample: Sample) -> torch.Tensor:
+        if self._latents:
+            return self._latents.get(sample.image, flipped=sample.flipped)
+        return to_tensor(self.picture(sample))
 
-    def _mask(self, image: PlannedImage, cut: Cut, flipped: bool) -> torch.Tensor:
-        mask = self._masks.get(image) if self._masks else planned_mask(self._plan, image, cut)
-        return mask.flip(1) if flipped else mask
+    def _mask(self, sample: Sample) -> torch.Tensor:
+        mask = self._masks.get(sample.image) if self._masks else planned_mask(self._plan, sample.image, sample.cut)
+        return mask.flip(1) if sample.flipped else mask
 
     def _no_masks(self, planned: PlannedBatch) -> torch.Tensor:
         return whole(self._plan.images[planned.images[0]])[None][:0]

@@ -156,10 +156,12 @@ class ImageOptions:
     )
     debug_dataset: bool = opt(
         False,
-        "Show the images and captions that would be trained on, and stop.",
-        "학습에 쓰일 이미지와 캡션을 보여 주고 끝냅니다.",
+        (
+            "Show the first batches as the model will see them (in the terminal, and as a page in output_dir), and stop. Needs "
+            "no base model."
+        ),
+        "모델이 보게 될 첫 배치들을 터미널과 output_dir의 웹 페이지로 보여 주고 끝냅니다. 기본 모델이 없어도 됩니다.",
         form=False,
-        supported=False,
     )
 
 

@@ -34,7 +34,8 @@ class Rule:
 
 
 def _required(name: str, what: str, advice: str) -> Rule:
-    return Rule((name,), lambda v: not v[name], f"{what} is missing ({name}).", advice)
+    """Nothing is trained without it (debug_dataset trains nothing)."""
+    return Rule((name,), lambda v: not v[name] and not v["debug_dataset"], f"{what} is missing ({name}).", advice)
 
 
 def _needs(option: str, needed: str) -> Rule:

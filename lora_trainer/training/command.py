@@ -24,6 +24,11 @@ def main(argv: Sequence[str], command: str = cli.TRAIN) -> int:
         return EXIT_OK
     chosen = options.saving
     log.setup(chosen.console_log_level or "INFO", chosen.console_log_file, simple=chosen.console_log_simple)
+    if options.dataset.debug_dataset:
+        from .debug_dataset import show  # brings torch: seconds
+
+        show(options)
+        return EXIT_OK
     from .distributed import Processes
     from .optimizers import install_packages
     from .train import train  # brings torch: seconds

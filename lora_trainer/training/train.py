@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from .. import __version__
 from ..data.plan import StepCounts
-from ..errors import NotFiniteError
+from ..errors import InputError, NotFiniteError
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
@@ -53,6 +53,9 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
     with the input, BaseModelError, LoraFileError, NotFiniteError, OutOfMemoryError and SaveError; everything that had been
     saved before stays.
     """
+    if options.dataset.debug_dataset:
+        message = "debug_dataset shows the batches and trains nothing."
+        raise InputError(message, field="debug_dataset", advice="Leave it out to train.")
     processes = processes or Processes.of(options.training)
     reporter = reporter if processes.is_main else _Quiet()
     chosen = options.training
