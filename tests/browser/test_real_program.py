@@ -17,7 +17,7 @@ from .program import running
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytest.importorskip("torch")
-TABS = ("train", "runs", "generate", "tools")
+TABS = ("train", "data", "runs", "generate", "tools")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,8 @@ const ICONS = {
     folder: "M3 6a1 1 0 011-1h5l2 2h9a1 1 0 011 1v10a1 1 0 01-1 1H4a1 1 0 01-1-1z",
     close: "M6 6l12 12M18 6L6 18",
     reset: "M4 10a8 8 0 112 7M4 4v6h6",
+    undo: "M9 7L4 12l5 5M4 12h10a6 6 0 016 6",
+    redo: "M15 7l5 5-5 5M20 12H10a6 6 0 00-6 6",
     copy: "M9 9h10v11H9zM5 15V4h10",
     check: "M5 12l5 5L20 7",
     search: "M11 4a7 7 0 110 14 7 7 0 010-14zm5 12l4 4",

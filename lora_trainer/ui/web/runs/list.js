@@ -52,7 +52,7 @@ const none = () => h("li", { class: "lt-empty" }, icon("box"), h("strong", {}, t
 // Which runs are to stand side by side: a box in each row, and the button.
 function choosing() {
     const chosen = new Set();
-    const button = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => go("run", [...chosen].join(",")) });
+    const button = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => go("runs", [...chosen].join(",")) });
     const element = h("div", { class: "lt-row", hidden: true }, button);
     function show() {
         button.textContent = chosen.size < LEAST ? t("compare_none") : t("compare", { x: chosen.size });

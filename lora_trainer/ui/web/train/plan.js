@@ -120,7 +120,7 @@ export function planView({ signal, fields, reveal, checked }) {
             const { id } = await post("runs", { values: values.send(), overwrite: values.overwrite });
             values.overwrite = false;
             app.state = { ...app.state, active: app.state.active || id };
-            go("run", id);
+            go("runs", id);
         } catch (error) {
             if (error.problems?.length) result = { ...result, ok: false, problems: error.problems };
             report(error);

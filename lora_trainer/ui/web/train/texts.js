@@ -122,6 +122,7 @@ export const t = texts({
     no_caption: ["no caption", "캡션 없음"],
     caption_of: ["Caption of {x}", "{x}의 캡션"],
     edit_caption: ["Edit the caption of {x}", "{x}의 캡션 편집"],
+    edit_captions: ["Edit captions", "캡션 편집"],
     remove_all: ["Remove all", "모두 삭제"],
     remove_all_ask: ["Remove all uploaded images? The originals on your disk stay.", "업로드한 이미지를 모두 삭제할까요? 원본 파일은 그대로 남습니다."],
     refused_files: ["Not taken:", "제외된 파일:"],

@@ -1,13 +1,14 @@
 // Images: dropped files or folders are sent to the host (transfer.js); a path names a folder that is there
 // already. Either way the pictures are shown with the captions that will be paired with them.
 import { app } from "../base/app.js";
-import { ask } from "../base/dialogs.js";
+import { ask, busy } from "../base/dialogs.js";
 import { fill, h } from "../base/elements.js";
 import { get, post, urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { debounce } from "../base/timing.js";
 import { note, report } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
+import { openFolders } from "../data/open.js";
 import { kohyaOffer } from "./concepts/kohya.js";
 import { scopeOf, took } from "./concepts/scope.js";
 import { makeField } from "./controls.js";
@@ -129,7 +130,8 @@ export function imageUpload(signal, scope, onFolder) {
             images.length > 0 && h("div", { class: "lt-images-head" },
                 h("strong", {}, t("images_count", { x: formatNumber(count) })),
                 scope.get("caption_source") !== "words" && (missing > 0 || !folder.more) && h("span", { class: missing ? "lt-chip lt-chip-warn" : "lt-chip lt-chip-fine" }, chip),
-                mine && h("button", { type: "button", class: "lt-link lt-push", onclick: removeAll }, t("remove_all"))),
+                h("button", { type: "button", class: "lt-btn lt-btn-small lt-push", onclick: (event) => busy(event.currentTarget, () => openFolders([folder.folder])) }, t("edit_captions")),
+                mine && h("button", { type: "button", class: "lt-link", onclick: removeAll }, t("remove_all"))),
             images.length > 0 && h("ul", { class: "lt-tiles" }, shown.map((image) => tile(image, mine))),
             images.length > shown.length && h("button", { type: "button", class: "lt-link", onclick: () => { showAll = true; show(folder); } }, t("more_images", { x: formatNumber(count - shown.length) })),
             images.length === shown.length && folder?.more > 0 && h("p", { class: "lt-subdued lt-tiles-rest" }, t("images_not_shown", { x: formatNumber(folder.more) })),

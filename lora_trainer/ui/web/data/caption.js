@@ -1,0 +1,99 @@
+// The caption of one picture: its tags as chips, or the text as it is, several lines too. It is saved by itself: a while after the last
+// letter, when the line is left, and before another picture is shown.
+import { fill, h, set } from "../base/elements.js";
+import { recall, remember } from "../base/memory.js";
+import { chipEditor } from "./chips.js";
+import { segments } from "./parts.js";
+import { t } from "./texts.js";
+import { firstLine, isProse, pieces, withPieces } from "./words.js";
+
+const REST = 900; // milliseconds without a letter until it is saved
+const LIMIT = 75; // tokens that a text encoder reads at once
+
+// `save(row, text)` keeps what was written. Returns {element, show(row), flush(), focus(kind)}.
+export function captionEditor({ save, ask, used }) {
+    let row = null, timer = 0, mode = recall("data.mode", "auto"), isDirty = false;
+    const area = h("textarea", { class: "lt-input lt-data-text", spellcheck: "true", "aria-label": t("caption"), placeholder: t("caption_placeholder") });
+    const chips = chipEditor({ ask, added: (tag) => used([tag]), isCut: (index) => isCutAt(index), change: (tags) => save(row, withPieces(row.caption || "", tags)) });
+    const choice = segments("lt-data-mode", t("caption"), [["tags", t("tags")], ["text", t("text")]], (name) => {
+        flush();
+        mode = name;
+        remember("data.mode", mode);
+        showMode();
+    });
+    const more = h("p", { class: "lt-data-lines" });
+    const count = h("span", { class: "lt-data-tokens" });
+    const meter = h("i");
+    const under = h("div", { class: "lt-data-under" }, count, h("span", { class: "lt-data-meter" }, meter));
+    const lost = h("p", { class: "lt-data-lost", hidden: true });
+    const element = h("div", { class: "lt-stack lt-data-caption" }, choice.element, area, chips.element, more, under, lost);
+
+    const isText = () => mode === "text" || (mode === "auto" && isProse(row?.caption));
+    // Whether the model reads no more of this chip: what is not read is the end of the first line.
+    const isCutAt = (index) => {
+        if (!row?.unread) return false;
+        const squeezed = (text) => text.split(/\s+/).join(" ").trim();
+        const end = squeezed(pieces(row.caption).slice(0, index + 1).join(", ")).length;
+        return end > squeezed(firstLine(row.caption)).length - row.unread.length;
+    };
+
+    function showMode() {
+        const text = isText();
+        choice.show(text ? "text" : "tags");
+        area.hidden = !text;
+        chips.element.hidden = text;
+        const rest = (row?.caption || "").trim().split("\n").slice(1).join("\n").trim();
+        more.hidden = text || !rest;
+        more.textContent = rest;
+    }
+    function flush() {
+        clearTimeout(timer);
+        if (!isDirty) return;
+        isDirty = false;
+        row = { ...row, caption: area.value };
+        save(row, area.value);
+    }
+    area.addEventListener("input", () => {
+        isDirty = true;
+        clearTimeout(timer);
+        timer = setTimeout(flush, REST);
+    });
+    area.addEventListener("blur", flush);
+
+    function showTokens() {
+        const share = (row.tokens || 0) / LIMIT;
+        set(under, "class", `lt-data-under${share > 1 ? " lt-data-over" : ""}`);
+        count.textContent = t("tokens", { x: row.tokens ?? 0, limit: LIMIT });
+        meter.style.width = `${Math.min(100, share * 100)}%`;
+        lost.hidden = !row.unread;
+        if (row.unread) fill(lost, t("cut_here"), " ", h("s", {}, row.unread));
+    }
+
+    let drawn = "";
+    return {
+        element,
+        flush,
+        show(next) {
+            const isOther = next.id !== row?.id;
+            if (isOther) flush();
+            row = next;
+            area.disabled = Boolean(row.caption_problem);
+            if (!isDirty && area.value !== (row.caption || "")) area.value = row.caption || "";
+            const text = JSON.stringify([row.id, row.caption, row.unread]);
+            if (text !== drawn) chips.show(pieces(row.caption || ""));
+            drawn = text;
+            if (isOther || document.activeElement !== area) showMode();
+            showTokens();
+        },
+        focus(kind) {
+            if (kind === "tag" && isText()) {
+                mode = "tags";
+                showMode();
+            }
+            if (isText()) {
+                area.focus();
+                area.setSelectionRange(area.value.length, area.value.length);
+            } else chips.focus();
+        },
+    };
+}

@@ -1,0 +1,154 @@
+// The data set that is open: which pictures are shown in which order, what is known of them, what is chosen, and what is done
+// to them. No drawing here.
+//
+// The host keeps the truth and numbers its versions (docs/api.md). A picture is a whole number; its row ({name, caption, tags, ...})
+// is asked for when it comes into sight. After an edit the pictures shown stay, even where the filter would no longer have
+// them: nothing vanishes under one's hands; `isStale` says that the filter may be asked again.
+import { ApiError, get, post } from "../base/host.js";
+import { listeners } from "../base/listeners.js";
+import { report } from "../base/messages.js";
+import { go } from "../base/place.js";
+import { poll } from "../base/poll.js";
+import { debounce } from "../base/timing.js";
+import { values } from "../train/values.js";
+import { selection } from "./selection.js";
+
+const MOST_ROWS = 500; // asked for at once
+const BUCKETS = ["resolution", "min_bucket_reso", "max_bucket_reso", "bucket_reso_steps", "bucket_no_upscale"];
+export const bucketSettings = () => Object.fromEntries(BUCKETS.map((name) => [name, values.get(name)]).filter(([, value]) => value !== null));
+
+// Filters whose counts are told: what one looks for in a data set that is not finished.
+export const LOOKS = ["untagged", "tokens>75", "duplicate", "broken", "left_out", "stars>=4"];
+
+// `watch(signal, action)` hears of what has changed: "pictures" (which are shown), "rows", "tags", "selection", "saving", "conflict".
+export function dataset(signal, opened, how) {
+    const news = listeners(), uses = listeners();
+    const url = (path) => `datasets/${encodeURIComponent(opened.id)}/${path}`;
+    const stale = new Set(); // rows that are to be asked for anew
+    let wanted = [], isAsking = false, question = 0, line = Promise.resolve();
+    const data = {
+        ...opened,
+        filter: how.filter || "", sort: how.sort || "name", descending: Boolean(how.descending),
+        ids: [],
+        rows: new Map(),
+        counts: {}, // of LOOKS
+        isStale: false,
+        wrong: null, // what is wrong with the filter: {message, at}
+        saving: "", // "saving", "saved" or ""
+        lastTitle: "", // of the last step
+        conflict: null, // {conflicts, again({force} or {skip})}
+        watch: news.watch,
+        watchUse: uses.watch, // hears of tags that were given to a picture
+        get: (path) => get(url(path)),
+        post: (path, body) => post(url(path), body),
+        imageOf: (row) => url(`image/${row.id}?v=${encodeURIComponent(row.thumb.split("v=")[1] || "")}`),
+    };
+    data.selection = selection(() => news.tell("selection"));
+    const tell = (what) => signal.aborted || news.tell(what);
+
+    // Asks which pictures the filter shows; the latest question wins.
+    data.query = async (change = {}) => {
+        Object.assign(data, change);
+        const mine = ++question, { filter, sort, descending } = data;
+        try {
+            const counts = data.scan ? [] : LOOKS; // while files are being read the pictures come first
+            const answer = await data.post("query", { filter, sort, descending, buckets: bucketSettings(), counts });
+            if (mine !== question || signal.aborted) return;
+            Object.assign(data, { ids: answer.ids, total: answer.total, wrong: null, isStale: false });
+            data.counts = Object.fromEntries(counts.map((look, index) => [look, answer.counts[index]]));
+            data.selection.offer(answer.ids);
+        } catch (error) {
+            if (mine !== question || signal.aborted) return;
+            if (!(error instanceof ApiError) || error.status >= 500 || error.status === 404) return void report(error);
+            const at = Number(/\d+/.exec(error.message)?.[0]) - 1; // "… at character 7: …"
+            data.wrong = { message: error.message, at: at >= 0 && at <= filter.length ? at : null };
+        }
+        tell("pictures");
+    };
+
+    // These pictures are in sight: what is not known of them is asked for, when scrolling rests.
+    const lacks = (id) => !data.rows.has(id) || stale.has(id);
+    data.want = (ids) => {
+        wanted = ids;
+        if (!isAsking && ids.some(lacks)) fetchSoon();
+    };
+    const fetchSoon = debounce(40, async () => {
+        const ids = wanted.filter(lacks).slice(0, MOST_ROWS);
+        if (!ids.length || isAsking || signal.aborted) return;
+        isAsking = true;
+        const isDone = await data.load(ids).then(() => true, report);
+        isAsking = false;
+        if (isDone) data.want(wanted);
+    });
+    // What is known of these pictures, asked for now.
+    data.load = async (ids) => {
+        for (let at = 0; at < ids.length; at += MOST_ROWS) {
+            const some = ids.slice(at, at + MOST_ROWS);
+            const { rows } = await data.post("rows", { ids: some, buckets: bucketSettings() });
+            for (const id of some) stale.delete(id);
+            for (const row of rows) data.rows.set(row.id, row);
+        }
+        tell("rows");
+    };
+
+    // What has changed on the host since: by us, by others, on the disk.
+    const sync = async () => {
+        const wasScanning = data.scan, answer = await data.get(`changes?since=${data.version}`);
+        if (signal.aborted) return;
+        Object.assign(data, { version: answer.version, scan: answer.scan, undo: answer.undo, redo: answer.redo });
+        const isOther = answer.all || answer.added.length > 0 || answer.gone.length > 0;
+        for (const id of answer.all ? data.rows.keys() : answer.changed) stale.add(id);
+        for (const id of answer.gone) data.rows.delete(id);
+        if (answer.changed.length && (data.filter || data.sort !== "name")) data.isStale = true;
+        if (isOther || (wasScanning && !data.scan)) await data.query();
+        if (isOther || answer.changed.length) {
+            tell("rows");
+            tell("tags");
+        }
+        tell("saving");
+    };
+    data.sync = () => (line = line.then(sync).catch(report));
+    data.follow = () => poll(signal, 2, () => (line = line.then(sync)).then(() => (data.scan ? 0.4 : 2), (error) => { line = Promise.resolve(); throw error; }));
+
+    // Does what changes files, one after the other, and shows what has become of it. Gives the answer, or null where nothing was done.
+    const change = (path, body) => (line = line.then(async () => {
+        Object.assign(data, { saving: "saving", conflict: null });
+        tell("saving");
+        const answer = await data.post(path, body);
+        const isHeld = answer.conflicts?.length > 0 && !body.force && !body.skip;
+        data.saving = isHeld ? "" : "saved";
+        data.lastTitle = answer.step?.title || "";
+        if (isHeld) data.conflict = { conflicts: answer.conflicts, again: (how) => change(path, { ...body, ...how }) };
+        if (answer.dataset && answer.dataset !== data.id) go("data", answer.dataset); // an upload that a run trains from was copied
+        else await sync();
+        tell("conflict");
+        return isHeld ? null : answer;
+    }).catch((error) => {
+        data.saving = "";
+        tell("saving");
+        report(error);
+        return null;
+    }));
+
+    const versions = (ids) => Object.fromEntries(ids.filter((id) => data.rows.has(id)).map((id) => [id, data.rows.get(id).version]));
+    // An edit of docs/api.md on these pictures, left out: on those that are chosen. One step of the history.
+    data.edit = (edit, ids = data.selection.ids) => {
+        if (!ids.length) return Promise.resolve(null);
+        if (edit.kind === "add") data.used(edit.tags);
+        return change("edit", { edit, ids, versions: versions(ids) });
+    };
+    data.used = (tags) => uses.tell(tags);
+    data.preview = (edit, ids) => data.post("preview", { edit, ids });
+    data.back = () => change("undo", {});
+    data.forth = () => change("redo", {});
+    // What the file holds now is taken, not what was written here.
+    data.takeTheirs = async () => {
+        const ids = data.conflict.conflicts.map((one) => one.id);
+        data.conflict = null;
+        await data.load(ids).catch(report);
+        tell("conflict");
+    };
+    data.tags = async (body) => (await data.post("tags", body));
+    data.suggest = async (text) => (await data.get(`suggest?q=${encodeURIComponent(text)}`)).suggestions;
+    return data;
+}
