@@ -50,7 +50,7 @@ class LatentsCache:
         if isinstance(single, torch.Tensor):
             return single
         assert self._draw is not None
-        return self._draw(load(Path(single[0]), image)[None], [single[1]])[0]
+        return self._draw(load(Path(single[0]), image, flipped=flipped)[None], [single[1]])[0]
 
     @property
     def nbytes(self) -> int:

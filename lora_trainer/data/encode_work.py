@@ -14,7 +14,8 @@ import torch
 
 from ..errors import NotFiniteError
 from .images import planned_pixels, to_tensor
-from .latents_store import LatentsStore
+from .kohya_latents import is_like
+from .latents_store import Found, LatentsStore
 from .plan.files import THREADS
 from .plan.model import DataPlan, PlannedImage, Size
 from .plan.remembered import Stamp
@@ -124,20 +125,62 @@ class Work:
         if store is None:
             return [False] * len(pictures)
 
-        def look(picture: Picture) -> bool:
+        theirs: list[int] = []
+
+        def look(at: int) -> bool:
+            picture = pictures[at]
             found = store.find(self.plan, picture.image, picture.flipped, numbers=self.held)
-            if found is None:
+            other = store.find_theirs(picture.image, picture.flipped) if found is None else None
+            if other is not None and not store.trusting:
+                theirs.append(at)
                 return False
-            picture.path = found.path
-            if found.posterior is not None:
-                self._put(picture, self._draw(found.posterior[None], [picture])[0])
-            return True
+            return self._take(picture, found or other)
 
         answers = []
-        for answer in self._pool.map(look, pictures):
+        for answer in self._pool.map(look, range(len(pictures))):
             answers.append(answer)
             self._tell(answer)
+        if theirs and self.together.world_size == 1:
+            for at in self._recognised(sorted(theirs), pictures):
+                answers[at] = True
         return answers
+
+    def _take(self, picture: Picture, found: Found | None) -> bool:
+        if found is None:
+            return False
+        picture.path = found.path
+        if self.held:
+            self._put(picture, self._draw(found.numbers[None], [picture])[0])
+        return True
+
+    def _recognised(self, theirs: Sequence[int], pictures: Sequence[Picture]) -> Iterator[int]:
+        """Those of sd-scripts' latents that are of this VAE: of each folder the first, middle and last are made again to see.
+
+        They are written as entries of ours, which say of which picture they are.
+        """
+        assert self.store is not None
+        folders: dict[Path, list[int]] = {}
+        for at in theirs:
+            folders.setdefault(Path(pictures[at].image.path).parent, []).append(at)
+        for folder, places in folders.items():
+            probes = sorted({places[0], places[len(places) // 2], places[-1]})
+            alike = True
+            for at in probes:
+                found = self.store.find_theirs(pictures[at].image, pictures[at].flipped)
+                image, seen = self._read(pictures[at])
+                made = self._encode_batch([pictures[at]], image[None], [seen])[0]
+                alike = alike and found is not None and is_like(found.numbers, made)
+            rest = [at for at in places if at not in probes]
+            for at in rest if alike else ():
+                picture = pictures[at]
+                seen, found = self.store.stamp(picture.image), self.store.find_theirs(picture.image, picture.flipped)
+                if found is not None:
+                    self._keep(picture, found.numbers, seen, self._draw(found.numbers[None], [picture])[0])
+                    yield at
+            if not alike:
+                self.store.strange[folder] += len(rest)
+            yield from probes
+        self._finish_writes(0)
 
     def _encode(self, pictures: Sequence[Picture], should_stop: Callable[[], bool] | None, *, alone: bool = False) -> bool:
         """Encode this process's share; False when stopped. With `alone` all of them."""
@@ -154,22 +197,28 @@ class Work:
         self._finish_writes(0)
         return True
 
-    def _encode_batch(self, batch: list[Picture], pixels: torch.Tensor, stamps: list[Stamp | None]) -> None:
-        ids = [picture.image.id for picture in batch]
+    def _encode_batch(self, batch: list[Picture], pixels: torch.Tensor, stamps: list[Stamp | None]) -> torch.Tensor:
+        """Encode pictures of one size and keep what comes of it; returns latents, or with a store what they are drawn from."""
         if self.store is None:
-            latents = self.encode(pixels, ids).detach().to("cpu")
+            latents = self.encode(pixels, [picture.image.id for picture in batch]).detach().to("cpu")
             _check_finite(latents, batch)
-        else:
-            posterior = self.encode.posterior(pixels).detach().to("cpu")  # type: ignore[attr-defined]
-            _check_finite(posterior, batch)
-            latents = self._draw(posterior, batch)
-            for picture, own, seen, drawn in zip(batch, posterior, stamps, latents, strict=True):
-                write = self._pool.submit(self.store.keep, self.plan, picture.image, picture.flipped, seen, own)
-                self._writes.append((picture, drawn, write))
-            self._finish_writes(_MOST_WAITING)
-        if self.held:
             for picture, own in zip(batch, latents, strict=True):
                 self._put(picture, own)
+            return latents
+        posterior: torch.Tensor = self.encode.posterior(pixels).detach().to("cpu")  # type: ignore[attr-defined]
+        _check_finite(posterior, batch)
+        for picture, own, seen, drawn in zip(batch, posterior, stamps, self._draw(posterior, batch), strict=True):
+            self._keep(picture, own, seen, drawn)
+        return posterior
+
+    def _keep(self, picture: Picture, posterior: torch.Tensor, seen: Stamp | None, latents: torch.Tensor) -> None:
+        """Give a picture its latents, and write what they are drawn from, in time."""
+        assert self.store is not None
+        if self.held:
+            self._put(picture, latents)
+        write = self._pool.submit(self.store.keep, self.plan, picture.image, picture.flipped, seen, posterior)
+        self._writes.append((picture, latents, write))
+        self._finish_writes(_MOST_WAITING)
 
     def _finish_writes(self, most: int) -> None:
         """Wait until at most `most` entries are still being written."""
@@ -205,18 +254,18 @@ class Work:
         if self.progress and more:
             self.progress(self._done, len(self.pictures))
 
+    def _read(self, picture: Picture) -> tuple[torch.Tensor, Stamp | None]:
+        """An image [3, H, W], and its stamp from before it was read."""
+        seen = self.store.stamp(picture.image) if self.store else None
+        pixels = planned_pixels(self.plan, picture.image)
+        return to_tensor(pixels[:, ::-1] if picture.flipped else pixels), seen
+
     def _read_ahead(self, batches: Sequence[list[Picture]]) -> Iterator[tuple[list[Picture], torch.Tensor, list[Stamp | None]]]:
         """Yield batches with their images [B, 3, H, W]; while one is encoded, threads read the next two."""
-
-        def read(picture: Picture) -> tuple[torch.Tensor, Stamp | None]:
-            seen = self.store.stamp(picture.image) if self.store else None  # before it is read
-            pixels = planned_pixels(self.plan, picture.image)
-            return to_tensor(pixels[:, ::-1] if picture.flipped else pixels), seen
-
         waiting: deque[tuple[list[Picture], list[Future[tuple[torch.Tensor, Stamp | None]]]]] = deque()
         for number in range(len(batches) + _READ_AHEAD):
             if number < len(batches):
-                waiting.append((batches[number], [self._pool.submit(read, picture) for picture in batches[number]]))
+                waiting.append((batches[number], [self._pool.submit(self._read, picture) for picture in batches[number]]))
             if number >= _READ_AHEAD:
                 batch, futures = waiting.popleft()
                 images, stamps = zip(*(future.result() for future in futures), strict=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,7 @@ import torch
 
 from ..errors import InputError
 from ..foreign.reading import UnreadableError
-from . import entries
+from . import entries, kohya_latents
 from .entries import Shelves
 from .plan.cuts import cut_of
 from .plan.digest import HASHES
@@ -29,11 +31,14 @@ class LatentsStore:
     """Mean and standard deviation [2C, h, w] of the latents of each picture, and of its mirror image.
 
     `made_by` are the VAE's digest and precision. `trusting` (skip_cache_check): an entry of the right name and shape is taken
-    without a look at the picture. `damaged` are entries that could not be used and are made again.
+    without a look at the picture. `damaged` are entries that could not be used and are made again, `strange` how many files of
+    sd-scripts were left aside, by folder. `suffix` is what those of this family end in, sd or sdxl.
     """
 
     made_by: Mapping[str, str]
     trusting: bool = False
+    suffix: str = "sd"
+    strange: Counter[Path] = field(default_factory=Counter)
     shelves: Shelves = field(default_factory=Shelves)
     damaged: list[str] = field(default_factory=list)
 
@@ -62,6 +67,17 @@ class LatentsStore:
         if not self.trusting and not _is_of(entry, image.path, self.stamp(image)):
             return None
         return Found(path, posterior)
+
+    def find_theirs(self, image: PlannedImage, flipped: bool) -> Found | None:
+        """What sd-scripts kept of a picture, where it fits; unless `trusting` it may still be of another VAE."""
+        path = kohya_latents.find(image, self.suffix)
+        if path is None:
+            return None
+        if self.trusting or (kohya_latents.is_newer(path, image) and kohya_latents.is_plain(image)):
+            with contextlib.suppress(UnreadableError):
+                return Found(path, kohya_latents.read(path, image, flipped=flipped))
+        self.strange[path.parent] += 1
+        return None
 
     def keep(
         self, plan: DataPlan, image: PlannedImage, flipped: bool, seen: Stamp | None, posterior: torch.Tensor
@@ -98,15 +114,24 @@ class Found:
     path: Path
     posterior: torch.Tensor | None
 
+    @property
+    def numbers(self) -> torch.Tensor:
+        """Those that were asked for."""
+        assert self.posterior is not None
+        return self.posterior
 
-def load(path: Path, image: PlannedImage) -> torch.Tensor:
+
+def load(path: Path, image: PlannedImage, *, flipped: bool = False) -> torch.Tensor:
     """Read the numbers [2C, h, w] of an entry that was found before. Raises InputError when they are damaged by now."""
     try:
+        if path.suffix == kohya_latents.ENDING:
+            return kohya_latents.read(path, image, flipped=flipped)
         entry = entries.read(path)
         _check_size(entry, image)
         return _posterior(entry)
     except UnreadableError as error:
-        path.unlink(missing_ok=True)
+        if path.suffix != kohya_latents.ENDING:
+            path.unlink(missing_ok=True)
         raise InputError(
             f"the cached latents of {Path(image.path).name} cannot be used any more: the file {error}",
             where=str(path),

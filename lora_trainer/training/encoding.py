@@ -79,6 +79,11 @@ class Encoder:
         """What the posterior depends on besides the image: the VAE's weights, and the precision it computes in."""
         return {"vae": identity.of_module(self._model.vae), "precision": str(self._model.vae.dtype).removeprefix("torch.")}
 
+    @property
+    def suffix(self) -> str:
+        """What files of sd-scripts with latents of this family end in."""
+        return "sdxl" if self._model.family.name == "sdxl" else "sd"
+
     def free(self) -> None:
         """The VAE is not needed for now."""
         self.resting.put_away(self._model.vae)
@@ -108,7 +113,7 @@ def latents_store(options: DatasetOptions, encoder: Encoder) -> LatentsStore | N
     """Where the latents are kept for the next run; None when that is not wanted."""
     if not options.cache_latents_to_disk:
         return None
-    return LatentsStore(encoder.made_by(), trusting=options.skip_cache_check)
+    return LatentsStore(encoder.made_by(), trusting=options.skip_cache_check, suffix=encoder.suffix)
 
 
 def cached_latents(
@@ -153,6 +158,12 @@ def tell(store: LatentsStore | None, emit: Emit) -> None:
         first, count = store.damaged[0], len(store.damaged)
         messages.append(f"Cached latents that could not be used are made again ({count}). The first: {first}")
         store.damaged.clear()
+    for folder, count in store.strange.items():
+        messages.append(
+            f"{folder}: {count} files of kohya-ss (.npz) are not used, because they are older than their images, or of another"
+            " size or VAE. With skip_cache_check all that have the right size are used."
+        )
+    store.strange.clear()
     for folder, place in store.shelves.moved.items():
         if place != folder:
             messages.append(f"Nothing can be written in {folder}; the latents are kept in {place}.")

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lora_trainer.data.plan import cache_folders
 from lora_trainer.errors import InputError, InputErrors
 from lora_trainer.options.training import TrainingOptions
 from lora_trainer.training.distributed import Processes
@@ -66,6 +67,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(options_for, tiny_sd1, 
         **shared,
     }
     if kind["network_module"] == "networks.lora":  # what the options of several cards do changes no number
+        given["cache_latents_to_disk"] = True  # each encodes its part; the other kind's latents are exchanged
         given |= {"ddp_timeout": 20, "ddp_gradient_as_bucket_view": True, "ddp_static_graph": True}
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"]
     launcher += ["--mixed_precision=no", "--dynamo_backend=no", f"--main_process_port={free_port()}", "-m", "lora_trainer"]
@@ -78,6 +80,8 @@ def test_two_processes_train_as_one_with_twice_the_batch(options_for, tiny_sd1, 
         timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    kept = list((data / "1_sls frog" / cache_folders.FOLDER).glob("*.safetensors"))
+    assert len(kept) == (3 if "cache_latents_to_disk" in given else 0)
     assert "5 steps, 3 epochs" in done.stderr  # 2 batches per epoch: each process has half of them
     assert done.stderr.count("finished at step 5") == 1  # only the main process talks
     last = float(re.findall(r"step 5/5.*?loss ([\d.]+)", done.stderr)[-1])
