@@ -14,6 +14,8 @@ from starlette.responses import Response
 
 from ..datasets import queries
 from ..datasets.dataset import DataSet
+from ..datasets.edit_titles import title
+from ..datasets.history import Step
 from ..datasets.model import Picture
 from ..errors import InputError
 from . import folders
@@ -46,14 +48,18 @@ def dataset_of(service: Service, request: Request) -> DataSet:
 def picture_of(service: Service, request: Request) -> tuple[DataSet, Picture]:
     """The picture that a request names. Raises Refusal (404)."""
     dataset = dataset_of(service, request)
-    number = request.path_params["image"]
+    return dataset, picture_in(dataset, request.path_params["image"])
+
+
+def picture_in(dataset: DataSet, number: str) -> Picture:
+    """The picture with the id `number`. Raises Refusal (404)."""
     picture = dataset.pictures.get(int(number)) if number.isascii() and number.isdigit() and len(number) < 18 else None
     if picture is None:
         raise missing(f"picture {number} in this data set")
-    return dataset, picture
+    return picture
 
 
-def set_view(dataset: DataSet) -> dict[str, Any]:
+def set_view(service: Service, dataset: DataSet) -> dict[str, Any]:
     """A Set of docs/api.md."""
     with dataset.lock:
         told = [
@@ -74,7 +80,21 @@ def set_view(dataset: DataSet) -> dict[str, Any]:
         "total": total,
         "version": version,
         "scan": progress(dataset),
+        **steps_view(service, dataset),
     }
+
+
+def steps_view(service: Service, dataset: DataSet) -> dict[str, Any]:
+    """What would be undone and redone: {"undo": Step or None, "redo": Step or None}."""
+    history, ids = service.datasets.history, [folder.id for folder in dataset.folders]
+    steps = {"undo": history.to_undo(ids), "redo": history.to_redo(ids)}
+    return {name: step_view(step) if step else None for name, step in steps.items()}
+
+
+def step_view(step: Step) -> dict[str, Any]:
+    """A Step of docs/api.md."""
+    told = {"step": step.id, "time": step.time, "title": title(step.edit), "edit": step.edit, "changed": step.changed}
+    return {**told, "state": step.state}
 
 
 def progress(dataset: DataSet) -> dict[str, int] | None:
@@ -104,7 +124,7 @@ async def _open(service: Service, request: Request) -> Response:
     ending = text_of(body, "caption_extension", "") or None
 
     def look() -> dict[str, Any]:
-        return set_view(service.datasets.open(_folders_of(service, body), ending))
+        return set_view(service, service.datasets.open(_folders_of(service, body), ending))
 
     return answer(await service.change(look))
 
@@ -123,7 +143,7 @@ async def _list(service: Service, request: Request) -> Response:
 
 
 async def _view(service: Service, request: Request) -> Response:
-    return answer(await service.look(lambda: set_view(dataset_of(service, request))))
+    return answer(await service.look(lambda: set_view(service, dataset_of(service, request))))
 
 
 # -- looking ----------------------------------------------------------------------------------------------------------

@@ -18,9 +18,12 @@ from ..options.simple import SIMPLE
 from .korean import catalogue, korean_place, with_particles
 
 _language: ContextVar[str] = ContextVar("language", default="")
-_SAID = {"message", "advice", "problem", "read_only", "why", "label"}  # keys whose texts are sentences for a person
+# Keys whose texts are sentences for a person, and keys of what users wrote.
+_SAID = {"message", "advice", "problem", "caption_problem", "read_only", "why", "label"}
 _SAID_LISTS = {"warnings"}
-_NOT_OURS = {"values", "spec", "config", "dataset", "prompts", "prompt", "command", "log", "metadata"}  # what users wrote
+_NOT_OURS = {
+    "values", "spec", "config", "dataset", "prompts", "prompt", "command", "log", "metadata", "edit",
+}  # fmt: skip
 _NAME = re.compile(r"(?<![A-Za-z0-9_./\\='\"<-])(?:--)?([a-z0-9]+(?:_[a-z0-9]+)+)(?![A-Za-z0-9_/\\=]|\.[A-Za-z])")
 
 
@@ -52,6 +55,8 @@ def _spoken(key: str, value: Any, language: str) -> Any:
             about["name"] = said(str(about.get("name", "")), language)
         # An option of the command line is the field itself, at which the page shows the problem.
         option = f"--{about.get('field')}"
+        if "edit" in about and isinstance(about.get("title"), str):  # a step in the history of a data set
+            about["title"] = said(about["title"], language)
         if isinstance(about.get("message"), str):
             about["message"] = about["message"].removeprefix(f"{option}: ")
         if isinstance(about.get("where"), str):

@@ -102,6 +102,15 @@ class Uploads:
                 received.refused.append({"name": one.sent, "message": said})
         return [one for one in whole if one.file not in bad]
 
+    def for_changing(self, folders: list[Path]) -> list[Path]:
+        """`folders`, with each upload that a run names replaced by a new copy of it. `changing` is held.
+
+        Raises Refusal (507) when a copy cannot be written.
+        """
+        root = self.root.resolve()
+        ours = [self.is_id(path.name) and path.resolve().parent == root for path in folders]
+        return [self._changeable(path.name) if mine else path for path, mine in zip(folders, ours, strict=True)]
+
     def _changeable(self, upload_id: str) -> Path:
         """The folder when no run names it, else a new one with the same pictures and captions. `changing` is held.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..log import logger
-from .model import Folder, Picture
+from .model import Caption, Folder, Picture
 from .scan import Files, Look, Seen, changed_names, folder_time, list_files, look_at
 from .store import Known, Store
 
@@ -175,6 +175,27 @@ class DataSet:
                 picture.changed = self.version
         if looked:
             self._store.remember_looks(looked)
+
+    def reread(self, folder_ids: Iterable[int]) -> None:
+        """Look at some folders again, now. `disk` is held."""
+        wanted = set(folder_ids)
+        self._read([look for folder in self.folders if folder.id in wanted for look in self._list(folder)])
+
+    def take_from(self, other: DataSet) -> None:
+        """Begin with what `other` knows of the same files, which lie elsewhere now."""
+        with self.lock, other.lock:
+            for folder, known in zip(self.folders, other.folders, strict=True):
+                folder.pictures = dict(known.pictures)
+            self.pictures = dict(other.pictures)
+            self._added = dict.fromkeys(self.pictures, self.version)
+
+    def take_captions(self, captions: Mapping[int, Caption]) -> None:
+        """Take over what was written into the caption files of pictures."""
+        with self.lock:
+            for number, caption in captions.items():
+                if (picture := self.pictures.get(number)) is not None:
+                    self.version += 1
+                    picture.caption, picture.changed = caption, self.version
 
     # -- what others ask ------------------------------------------------------------------------------------------------
 

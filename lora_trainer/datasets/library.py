@@ -6,18 +6,26 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import HostError, InputError
+from . import trash
+from .changing import Changer, Force, Outcome
 from .dataset import DataSet
+from .edits import Edit
+from .history import History
 from .model import Folder
 from .scan import list_files
 from .store import Store, stored
+from .suggest import TagLists
 
+DONT = Force()
 ENDINGS = (".txt", ".caption")  # which are looked for where none is named
 _MOST_OPEN = 4
 _MOST_FOLDERS = 64
+_PATIENCE = 5.0  # seconds that a change waits for what else is at the files
 _WAIT = 1.0  # seconds that opening waits for the pictures to be read
 
 
@@ -35,7 +43,9 @@ class Library:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.RLock()
+        self._writing = threading.Lock()  # one change at a time
         self._store: Store | None = None
+        self.tag_lists = TagLists(folder / "tags")
         self._open: OrderedDict[str, DataSet] = OrderedDict()
 
     @property
@@ -45,6 +55,10 @@ class Library:
             if self._store is None:
                 self._store = Store(self._folder / "datasets.db")
             return self._store
+
+    @property
+    def history(self) -> History:
+        return History(self.store)
 
     def open(self, paths: Iterable[Path], ending: str | None = None) -> DataSet:
         """The data set of these folders. Its pictures are listed at once, and read in the background.
@@ -64,6 +78,7 @@ class Library:
         ending = ending if ending.startswith(".") else f".{ending}"
         self.store.remember_set(name, folders, ending)
         dataset = self._opened(name, folders, ending)
+        self._recover(dataset)
         dataset.refresh()
         dataset.wait(_WAIT)
         return dataset
@@ -78,9 +93,68 @@ class Library:
         if not found:
             raise InputError(f"There is no data set {name!r}.", field="id", advice="Open its folders again.")
         dataset = self._opened(*found[0][:3])
+        self._recover(dataset)
         dataset.refresh()
         dataset.wait(_WAIT)
         return dataset
+
+    # -- changing -------------------------------------------------------------------------------------------------------
+
+    def edit(
+        self,
+        dataset: DataSet,
+        edit: Edit,
+        ids: Iterable[int],
+        *,
+        versions: Mapping[int, str] | None = None,
+        force: Force = DONT,
+    ) -> Outcome:
+        """Do `edit` to the pictures `ids` as one step. See changing.Changer."""
+        with self._changing(dataset) as changer:
+            pictures = [dataset.pictures[one] for one in dict.fromkeys(ids) if one in dataset.pictures]
+            return changer.edit(dataset, edit, pictures, versions or {}, force)
+
+    def undo(self, dataset: DataSet, force: Force = DONT) -> Outcome:
+        """Put the newest step back."""
+        with self._changing(dataset) as changer:
+            return changer.undo(dataset, force)
+
+    def redo(self, dataset: DataSet, force: Force = DONT) -> Outcome:
+        """Do again what was undone last."""
+        with self._changing(dataset) as changer:
+            return changer.redo(dataset, force)
+
+    def moved(self, dataset: DataSet, places: list[Path]) -> DataSet:
+        """The data set when its folders' files lie at `places` now (copies): ids, marks and history go with them.
+
+        With the places that it has it is the same one.
+        """
+        pairs = [(folder, path) for folder, path in zip(dataset.folders, places, strict=True) if folder.path != path]
+        if not pairs:
+            return dataset
+        with self._lock:
+            for folder, path in pairs:
+                trash.carry(folder.path, path)
+                self.store.move_folder(folder.id, self.store.folder_id(Path(os.path.realpath(path))))
+            name = set_id(places)
+            self.store.remember_set(name, places, dataset.ending)
+            now = self._opened(name, places, dataset.ending)
+            now.take_from(dataset)
+            self._open.pop(dataset.id, None)
+            return now
+
+    @contextmanager
+    def _changing(self, dataset: DataSet) -> Iterator[Changer]:
+        """One change at a time, of this data set and of others that share a folder with it."""
+        if not dataset.disk.acquire(timeout=_PATIENCE):
+            raise HostError("The pictures are still being read.", advice="Wait until that is done, and try again.")
+        try:
+            with self._writing:
+                changer = Changer(self.history)
+                changer.recover(dataset)
+                yield changer
+        finally:
+            dataset.disk.release()
 
     def close(self) -> None:
         with self._lock:
@@ -90,6 +164,15 @@ class Library:
             if self._store is not None:
                 self._store.close()
                 self._store = None
+
+    def _recover(self, dataset: DataSet) -> None:
+        """Put back what a program that was ended left half changed, before the files are read."""
+        if dataset.disk.acquire(timeout=_PATIENCE):
+            try:
+                with self._writing:
+                    Changer(self.history).recover(dataset)
+            finally:
+                dataset.disk.release()
 
     def _opened(self, name: str, folders: list[Path], ending: str) -> DataSet:
         with self._lock:

@@ -93,6 +93,14 @@ class Store:
         rows = self.read("SELECT * FROM sets WHERE ?1 IS NULL OR id = ?1 ORDER BY opened DESC LIMIT 200", set_id)
         return [(row["id"], [Path(text) for text in json.loads(row["folders"])], row["ending"], row["opened"]) for row in rows]
 
+    def move_folder(self, old: int, new: int) -> None:
+        """Let the pictures of one folder, with their marks and history, be those of another that holds the same files."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM images WHERE folder = ?", (new,))
+            db.execute("UPDATE OR IGNORE step_folders SET folder = ? WHERE folder = ?", (new, old))
+            for table in ("images", "changes"):
+                db.execute(f"UPDATE {table} SET folder = ? WHERE folder = ?", (new, old))  # noqa: S608
+
     # -- pictures -------------------------------------------------------------------------------------------------------
 
     def known(self, folder: Folder) -> dict[str, Known]:

@@ -14,13 +14,14 @@ CREATE TABLE sets (id TEXT PRIMARY KEY, folders TEXT NOT NULL, ending TEXT NOT N
 CREATE TABLE steps (
     id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, edit TEXT NOT NULL,
     state TEXT NOT NULL,          -- see history.py
-    changed INTEGER NOT NULL);
+    changed INTEGER NOT NULL,
+    owner TEXT NOT NULL DEFAULT '');
 CREATE TABLE step_folders (step INTEGER NOT NULL, folder INTEGER NOT NULL, PRIMARY KEY (step, folder)) WITHOUT ROWID;
 CREATE INDEX steps_of_folder ON step_folders (folder);
 CREATE TABLE changes (
     step INTEGER NOT NULL, place INTEGER NOT NULL, image INTEGER NOT NULL, folder INTEGER NOT NULL, file BLOB NOT NULL,
     kind TEXT NOT NULL,           -- text, file, stars, left_out
     before BLOB, after BLOB,      -- null: no file
-    PRIMARY KEY (step, place)) WITHOUT ROWID;
+    PRIMARY KEY (step, place));
 CREATE INDEX changes_of_image ON changes (image);
 """

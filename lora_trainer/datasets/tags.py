@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 MARKER = "|||"  # the value of keep_tokens_separator that documents use
@@ -35,6 +35,29 @@ class TagLine:
         """Drop the tags that are not `wanted`; empty pieces stay."""
         self.parts = [_with_edges(part, [p for p in part if not p.strip() or wanted(p.strip())]) for part in self.parts]
 
+    def keep_first(self, among: Callable[[str], bool]) -> None:
+        """Of tags that mean one thing keep the first, where they are `among` those to look at."""
+        seen: set[str] = set()
+
+        def wanted(tag: str) -> bool:
+            known = same_as(tag)
+            again = known in seen and among(tag)
+            seen.add(known)
+            return not again
+
+        self.keep(wanted)
+
+    def map(self, change: Callable[[str], str]) -> None:
+        """Change each tag, and leave the white space around it."""
+        self.parts = [[_changed(piece, change) for piece in part] for part in self.parts]
+
+    def arrange(self, order: Callable[[list[str]], list[str]], keep: int) -> None:
+        """Put the tags into another order, all but the first `keep`; with a marker, those of the part behind the first."""
+        part = self.parts[min(1, len(self.parts) - 1)]
+        places = [place for place, piece in enumerate(part) if piece.strip()][0 if len(self.parts) > 1 else keep :]
+        for place, tag in zip(places, order([part[place].strip() for place in places]), strict=True):
+            part[place] = _changed(part[place], lambda _, tag=tag: tag)  # type: ignore[misc]
+
     def insert(self, tags: Iterable[str], index: int) -> None:
         """Put `tags` before the tag number `index` of the line (as many as there are: at the end)."""
         new = list(tags)
@@ -47,9 +70,9 @@ class TagLine:
                 _insert(part, places[index], new, gap)
                 return
             index -= len(places)
-            if number == len(self.parts) - 1 or (
-                index == 0 and not any(p.strip() for q in self.parts[number + 1 :] for p in q)
-            ):
+            if number == len(self.parts) - 1:
+                if number and part == [""]:
+                    part[0] = " "
                 _append(part, new, gap)
                 return
 
@@ -57,6 +80,14 @@ class TagLine:
         """The white space behind commas of this line."""
         behind = [piece for part in self.parts for piece in part[1:] if piece.strip()]
         return "" if behind and not any(piece[:1].isspace() for piece in behind) else " "
+
+
+def _changed(piece: str, change: Callable[[str], str]) -> str:
+    tag = piece.strip()
+    if not tag:
+        return piece
+    lead = piece[: len(piece) - len(piece.lstrip())]
+    return lead + change(tag) + piece[len(piece.rstrip()) :]
 
 
 def _insert(part: list[str], place: int, tags: list[str], gap: str) -> None:
@@ -126,7 +157,3 @@ def wildcard(pattern: str) -> re.Pattern[str]:
 
 def _literal(text: str) -> str:
     return re.sub(r"([?\[])", r"[\1]", text)
-
-
-def lines_of(text: str) -> Iterator[str]:
-    yield from text.split("\n")

@@ -6,6 +6,16 @@ from .conftest import get, picture, post
 
 
 @pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "frogs"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(picture(color=(number * 40, 90, 30)))
+        (folder / f"{number}.txt").write_text(f"a frog, number {number}")
+    return folder
+
+
+@pytest.fixture
 def opened(client, images):
     answer = post(client, "datasets", {"folders": [str(images)]})
     assert answer.status_code == 200, answer.text
@@ -102,3 +112,148 @@ def test_a_data_set_outside_of_the_folders_is_refused_even_when_it_was_opened_be
         assert ask(client, opened, what, {"ids": [1]}).status_code == 400
     assert get(client, f"datasets/{opened['id']}/image/1").status_code == 400
     assert get(client, "datasets").json()["datasets"] == []
+
+
+# -- changing ---------------------------------------------------------------------------------------------------------
+
+ADD = {"kind": "add", "tags": ["sls"], "at": "start"}
+
+
+def ids_of(client, dataset, text=""):
+    return ask(client, dataset, "query", {"filter": text}).json()["ids"]
+
+
+def test_an_edit_is_previewed_done_undone_and_told(client, images, opened):
+    seen = ask(client, opened, "preview", {"edit": ADD, "filter": "1 OR 2"}).json()
+    first = ids_of(client, opened, "1")[0]
+    example = {"id": first, "before": "a frog, number 1", "after": "sls, a frog, number 1"}
+    assert (seen["changed"], seen["of"], seen["examples"][0], seen["conflicts"]) == (2, 2, example, [])
+    assert (images / "1.txt").read_text() == "a frog, number 1"
+    version = opened["version"]
+    done = ask(client, opened, "edit", {"edit": ADD, "filter": "1 OR 2"}).json()
+    assert (done["changed"], done["conflicts"], done["dataset"]) == (2, [], opened["id"])
+    assert (done["step"]["title"], done["step"]["edit"], done["undo"]["step"]) == (
+        "Tags added: sls", ADD, done["step"]["step"],
+    )  # fmt: skip
+    assert (images / "1.txt").read_text() == "sls, a frog, number 1"
+    new = get(client, f"datasets/{opened['id']}/changes?since={version}").json()
+    assert (sorted(new["changed"]), new["all"], new["undo"]["step"]) == (
+        sorted(ids_of(client, opened, "sls")), False, done["step"]["step"],
+    )  # fmt: skip
+    undone = ask(client, opened, "undo").json()
+    assert (undone["changed"], undone["undo"], undone["redo"]["step"]) == (2, None, done["step"]["step"])
+    assert (images / "1.txt").read_text() == "a frog, number 1"
+    assert ask(client, opened, "redo").json()["changed"] == 2
+    (step,) = get(client, f"datasets/{opened['id']}/history").json()["steps"]
+    assert (step["state"], step["changed"]) == ("done", 2)
+    (change,) = get(client, f"datasets/{opened['id']}/history?image={first}").json()["changes"]
+    assert (change["before"], change["after"]) == ("a frog, number 1", "sls, a frog, number 1")
+    korean = get(client, f"datasets/{opened['id']}/history", headers={"Accept-Language": "ko"}).json()
+    assert korean["steps"][0]["title"].startswith("태그 추가")
+
+
+def test_a_caption_that_somebody_else_changed_is_a_conflict(client, images, opened):
+    (row,) = ask(client, opened, "rows", {"ids": ids_of(client, opened, "1")}).json()["rows"]
+    (images / "1.txt").write_text("mine")
+    body = {
+        "edit": {"kind": "caption", "text": "yours"},
+        "ids": [row["id"]],
+        "versions": {str(row["id"]): row["version"]},
+    }
+    refused = ask(client, opened, "edit", body).json()
+    assert (refused["step"], refused["conflicts"][0]["caption"]) == (None, "mine")
+    assert (images / "1.txt").read_text() == "mine"
+    assert ask(client, opened, "edit", {**body, "force": True}).json()["changed"] == 1
+    assert (images / "1.txt").read_text() == "yours"
+
+
+def test_tags_are_counted_and_suggested(client, opened, service):
+    counted = ask(client, opened, "tags", {"starts": "a"}).json()
+    assert (counted["tags"], counted["total"], counted["untagged"]) == ([{"tag": "a frog", "count": 3}], 1, 0)
+    by_name = ask(client, opened, "tags", {"order": "name", "limit": 2}).json()
+    assert ([one["tag"] for one in by_name["tags"]], by_name["total"]) == (["a frog", "number 0"], 4)
+    lists = service.paths.user_dir / "tags"
+    lists.mkdir(parents=True)
+    (lists / "danbooru.csv").write_text(
+        'tag,category,count,alias\nfrog_hat,0,50,\nred_eyes,0,900,"crimson_frog,x"\nfrogs,0,10\n1girl,0,9999,\n'
+    )
+    found = get(client, f"datasets/{opened['id']}/suggest", params={"q": "Frog"}).json()["suggestions"]
+    assert [(one["tag"], one["count"], one["known"], one["alias"]) for one in found] == [
+        ("a frog", 3, 0, ""), ("frog_hat", 0, 50, ""), ("frogs", 0, 10, ""), ("red_eyes", 0, 900, "crimson frog"),
+    ]  # fmt: skip
+
+
+def test_what_changed_on_the_disk_is_told(client, images, opened, service):
+    service.datasets.get(opened["id"])._checked = -1e9
+    (images / "new.png").write_bytes(picture())
+    (images / "0.png").unlink()
+    gone = ids_of(client, opened, "name:0")
+    changes = get(client, f"datasets/{opened['id']}/changes?since={opened['version']}").json()
+    assert (changes["gone"], len(changes["added"]), changes["all"]) == (gone, 1, False)
+    assert get(client, f"datasets/{opened['id']}/changes?since=5").json()["all"]
+    assert get(client, f"datasets/{opened['id']}/changes?since=x").status_code == 400
+
+
+def test_an_upload_that_a_run_trains_from_is_copied_before_it_is_changed(client, service, host, values):
+    upload = service.uploads.new()
+    folder = service.uploads.folder(upload)
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(picture(color=(number * 40, 9, 9)))
+        (folder / f"{number}.txt").write_text("frog")
+    dataset = post(client, "datasets", {"folders": [upload]}).json()
+    ids = ids_of(client, dataset)
+    stars = {"edit": {"kind": "stars", "count": 2}, "ids": ids[:1]}
+    ask(client, dataset, "edit", stars)
+    ask(client, dataset, "edit", {"edit": {"kind": "delete"}, "ids": ids[2:]})
+    run = service.paths.runs / "a-run"
+    run.mkdir(parents=True)
+    (run / "dataset.toml").write_text(f"image_dir = '{folder}'")
+    assert ask(client, dataset, "edit", stars | {"ids": ids[1:2]}).json()["dataset"] == dataset["id"]
+    done = ask(client, dataset, "edit", {"edit": ADD, "ids": ids}).json()
+    assert done["dataset"] != dataset["id"]
+    assert done["changed"] == 2
+    assert (folder / "0.txt").read_text() == "frog"
+    copy = {"id": done["dataset"]}
+    rows = ask(client, copy, "rows", {"ids": ids}).json()["rows"]
+    assert [(row["id"], row["caption"], row["stars"]) for row in rows] == [(ids[0], "sls, frog", 2), (ids[1], "sls, frog", 2)]
+    for _ in range(3):
+        assert ask(client, copy, "undo").json()["dataset"] == copy["id"]
+    assert len(ids_of(client, copy)) == 3
+    assert (folder / "0.txt").read_text() == "frog"
+    assert not (folder / "2.png").exists()
+
+
+def test_what_is_wrong_in_a_change_is_told_and_changes_nothing(client, images, opened):
+    ids = ids_of(client, opened)
+    for body in (
+        {},
+        {"edit": ADD},
+        {"edit": {"kind": "x"}, "ids": ids},
+        {"edit": ADD, "ids": "all"},
+        {"edit": ADD, "filter": "("},
+        {"edit": ADD, "ids": ids, "versions": {"a": "b"}},
+        {"edit": ADD, "ids": ids, "versions": []},
+        {"edit": ADD, "ids": ids, "force": "yes"},
+        {"edit": {"kind": "regex", "pattern": "("}, "ids": ids},
+        {"edit": {"kind": "caption", "text": "x"}, "ids": ids},
+    ):
+        for what in ("preview", "edit"):
+            if what == "edit" or "force" not in body:
+                assert ask(client, opened, what, body).status_code == 400, (what, body)
+    assert ask(client, opened, "undo").status_code == 400
+    assert ask(client, opened, "redo").status_code == 400
+    assert [path.read_text() for path in sorted(images.glob("*.txt"))] == [f"a frog, number {number}" for number in range(3)]
+    for what in ("edit", "undo", "redo", "preview", "tags", "query", "rows"):
+        assert get(client, f"datasets/{opened['id']}/{what}").status_code == 405
+    for what in ("history", "changes", "suggest"):
+        assert ask(client, opened, what).status_code == 405
+
+
+def test_a_data_set_outside_of_the_folders_is_not_changed(client, host, images, opened, tmp_path):
+    ids = ids_of(client, opened)
+    host.folders = (tmp_path / "else",)
+    for what in ("edit", "undo", "redo", "preview", "tags"):
+        assert ask(client, opened, what, {"edit": ADD, "ids": ids}).status_code == 400
+    for what in ("history", "changes?since=0", "suggest?q=a"):
+        assert get(client, f"datasets/{opened['id']}/{what}").status_code == 400
+    assert (images / "0.txt").read_text() == "a frog, number 0"
