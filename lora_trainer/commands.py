@@ -39,9 +39,6 @@ _NOT_YET: dict[str, str] = {
     "make_captions make_captions_by_git tag_images_by_wd14_tagger": (
         "Write captions into text files beside the images: on the page, or with any captioning program."
     ),
-    "merge_captions_to_metadata merge_dd_tags_to_metadata clean_captions_and_tags": (
-        "Captions are read from the text files beside the images as they are."
-    ),
     "prepare_buckets_latents cache_latents cache_text_encoder_outputs": (
         "Not needed: images are sorted into buckets, and what --cache_latents asks for is made, when a training starts."
     ),

@@ -8,6 +8,7 @@ start; every line of a tool is parsed; a few of each really run. The other pages
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 from lora_trainer import commands
+from lora_trainer.data.plan import make_plan
 from lora_trainer.errors import InputError, InputErrors, NotInstalledError
 from lora_trainer.networks import files, registry
 from lora_trainer.options import OPTIONS_BY_NAME, cli, config_file, dataset_config
@@ -196,10 +198,12 @@ batch_size = 4
 PREPARED = [  # what the page does to captions before a training; ours reads the files as they are, and says so
     "python finetune\\make_captions.py --batch_size 8 {images}",
     "python tag_images_by_wd14_tagger.py --batch_size 4 {images}",
+    "python prepare_buckets_latents.py --full_path {images} meta_clean.json meta_lat.json {model} --batch_size 4",
+]
+MERGED = [  # the tools that put what was written into one file
     "python merge_captions_to_metadata.py --full_path {images} meta_cap.json",
     "python merge_dd_tags_to_metadata.py --full_path {images} --in_json meta_cap.json meta_cap_dd.json",
     "python clean_captions_and_tags.py meta_cap_dd.json meta_clean.json",
-    "python prepare_buckets_latents.py --full_path {images} meta_clean.json meta_lat.json {model} --batch_size 4",
 ]
 WAITING = [name for name in ("debug_dataset", "cache_latents_to_disk") if not OPTIONS_BY_NAME[name].supported]
 PACKAGES = ("bitsandbytes", "dadaptation", "lion-pytorch", "wandb")
@@ -293,8 +297,6 @@ def test_a_documented_training_is_ready_to_start(line, places, request, tiny_mod
     ids=["identifier", "captions", "metadata"],
 )
 def test_a_documented_data_set_file_is_read(text, steps, places, tmp_path):
-    from lora_trainer.data.plan import make_plan
-
     file = tmp_path / "dataset.toml"
     file.write_text(text.format(**places))
     options = cli.parse(training_words("--seed=1", places | {"dataset": str(file)}))
@@ -361,3 +363,27 @@ def test_a_documented_training_trains(line, places, tmp_path, monkeypatch):
     weights = load_file(tmp_path / "out" / "frog.safetensors")
     assert any(tensor.any() for name, tensor in weights.items() if "lora_up" in name)
     assert not line.startswith("--logging_dir") or list((tmp_path / "logs").glob("db_style1_*/network_train/events.*"))
+
+
+def test_the_documented_chain_leads_from_a_folder_of_pictures_to_a_training(places, tmp_path, monkeypatch):
+    """Pictures with captions and tags beside them, merged, cleaned, and trained as the documents' data set file says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lora_trainer"])
+    images = make_images(tmp_path / "train_data", 2)
+    for file in images.glob("*.png"):
+        file.with_suffix(".caption").write_text(f"an anime woman, number {file.stem}\n")
+        file.with_suffix(".txt").write_text("1girl, long_hair, hair, rating:safe\n")
+    named = places | {"images": "train_data", "metadata": "meta_clean.json"}
+    for line in MERGED:
+        assert commands.run(words_of(line, named)) == 0
+    dataset = FINE_TUNING.format(**named).replace("512", "64").replace("batch_size = 4", "batch_size = 1")
+    Path("dataset.toml").write_text(dataset)
+    more = ["--output_dir=out", "--max_train_steps=2", "--max_data_loader_n_workers=0"]
+    words = training_words("--seed=1", named | {"dataset": "dataset.toml"}, *more)
+    assert commands.run(["train_network.py", *words]) == 0
+    told = files.read_metadata(tmp_path / "out" / "frog.safetensors")
+    assert json.loads(told["ss_tag_frequency"]) == {"meta_clean.json": {"1girl": 2, "long hair": 2}}
+    assert json.loads(told["ss_dataset_dirs"]) == {"meta_clean.json": {"n_repeats": 1, "img_count": 2}}
+    plan = make_plan(dataset_config.data_spec(cli.parse(words)))
+    assert [image.caption for image in plan.images] == [f"a girl, number {n},1girl, long hair" for n in range(2)]
+    assert not [finding for finding in plan.findings if finding.level != "info" and "metadata" in finding.message]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,15 @@ def list_folder(folder: Path) -> Listing:
     """
     with os.scandir(folder) as entries:
         return listing_of(entry.name for entry in entries if not entry.name.startswith(".") and is_file_entry(entry))
+
+
+def list_tree(folder: Path) -> Iterator[tuple[Path, Listing]]:
+    """The same for a folder and all in it, hidden ones left out, in a fixed order. Links to folders are not followed."""
+    yield folder, list_folder(folder)
+    with os.scandir(folder) as entries:
+        inner = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)]
+    for name in sorted(inner):
+        yield from list_tree(folder / name)
 
 
 def listing_of(files: Iterable[str]) -> Listing:

@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import InputError, InputErrors
 from ...foreign.json_text import parse_json
 from ...foreign.reading import UnreadableError, errors_as, read_text
-from ...paths import write_text_atomic
+from ...paths import free_path, write_atomic, write_text_atomic
 
 CAPTION, TAGS = "caption", "tags"
 MAX_BYTES = 1 << 30
@@ -49,9 +49,19 @@ def read_entries(path: Path, *, field: str = "metadata_file") -> Entries:
     return found
 
 
-def write_entries(path: Path, entries: Entries) -> None:
-    """Write a metadata file, as kohya-ss' tools do (indented, every character as it is). Raises SaveError."""
-    write_text_atomic(path, json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
+def replace_entries(path: Path, entries: Entries) -> Path | None:
+    """Write a metadata file, as kohya-ss' tools do (indented, every character as it is).
+
+    Returns the backup of a file that was there and is another now: `NAME.json.bak`, or a further one where that is taken.
+    Raises SaveError; what was there is there then.
+    """
+    text, backup = json.dumps(entries, indent=2, ensure_ascii=False) + "\n", None
+    before = path.read_bytes() if path.is_file() else None
+    if before is not None and before != text.encode("utf-8"):
+        backup = free_path(path.with_name(f"{path.name}.bak"))
+        write_atomic(backup, lambda file: file.write(before))
+    write_text_atomic(path, text)
+    return backup
 
 
 def caption_of(entry: dict[str, Any], *, separator: str, enable_wildcard: bool) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from . import (
     check_lora,
+    clean_metadata,
     convert_lora,
     extract_lora,
     merge_lora,
+    merge_to_metadata,
     metadata,
     resize_images,
     resize_lora,
@@ -30,6 +32,9 @@ TOOLS: tuple[Tool, ...] = (
     metadata.SHOW,
     metadata.EDIT,
     resize_images.TOOL,
+    merge_to_metadata.CAPTIONS,
+    merge_to_metadata.TAGS,
+    clean_metadata.TOOL,
 )
 """In the order of the page and of the list of commands."""
 

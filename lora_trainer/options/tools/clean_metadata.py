@@ -1,0 +1,44 @@
+"""`clean_captions_and_tags`: options, and what the page shows of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..schema import Title, opt
+from .declaring import Tool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanCaptionsAndTags:
+    """clean_captions_and_tags."""
+
+    TITLE: ClassVar[Title] = Title("Clean a metadata file", "메타데이터 파일 정리")
+    REQUIRED: ClassVar[tuple[str, ...]] = ("in_json", "out_json")
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("in_json", "out_json")
+
+    in_json: str | None = opt(
+        None,
+        "The metadata file to clean.",
+        "정리할 메타데이터 파일입니다.",
+        path="file",
+        label="Metadata file",
+        label_ko="메타데이터 파일",
+    )
+    out_json: str | None = opt(
+        None,
+        "The metadata file to write. One that is there is kept as a backup (.bak).",
+        "저장할 메타데이터 파일입니다. 이미 있으면 백업(.bak)으로 남깁니다.",
+        path="written",
+        label="File to write",
+        label_ko="저장할 파일",
+    )
+    debug: bool = opt(False, "Print each image's words before and after.", "이미지마다 정리 전후를 출력합니다.")
+
+
+TOOL = Tool(
+    "clean_captions_and_tags",
+    "put the captions and tags of a metadata file in order",
+    "lora_trainer.tools.clean_metadata:main",
+    CleanCaptionsAndTags,
+)
