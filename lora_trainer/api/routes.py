@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from ..ui.assets import assets, kind_of
 from . import (
     answers,
+    batches,
     checks,
     comparing,
     concept_routes,
@@ -278,5 +279,6 @@ _TABLE: list[tuple[str, str, Handler]] = [
     *comparing.TABLE,
     *variants.TABLE,
     *packages.TABLE,
+    *batches.TABLE,
     *concept_routes.TABLE,
 ]

@@ -52,6 +52,7 @@ class Service:
         self.generation = Generation(host, self.paths.generated, standing=self._standing)
         self.tools = ToolJobs(host, self.paths.tools)
         self.packages = ToolJobs(host, self.paths.user_dir / "packages")  # what fetches one, not the packages
+        self.batches = ToolJobs(host, self.paths.user_dir / "batches", kept=3)  # their pictures are large
         self.datasets = Library(self.paths.user_dir)
         self.presets = PresetStore(self.paths.user_dir / "presets")
         self.names = Names()

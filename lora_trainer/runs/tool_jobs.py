@@ -37,8 +37,10 @@ RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 class ToolJobs:
     """Runs tools below `folder`. Thread-safe."""
 
-    def __init__(self, host: worker.WorkerHost, folder: Path) -> None:
+    def __init__(self, host: worker.WorkerHost, folder: Path, *, kept: int = _KEPT) -> None:
+        """`kept` jobs are kept; older ones are deleted when another starts."""
         self.folder = folder
+        self._kept = kept
         self._host = host
         self._lock = threading.Lock()
         self._watched: dict[str, threading.Thread] = {}
@@ -154,7 +156,7 @@ class ToolJobs:
         return path
 
     def _forget_old(self) -> None:
-        for path in sorted(one for one in self.folder.glob("*/") if _ID.fullmatch(one.name))[: -_KEPT + 1]:
+        for path in sorted(one for one in self.folder.glob("*/") if _ID.fullmatch(one.name))[: 1 - self._kept or None]:
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -32,7 +32,6 @@ ELSEWHERE = {
     "use_8bit_adam": "stands for an optimizer_type, which is read: tests/training/test_optimizers.py",
     "use_lion_optimizer": "the same",
     "install_packages": "the command line does it before the training: tests/installing/test_extras.py",
-    "debug_dataset": "the command shows the batches in place of a training: tests/training/test_debug_dataset.py",
     "reg_data_dir": "its folders become subsets: tests/options/test_dataset_config.py",
     "sdpa": "PyTorch's attention is what is used when xformers is not asked for",
     "mem_eff_attn": "the same",

@@ -11,6 +11,7 @@ import { formatBytes, formatNumber } from "../base/numbers.js";
 import { go } from "../base/place.js";
 import { recipeOf } from "../runs/recipe.js";
 import { labelOf } from "./concepts/scope.js";
+import { batchesButton } from "./batches.js";
 import { F } from "./fields.js";
 import { packageOffer } from "./packages.js";
 import { t } from "./texts.js";
@@ -26,10 +27,11 @@ export function planView({ signal, fields, reveal, checked }) {
     const body = h("div", { class: "lt-plan-body" });
     const reasons = h("ul", { class: "lt-reasons", id: "lt-reasons", role: "status" });
     const button = h("button", { type: "submit", class: "lt-btn lt-btn-primary lt-btn-train", "aria-describedby": "lt-reasons", title: t("shortcut") });
+    const see = batchesButton();
     const offer = packageOffer(signal, () => check());
     const recipe = h("details", { class: "lt-fold" }, h("summary", {}, t("show_toml")), h("p", { class: "lt-subdued" }, t("show_toml_hint")), h("div"));
     const element = h("aside", { class: "lt-side", "aria-label": t("plan") },
-        h("section", { class: "lt-card lt-plan" }, h("h2", {}, t("plan")), body, offer.element, recipe),
+        h("section", { class: "lt-card lt-plan" }, h("h2", {}, t("plan")), body, see, offer.element, recipe),
         h("div", { class: "lt-train-bar" }, button, reasons), h("section", { class: "lt-card" }, variantsPanel(signal).element));
 
     const isEmpty = (name) => !values.get(name);
@@ -80,6 +82,7 @@ export function planView({ signal, fields, reveal, checked }) {
             field.problems(isEmpty(name) && !field.isTouched() && !hasTried ? own.filter((problem) => problem.level !== "error") : own);
         }
         fill(body, planOf(result, check), problems.filter((problem) => !fields.has(problem.field)).map(note));
+        see.hidden = !result?.plan?.images;
         offer.show(result?.package);
         showReasons(problems);
         body.classList.toggle("lt-stale", isChecking);
