@@ -64,7 +64,7 @@ def pictures_of(plan: DataPlan, kept_aside: bool) -> list[Picture]:
     """What is to be encoded, bucket by bucket. Equal pictures (same file, sizes and filter) are encoded once."""
     groups: dict[Size, dict[tuple[object, ...], Picture]] = {}
     for image in plan.images:
-        if not (image.kept_aside if kept_aside else image.repeats):
+        if not (image.kept_aside if kept_aside else image.id in plan.shown):
             continue
         group = groups.setdefault(image.bucket, {})
         flips = plan.subsets[image.subset].spec.flip_aug and not kept_aside

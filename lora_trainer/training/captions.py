@@ -22,7 +22,7 @@ def constant(plan: DataPlan) -> list[str] | None:
         spec = plan.subsets[image.subset].spec
         if any(getattr(spec, option) for option in _VARYING):
             return None
-        if not (image.repeats or image.kept_aside):
+        if not (image.id in plan.shown or image.kept_aside):
             continue
         shown = replace(spec, caption_dropout_rate=0.0, caption_dropout_every_n_epochs=0)
         captions.append(process_caption(image.caption, shown, random.Random(0), epoch=1))
@@ -52,7 +52,7 @@ def too_long(plan: DataPlan, tokenizer: Any, *, max_token_length: int, weighted:
                 # A token has at least one character.
                 long = len(text) > max_token_length
                 known[text] = long and count_tokens(tokenizer, text, weighted=weighted) > max_token_length
-            if image.repeats and known[text] and image.path not in cut:
+            if image.id in plan.shown and known[text] and image.path not in cut:
                 cut.append(image.path)
     if not cut:
         return []

@@ -146,7 +146,7 @@ def kept_masks(latents: LatentsCache | None, plan: DataPlan, emit: Emit) -> Mask
     """The masks of a plan, read once where its latents are kept, too: without these each image may be cut anew at each use."""
     if latents is None or not has_masks(plan):
         return None
-    return Masks.read(plan, [image for image in plan.images if image.repeats], phase(emit, "reading the masks"))
+    return Masks.read(plan, [image for image in plan.images if image.id in plan.shown], phase(emit, "reading the masks"))
 
 
 def tell(store: LatentsStore | None, emit: Emit) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,6 +75,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         plan = prepare.data_plan(options, seed, processes, emit)
         start = resuming.start(options, resumed, plan, prepare.step_counts(chosen, plan), computed, processes, emit)
         counts = start.counts
+        plan = replace(plan, epochs=counts.epochs)
         prompts = sample_prompts(options.sampling)
         emit(_started(computed, counts, seed))
 

@@ -1,6 +1,7 @@
 """Cached latents are those of the planned pictures."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -60,12 +61,12 @@ def test_a_file_in_two_data_sets_is_encoded_once(tmp_path):
     assert torch.equal(cache.get(plan.images[0]), cache.get(plan.images[5]))
 
 
-def test_regularisation_images_that_are_not_used_are_not_encoded(tmp_path):
+def test_regularisation_images_that_no_epoch_shows_are_not_encoded(tmp_path):
     folder = make_images(tmp_path / "a", {"a.png": (64, 64)})
     reg = make_images(tmp_path / "r", {"a.png": (64, 64), "b.png": (64, 64), "c.png": (64, 64)})
     plan = plan_of(folder, {"image_dir": reg, "class_tokens": "y", "is_reg": True})
     seen = []
-    LatentsCache.build(plan, lambda images, ids: seen.extend(ids) or encode(images, ids), batch_size=4)
+    LatentsCache.build(replace(plan, epochs=1), lambda images, ids: seen.extend(ids) or encode(images, ids), batch_size=4)
     assert len(plan.images) == 4
     assert sorted(seen) == [0, 1]
 

@@ -20,7 +20,8 @@ from .masks import MaskReader
 from .memory import FolderMemory
 from .metadata_images import read_metadata
 from .model import DataPlan, DatasetPlan, Finding, PlannedImage, Size, SubsetPlan
-from .words import name_some
+from .regularisation import balance_regularisation
+from .words import count
 
 if TYPE_CHECKING:
     from ...options.dataset_config import DatasetSpec, DataSpec, SubsetSpec
@@ -76,25 +77,6 @@ def make_plan(
         prior_loss_weight=prior_loss_weight,
         world_size=world_size,
     )
-
-
-def balance_regularisation(repeats: list[int], needed: int) -> list[int]:
-    """How often an epoch shows each regularisation image, given its own repeats and the number of training samples.
-
-    Images are taken in order, with their repeats, until there are `needed` samples or more (what is left stays unused);
-    if all of them are fewer, each in turn is shown once more until there are exactly `needed`.
-    """
-    shown = [0] * len(repeats)
-    total = 0
-    for index, own in enumerate(repeats):
-        if total >= needed:
-            break
-        shown[index] = own
-        total += own
-    if repeats and total < needed:
-        every, extra = divmod(needed - total, len(repeats))
-        shown = [times + every + (index < extra) for index, times in enumerate(shown)]
-    return shown
 
 
 @dataclass
@@ -204,14 +186,7 @@ class _Builder:
         reg_total = sum(item.repeats for item in reg)
         for item, shown in zip(reg, balance_regularisation([item.repeats for item in reg], train), strict=True):
             item.repeats = shown
-        unused = [Path(item.image.path).name for item in reg if not item.repeats]
-        if unused and train:
-            message = (
-                f"{len(unused)} of {len(reg)} regularisation images are not used ({name_some(unused, 3)}): an epoch takes"
-                f" as many as there are training images with their repeats ({train})."
-            )
-            where = str(Path(next(item for item in reg if not item.repeats).image.path).parent)
-            self.findings.append(Finding("info", message, where, "num_repeats", "reg_unused"))
+        self._tell_balance(reg, reg_total, train)
         buckets: dict[Size, int] = {}
         errors = []
         for item in found:
@@ -233,6 +208,27 @@ class _Builder:
             )
         )
         fitter.report([(item.image, item.fit) for item in found], self.findings)
+
+    def _tell_balance(self, reg: list[_Found], reg_total: int, train: int) -> None:
+        """How the regularisation images fill the places that the training images ask for, in words."""
+        if not reg or not train:
+            return
+        unused = [item for item in reg if not item.repeats]
+        where = str(Path((unused or reg)[0].image.path).parent)
+        if unused:
+            message = (
+                f"{len(reg) - len(unused)} of {len(reg)} regularisation images are used in an epoch, as many as there are"
+                f" training images with their repeats ({train}); the next epoch goes on with the others."
+            )
+            self.findings.append(Finding("info", message, where, "num_repeats", "reg_unused"))
+        elif reg_total < train:
+            times = train / len(reg)
+            often = f"{times:.0f}" if times >= 10 else f"{times:.1f}".removesuffix(".0")
+            message = (
+                f"{count(len(reg), 'regularisation image fills', 'regularisation images fill')} {train:,} places: each is used"
+                f" about {often} times in an epoch."
+            )
+            self.findings.append(Finding("info", message, where, "num_repeats", "reg_few"))
 
     def _planned(self, item: _Found) -> PlannedImage:
         return PlannedImage(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import InputError, InputErrors
 from ...randomness import rng
+from .regularisation import shown_by, turn
 
 if TYPE_CHECKING:
     from ...options.dataset_config import DatasetSpec, SubsetSpec
@@ -61,7 +62,7 @@ class PlannedImage:
     resized: Size  # before cropping to the bucket; covers it
     caption: str  # as read: not shuffled, without prefix and suffix; class tokens where there is no caption file
     has_caption: bool  # a caption file was found
-    repeats: int  # how often an epoch shows it; 0 for a regularisation image that is not needed, and for one kept aside
+    repeats: int  # how often the first epoch shows it (see DataPlan.shown); 0 for one kept aside
     is_reg: bool
     subset: int  # index in DataPlan.subsets
     dataset: int  # index in DataPlan.datasets
@@ -116,6 +117,17 @@ class PlannedBatch:
         return range(min(rank * per_rank, len(self.images)), min((rank + 1) * per_rank, len(self.images)))
 
 
+@dataclass
+class _Bucket:
+    """What an epoch takes of a bucket: `train`, ids with repeats; `reg_places` of the regularisation images (id, repeats)."""
+
+    dataset: int
+    size: Size
+    train: list[int] = field(default_factory=list)
+    reg: list[tuple[int, int]] = field(default_factory=list)
+    reg_places: int = 0
+
+
 @dataclass(frozen=True)
 class DataPlan:
     """Everything that `make_plan` found out. Pickles; holds no open file."""
@@ -127,6 +139,7 @@ class DataPlan:
     seed: int
     prior_loss_weight: float
     world_size: int
+    epochs: int | None = None  # of the training; None while they are not counted
 
     def raise_errors(self) -> None:
         """Raise InputErrors with every finding of level error, if there is one."""
@@ -157,23 +170,33 @@ class DataPlan:
         return sum(self.batches_of(i, n) for i, dataset in enumerate(self.datasets) for n in dataset.buckets.values())
 
     @cached_property
-    def _samples(self) -> tuple[tuple[int, Size, tuple[int, ...]], ...]:
-        """(data set, bucket, ids with repeats) of every bucket, in a fixed order."""
-        groups: dict[tuple[int, Size], list[int]] = {}
+    def _samples(self) -> tuple[_Bucket, ...]:
+        """What every bucket holds, in a fixed order."""
+        groups: dict[tuple[int, Size], _Bucket] = {}
         for image in self.images:
-            if image.repeats:
-                groups.setdefault((image.dataset, image.bucket), []).extend([image.id] * image.repeats)
-        return tuple((dataset, bucket, tuple(ids)) for (dataset, bucket), ids in sorted(groups.items()))
+            group = groups.setdefault((image.dataset, image.bucket), _Bucket(image.dataset, image.bucket))
+            if image.is_reg:
+                group.reg.append((image.id, self.subsets[image.subset].spec.num_repeats))
+                group.reg_places += image.repeats
+            else:
+                group.train += [image.id] * image.repeats
+        return tuple(group for _, group in sorted(groups.items()) if group.train or group.reg_places)
+
+    @cached_property
+    def shown(self) -> frozenset[int]:
+        """The ids of the images that the training shows in its `epochs` (any number, where that is not known)."""
+        regularisation = (shown_by(one.reg, one.reg_places, self.epochs) for one in self._samples)
+        return frozenset(image for one in self._samples for image in one.train).union(*regularisation)
 
     def batches(self, epoch: int) -> list[PlannedBatch]:
         """Batches of an epoch (counted from 0): samples shuffled within their bucket, then all batches of all data sets."""
         random = rng(self.seed, "batches", epoch)
         cut: list[tuple[int, Size, tuple[int, ...]]] = []
-        for dataset, bucket, ids in self._samples:
-            shuffled = list(ids)
+        for one in self._samples:
+            shuffled = sorted([*one.train, *turn(one.reg, one.reg_places, epoch)])
             random.shuffle(shuffled)
-            step = self.global_batch_size(dataset)
-            cut += [(dataset, bucket, tuple(shuffled[at : at + step])) for at in range(0, len(shuffled), step)]
+            step = self.global_batch_size(one.dataset)
+            cut += [(one.dataset, one.size, tuple(shuffled[at : at + step])) for at in range(0, len(shuffled), step)]
         random.shuffle(cut)
         batches, first = [], 0
         for dataset, bucket, ids in cut:

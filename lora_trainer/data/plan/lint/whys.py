@@ -69,7 +69,10 @@ WHY: dict[str, str] = {
     "few_regularisation": (
         "A few regularisation pictures that are shown again and again are learned by heart, instead of keeping the class."
     ),
-    "reg_unused": "An epoch takes no more of them than there are training pictures; the others are never seen.",
+    "reg_few": "More of them, each shown less often, keep the class better.",
+    "reg_unused": (
+        "An epoch takes no more of them than there are training pictures; the others have their turn in later epochs."
+    ),
     "reg_is_folder": "The same pictures cannot be both the subject and everything of its class.",
     "shown_seldom": "A picture that was seen a few times has left little trace: the LoRA will have a weak effect.",
     "shown_often": "Pictures that are seen very often are learned by heart, and the LoRA draws little else.",
