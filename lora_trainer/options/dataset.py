@@ -257,10 +257,15 @@ class CacheOptions:
     )
     cache_text_encoder_outputs_to_disk: bool = opt(
         False,
-        "Keep what the text encoders made of the captions in files, for the next run.",
-        "텍스트 인코더가 계산한 것을 다음 학습에도 쓰도록 파일로 저장합니다.",
+        (
+            "Keep what the text encoders made of the captions in a folder beside the images, so that the next training starts "
+            "sooner. A changed caption and another text encoder are worked out anew."
+        ),
+        (
+            "텍스트 인코더가 캡션을 계산한 결과를 이미지 옆의 폴더에 저장해, 다음 학습이 빨리 시작되게 합니다. 바뀐 캡션과 "
+            "다른 텍스트 인코더는 새로 계산합니다."
+        ),
         form=False,
-        supported=False,
     )
     vae_batch_size: int = opt(
         1,

@@ -18,6 +18,7 @@ Values = Mapping[str, Any]
 
 IMPLIED = {  # an option -> the option that is on with it
     "cache_latents_to_disk": "cache_latents",
+    "cache_text_encoder_outputs_to_disk": "cache_text_encoder_outputs",
 }
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,11 @@ from ..models.text import count_tokens
 _VARYING = ("shuffle_caption", "enable_wildcard", "caption_tag_dropout_rate", "token_warmup_step")
 
 
-def constant(plan: DataPlan) -> list[str] | None:
-    """All captions that the training will show or be measured by, or None where they are drawn anew each time."""
-    captions = []
+def constant(plan: DataPlan) -> dict[str, Path] | None:
+    """All captions that the training will show or be measured by, each with the folder of the first image that has it; None
+    where they are drawn anew each time."""
+    captions: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for image in plan.images:
         spec = plan.subsets[image.subset].spec
         if any(getattr(spec, option) for option in _VARYING):
@@ -25,9 +28,11 @@ def constant(plan: DataPlan) -> list[str] | None:
         if not (image.id in plan.shown or image.kept_aside):
             continue
         shown = replace(spec, caption_dropout_rate=0.0, caption_dropout_every_n_epochs=0)
-        captions.append(process_caption(image.caption, shown, random.Random(0), epoch=1))
+        parent = os.path.dirname(image.path)  # noqa: PTH120 - the hot loop of large data sets
+        folder = folders.setdefault(parent, Path(parent))
+        captions.setdefault(process_caption(image.caption, shown, random.Random(0), epoch=1), folder)
         if shown != spec:  # now and then it is left out
-            captions.append("")
+            captions.setdefault("", folder)
     return captions
 
 
@@ -42,7 +47,7 @@ def too_long(plan: DataPlan, tokenizer: Any, *, max_token_length: int, weighted:
     Prefix and suffix count, and of several lines (enable_wildcard) the longest.
     """
     known: dict[str, bool] = {}
-    cut = []
+    cut: dict[str, None] = {}  # in order
     for image in plan.images:
         spec = plan.subsets[image.subset].spec
         lines = image.caption.split("\n") if spec.enable_wildcard else [image.caption]
@@ -52,8 +57,8 @@ def too_long(plan: DataPlan, tokenizer: Any, *, max_token_length: int, weighted:
                 # A token has at least one character.
                 long = len(text) > max_token_length
                 known[text] = long and count_tokens(tokenizer, text, weighted=weighted) > max_token_length
-            if image.id in plan.shown and known[text] and image.path not in cut:
-                cut.append(image.path)
+            if image.id in plan.shown and known[text]:
+                cut[image.path] = None
     if not cut:
         return []
     names = name_some(Path(path).name for path in cut)

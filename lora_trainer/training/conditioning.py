@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ..data.plan import DataPlan
+from ..data.together import ALONE, Together
 from ..models import Model
 from ..models.conditioning import Conditioning
 from ..options.model import ModelOptions
@@ -15,6 +16,7 @@ from . import captions as shown
 from .memory import Resting
 from .phases import Emit, phase
 from .precision import Precision
+from .text_store import TextStore
 
 CHUNK = 16  # captions that are encoded at once beforehand
 MOST_KEPT = 4096  # captions whose states are kept; SD1's take 118 KB each in 16 bits, SDXL's 318
@@ -35,13 +37,26 @@ class TextStates:
     clip_skip: int = 1
     weighted: bool = False
     resting: Resting | None = None
+    store: TextStore | None = None  # where they are kept for the next training, too
     _kept: dict[str, Conditioning] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, options: ModelOptions, model: Model, trained: bool, plan: DataPlan, precision: Precision, emit: Emit
+        cls,
+        options: ModelOptions,
+        model: Model,
+        trained: bool,
+        plan: DataPlan,
+        precision: Precision,
+        emit: Emit,
+        *,
+        store: TextStore | None = None,
+        together: Together = ALONE,
     ) -> TextStates:
-        """The text states of a training; where no encoder is trained and the captions stay the same, they are computed now."""
+        """The text states of a training; where no encoder is trained and the captions stay the same, they are computed now.
+
+        With a `store` each of the processes `together` does its part.
+        """
         states = cls(
             model,
             precision,
@@ -50,6 +65,7 @@ class TextStates:
             clip_skip=options.clip_skip or 1,
             weighted=options.weighted_captions,
             resting=Resting.of(options, precision.device),
+            store=store,
         )
         for message in shown.too_long(
             plan, model.tokenizers[0], max_token_length=states.max_token_length, weighted=states.weighted
@@ -57,7 +73,9 @@ class TextStates:
             emit({"type": "warning", "message": message})
         captions = shown.constant(plan)
         if not trained and captions is not None:
-            states.prepare(captions, phase(emit, "encoding the captions"))
+            states.prepare(captions, phase(emit, "encoding the captions"), together)
+            if store:
+                store.tell(emit)
         return states
 
     def __call__(self, captions: Sequence[str]) -> Conditioning:
@@ -74,14 +92,25 @@ class TextStates:
         kept = Conditioning.join([self._kept[caption] for caption in captions])
         return kept.to(self.precision.device, non_blocking=True)
 
-    def prepare(self, captions: Iterable[str], progress: Callable[[int, int], object] | None = None) -> None:
-        """Encode every caption of `captions` once; the encoder is not needed any more then."""
+    def prepare(
+        self,
+        captions: Iterable[str],
+        progress: Callable[[int, int], object] | None = None,
+        together: Together = ALONE,
+    ) -> None:
+        """Encode every caption of `captions` once; the encoder is not needed any more then.
+
+        Of more than are kept, those that would be forgotten before they are used are left for their time; a store has all.
+        """
         assert not self.trained
         wanted = list(dict.fromkeys(captions))
-        for at in range(0, len(wanted), CHUNK):
-            self._remember(wanted[at : at + CHUNK])
-            if progress is not None:
-                progress(min(at + CHUNK, len(wanted)), len(wanted))
+        if self.store is None:
+            wanted = wanted[:MOST_KEPT]
+        elif together.world_size > 1:  # each its part, and then what the others have written
+            self._remember_all(wanted[together.rank :: together.world_size], progress)
+            together.wait()
+            wanted = [caption for caption in wanted if caption not in self._kept]
+        self._remember_all(wanted, progress)
         (self.resting or Resting(self.precision.device)).put_away(*self.model.text_encoders)
 
     def move(self, device: str | torch.device) -> None:
@@ -89,15 +118,34 @@ class TextStates:
         for encoder in self.model.text_encoders:
             encoder.to(device)
 
+    def _remember_all(self, captions: Sequence[str], progress: Callable[[int, int], object] | None) -> None:
+        for at in range(0, len(captions), CHUNK):
+            self._remember(captions[at : at + CHUNK])
+            if progress is not None:
+                progress(min(at + CHUNK, len(captions)), len(captions))
+
     @torch.no_grad()
     def _remember(self, captions: Sequence[str]) -> None:
-        if not captions:
+        missing = []
+        for caption in captions:
+            found = self.store.find(caption) if self.store else None
+            if found is None:
+                missing.append(caption)
+            else:
+                self._keep(caption, found)
+        if not missing:
             return
         self.move(self.precision.device)
-        for caption, found in zip(captions, self._encode(captions).rows(), strict=True):
-            if len(self._kept) >= MOST_KEPT:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[caption] = found.to("cpu", self.precision.dtype).clone()
+        for caption, made in zip(missing, self._encode(missing).rows(), strict=True):
+            own = made.to("cpu", self.precision.dtype).clone()
+            self._keep(caption, own)
+            if self.store:
+                self.store.keep(caption, own)
+
+    def _keep(self, caption: str, found: Conditioning) -> None:
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[caption] = found
 
     def _encode(self, captions: Sequence[str]) -> Conditioning:
         with self.precision.autocast():

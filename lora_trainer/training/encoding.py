@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ..data.cache import LatentsCache
+from ..data.entries import Shelves
 from ..data.latents_store import LatentsStore
 from ..data.masks import Masks, has_masks
 from ..data.plan import DataPlan
@@ -164,14 +165,22 @@ def tell(store: LatentsStore | None, emit: Emit) -> None:
             " size or VAE. With skip_cache_check all that have the right size are used."
         )
     store.strange.clear()
-    for folder, place in store.shelves.moved.items():
+    for message in messages:
+        emit({"type": "warning", "message": message})
+    tell_shelves(store.shelves, emit)
+
+
+def tell_shelves(shelves: Shelves, emit: Emit) -> None:
+    """Say, once, where caches lie that cannot lie beside the images, and that the disk is full."""
+    messages = []
+    for folder, place in shelves.moved.items():
         if place != folder:
-            messages.append(f"Nothing can be written in {folder}; the latents are kept in {place}.")
+            messages.append(f"Nothing can be written in {folder}; its caches are kept in {place}.")
         else:
-            messages.append(f"Nothing can be written in {folder}; the latents are not kept for the next training.")
-    store.shelves.moved.clear()
-    if store.shelves.full and not store.shelves.told:
-        store.shelves.told = True
-        messages.append(f"{store.shelves.full.message} The training goes on with the latents in memory; they are not kept.")
+            messages.append(f"Nothing can be written in {folder}; what is cached is not kept for the next training.")
+    shelves.moved.clear()
+    if shelves.full and not shelves.told:
+        shelves.told = True
+        messages.append(f"{shelves.full.message} The training goes on with what is in memory; it is not kept.")
     for message in messages:
         emit({"type": "warning", "message": message})

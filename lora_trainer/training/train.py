@@ -32,6 +32,7 @@ from .phases import Emit, phase
 from .previews import Previews, sample_prompts
 from .saver import Saver
 from .state_saver import StateSaver
+from .text_store import TextStore
 from .trainee import Trainee
 from .update import Updater
 from .validation import Validation
@@ -97,7 +98,9 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         built = optimizers.of(options.optimizer, network, emit)
         updater = Updater.of(options, network, built, computed, processes, total_steps=counts.total_steps, seed=seed)
         processes.same_start(network.parameters())
-        text = TextStates.of(options.model, model, prepare.text_changes(network, plan), plan, computed, emit)
+        kept = TextStore.of(options.dataset, options.model, model, network, plan, computed.dtype, emit)
+        changes = prepare.text_changes(network, plan)
+        text = TextStates.of(options.model, model, changes, plan, computed, emit, store=kept, together=processes)
         trainee = Trainee(model, text, encoder, objective, NoiseSettings.of(chosen), computed, seed, network)
         loop = Loop(
             gradients=Gradients(trainee, updater, emit, splits=chosen.split_batch_when_full and not updater.fused),
