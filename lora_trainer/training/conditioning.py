@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -11,6 +12,8 @@ from ..data.plan import DataPlan
 from ..data.together import ALONE, Together
 from ..models import Model
 from ..models.conditioning import Conditioning
+from ..networks.base import AdapterNetwork
+from ..options import TrainOptions
 from ..options.model import ModelOptions
 from . import captions as shown
 from .memory import Resting
@@ -152,3 +155,25 @@ class TextStates:
             return self.model.encode(
                 list(captions), max_token_length=self.max_token_length, clip_skip=self.clip_skip, weighted=self.weighted
             )
+
+
+def text_states(
+    options: TrainOptions,
+    model: Model,
+    network: AdapterNetwork[Any],
+    plan: DataPlan,
+    precision: Precision,
+    processes: Together,
+    emit: Emit,
+) -> TextStates:
+    """The text states of a training, with the store that its options ask for."""
+    store = TextStore.of(options.dataset, options.model, model, network, plan, precision.dtype, emit)
+    changes = text_changes(network, plan)
+    return TextStates.of(options.model, model, changes, plan, precision, emit, store=store, together=processes)
+
+
+def text_changes(network: AdapterNetwork[Any], plan: DataPlan) -> bool:
+    """Whether the text states change while training: the network on the text encoders is trained, or has another strength
+    (network_multiplier) in one data set than in another."""
+    strengths = {dataset.spec.network_multiplier for dataset in plan.datasets}
+    return bool(network.trained_parameters("text_encoder") or (strengths != {1.0} and network.adapters("text_encoder")))

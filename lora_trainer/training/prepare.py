@@ -139,10 +139,3 @@ def network(options: NetworkOptions, model: Model, seed: int, device: torch.devi
     if options.network_weights:
         built.load_weights(options.network_weights)
     return built.to(device).train()
-
-
-def text_changes(network: AdapterNetwork[Any], plan: DataPlan) -> bool:
-    """Whether the text states change while training: the network on the text encoders is trained, or has another strength
-    (network_multiplier) in one data set than in another."""
-    strengths = {dataset.spec.network_multiplier for dataset in plan.datasets}
-    return bool(network.trained_parameters("text_encoder") or (strengths != {1.0} and network.adapters("text_encoder")))

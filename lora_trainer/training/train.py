@@ -17,7 +17,7 @@ from ..runs.control import Control
 from ..runs.events import Reporter
 from . import base_weights, failures, hub, memory, optimizers, precision, prepare, resuming, trackers
 from .checkpoint import SavePlan
-from .conditioning import TextStates
+from .conditioning import text_states
 from .determinism import deterministic
 from .distributed import Processes
 from .encoding import Encoder, cached_latents, kept_masks, latents_store
@@ -32,7 +32,6 @@ from .phases import Emit, phase
 from .previews import Previews, sample_prompts
 from .saver import Saver
 from .state_saver import StateSaver
-from .text_store import TextStore
 from .trainee import Trainee
 from .update import Updater
 from .validation import Validation
@@ -98,9 +97,7 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         built = optimizers.of(options.optimizer, network, emit)
         updater = Updater.of(options, network, built, computed, processes, total_steps=counts.total_steps, seed=seed)
         processes.same_start(network.parameters())
-        kept = TextStore.of(options.dataset, options.model, model, network, plan, computed.dtype, emit)
-        changes = prepare.text_changes(network, plan)
-        text = TextStates.of(options.model, model, changes, plan, computed, emit, store=kept, together=processes)
+        text = text_states(options, model, network, plan, computed, processes, emit)
         trainee = Trainee(model, text, encoder, objective, NoiseSettings.of(chosen), computed, seed, network)
         loop = Loop(
             gradients=Gradients(trainee, updater, emit, splits=chosen.split_batch_when_full and not updater.fused),
