@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from ..options.data_spec import CHANGING
 from .encode_work import Draw, Encode, Picture, Work, pictures_of
 from .latents_store import LatentsStore, load
 from .plan.model import DataPlan, PlannedImage, Size
@@ -100,7 +101,7 @@ class LatentsCache:
 
 def _refuse_changing_images(plan: DataPlan) -> None:
     for subset in plan.subsets:
-        for option in ("random_crop", "color_aug"):
+        for option in CHANGING:
             if getattr(subset.spec, option):
                 raise InputError(
                     f"{option} changes an image each time it is shown, so its latents cannot be cached.",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+CHANGING = ("color_aug", "random_crop", "face_crop_aug_range")  # an image is another one each time: no latents of it are kept
 NO_CAPTIONS = ".no-captions"  # an ending that no file has: the class tokens are every image's caption, and that is meant
 
 

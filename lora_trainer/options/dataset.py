@@ -114,9 +114,17 @@ class ImageOptions:
     )
     face_crop_aug_range: str | None = opt(
         None,
-        "Cut the picture around a face, this many times the face's size, for example 2.0,4.0.",
-        "얼굴을 중심으로, 얼굴 크기의 몇 배로 자를지 정합니다 (예: 2.0,4.0).",
-        supported=False,
+        (
+            "Cut the picture around a face, each time another number of times the face's size in this range, for example "
+            "2.0,4.0. The name of the file ends in where the face is: NAME_x_y_width_height.png (middle and size in pixels). "
+            "Cannot be combined with cached latents."
+        ),
+        (
+            "얼굴을 중심으로 자르되, 매번 이 범위에서 얼굴 크기의 몇 배로 자를지 고릅니다 (예: 2.0,4.0). 얼굴의 위치는 "
+            "파일 이름 끝에 적습니다: 이름_x_y_너비_높이.png (가운데 위치와 크기, 픽셀). 잠재값 캐시와 함께 쓸 수 없습니다."
+        ),
+        label="Cut around the face",
+        label_ko="얼굴을 중심으로 자르기",
     )
     resize_interpolation: str | None = opt(
         None,

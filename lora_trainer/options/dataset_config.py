@@ -11,11 +11,11 @@ from ..errors import InputError, InputErrors
 from ..foreign.reading import is_file, is_folder
 from ..paths import seen_from, user_path
 from . import located
-from .data_spec import DatasetSpec, DataSpec, SubsetSpec
+from .data_spec import CHANGING, DatasetSpec, DataSpec, SubsetSpec
 from .dataset_folders import folder_spec, metadata_spec, parse_folder_name
 from .dataset_keys import DATASET, GENERAL, HEADINGS, KEYS, SUBSET, Key
 from .train import OPTIONS_BY_NAME, TrainOptions, flat
-from .values import BadValue, convert, did_you_mean, resolution_pair
+from .values import BadValue, convert, did_you_mean, face_range, resolution_pair
 
 __all__ = ["DataSpec", "DatasetSpec", "SubsetSpec", "data_spec", "load", "parse_folder_name"]
 
@@ -143,7 +143,7 @@ class _Reader:
             return None
         self._check_paths(values, subset)
         self._check_masks(subset, values)
-        for name in ("color_aug", "random_crop"):
+        for name in CHANGING:
             if values[name] and self.command_line["cache_latents"] and not self.command_line[name]:
                 self._error(
                     f"{name} changes the images at each use, so that their latents cannot be cached.",
@@ -152,6 +152,7 @@ class _Reader:
                     advice=f"Switch cache_latents or {name} off.",
                 )
         values |= {name: user_path(values[name]) if values[name] else None for name in _PATHS}
+        values["face_crop_aug_range"] = face_range(values["face_crop_aug_range"])
         if subset.has_metadata:
             values["class_tokens"] = None  # of [general], for other folders: an image without a caption has an empty one
         return SubsetSpec(**values)

@@ -12,7 +12,7 @@ from ..paths import seen_from, user_path
 from .data_spec import DatasetSpec, DataSpec, SubsetSpec
 from .dataset_keys import KEYS
 from .train import TrainOptions, flat
-from .values import resolution_pair
+from .values import face_range, resolution_pair
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _OF_A_FOLDER = {"image_dir", "metadata_file", "class_tokens", "is_reg"}  # what a metadata file does not inherit
@@ -65,7 +65,8 @@ def metadata_spec(options: TrainOptions) -> DataSpec:
     file = user_path(options.dataset.in_json)
     folder = user_path(options.dataset.train_data_dir) if options.dataset.train_data_dir else None
     common = {field.name: inherited(field.name, values) for field in fields(SubsetSpec) if field.name not in _OF_A_FOLDER}
-    subset = SubsetSpec(image_dir=folder, metadata_file=file, **common)
+    masks = user_path(values["conditioning_data_dir"]) if values["conditioning_data_dir"] else None
+    subset = SubsetSpec(image_dir=folder, metadata_file=file, conditioning_data_dir=masks, **common)
     unused = "reg_data_dir is not used: the images of a metadata file cannot have regularisation images beside them."
     skipped = (unused,) if options.dataset.reg_data_dir else ()
     masked = options.dataset.masked_loss
@@ -85,7 +86,8 @@ def inherited(name: str, values: dict[str, Any]) -> Any:
     """The value of a data set key that is given nowhere but on the command line, if there."""
     key = KEYS[name]
     value = values[key.command_line] if key.command_line else None
-    return key.option.default if value is None else value
+    found = key.option.default if value is None else value
+    return face_range(found) if name == "face_crop_aug_range" else found
 
 
 def _subsets(folder: Path, field: str, is_reg: bool, values: dict[str, Any], skipped: list[str]) -> list[SubsetSpec]:

@@ -200,6 +200,12 @@ RULES: tuple[Rule, ...] = (
     ),
     _exclude(
         "cache_latents",
+        "face_crop_aug_range",
+        "face_crop_aug_range changes the images at each use, so that their latents cannot be cached.",
+        "Switch cache_latents off, or leave face_crop_aug_range out.",
+    ),
+    _exclude(
+        "cache_latents",
         "color_aug",
         "color_aug changes the images at each use, so that their latents cannot be cached.",
         "Switch cache_latents or color_aug off.",

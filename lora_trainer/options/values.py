@@ -63,6 +63,8 @@ def convert(option: Option, raw: Any, *, loose: bool) -> Any:
         return option.default
     if option.name == "resolution":
         return resolution_text(raw)
+    if option.name == "face_crop_aug_range":
+        return face_range_text(raw)
     if not option.many:
         return check(option, _one(option, raw, loose))
     if loose and isinstance(raw, str):
@@ -100,6 +102,28 @@ def resolution_text(raw: Any) -> str:
     if min(sizes) < 64 or max(sizes) > 8192:
         raise BadValue(f"{shown(raw)} is out of range: width and height have to be between 64 and 8192 pixels.")
     return ",".join(str(size) for size in sizes)
+
+
+def face_range_text(raw: Any) -> str:
+    """`2.0,4.0` out of a text or a list of two numbers, the smaller one first. Raises BadValue."""
+    parts = raw if isinstance(raw, (list, tuple)) else str(raw).split(",")
+    try:
+        if any(isinstance(part, bool) for part in parts):
+            raise ValueError
+        low, high = (float(part) for part in parts)
+    except (TypeError, ValueError, OverflowError):
+        raise BadValue(f"{shown(raw)} is no range: write two numbers, the smaller one first (2.0,4.0).") from None
+    if not 1.0 <= low <= high <= 100.0:
+        raise BadValue(f"{shown(raw)} is no range: from 1 to 100 times the face, the smaller number first (2.0,4.0).")
+    return f"{low},{high}"
+
+
+def face_range(text: str | None) -> tuple[float, float] | None:
+    """The two numbers of a checked text; None for none."""
+    if not text:
+        return None
+    low, high = (float(part) for part in text.split(","))
+    return low, high
 
 
 def resolution_pair(text: str) -> tuple[int, int]:

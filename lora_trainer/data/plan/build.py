@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .aside import kept_aside
 from .buckets import Fit
 from .check import check_dataset
+from .faces import report_faces
 from .files import FactsCache
 from .fitting import Fitter
 from .folder import FoundImage, read_folder, shorten
@@ -122,6 +123,7 @@ class _Builder:
             images = self.memory.look(subset, self.verify, read, self.findings)
             if not images:
                 continue
+            report_faces(subset, images, self.findings)
             masks = _MASKS.find(subset, images, self.masked_loss, self.findings)
             for image in images:
                 fit = fitter.fit(image, subset, self.findings)
