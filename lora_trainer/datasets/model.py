@@ -43,9 +43,18 @@ def caption_of(file: str, stamp: Stamp | None, data: bytes) -> Caption:
         found: CaptionText = read(data)
     except NoTextError as error:
         return Caption(file, stamp, None, version=version_of(data), problem=str(error))
-    first = found.text.strip().partition("\n")[0]
     tags = tuple(tags_of(found.text))
-    return Caption(file, stamp, found.text, tags, tokens.count(first), version_of(data), found.encoding)
+    return Caption(file, stamp, found.text, tags, tokens.count(first_line(found.text)), version_of(data), found.encoding)
+
+
+def first_line(text: str) -> str:
+    """The line of a caption that is trained by default."""
+    return text.strip().partition("\n")[0]
+
+
+def unread(caption: Caption) -> str:
+    """The end of the first line that a text encoder does not read at once; "" where it reads all."""
+    return tokens.cut(first_line(caption.text or ""))[1] if caption.tokens > tokens.LIMIT else ""
 
 
 @dataclass

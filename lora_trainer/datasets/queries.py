@@ -14,7 +14,7 @@ from ..options.train import OPTIONS_BY_NAME
 from ..options.values import BadValue, convert, resolution_pair
 from .dataset import DataSet
 from .filters import Around, parse
-from .model import Picture
+from .model import Picture, unread
 from .tags import same_as
 
 _USUAL: dict[str, Any] = {"resolution": "512", "min_bucket_reso": 256, "max_bucket_reso": 1024, "bucket_reso_steps": 64}
@@ -117,6 +117,7 @@ def row(dataset: DataSet, picture: Picture, bucket: Bucket) -> dict[str, Any]:
         "caption": caption.text,
         "tags": list(caption.tags),
         "tokens": caption.tokens,
+        "unread": unread(caption),
         "version": caption.version,
         "encoding": caption.encoding,
         "caption_problem": caption.problem,

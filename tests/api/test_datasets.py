@@ -40,6 +40,14 @@ def test_a_folder_is_opened_and_its_pictures_are_found(client, images, opened):
     assert rows[1]["bucket"] == [576, 448]
 
 
+def test_the_end_of_a_caption_that_is_not_read_at_once_is_told(client, images):
+    (images / "0.txt").write_text(", ".join(f"tag {number}" for number in range(30)) + "\nsecond line")
+    opened = post(client, "datasets", {"folders": [str(images)]}).json()
+    ids = ask(client, opened, "query", {}).json()["ids"]
+    long, short = (row["unread"] for row in ask(client, opened, "rows", {"ids": ids[:2]}).json()["rows"])
+    assert (long[:6], long[-6:], short) == ("21, ta", "tag 29", "")
+
+
 def test_a_data_set_has_the_same_id_whatever_the_order_and_after_a_restart(client, images, tmp_path, opened, service):
     other = tmp_path / "toads"
     other.mkdir()

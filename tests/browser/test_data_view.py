@@ -68,8 +68,9 @@ def test_the_images_of_the_form_are_opened_from_there_and_trained_from_here(open
     expect(page.locator("#lt-image_dir")).to_have_value(str(place.images))
 
 
-def test_of_twenty_thousand_pictures_those_in_sight_are_drawn(open_page, place, frogs_of):
-    page = opened(open_page, place, frogs_of(20_000))
+def test_twenty_thousand_pictures_are_scrolled_filtered_and_a_hundred_of_them_changed(open_page, place, frogs_of):
+    folder = frogs_of(20_000)
+    page = opened(open_page, place, folder)
     grid = page.locator(".lt-data-grid")
     expect(page.locator(".lt-data-count")).to_have_text("20,000 pictures")
     grid.press("End")
@@ -84,8 +85,20 @@ def test_of_twenty_thousand_pictures_those_in_sight_are_drawn(open_page, place, 
     page.click("#lt-tab-data")
     page.wait_for_selector(".lt-data-tile img")
     assert abs(grid.evaluate("(grid) => grid.scrollTop") - middle) < 400, "the place is kept"
-    page.fill("#lt-data-filter", "name:frog_0012*")
-    expect(page.locator(".lt-data-count")).to_have_text("10 of 20,000")
+    page.fill("#lt-data-filter", "name:frog_012*")
+    expect(page.locator(".lt-data-count")).to_have_text("100 of 20,000")
+    page.locator(".lt-segment", has_text="Many at once").click()
+    page.select_option("#lt-data-kind", "prefix")
+    page.fill("#lt-data-edit-text", "photo of ")
+    page.locator(".lt-data-bulk .lt-segment", has_text="All that are shown").click()
+    page.get_by_role("button", name="Change 100 captions").click()
+    expect(page.locator(".lt-data-saved")).to_contain_text("Saved")
+    assert (folder / "frog_01299.txt").read_text() == "photo of a frog sits. It looks at the sky."
+    assert (folder / "frog_01300.txt").read_text() == "sls frog, on a leaf, green"
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".lt-data-tile").first).to_contain_text("sls frog")
+    expect(page.locator(".lt-data-tile").first).not_to_contain_text("photo of")
+    assert (folder / "frog_01299.txt").read_text() == "a frog sits. It looks at the sky."
 
 
 def test_pictures_are_chosen_by_the_keyboard_and_by_the_mouse(open_page, place, frogs_of):
@@ -135,6 +148,14 @@ def test_a_filter_shows_what_fits_and_a_wrong_one_says_where(open_page, place, f
     expect(line).to_have_attribute("aria-invalid", "true")
     line.fill("")
     expect(count).to_have_text("이미지 8장")
+
+    tag = page.locator(".lt-data-tag", has_text="pond")
+    expect(tag.locator("small")).to_have_text("3")
+    tag.click()
+    expect(count).to_have_text("8장 중 3장")
+    tag.click(modifiers=["Shift"])
+    expect(count).to_have_text("8장 중 5장")
+    expect(line).to_have_value("-tag:pond")
 
 
 CASES = """async () => {

@@ -10,11 +10,11 @@ import { firstLine, isProse, pieces, withPieces } from "./words.js";
 const REST = 900; // milliseconds without a letter until it is saved
 const LIMIT = 75; // tokens that a text encoder reads at once
 
-// `save(row, text)` keeps what was written. Returns {element, show(row), flush(), focus(kind)}.
+// `save(base, text)` keeps what was written in place of the caption of the row `base`. Returns {element, show(row), flush(), focus(kind)}.
 export function captionEditor({ save, ask, used }) {
-    let row = null, timer = 0, mode = recall("data.mode", "auto"), isDirty = false;
+    let row = null, base = null, timer = 0, mode = recall("data.mode", "auto"), isDirty = false;
     const area = h("textarea", { class: "lt-input lt-data-text", spellcheck: "true", "aria-label": t("caption"), placeholder: t("caption_placeholder") });
-    const chips = chipEditor({ ask, added: (tag) => used([tag]), isCut: (index) => isCutAt(index), change: (tags) => save(row, withPieces(row.caption || "", tags)) });
+    const chips = chipEditor({ ask, added: (tag) => used([tag]), isCut: (index) => isCutAt(index), change: (tags) => keep(withPieces(row.caption || "", tags)) });
     const choice = segments("lt-data-mode", t("caption"), [["tags", t("tags")], ["text", t("text")]], (name) => {
         flush();
         mode = name;
@@ -50,10 +50,16 @@ export function captionEditor({ save, ask, used }) {
         clearTimeout(timer);
         if (!isDirty) return;
         isDirty = false;
-        row = { ...row, caption: area.value };
-        save(row, area.value);
+        keep(area.value, base);
+    }
+    // What was written counts as the caption from here on, so that what is written next starts from it.
+    function keep(text, from = row) {
+        if (text === (from.caption ?? "")) return;
+        save(from, text);
+        row = { ...row, caption: text, version: from.version };
     }
     area.addEventListener("input", () => {
+        if (!isDirty) base = row;
         isDirty = true;
         clearTimeout(timer);
         timer = setTimeout(flush, REST);

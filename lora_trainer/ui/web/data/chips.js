@@ -7,7 +7,7 @@ import { t } from "./texts.js";
 // `change(tags)` hears of another list, `ask(text)` gives suggestions, `isCut(index)` says which the model does not read.
 // Returns {element, show(tags), focus()}.
 export function chipEditor({ change, ask, isCut = () => false, isOrdered = true, added = () => {} }) {
-    let tags = [], dragged = null;
+    let tags = [], dragged = null, isWriting = false, news = null; // news: tags that came while a chip was being written anew
     const list = h("ul", { class: "lt-data-chips", "aria-label": t("tags") });
     const adder = suggestInput({
         label: t("add_tag"), placeholder: t("add_tag"), ask,
@@ -25,7 +25,7 @@ export function chipEditor({ change, ask, isCut = () => false, isOrdered = true,
         show();
         change([...next]);
     }
-    const hold = (index) => list.children[Math.min(index, tags.length - 1)]?.querySelector("button").focus();
+    const hold = (index) => list.children[Math.min(index, tags.length - 1)]?.querySelector("button")?.focus();
     function move(from, to) {
         if (to < 0 || to >= tags.length || from === to) return;
         const next = [...tags];
@@ -40,14 +40,16 @@ export function chipEditor({ change, ask, isCut = () => false, isOrdered = true,
     }
     function rename(index) {
         const input = h("input", { type: "text", class: "lt-input lt-data-chip-input", value: tags[index], "aria-label": t("rename_tag", { x: tags[index] }), size: Math.max(6, tags[index].length) });
-        let isOver = false;
+        const was = tags[index];
+        isWriting = true;
         const end = (isTaken) => {
-            if (isOver) return;
-            isOver = true;
-            const value = input.value.split(",").map((one) => one.trim()).filter(Boolean);
-            if (isTaken && value.join() !== tags[index]) put(tags.toSpliced(index, 1, ...value));
+            if (!isWriting) return;
+            isWriting = false;
+            [tags, news] = [news || tags, null];
+            const at = tags[index] === was ? index : tags.indexOf(was), value = input.value.split(",").map((one) => one.trim()).filter(Boolean);
+            if (isTaken && at >= 0 && value.join() !== was) put(tags.toSpliced(at, 1, ...value));
             else show();
-            hold(index);
+            hold(Math.max(0, at));
         };
         input.addEventListener("keydown", (event) => {
             event.stopPropagation();
@@ -103,5 +105,11 @@ export function chipEditor({ change, ask, isCut = () => false, isOrdered = true,
     function show() {
         fill(list, tags.map(chip));
     }
-    return { element, show: (next) => { tags = [...next]; show(); }, focus: () => adder.input.focus(), input: adder.input };
+    return { element, show(next) {
+            if (isWriting) news = [...next];
+            else {
+                tags = [...next];
+                show();
+            }
+        }, focus: () => adder.input.focus(), input: adder.input };
 }

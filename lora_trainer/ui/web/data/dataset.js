@@ -110,17 +110,21 @@ export function dataset(signal, opened, how) {
     data.sync = () => (line = line.then(sync).catch(report));
     data.follow = () => poll(signal, 2, () => (line = line.then(sync)).then(() => (data.scan ? 0.4 : 2), (error) => { line = Promise.resolve(); throw error; }));
 
-    // Does what changes files, one after the other, and shows what has become of it. Gives the answer, or null where nothing was done.
-    const change = (path, body) => (line = line.then(async () => {
+    // Does what changes files, one after the other, and shows what has become of it. `bodyOf` gives the request when its turn comes.
+    // Gives the answer, or null where nothing was done.
+    const change = (path, bodyOf) => (line = line.then(async () => {
+        const body = bodyOf();
         Object.assign(data, { saving: "saving", conflict: null });
         tell("saving");
         const answer = await data.post(path, body);
         const isHeld = answer.conflicts?.length > 0 && !body.force && !body.skip;
         data.saving = isHeld ? "" : "saved";
         data.lastTitle = answer.step?.title || "";
-        if (isHeld) data.conflict = { conflicts: answer.conflicts, again: (how) => change(path, { ...body, ...how }) };
+        if (isHeld) data.conflict = { conflicts: answer.conflicts, again: (how) => change(path, () => ({ ...body, ...how })) };
         if (answer.dataset && answer.dataset !== data.id) go("data", answer.dataset); // an upload that a run trains from was copied
         else await sync();
+        const seen = [...new Set([...wanted, ...data.selection.ids.slice(0, MOST_ROWS)])].filter((id) => stale.has(id));
+        if (seen.length) await data.load(seen); // the next edit starts from what this one has made
         tell("conflict");
         return isHeld ? null : answer;
     }).catch((error) => {
@@ -130,17 +134,22 @@ export function dataset(signal, opened, how) {
         return null;
     }));
 
-    const versions = (ids) => Object.fromEntries(ids.filter((id) => data.rows.has(id)).map((id) => [id, data.rows.get(id).version]));
+    const versions = (ids) => Object.fromEntries(ids.filter((id) => data.rows.has(id) && !stale.has(id)).map((id) => [id, data.rows.get(id).version]));
     // An edit of docs/api.md on these pictures, left out: on those that are chosen. One step of the history.
     data.edit = (edit, ids = data.selection.ids) => {
         if (!ids.length) return Promise.resolve(null);
         if (edit.kind === "add") data.used(edit.tags);
-        return change("edit", { edit, ids, versions: versions(ids) });
+        return change("edit", () => ({ edit, ids, versions: versions(ids) }));
     };
+    // Another caption of one picture, written where it read as in `base` (a row). What we have made of it ourselves meanwhile is no conflict.
+    data.write = (base, text) => change("edit", () => {
+        const now = data.rows.get(base.id), { version } = now?.caption === base.caption ? now : base;
+        return { edit: { kind: "caption", text }, ids: [base.id], versions: { [base.id]: version } };
+    });
     data.used = (tags) => uses.tell(tags);
     data.preview = (edit, ids) => data.post("preview", { edit, ids });
-    data.back = () => change("undo", {});
-    data.forth = () => change("redo", {});
+    data.back = () => change("undo", () => ({}));
+    data.forth = () => change("redo", () => ({}));
     // What the file holds now is taken, not what was written here.
     data.takeTheirs = async () => {
         const ids = data.conflict.conflicts.map((one) => one.id);

@@ -48,7 +48,7 @@ function onePicture(data, openTool) {
     const out = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => data.edit({ kind: "leave_out", on: !data.rows.get(id).left_out }) });
     const crop = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => openTool("crop", id) }, t("crop"));
     const findings = h("ul", { class: "lt-stack" });
-    const caption = captionEditor({ save: (row, text) => data.edit({ kind: "caption", text }, [row.id]), ask: data.suggest, used: data.used });
+    const caption = captionEditor({ save: data.write, ask: data.suggest, used: data.used });
     const element = h("div", { class: "lt-data-one" }, large,
         h("div", { class: "lt-data-facts" }, name, facts, loss), h("div", { class: "lt-row" }, stars.element, out, crop), findings, caption.element);
 

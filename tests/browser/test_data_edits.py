@@ -1,0 +1,212 @@
+"""What is changed on the data set page: captions and pictures, alone and by the thousand, and the way back."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from PIL import Image
+
+from . import real_api
+from .data_sets import folder_of_links
+from .test_data_view import opened
+
+expect = pytest.importorskip("playwright.sync_api").expect
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    with real_api.running(tmp_path_factory.mktemp("data")) as served:
+        yield served
+
+
+@pytest.fixture
+def frogs(tmp_path):
+    return folder_of_links(tmp_path / "frogs", 8)
+
+
+def caption(folder, index: int) -> str:
+    return (folder / f"frog_{index:05}.txt").read_bytes().decode("utf-8")
+
+
+def expect_caption(page, folder, index: int, text: str) -> None:
+    """What the file holds, when the page says that it is saved."""
+    expect(page.locator(".lt-data-saved")).to_contain_text(re.compile("Saved|저장됨"))
+    for _ in range(100):
+        if caption(folder, index) == text:
+            return
+        page.wait_for_timeout(50)
+    assert caption(folder, index) == text
+
+
+def choose(page, index: int, **more) -> None:
+    page.locator(".lt-data-tile").nth(index).click(**more)
+
+
+def test_chips_are_added_moved_written_anew_and_taken_away_and_all_of_it_is_undone(open_page, place, frogs):
+    page = opened(open_page, place, frogs)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("t")
+    adder = page.get_by_role("combobox", name="Add a tag")
+    expect(adder).to_be_focused()
+    adder.press_sequentially("ond")  # any part of a tag that is known
+    expect(page.locator(".lt-data-suggestions li").first).to_have_text(re.compile("^pond"))
+    adder.press("ArrowDown")
+    adder.press("Enter")
+    expect_caption(page, frogs, 0, "sls frog, on a leaf, green, pond")
+    chips = page.locator(".lt-data-chips [data-at]")
+    chips.nth(3).focus()
+    page.keyboard.press("Alt+ArrowLeft")
+    expect_caption(page, frogs, 0, "sls frog, on a leaf, pond, green")
+    expect(chips.nth(2)).to_be_focused()
+    page.locator(".lt-data-chip").nth(3).drag_to(page.locator(".lt-data-chip").nth(1), target_position={"x": 4, "y": 8})
+    expect_caption(page, frogs, 0, "sls frog, green, on a leaf, pond")
+    chips.nth(1).focus()
+    page.keyboard.press("Enter")
+    page.keyboard.type("bright green")
+    page.keyboard.press("Enter")
+    expect_caption(page, frogs, 0, "sls frog, bright green, on a leaf, pond")
+    page.keyboard.press("Delete")
+    expect_caption(page, frogs, 0, "sls frog, on a leaf, pond")
+    page.keyboard.press("Escape")
+    for _ in range(5):
+        page.keyboard.press("Control+z")
+    expect_caption(page, frogs, 0, "sls frog, on a leaf, green")
+    page.keyboard.press("Control+y")
+    expect_caption(page, frogs, 0, "sls frog, on a leaf, green, pond")
+
+
+def test_text_is_saved_by_itself_with_all_its_lines(open_page, place, frogs):
+    page = opened(open_page, place, frogs, language="ko-KR")
+    choose(page, 3)
+    page.keyboard.press("Enter")
+    area = page.locator(".lt-data-text")  # a sentence is no row of tags
+    expect(area).to_be_focused()
+    area.fill("초록 개구리가 앉아 있다. 비가 온다.\n\nsecond line, too")
+    expect_caption(page, frogs, 3, "초록 개구리가 앉아 있다. 비가 온다.\n\nsecond line, too")
+    area.press("End")
+    area.press_sequentially("!")
+    area.press("Escape")  # what was written last is not lost on the way to another picture
+    page.keyboard.press("ArrowRight")
+    expect_caption(page, frogs, 3, "초록 개구리가 앉아 있다. 비가 온다.\n\nsecond line, too!")
+    choose(page, 3)
+    page.locator(".lt-data-edit .lt-segment", has_text="태그").click()
+    expect(page.locator(".lt-data-lines")).to_have_text("second line, too!")
+    page.get_by_role("combobox", name="태그 추가").fill("연못,")
+    expect_caption(page, frogs, 3, "초록 개구리가 앉아 있다. 비가 온다., 연못\n\nsecond line, too!")
+
+
+def test_what_is_too_long_to_be_read_is_struck_through(open_page, place, tmp_path):
+    long = ", ".join(f"very long detail number {number}" for number in range(20))
+    page = opened(open_page, place, folder_of_links(tmp_path / "long", 1, (long,)))
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".lt-data-tokens")).to_have_text("129 of 75 tokens")
+    expect(page.locator(".lt-data-cut")).to_have_count(8)
+    expect(page.locator(".lt-data-lost s")).to_contain_text("detail number 19")
+
+
+def test_what_changed_on_the_disk_meanwhile_is_not_overwritten_unasked(open_page, place, frogs):
+    page = opened(open_page, place, frogs)
+    choose(page, 3)
+    area = page.locator(".lt-data-text")
+    area.fill("mine. written here")
+    (frogs / "frog_00003.txt").unlink()
+    (frogs / "frog_00003.txt").write_text("theirs")
+    area.press("Escape")
+    note = page.locator(".lt-note", has_text="changed on the disk")
+    expect(note).to_contain_text("theirs")
+    assert caption(frogs, 3) == "theirs"
+    note.get_by_role("button", name="Change it all the same").click()
+    expect_caption(page, frogs, 3, "mine. written here")
+    expect(note).to_have_count(0)
+
+
+def test_many_are_changed_after_a_look_and_back_again_after_a_restart(open_page, tmp_path, frogs):
+    before = [caption(frogs, index) for index in range(8)]
+    with real_api.running(tmp_path / "host") as place:
+        page = opened(open_page, place, frogs)
+        page.keyboard.press("Control+a")
+        page.locator(".lt-segment", has_text="Many at once").click()
+        page.select_option("#lt-data-kind", "rename")
+        page.fill("#lt-data-edit-tag", "pond")
+        page.fill("#lt-data-edit-to", "still water")
+        expect(page.locator(".lt-data-bulk")).to_contain_text("4 of 8 would change")
+        expect(page.locator(".lt-data-preview del").first).to_have_text("pond")
+        assert [caption(frogs, index) for index in range(8)] == before
+        page.get_by_role("button", name="Change 4 captions").click()
+        expect_caption(page, frogs, 1, "sls frog, still water, green")
+        page.select_option("#lt-data-kind", "regex")
+        page.fill("#lt-data-edit-pattern", "(")
+        expect(page.locator(".lt-data-bulk .lt-wrong")).to_be_visible()
+        page.select_option("#lt-data-kind", "sort")
+        page.get_by_role("button", name="Change 6 captions").click()
+        expect_caption(page, frogs, 2, "close-up, rain, sls frog, still water")
+    with real_api.running(tmp_path / "host") as place:
+        page = opened(open_page, place, frogs)
+        page.locator(".lt-segment", has_text="History").click()
+        steps = page.locator(".lt-data-step")
+        expect(steps).to_have_count(2)
+        steps.nth(1).hover()
+        steps.nth(1).get_by_role("button").click()
+        expect(page.locator(".lt-data-step-undone")).to_have_count(2)
+        assert [caption(frogs, index) for index in range(8)] == before
+
+
+def test_several_pictures_get_tags_stars_and_are_left_out_or_thrown_away_together(open_page, place, frogs):
+    page = opened(open_page, place, frogs)
+    choose(page, 1)
+    choose(page, 2, modifiers=["Shift"])
+    common = page.locator(".lt-data-edit .lt-data-chip-editor [data-at]")
+    expect(common).to_have_text(["sls frog", "pond"])
+    page.locator(".lt-data-edit .lt-data-chip", has_text="rain").locator("button").click()  # which one of them has
+    expect_caption(page, frogs, 1, "sls frog, pond, green, rain")
+    page.locator(".lt-segment", has_text="At hand").click()
+    page.locator(".lt-data-quick", has_text="rain").first.click()  # all have it: it goes
+    expect_caption(page, frogs, 1, "sls frog, pond, green")
+    page.locator(".lt-data-grid").focus()
+    page.keyboard.press("4")
+    page.keyboard.press("x")
+    expect(page.locator(".lt-data-out .lt-data-stars")).to_have_count(2)
+    page.fill("#lt-data-filter", "left_out stars>=4")
+    expect(page.locator(".lt-data-count")).to_have_text("2 of 8")
+    page.locator(".lt-data-tile").first.click()
+    page.keyboard.press("Delete")
+    expect(page.locator(".lt-data-count")).to_have_text("1 of 7")
+    assert not (frogs / "frog_00001.png").exists()
+    page.locator(".lt-data-grid").focus()
+    page.keyboard.press("Control+z")
+    expect(page.locator(".lt-data-count")).to_have_text("2 of 8")
+    assert (frogs / "frog_00001.png").exists()
+
+
+def test_own_groups_whose_tags_exclude_each_other(open_page, place, frogs):
+    page = opened(open_page, place, frogs)
+    choose(page, 0)
+    page.locator(".lt-segment", has_text="At hand").click()
+    page.locator("summary", has_text="Own groups").click()
+    page.fill("#lt-data-groups", "place: pond | on a leaf | stone")
+    page.locator("section", has=page.locator("h3", has_text="place")).locator(".lt-data-quick", has_text="stone").click()
+    expect_caption(page, frogs, 0, "sls frog, stone, green")
+
+
+def test_a_picture_is_cropped_in_the_shape_of_its_bucket_and_turned_and_comes_back(open_page, place, frogs):
+    page = opened(open_page, place, frogs)
+    choose(page, 1)  # 48 by 72
+    page.get_by_role("button", name="Crop and turn").click()
+    board = page.locator(".lt-data-board")
+    expect(board).to_be_focused()
+    page.locator(".lt-data-crop select").select_option(label="1 : 1")
+    expect(page.locator(".lt-data-crop [role=status]")).to_have_text("48 × 48")
+    board.press("ArrowUp")
+    page.get_by_role("button", name="Crop", exact=True).click()
+    expect(page.locator(".lt-data-crop")).to_have_count(0)
+    expect(page.locator(".lt-data-facts")).to_contain_text("48 × 48")
+    assert Image.open(frogs / "frog_00001.png").size == (48, 48)
+    page.locator(".lt-data-grid").focus()
+    page.keyboard.press("Control+z")
+    expect(page.locator(".lt-data-facts")).to_contain_text("48 × 72")
+    page.get_by_role("button", name="Crop and turn").click()
+    page.get_by_role("button", name="Turn to the right").click()
+    expect(page.locator(".lt-data-facts")).to_contain_text("72 × 48")
+    page.keyboard.press("Escape")
+    expect(page.locator(".lt-data-crop")).to_have_count(0)
