@@ -11,7 +11,8 @@ import torch
 from dataset_files import picture
 
 from lora_trainer.data.dataset import TrainDataset
-from lora_trainer.data.plan import make_plan
+from lora_trainer.data.plan import DataPlan, make_plan
+from lora_trainer.data.plan.model import PlannedImage
 from lora_trainer.options.data_spec import DatasetSpec, DataSpec, SubsetSpec
 
 pytest.importorskip("hypothesis", reason="a package of requirements/test.txt")
@@ -99,20 +100,47 @@ def planned(folders, data):
 
 @EXAMPLES
 @given(data=st.data())
-def test_an_epoch_shows_each_image_as_its_repeats_say_and_as_many_regularisation_images_as_others(folders, data):
+def test_an_epoch_shows_each_image_as_its_repeats_say_and_regularisation_images_take_turns(folders, data):
     plan = planned(folders, data)
     if plan is None:
         return
-    shown = Counter(image for batch in plan.batches(data.draw(st.integers(0, 50))) for image in batch.images)
-    assert shown == Counter({image.id: image.repeats for image in plan.images if image.repeats})
+    epochs = data.draw(st.integers(1, 6))
+    shown: Counter[int] = Counter()
+    for epoch in range(epochs):
+        own = Counter(image for batch in plan.batches(epoch) for image in batch.images)
+        for image in (image for image in plan.images if not image.is_reg):
+            assert own[image.id] == image.repeats == (0 if image.kept_aside else repeats_of(plan, image))
+        shown += own
+    buckets: dict[tuple[object, ...], list[PlannedImage]] = {}
     for image in plan.images:
-        repeats = plan.subsets[image.subset].spec.num_repeats
-        assert image.repeats == (0 if image.kept_aside else repeats) or image.is_reg
+        if image.is_reg:
+            buckets.setdefault((image.dataset, image.bucket), []).append(image)
+    for images in buckets.values():
+        each, pool = sum(image.repeats for image in images), sum(repeats_of(plan, image) for image in images)
+        assert sum(shown[image.id] for image in images) == each * epochs
+        for image in images:
+            whole, further, among = (0, each * epochs, pool) if each < pool else (epochs, (each - pool) * epochs, len(images))
+            own = repeats_of(plan, image)
+            times = own if each < pool else 1
+            assert whole * own + times * (further // among) <= shown[image.id] <= whole * own + times * -(-further // among)
+
+
+def repeats_of(plan: DataPlan, image: PlannedImage) -> int:
+    """How often the image's folder asks for it."""
+    return plan.subsets[image.subset].spec.num_repeats
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_a_data_set_takes_as_many_regularisation_images_as_training_images(folders, data):
+    plan = planned(folders, data)
+    if plan is None:
+        return
     for number in range(len(plan.datasets)):
         own = [image for image in plan.images if image.dataset == number]
         train, reg = (sum(one.repeats for one in own if one.is_reg is is_reg) for is_reg in (False, True))
         if any(one.is_reg for one in own):
-            most = max(plan.subsets[one.subset].spec.num_repeats for one in own if one.is_reg)
+            most = max(repeats_of(plan, one) for one in own if one.is_reg)
             assert train <= reg < train + most or train == reg
 
 
