@@ -65,8 +65,9 @@ def metadata_spec(options: TrainOptions) -> DataSpec:
     file = user_path(options.dataset.in_json)
     folder = user_path(options.dataset.train_data_dir) if options.dataset.train_data_dir else None
     common = {field.name: inherited(field.name, values) for field in fields(SubsetSpec) if field.name not in _OF_A_FOLDER}
-    masks = user_path(values["conditioning_data_dir"]) if values["conditioning_data_dir"] else None
-    subset = SubsetSpec(image_dir=folder, metadata_file=file, conditioning_data_dir=masks, **common)
+    if common["conditioning_data_dir"]:
+        common["conditioning_data_dir"] = user_path(common["conditioning_data_dir"])
+    subset = SubsetSpec(image_dir=folder, metadata_file=file, **common)
     unused = "reg_data_dir is not used: the images of a metadata file cannot have regularisation images beside them."
     skipped = (unused,) if options.dataset.reg_data_dir else ()
     masked = options.dataset.masked_loss
