@@ -40,6 +40,7 @@ NONE = {
     "cannot allocate memory", "can't allocate memory", "{} for {}", "{}, line {}", "lora-trainer {}", "and {} more",
     "lora-trainer data set",
     "Made by LoRA Trainer of the pictures beside it, so that the next training starts sooner. It may be deleted.",
+    "a picture of",
     "WHERE state IN ({})", "AND state IN ({})", "datasets {}", "# Made from {}", "{}, line {}, column {}",
 }  # fmt: skip
 FOR_PROGRAMMERS = {"ValueError", "TypeError", "RuntimeError", "AssertionError", "NotImplementedError", "KeyError"}

@@ -80,6 +80,7 @@ ALLOWED: dict[str, set[str]] = {
     "demo.trial_sheet": set(),
     "demo.recipe": {"demo.trial", "demo.world", "options"},
     "tools": {"options", "models", "networks", "data", "data.plan"} | FILE_HALF,
+    "captioning": {"options", "installing", "data", "data.plan"},
     "commands": {"options"},
     "__main__": {"commands"},
 }
@@ -96,7 +97,7 @@ FLOORS = [
     {"data.plan", "networks.files", "networks.metadata", "networks.recipe", "demo.trial"},
     {"runs", "recipes", "datasets", "demo.recipe", "models", "networks", "data"},
     {"hosts.base", "sampling"},
-    {"hosts", "ui", "training", "tools"},
+    {"hosts", "ui", "training", "tools", "captioning"},
     {"api", "demo"},
     {"apps"},
     {"commands"},

@@ -196,8 +196,6 @@ batch_size = 4
   metadata_file = '{metadata}'
 """
 PREPARED = [  # what the page does to captions before a training; ours reads the files as they are, and says so
-    "python finetune\\make_captions.py --batch_size 8 {images}",
-    "python tag_images_by_wd14_tagger.py --batch_size 4 {images}",
     "python prepare_buckets_latents.py --full_path {images} meta_clean.json meta_lat.json {model} --batch_size 4",
 ]
 MERGED = [  # the tools that put what was written into one file

@@ -135,8 +135,18 @@ class Service:
         self.trouble = None
         made = self.generation
         lending = Lending(wants=made.wants_card, serve=made.tick, leave=lambda: made.leave_card() and self.host.leave_card())
-        self._supervisor = Supervisor(store, self.host, self.paths.runs, before_start=made.release_card, lending=lending)
+        self._supervisor = Supervisor(
+            store, self.host, self.paths.runs, before_start=made.release_card, waits_for=self._card_user, lending=lending
+        )
         self.host.share_card(partial(borrowed, self._supervisor))
+
+    def is_training(self) -> bool:
+        """Whether a run is at work."""
+        return self._supervisor is not None and self._supervisor.store.active() is not None
+
+    def _card_user(self) -> str:
+        """What a training has to wait for before it begins, or nothing."""
+        return "Waiting for the card: pictures are being captioned." if self.tools.uses_card() else ""
 
     def _tidy(self) -> None:
         try:

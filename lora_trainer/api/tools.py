@@ -1,7 +1,7 @@
 """The Tools page: what can be chosen, starting a tool, how it stands, what it made. Routes of routes.py.
 
-The page names files as the lists do; only what is listed can be read, and a result goes into the host's LoRA folder (a
-checkpoint into its checkpoint folder) under a plain name.
+The page names models as the lists do; only what is listed can be read, and a result goes into the host's LoRA folder (a
+checkpoint into its checkpoint folder) under a plain name. Folders of pictures are typed: see `captioning`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..modelfile import SAFETENSORS
 from ..options.tool_page import arguments, page_tools, tool_named
 from ..options.tools import PageTool
 from ..paths import safe_name
-from . import answers, model_files
+from . import answers, captioning, model_files
 from .answers import answer, flag_of, json_body
 from .sending import file_answer
 from .service import Service
@@ -65,11 +65,14 @@ def start(service: Service, body: dict[str, Any]) -> str:
     values = body.get("values")
     if not isinstance(values, dict):
         raise answers.Refusal(400, 'Expected {"tool": name, "values": {...}}.')
+    captioning.check_paths(service, tool, values)
     overwrite = flag_of(body, "overwrite")
     target, errors = _target(service, tool, body, overwrite=overwrite)
     words: list[str] = []
     try:
-        words = arguments(tool, values, {"lora": loras(service), "checkpoint": checkpoints(service)})
+        words = arguments(
+            tool, captioning.prepared(service, tool, values), {"lora": loras(service), "checkpoint": checkpoints(service)}
+        )
     except InputErrors as wrong:
         errors += wrong.errors
     if errors:
@@ -79,6 +82,8 @@ def start(service: Service, body: dict[str, Any]) -> str:
         words += ["--save_to", str(target), *(["--overwrite"] if overwrite else [])]
 
     def whole(folder: Path) -> list[str]:
+        if tool.writes == captioning.WRITES:
+            return [*words, *captioning.words(service, tool, folder)]
         return words if target is not None else [*words, "--picture", str(folder / "norms.png")]
 
     return service.tools.start(tool.command, whole, tool=tool.name, writes=tool.writes, target=target)
@@ -88,7 +93,7 @@ def _target(
     service: Service, tool: PageTool, body: Mapping[str, Any], *, overwrite: bool
 ) -> tuple[Path | None, list[InputError]]:
     """(the file to write, what is wrong with its name). An input of the same name is refused by the tool itself."""
-    if not tool.writes:
+    if tool.writes not in ("lora", "checkpoint"):
         return None, []
     name = body.get("output")
     try:
@@ -108,7 +113,7 @@ def _target(
 
 
 def job_view(status: Mapping[str, Any]) -> dict[str, Any]:
-    """A Job of docs/api.md."""
+    """A Job of docs/api.md, without what one that writes captions has besides."""
     paths: list[Path] = status["files"]
     is_lora = status["writes"] == "lora"
     files = [
@@ -124,6 +129,11 @@ def job_view(status: Mapping[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in status.items() if key != "words"}, "command": command, "files": files}
 
 
+def whole_view(service: Service, status: Mapping[str, Any]) -> dict[str, Any]:
+    """A Job of docs/api.md."""
+    return {**job_view(status), **captioning.view(service, status)}
+
+
 # -- routes -----------------------------------------------------------------------------------------------------------
 
 
@@ -133,16 +143,23 @@ async def _tools(service: Service, request: Request) -> Response:
 
 async def _start(service: Service, request: Request) -> Response:
     job_id = await service.change(start, service, await json_body(request))
-    return answer(await service.look(lambda: job_view(service.tools.status(job_id))), 201)
+    return answer(await service.look(lambda: whole_view(service, service.tools.status(job_id))), 201)
 
 
 async def _job(service: Service, request: Request) -> Response:
-    return answer(await service.look(lambda: job_view(service.tools.status(request.path_params["id"]))))
+    return answer(await service.look(lambda: whole_view(service, service.tools.status(request.path_params["id"]))))
+
+
+async def _undo(service: Service, request: Request) -> Response:
+    await json_body(request)
+    job_id = request.path_params["id"]
+    undone = await service.change(captioning.undo, service, job_id)
+    return answer({**undone, "job": await service.look(lambda: whole_view(service, service.tools.status(job_id)))})
 
 
 async def _stop(service: Service, request: Request) -> Response:
     await json_body(request)
-    return answer(await service.control(lambda: job_view(service.tools.stop(request.path_params["id"]))))
+    return answer(await service.control(lambda: whole_view(service, service.tools.stop(request.path_params["id"]))))
 
 
 async def _job_file(service: Service, request: Request) -> Response:
@@ -158,5 +175,6 @@ TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] 
     ("POST", "tools", _start),
     ("GET", "tools/{id}", _job),
     ("POST", "tools/{id}/stop", _stop),
+    ("POST", "tools/{id}/undo", _undo),
     ("GET", "tools/{id}/file/{name}", _job_file),
 ]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.plan.caption_files import ENDINGS, CaptionFiles
-from ..data.plan.files import FactsCache, Listing, list_folder, masks_of
+from ..data.plan.files import FactsCache, list_folder, masks_of
 from ..paths import safe_name, write_text_atomic
 from .answers import Refusal
 from .images import unused_captions
@@ -131,6 +131,22 @@ class Uploads:
             raise Refusal(507, f"The upload could not be written: {error.strerror}.", advice="Free some disk space.") from error
         return copy
 
+    def id_of(self, folder: Path) -> str | None:
+        """The id of the upload that `folder` is, or None."""
+        return folder.name if folder.parent == self.root and _ID.fullmatch(folder.name) and folder.is_dir() else None
+
+    def changeable(self, folder: Path) -> Path:
+        """`folder`, or where it is an upload that a run names, a copy. Raises Refusal (507) when that cannot be written."""
+        with self.changing:
+            upload_id = self.id_of(folder)
+            return self._changeable(upload_id) if upload_id else folder
+
+    def check_changeable(self, folder: Path) -> None:
+        """Raises Refusal (409) for an upload that a run names. `changing` is held."""
+        upload_id = self.id_of(folder)
+        if upload_id and self._is_used(upload_id):
+            raise Refusal(409, "A run trains from these captions.", advice="Change them on the page: that makes a copy.")
+
     def _is_used(self, upload_id: str) -> bool:
         """Whether a run, in whatever state, names the folder; also where that cannot be read."""
         wanted = upload_id.encode()
@@ -176,7 +192,7 @@ class Uploads:
             if name not in listing.images:
                 raise Refusal(404, f"There is no image {name!r} in this upload.")
             folder = self._changeable(upload_id)
-            path = folder / (_own_caption(name, CaptionFiles(listing, end), listing) or f"{Path(name).stem}{end}")
+            path = folder / (CaptionFiles(listing, end).own_name_for(name) or f"{Path(name).stem}{end}")
             lines = [" ".join(line.split()) for line in (caption.splitlines() if keep_lines else [caption])]
             if caption.strip():
                 write_text_atomic(path, "\n".join(line for line in lines if line) + "\n")
@@ -191,7 +207,7 @@ class Uploads:
             if not (folder / safe_name(name, field="name")).is_file():
                 raise Refusal(404, f"There is no {name!r} in this upload.")
             listing = list_folder(folder)
-            captions = [_own_caption(name, CaptionFiles(listing, end), listing) for end in ENDINGS]
+            captions = [CaptionFiles(listing, end).own_name_for(name) for end in ENDINGS]
             folder = self._changeable(upload_id)
             for one in (name, *filter(None, captions), *masks_of(name, listing)):
                 (folder / one).unlink(missing_ok=True)
@@ -229,10 +245,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # not every file system can
         shutil.copy2(source, target)
-
-
-def _own_caption(name: str, files: CaptionFiles, listing: Listing) -> str | None:
-    """The caption file of the image `name`, unless another image shares it."""
-    found = files.name_for(name)
-    shared = found is not None and any(files.name_for(other) == found for other in listing.images if other != name)
-    return None if shared else found

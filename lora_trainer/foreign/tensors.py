@@ -110,6 +110,16 @@ def _read_tensor(file: BinaryIO, name: str, header: Header) -> torch.Tensor:
 
 def read_pickle(path: Path, mapped: bool = True) -> dict[str, torch.Tensor]:
     """Return the tensors of a torch.save file, `mapped` into memory where the format allows it. Raises UnreadableError."""
+    return _tensors_of(_unpickled(path, mapped), path)
+
+
+def read_pickle_beside(path: Path, key: str) -> tuple[dict[str, torch.Tensor], Any]:
+    """The same with what stands under `key` beside the tensors (plain values alone), None where nothing does."""
+    content = _unpickled(path, True)
+    return _tensors_of(content, path), content.get(key) if isinstance(content, Mapping) else None
+
+
+def _unpickled(path: Path, mapped: bool) -> Any:
     import torch
 
     read_pickle_names(path)
@@ -118,12 +128,15 @@ def read_pickle(path: Path, mapped: bool = True) -> dict[str, torch.Tensor]:
             # Mapped where the format and the name allow it: torch goes by the name, and takes .safetensors at its word.
             mapped = mapped and zipfile.is_zipfile(file) and path.suffix.lower() != SAFETENSORS
             file.seek(0)
-            content = torch.load(str(path) if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
+            return torch.load(str(path) if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises UnpicklingError, RuntimeError and many others for what it refuses
         if isinstance(error, pickle.UnpicklingError) and "EOF" not in str(error):
             message = f"holds more than tensors, which could run code; it was not loaded. ({_last_line(error)})"
             raise UnreadableError(message, "Use a .safetensors version of this model.") from error
         raise UnreadableError(f"is cut short or damaged: {_last_line(error)}.", DOWNLOAD_AGAIN) from error
+
+
+def _tensors_of(content: Any, path: Path) -> dict[str, torch.Tensor]:
     tensors = _innermost(content)
     if tensors is None:
         raise UnreadableError(f"holds a {type(content).__name__}, expected a table of tensors.", "Choose a model file.")

@@ -39,6 +39,7 @@ class Extra:
     module: str
     size: int
     purpose: str
+    is_optimizer: bool = True  # else of a tool
     old_torch: tuple[int, int] = (0, 0)  # below this version of torch another file of requirements holds
 
     @property
@@ -79,6 +80,7 @@ EXTRAS: tuple[Extra, ...] = (
         purpose="optimizers that need less memory (NVIDIA cards)",
         old_torch=(2, 4),
     ),
+    Extra(name="onnxruntime", module="onnxruntime", size=17_400_000, purpose="the WD14 tagger", is_optimizer=False),
 )
 BY_NAME = {extra.name: extra for extra in EXTRAS}
 
@@ -97,10 +99,13 @@ def is_there(name: str, root: Path = ROOT_DIR) -> bool:
 def missing(name: str, needed_by: str) -> NotInstalledError:
     """The error for a package that is not there; it names its size and the ways to get it."""
     extra = BY_NAME[name]
+    by_command = f"run python -m lora_trainer {COMMAND} {name}. It goes into this program's own folder."
+    if extra.is_optimizer:
+        advice = f"Press Install beside the optimizer on the page, add --{COMMAND} on the command line, or {by_command}"
+    else:
+        advice = f"Press Install beside the tool on the page, or {by_command}"
     return NotInstalledError(
-        f"{needed_by} needs the package {name}, which is not installed ({extra.megabytes}).",
-        advice=f"Press Install beside the optimizer on the page, add --{COMMAND} on the command line, or run "
-        f"python -m lora_trainer {COMMAND} {name}. It goes into this program's own folder.",
+        f"{needed_by} needs the package {name}, which is not installed ({extra.megabytes}).", advice=advice
     )
 
 

@@ -1,6 +1,7 @@
 """The tools of the page (`options.tools`): what the page draws, and the command line that its values make.
 
-Files are chosen from lists of names, so no path comes from the page.
+Models are chosen from lists of names. Of the folder of pictures, and of a captioning model, the page sends the path (or the
+name on Hugging Face): `named_paths` tells which, so that whoever asks can see whether they may be looked at.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors
+from ..foreign.reading import is_there
+from ..paths import typed_path, user_path
+from .path_checks import looks_local, path_problem
 from .schema import Option, options_of
 from .tools import PAGE_TOOLS as TOOLS
 from .tools.declaring import PageTool, Shown
@@ -20,10 +24,14 @@ _MANY = 32  # LoRA files in one merge
 _METHOD, _NUMBER = "dynamic_method", "dynamic_param"  # the one means nothing without the other
 
 
+_TYPED = ("folder", "path", "hub")
+
+
 def page_tools(language: str) -> list[dict[str, Any]]:
     """The tools in `language` ("en" or "ko"), JSON-able: {name, title, help, writes, suggest, fields} (a PageTool). A field is
     {name, label, kind, help, choices: [{value, label}], value, required, more}; kind is lora, loras (with a ratio each),
-    checkpoint, toggle, choice or number; `more` says that it is seldom needed."""
+    checkpoint, folder, path, hub (a model's folder or its name there), toggle, choice, text or number; `more` says that it is
+    seldom needed."""
     place = 1 if language == "ko" else 0
     return [
         {
@@ -39,17 +47,15 @@ def page_tools(language: str) -> list[dict[str, Any]]:
 
 
 def _field(shown: Shown, option: Option, place: int) -> dict[str, Any]:
-    kind = "choice" if option.choices else "toggle" if option.kind == "bool" else "number"
+    kind = "choice" if option.choices else {"bool": "toggle", "str": "text"}.get(option.kind, "number")
     language = ("en", "ko")[place]
+    titles = shown.choices or option.titles
     return {
         "name": option.name,
         "label": option.label_in(language),
         "kind": shown.kind or kind,
         "help": shown.help[place] if shown.help else option.help_in(language),
-        "choices": [
-            {"value": value, "label": shown.choices[value][place] if value in shown.choices else value}
-            for value in option.choices
-        ],
+        "choices": [{"value": value, "label": titles[value][place] if value in titles else value} for value in option.choices],
         "value": option.default if shown.start is None else shown.start,
         "required": shown.required,
         "more": shown.more,
@@ -80,7 +86,7 @@ def arguments(tool: PageTool, values: Mapping[str, Any], files: Mapping[str, Map
     for shown, option in tool.options():
         given = values.get(option.name)
         try:
-            if shown.required and not given and not _is_number(given):
+            if shown.required and not (given.strip() if isinstance(given, str) else given) and not _is_number(given):
                 raise BadValue("Nothing is chosen here.")
             words += _words(tool, shown, option, given, files)
         except BadValue as problem:
@@ -93,15 +99,44 @@ def arguments(tool: PageTool, values: Mapping[str, Any], files: Mapping[str, Map
     return words
 
 
+def named_paths(tool: PageTool, values: Mapping[str, Any]) -> list[tuple[str, Path]]:
+    """(field, path) of what the page's values name by paths; names on Hugging Face are none. Nothing is opened."""
+    found = []
+    for shown in tool.shown:
+        given = values.get(shown.name)
+        if shown.kind not in _TYPED or not isinstance(given, str) or not given.strip():
+            continue
+        path = user_path(given)
+        if shown.kind != "hub" or looks_local(typed_path(given)) or is_there(path):
+            found.append((shown.name, path))
+    return found
+
+
 def _words(tool: PageTool, shown: Shown, option: Option, given: Any, files: Mapping[str, Mapping[str, Path]]) -> list[str]:
     if shown.kind == "loras":
         return _ratios(tool, given, files["lora"])
+    if shown.kind in _TYPED:
+        return _typed(option, given)
     if shown.kind:
         return [f"--{option.name}", str(_file(given, files[shown.kind]))] if given not in (None, "") else []
     value = convert(option, given, loose=True)
     if value == option.default or value is None:
         return []
+    if isinstance(value, str) and not option.choices:
+        return [f"--{option.name}={value}"]  # it may begin with a dash
     return [f"--{option.name}"] if value is True else [f"--{option.name}", _number(value)]
+
+
+def _typed(option: Option, given: Any) -> list[str]:
+    if given is not None and not isinstance(given, str):
+        raise BadValue("A text is expected here.")
+    text = typed_path(given or "")
+    if not text:
+        return []
+    problem = path_problem(option, text) if option.path else None
+    if problem is not None:
+        raise BadValue(str(problem))
+    return [f"--{option.name}={user_path(text) if option.path else text}"]
 
 
 def _ratios(tool: PageTool, given: Any, loras: Mapping[str, Path]) -> list[str]:

@@ -26,16 +26,12 @@ from .store import ENDED, FAILED, FINISHED, QUEUED, RUNNING, STOPPED, STOPPING, 
 _SOFT_TO_HARD_SECONDS = 15.0
 
 
-def _nothing() -> None:
-    pass
-
-
 class Supervisor:
     """Runs the queue of `store`, whose runs have their folders in `runs_dir`.
 
-    `before_start` is called before a worker starts (it takes the generation server off the card), `lending` lets pictures be
-    made while one trains. `stop_grace` is how
-    long a worker has to stop by itself, in seconds. Every method may be called from any thread.
+    `before_start` is called before a worker starts (it takes the generation server off the card), `waits_for` says who has the
+    card till then ("" for nobody), `lending` lets pictures be made while one trains. `stop_grace` is how long a worker has to
+    stop by itself, in seconds. Every method may be called from any thread.
     """
 
     def __init__(
@@ -44,7 +40,8 @@ class Supervisor:
         host: worker.WorkerHost,
         runs_dir: Path,
         *,
-        before_start: Callable[[], None] = _nothing,
+        before_start: Callable[[], None] = lambda: None,
+        waits_for: Callable[[], str] = str,
         lending: Lending | None = None,
         stop_grace: float = 120.0,
         poll: float = 0.5,
@@ -53,6 +50,7 @@ class Supervisor:
         self.host = host
         self.runs_dir = runs_dir
         self.before_start = before_start
+        self._waits_for = waits_for
         self.lending = lending or Lending()
         self.live = LiveLoras(self._tell_changed)
         self._stop_grace = stop_grace
@@ -252,6 +250,10 @@ class Supervisor:
         return run
 
     def _start(self, run: Run) -> None:
+        if reason := self._waits_for():
+            if run.message != reason:
+                self.store.change(run.id, only_from=(QUEUED,), message=reason)
+            return
         waiting = "Waiting for the card: a picture may still be in the making."
         if not self.store.change(run.id, only_from=(QUEUED,), state=RUNNING, started=time.time(), message=waiting):
             return  # stopped a moment ago

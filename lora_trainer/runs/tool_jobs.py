@@ -1,4 +1,4 @@
-"""The LoRA tools behind the page: each a process of its own, `python -m lora_trainer TOOL ...`, one at a time.
+"""The tools behind the page: each a process of its own, `python -m lora_trainer TOOL ...`, one at a time.
 
 A job's folder: `job.json` (what was asked), `log.txt` (its output), `worker.json` (its process), `stop` (it was asked to end),
 `outcome.json` (how it ended, written by the host that saw it), and the picture of a check.
@@ -50,8 +50,8 @@ class ToolJobs:
     ) -> str:
         """Start `command` with `words(folder of the job)`; returns the job's id.
 
-        writes: "lora", "checkpoint" or "" (see options.tool_page); target: the file it is asked to write. Raises HostError
-        while another tool runs.
+        writes: "lora", "checkpoint", "captions" or "" (see options.tools.declaring); target: the file it is asked to write.
+        Raises HostError while another tool runs.
         """
         with self._lock:
             if self.active():
@@ -109,6 +109,13 @@ class ToolJobs:
                 if found is not None and worker.is_alive(found):
                     return path.name
         return None
+
+    def uses_card(self) -> bool:
+        """Whether a job at work may compute on the card: one that writes captions, unless it was told to leave it alone."""
+        job_id = self.active()
+        job = read_table(self._path(job_id) / "job.json") if job_id else {}
+        words = job.get("words") or []
+        return job.get("writes") == "captions" and ("--device", "cpu") not in zip(words, words[1:], strict=False)
 
     def wait(self, job_id: str, seconds: float) -> None:
         """Wait until the job's end has been seen to, at most so long."""

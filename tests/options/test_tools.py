@@ -16,6 +16,7 @@ from lora_trainer.options.tools import PAGE_TOOLS, TOOLS
 from lora_trainer.options.tools.declaring import PageTool, Shown, Tool
 
 FILES = {"lora", "loras", "checkpoint"}
+TYPED = {"folder": "folder", "path": "file", "hub": ""}  # kind -> what the option says of its path
 BESIDES = {"save_to", "ratios"}  # the host gives the one, the rows of "loras" the other
 
 
@@ -35,8 +36,11 @@ def test_a_tool_of_the_page_says_all_that_the_page_shows(page):
         assert option.label and option.label_ko, option.name
         assert shown.help is None or all(shown.help)
         assert set(shown.choices) <= set(option.choices)
-        assert bool(shown.kind) == option.path.startswith("file") and (not shown.kind or shown.kind in FILES)
-    assert bool(page.suggest) == bool(page.writes)
+        if shown.kind in TYPED:
+            assert option.path == TYPED[shown.kind]
+        else:
+            assert bool(shown.kind) == option.path.startswith("file") and (not shown.kind or shown.kind in FILES)
+    assert bool(page.suggest) == (page.writes in ("lora", "checkpoint"))
     named = re.findall(r"\{(\w+)\}", " ".join(page.suggest))
     assert set(named) <= set(page.fields) and (not page.suggest or "{" in page.suggest[0])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import unicodedata
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,6 +71,11 @@ class CaptionFiles:
                 return name
         return None
 
+    def own_name_for(self, image_name: str) -> str | None:
+        """The name of an image's caption file, or None where it has none or shares it with other images."""
+        name = self.name_for(image_name)
+        return None if name is not None and self._users[name] > 1 else name
+
     def is_look_alike(self, image_name: str, file: str) -> bool:
         """Whether `file` is an image's caption though it is named otherwise; the form of Unicode makes no difference."""
         return _composed(file) not in map(_composed, caption_names(image_name, self.extension))
@@ -91,6 +97,10 @@ class CaptionFiles:
             for name in sorted(self._listing.names)
             if name not in used and (bases := _bases(name, self.extension)) and not untrained.intersection(bases)
         ]
+
+    @cached_property
+    def _users(self) -> Counter[str | None]:
+        return Counter(self.name_for(name) for name in self._listing.images)
 
     @cached_property
     def _look_alikes(self) -> dict[tuple[str, int], str]:

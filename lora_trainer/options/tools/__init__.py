@@ -11,6 +11,7 @@ from . import (
     clean_metadata,
     convert_lora,
     extract_lora,
+    make_captions,
     merge_lora,
     merge_to_metadata,
     metadata,
@@ -18,6 +19,9 @@ from . import (
     resize_lora,
     split_dylora,
     svd_merge_lora,
+    tag_images_by_deepdanbooru,
+    tag_images_by_wd14_tagger,
+    undo_captions,
 )
 from .declaring import PageTool, Tool
 
@@ -35,6 +39,11 @@ TOOLS: tuple[Tool, ...] = (
     merge_to_metadata.CAPTIONS,
     merge_to_metadata.TAGS,
     clean_metadata.TOOL,
+    tag_images_by_wd14_tagger.TOOL,
+    make_captions.TOOL,
+    make_captions.BY_GIT,
+    tag_images_by_deepdanbooru.TOOL,
+    undo_captions.TOOL,
 )
 """In the order of the page and of the list of commands."""
 

@@ -1,0 +1,62 @@
+"""`tag_images_by_deepdanbooru`: options, and what the page shows of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..schema import Title, opt
+from .captioning import Captioning, threshold_option
+from .declaring import Tool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagImagesByDeepDanbooru(Captioning):
+    """tag_images_by_deepdanbooru."""
+
+    TITLE: ClassVar[Title] = Title("DeepDanbooru", "DeepDanbooru")
+    REQUIRED: ClassVar[tuple[str, ...]] = ("train_data_dir", "model")
+
+    model: str | None = opt(
+        None,
+        "The file model-resnet_custom_v3.pt, which the Web UI keeps in models/torch_deepdanbooru.",
+        "model-resnet_custom_v3.pt 파일입니다. Web UI는 models/torch_deepdanbooru에 둡니다.",
+        path="file",
+    )
+    thresh: float = threshold_option(
+        "How sure DeepDanbooru has to be of a tag: lower gives more tags, and more wrong ones.",
+        "태그로 인정할 확신도입니다. 낮추면 태그가 많아지지만 틀린 태그도 늘어납니다.",
+        "How sure of a tag",
+        "태그 확신도",
+        0.5,
+    )
+    remove_underscore: bool = opt(
+        False,
+        "Write long hair for long_hair; faces like ^_^ stay.",
+        "long_hair를 long hair로 씁니다. ^_^ 같은 표정은 그대로 둡니다.",
+        label="Spaces instead of underscores",
+        label_ko="밑줄 대신 공백",
+    )
+    undesired_tags: str = opt(
+        "",
+        "Tags that are never written, with commas between them.",
+        "쓰지 않을 태그를 쉼표로 나누어 적습니다.",
+        label="Never these tags",
+        label_ko="제외할 태그",
+    )
+    use_rating_tags: bool = opt(
+        False,
+        "Write the rating (rating:safe, ...) as well, last.",
+        "등급(rating:safe 등)도 맨 뒤에 씁니다.",
+        label="Rating too",
+        label_ko="등급도 쓰기",
+    )
+    frequency_tags: bool = opt(False, "Print how often each tag was found.", "태그마다 몇 번 찾았는지 출력합니다.")
+
+
+TOOL = Tool(
+    "tag_images_by_deepdanbooru",
+    "write tags of pictures into text files (DeepDanbooru)",
+    "lora_trainer.captioning.deepdanbooru:main",
+    TagImagesByDeepDanbooru,
+)
