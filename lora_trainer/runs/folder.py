@@ -4,6 +4,7 @@ config.toml dataset.toml prompts.txt   what is trained; `lora-trainer train_netw
 request.json                           what the page or script sent, and what the result will be called
 worker.json heartbeat host-heartbeat   which process works on it; when it, and the host, last gave a sign of life
 events.jsonl control.json log.txt      told by the worker; asked by the host; the worker's output
+losses.json                            how well each picture was learned (training.picture_losses)
 resume.json                            there when the worker is to go on from the last state (runs.resuming)
 live.json                              which file of the LoRA folder has the weights as they are (runs.live)
 output/ samples/                       saved files (the last one is copied to the LoRA folder); sample pictures
@@ -89,6 +90,10 @@ class RunFolder:
     @property
     def worker_note(self) -> Path:
         return self.path / "worker.json"
+
+    @property
+    def losses(self) -> Path:
+        return self.path / "losses.json"
 
     @property
     def log(self) -> Path:

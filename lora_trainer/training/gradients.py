@@ -54,6 +54,8 @@ class Gradients:
             except (RuntimeError, MemoryError) as error:
                 if not (self.splits and failures.is_out_of_memory(error) and self._can_split(seen)):
                     raise
+            if self.trainee.pictures is not None:
+                self.trainee.pictures.forget(step)
             self.updater.clear()  # the error is gone by here, and with it what its frames kept in memory
             free_card()
             self.parts *= 2

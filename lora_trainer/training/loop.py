@@ -18,6 +18,7 @@ from .gradients import Gradients
 from .interrupt import StopOnSignal
 from .metrics import LossAverage, Speed, peak_memory
 from .parking import Parking
+from .picture_losses import PictureLosses
 from .position import Position
 from .previews import Previews
 from .saver import Saver
@@ -63,6 +64,11 @@ class Loop:
     def step(self) -> int:
         """How many optimizer steps were made."""
         return self.updater.steps
+
+    @property
+    def pictures(self) -> PictureLosses | None:
+        """What hears of each picture's losses; None in all processes but the main one, and where nobody wants to know."""
+        return self.gradients.trainee.pictures
 
     def run(self, batches: Iterator[Batch]) -> None:
         """Train until the last step, or until somebody asks to stop. Raises NotFiniteError, saying at which step."""
@@ -111,7 +117,9 @@ class Loop:
 
     def state_dict(self) -> dict[str, Any]:
         """For the training state, which tells step and position by itself."""
-        measured = {} if self.validation is None else {"validation": self.validation.state_dict()}
+        measured: dict[str, Any] = {} if self.validation is None else {"validation": self.validation.state_dict()}
+        if self.pictures is not None:
+            measured["pictures"] = self.pictures.state_dict()
         return {
             "average": self.average.state_dict(),
             "saves": self._saves,
@@ -125,6 +133,8 @@ class Loop:
         self.average.load_state_dict(state["average"])
         if self.validation is not None and "validation" in state:
             self.validation.load_state_dict(state["validation"])
+        if self.pictures is not None and "pictures" in state:
+            self.pictures.load_state_dict(state["pictures"])
         asked = self.reporter.control()
         self._saves, self._drawings = min(state["saves"], asked.save), min(state["drawings"], asked.sample)
         self._lives = min(state.get("lives", 0), asked.live)
@@ -185,6 +195,8 @@ class Loop:
 
     def _after_step(self) -> None:
         """Measure, save, then draw, if this step or the user asks for it."""
+        if self.pictures is not None:
+            self.pictures.after_step(self.step)
         self._validate()
         if self.saver is None:
             return

@@ -27,6 +27,9 @@ from .precision import Precision, choose
 
 def check(options: TrainOptions) -> None:
     """Raise InputError(s) for what is wrong in the options that only this room and the networks understand."""
+    if options.dataset.debug_dataset:
+        message = "debug_dataset shows the batches and trains nothing."
+        raise InputError(message, field="debug_dataset", advice="Leave it out to train.")
     registry.get(options.network.network_module)
     parse_network_args(options.network.network_args)
     optimizers.check(options.optimizer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors, LoraTrainerError
@@ -38,15 +39,18 @@ class SafeReporter:
         return self._reporter.control()
 
 
-def run(read_options: Callable[[], TrainOptions], reporter: Reporter) -> int:
-    """Read the options, train, and return the exit code; a failure is told as a `failed` event, never raised."""
+def run(read_options: Callable[[], TrainOptions], reporter: Reporter, losses_to: Path | None = None) -> int:
+    """Read the options, train, and return the exit code; a failure is told as a `failed` event, never raised.
+
+    `losses_to` is where the loss of each picture is written.
+    """
     safe = SafeReporter(reporter)
     try:
         options = read_options()
         safe.emit({"type": "phase", "name": "loading the program", "done": 0, "total": 0})
         from .train import train  # brings torch: seconds
 
-        train(options, reporter=safe)
+        train(options, reporter=safe, losses_to=losses_to)
     except LoraTrainerError as error:
         logger.error("%s", error)
         safe.emit(failed(error, safe.step))

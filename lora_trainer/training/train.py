@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from .. import __version__
 from ..data.plan import StepCounts
-from ..errors import InputError, NotFiniteError
+from ..errors import NotFiniteError
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
@@ -29,6 +29,7 @@ from .loop import Loop
 from .noise import NoiseSettings
 from .parking import Parking
 from .phases import Emit, phase
+from .picture_losses import PictureLosses
 from .previews import Previews, sample_prompts
 from .saver import Saver
 from .state_saver import StateSaver
@@ -46,16 +47,15 @@ class TrainResult:
     reason: Literal["done", "stopped"]
 
 
-def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | None = None) -> TrainResult:
+def train(
+    options: TrainOptions, *, reporter: Reporter, processes: Processes | None = None, losses_to: Path | None = None
+) -> TrainResult:
     """Train a network as `options` say, and save it.
 
-    `reporter` takes events and is asked for the user's wishes (docs/architecture.md). Raises InputError(s) for what is wrong
-    with the input, BaseModelError, LoraFileError, NotFiniteError, OutOfMemoryError and SaveError; everything that had been
-    saved before stays.
+    `reporter` takes events and is asked for the user's wishes (docs/architecture.md); `losses_to` is where the loss of each
+    picture is written (`picture_losses`), None for nowhere. Raises InputError(s) for what is wrong with the input,
+    BaseModelError, LoraFileError, NotFiniteError, OutOfMemoryError and SaveError; everything that had been saved before stays.
     """
-    if options.dataset.debug_dataset:
-        message = "debug_dataset shows the batches and trains nothing."
-        raise InputError(message, field="debug_dataset", advice="Leave it out to train.")
     processes = processes or Processes.of(options.training)
     reporter = reporter if processes.is_main else _Quiet()
     chosen = options.training
@@ -88,7 +88,6 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         latents = cached_latents(options.dataset, plan, encoder, emit, parking.while_preparing, store, processes)
         if processes.any(signals.asked or reporter.control().stop):
             return _finish(TrainResult(None, start.step, "stopped"), emit)
-
         masks = kept_masks(latents, plan, emit)
 
         phase(emit, "building the network")
@@ -98,7 +97,8 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
         updater = Updater.of(options, network, built, computed, processes, total_steps=counts.total_steps, seed=seed)
         processes.same_start(network.parameters())
         text = text_states(options, model, network, plan, computed, processes, emit)
-        trainee = Trainee(model, text, encoder, objective, NoiseSettings.of(chosen), computed, seed, network)
+        pictures = PictureLosses(plan, losses_to) if losses_to and processes.is_main else None
+        trainee = Trainee(model, text, encoder, objective, NoiseSettings.of(chosen), computed, seed, network, pictures)
         loop = Loop(
             gradients=Gradients(trainee, updater, emit, splits=chosen.split_batch_when_full and not updater.fused),
             updater=updater,
@@ -130,6 +130,8 @@ def train(options: TrainOptions, *, reporter: Reporter, processes: Processes | N
 def _end(loop: Loop, emit: Emit) -> TrainResult:
     """Save the result, and what can be gone on from."""
     phase(emit, "saving the LoRA")
+    if loop.pictures:
+        loop.pictures.write(loop.step)
     path = loop.saver.final(loop.step, loop.epochs_done) if loop.saver and loop.step else None
     if loop.states:
         loop.states.at_end(loop.step, loop.position, done=not loop.stopped)

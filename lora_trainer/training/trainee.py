@@ -13,6 +13,7 @@ from .conditioning import TextStates
 from .encoding import Encoder
 from .noise import NoiseSettings, draw_batch
 from .objective import Objective
+from .picture_losses import PictureLosses
 from .precision import Precision
 from .trained import Trained
 
@@ -21,7 +22,8 @@ from .trained import Trained
 class Trainee:
     """The model (with the network on it) and everything that the loss depends on; nothing of how the weights are changed.
 
-    `network` is asked for to give it the strength of the data set at hand (network_multiplier).
+    `network` is asked for to give it the strength of the data set at hand (network_multiplier); `pictures` hears of each
+    sample's loss.
     """
 
     model: Model
@@ -32,6 +34,7 @@ class Trainee:
     precision: Precision
     seed: int
     network: Trained | None = None
+    pictures: PictureLosses | None = None
 
     def batch_loss(self, batch: Batch, *, step: int, offset: int, samples: int) -> torch.Tensor:
         """Return this batch's part of the loss of optimizer step `step`, a scalar with gradients.
@@ -50,6 +53,8 @@ class Trainee:
         sized = text.with_sizes(batch["original_sizes"], batch["crop_top_lefts"], batch["target_sizes"])
         masks = batch["masks"].to(latents.device, non_blocking=True) if "masks" in batch else None
         losses = self.objective.losses(self.model, latents, sized, drawn, self.precision, masks)
+        if self.pictures is not None:
+            self.pictures.add(step, batch["image_ids"], drawn.timesteps, losses, masks)
         weights = batch["loss_weights"].to(losses.device, losses.dtype, non_blocking=True)
         return (losses * weights).sum() / samples
 

@@ -207,12 +207,11 @@ def test_concepts_out_of_balance_get_the_repeats_that_balance_them(folder, tmp_p
     assert found.fix.values == {"repeats": {str(folder): 1, str(few): 6}}
 
 
-def test_few_regularisation_pictures_are_told_in_words(folder, tmp_path):
+def test_a_few_regularisation_pictures_that_fill_many_places_are_a_warning(folder, tmp_path):
     reg = make_images(tmp_path / "reg", {"r.png": (64, 64)}, captions="frog")
     picture(64, 64, seed=40).save(reg / "r.png")
-    found = look(folder, {"image_dir": reg, "is_reg": True}, subset={"num_repeats": 5})["few_regularisation"]
-    assert found.level == "warning"
-    assert "1 regularisation picture has to fill 30 places of an epoch: each is shown 30 times" in found.message
+    assert look(folder, {"image_dir": reg, "is_reg": True}, subset={"num_repeats": 5})["reg_few"].level == "warning"
+    assert look(folder, {"image_dir": reg, "is_reg": True})["reg_few"].level == "info"
 
 
 @pytest.mark.parametrize(("steps", "code"), [(60, "shown_seldom"), (900, ""), (4200, "shown_often")])

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .aside import kept_aside
 from .buckets import Fit
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ...options.dataset_config import DatasetSpec, DataSpec, SubsetSpec
 
 _FACTS, _MEMORY, _MASKS = FactsCache(), FolderMemory(), MaskReader()
+_OFTEN_AGAIN = 10  # times that an epoch shows one regularisation image: then it is learned by heart
 MAX_SAMPLES = 10_000_000  # of an epoch: its order is held in memory
 
 
@@ -230,7 +231,8 @@ class _Builder:
                 f"{count(len(reg), 'regularisation image fills', 'regularisation images fill')} {train:,} places: each is used"
                 f" about {often} times in an epoch."
             )
-            self.findings.append(Finding("info", message, where, "num_repeats", "reg_few"))
+            level: Literal["warning", "info"] = "warning" if times >= _OFTEN_AGAIN else "info"
+            self.findings.append(Finding(level, message, where, "num_repeats", "reg_few"))
 
     def _planned(self, item: _Found) -> PlannedImage:
         return PlannedImage(

@@ -1,15 +1,13 @@
-"""How often what is shown: buckets that fill no batch, concepts and regularisation out of balance, too few or many steps."""
+"""How often what is shown: buckets that fill no batch, concepts out of balance, too few or many steps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..model import DataPlan, Finding, Fix
 from ..words import count, name_some
 
 _UNBALANCED = 3.0  # times as often as another concept
-_AGAIN, _OFTEN_AGAIN = 3, 10  # times that an epoch shows one regularisation image
 _SELDOM, _OFTEN = 20, 600  # times that a training shows one picture
 _FEW_STEPS = 600  # a training of thousands of pictures shows each of them seldom, and is none of the short ones
 _FEW_PICTURES = 5
@@ -22,7 +20,6 @@ def findings(plan: DataPlan, total_steps: int | None, accumulation: int) -> Iter
     for index in range(len(plan.datasets)):
         yield from _unfilled(plan, index)
         yield from _concepts(plan, index)
-        yield from _regularisation(plan, index)
     if total_steps:
         yield from _shown(plan, total_steps, accumulation)
 
@@ -67,20 +64,6 @@ def _concepts(plan: DataPlan, index: int) -> Iterator[Finding]:
 
 def _balanced(plan: DataPlan, subset: int, most: int) -> int:
     return max(1, round(most / max(1, plan.subsets[subset].images)))
-
-
-def _regularisation(plan: DataPlan, index: int) -> Iterator[Finding]:
-    dataset = plan.datasets[index]
-    reg = [image for image in plan.images if image.dataset == index and image.is_reg]
-    needed = dataset.train_images
-    if not reg or needed < _AGAIN * len(reg):
-        return
-    times = needed / len(reg)
-    pictures = count(len(reg), "regularisation picture has", "regularisation pictures have")
-    message = f"{pictures} to fill {needed:,} places of an epoch: each is shown {times:.0f} times."
-    where = str(Path(reg[0].path).parent)
-    level = "warning" if times >= _OFTEN_AGAIN else "info"
-    yield Finding(level, message, where, "reg_data_dir", "few_regularisation")  # type: ignore[arg-type]
 
 
 def _shown(plan: DataPlan, total_steps: int, accumulation: int) -> Iterator[Finding]:

@@ -66,10 +66,9 @@ WHY: dict[str, str] = {
         "Such a batch learns from fewer pictures at once, which makes its steps rougher, and more steps are needed."
     ),
     "unbalanced": "What is shown more often is learned first; when the other one is learned, the first is overdone.",
-    "few_regularisation": (
+    "reg_few": (
         "A few regularisation pictures that are shown again and again are learned by heart, instead of keeping the class."
     ),
-    "reg_few": "More of them, each shown less often, keep the class better.",
     "reg_unused": (
         "An epoch takes no more of them than there are training pictures; the others have their turn in later epochs."
     ),
