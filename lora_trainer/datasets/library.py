@@ -17,7 +17,6 @@ from .dataset import DataSet
 from .edits import Edit
 from .history import History
 from .model import Folder
-from .scan import list_files
 from .store import Store, stored
 from .suggest import TagLists
 
@@ -191,7 +190,8 @@ def _usual_ending(folders: list[Path]) -> str:
     counts = dict.fromkeys(ENDINGS, 0)
     for folder in folders:
         try:
-            names = list_files(folder, ENDINGS[0]).stamps
+            with os.scandir(folder) as entries:
+                names = [entry.name for entry in entries]
         except OSError:
             continue
         for ending in ENDINGS:

@@ -9,6 +9,7 @@ from lora_trainer.datasets import writing
 from lora_trainer.datasets.changing import Force
 from lora_trainer.datasets.edits import read_edit
 from lora_trainer.datasets.library import Library
+from lora_trainer.datasets.queries import bucket_of, matching, row, tag_counts
 from lora_trainer.errors import HostError, InputError, SaveError
 
 ADD = {"kind": "add", "tags": ["sls"], "at": "start"}
@@ -195,7 +196,9 @@ class Killed(BaseException):
     """The program ends: no handler of ours runs."""
 
 
-def test_a_full_disk_leaves_everything_as_it_was(library, frogs, folder, monkeypatch):
+@pytest.mark.parametrize("alone", [2, 64], ids=["by threads", "one by one"])
+def test_a_full_disk_leaves_everything_as_it_was(library, frogs, folder, monkeypatch, alone):
+    monkeypatch.setattr(writing, "_EACH", alone)
     before = texts(folder)
     write = writing._write
 
@@ -214,13 +217,15 @@ def test_a_full_disk_leaves_everything_as_it_was(library, frogs, folder, monkeyp
         library.undo(frogs)
 
 
-def test_a_file_that_cannot_be_replaced_takes_the_others_back(library, frogs, folder, monkeypatch):
+@pytest.mark.parametrize("alone", [2, 64], ids=["by threads", "one by one"])
+def test_a_file_that_cannot_be_replaced_takes_the_others_back(library, frogs, folder, monkeypatch, alone):
+    monkeypatch.setattr(writing, "_EACH", alone)
     before = texts(folder)
     put, asked = writing._put, []
 
     def fails(part, target):
         asked.append(target.path.name)
-        if asked == ["0.txt", "1.txt", "2.txt"]:
+        if len(asked) == 3:
             raise PermissionError(13, "Access is denied", str(target.path))
         put(part, target)
 
@@ -470,3 +475,35 @@ def test_a_deletion_that_fails_in_the_middle_takes_back_what_went(library, frogs
         do(library, frogs, {"kind": "delete"})
     assert {path.name for path in folder.iterdir()} - {".lora-trainer-trash"} == names
     assert len(frogs.pictures) == 6
+
+
+def test_twenty_thousand_pictures_are_not_all_looked_at_for_one(library, tmp_path, monkeypatch):
+    """Counted in calls of the disk, not in time: a request costs what it changes, not what the folder holds."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    picture = (tmp_path / "one.png").absolute()
+    Image.new("RGB", (8, 8)).save(picture)
+    for number in range(400):
+        os.link(picture, folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text(f"frog, {number}")
+    dataset = library.open([folder])
+    assert dataset.wait(60)
+    dataset.refresh()
+    calls = []
+    for module, name in (("os", "stat"), ("os", "scandir"), ("os", "open"), ("os", "replace")):
+        original = getattr(os, name)
+        monkeypatch.setattr(
+            f"{module}.{name}", lambda *a, original=original, name=name, **k: (calls.append(name), original(*a, **k))[1]
+        )
+    matching(dataset, "tag:frog tokens>1")
+    tag_counts(dataset.in_order(), order="count")
+    [row(dataset, one, bucket_of({})) for one in dataset.in_order()]
+    dataset.changes(dataset.version - 10)
+    assert calls == []
+    do(library, dataset, ADD, ["7.png"])
+    dataset.refresh(every=60)
+    assert len(calls) < 40
+    calls.clear()
+    assert do(library, dataset, {"kind": "add", "tags": ["all"]}).changed == 400
+    assert len(calls) < 400 * 8
+    assert calls.count("scandir") == 0
