@@ -54,6 +54,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("generate", "draw pictures, with LoRA files if wanted", (), "lora_trainer.sampling.command:main"),
     Command("gen_img_diffusers", "draw pictures, as kohya-ss' script does", (), "lora_trainer.sampling.gen_img.command:main"),
     Command("gen_img", "the same, by the script's newer name", (), "lora_trainer.sampling.gen_img.command:main"),
+    Command("make_reg_images", "draw regularisation pictures", (), "lora_trainer.sampling.reg_images:main"),
     Command("try", "teach the demo model something new in two to three minutes", (), "lora_trainer.demo.trial_command:main"),
     *(Command(tool.command, tool.purpose, (), tool.target) for tool in TOOLS),
     Command(

@@ -21,7 +21,8 @@ NOT_SHOWN = (
     "installing/retries.py", "installing/torch_choice.py", "installing/worker_packages.py",
     "log.py", "options/cli.py", "options/docs.py", "options/gen_img.py",
     "options/presets.py", "options/tool_page.py", "options/tools/",
-    "options/tool_cli.py", "sampling/gen_img/", "sampling/command.py", "recipes/command.py", "api/korean.py",
+    "options/tool_cli.py", "sampling/gen_img/", "sampling/command.py", "sampling/reg_images.py",
+    "recipes/command.py", "api/korean.py",
     "runs/migrations.py", "data/plan/lint/command.py", "datasets/store_schema.py", "datasets/regex_child.py",
     "apps/standalone.py", "optional_packages.py", "hosts/fake.py", "options/dataset_keys.py", "runs/store_schema.py",
 )  # fmt: skip

@@ -71,7 +71,7 @@ ALLOWED: dict[str, set[str]] = {
     | DEMO_HALF
     | ASKING,
     "apps": {"hosts.base", "hosts", "api", "ui", "installing"},
-    "sampling": {"options", "models", "networks", "runs"} | FILE_HALF,
+    "sampling": {"options", "models", "networks", "runs", "data.plan"} | FILE_HALF,
     "training": {"options", "installing", "models", "networks", "data", "sampling", "runs"} | FILE_HALF | {"data.plan"},
     "demo": {"models", "sampling", "training", "options", "runs"},
     "demo.files": set(),

@@ -33,6 +33,7 @@ from . import (
     preset_routes,
     receiving,
     recipe_routes,
+    reg_routes,
     run_routes,
     security,
     speech,
@@ -281,4 +282,5 @@ _TABLE: list[tuple[str, str, Handler]] = [
     *packages.TABLE,
     *batches.TABLE,
     *concept_routes.TABLE,
+    *reg_routes.TABLE,
 ]

@@ -23,6 +23,7 @@ from ..recipes.preset_store import PresetStore
 from ..runs.borrowing import borrowed
 from ..runs.generation import Generation
 from ..runs.lending import Lending, Standing
+from ..runs.reg_images import RegImages
 from ..runs.store import Store
 from ..runs.supervisor import Supervisor
 from ..runs.tool_jobs import ToolJobs
@@ -50,6 +51,7 @@ class Service:
         self.thumbnails = Thumbnails(self.paths.user_dir / "cache" / "thumbs")
         self.facts = FactsCache()
         self.generation = Generation(host, self.paths.generated, standing=self._standing)
+        self.reg_images = RegImages(self.generation)
         self.tools = ToolJobs(host, self.paths.tools)
         self.packages = ToolJobs(host, self.paths.user_dir / "packages")  # what fetches one, not the packages
         self.batches = ToolJobs(host, self.paths.user_dir / "batches", kept=3)  # their pictures are large

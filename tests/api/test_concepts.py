@@ -171,3 +171,33 @@ def test_the_list_is_saved_as_a_file_that_says_everything_itself(client, both, t
     ]
     wrong = post(client, "concepts/file", {"values": {**both, "concepts": [{"image_dir": "/no/such"}]}})
     assert wrong.status_code == 422 and wrong.json()["problems"][0]["field"] == "concepts.0.image_dir"
+
+
+def test_regularisation_pictures_are_made_of_a_concepts_class_in_its_buckets(client, service, both, tmp_path):
+    asked = {"values": both, "prefix": "concepts.0."}
+    planned = post(client, "regularisation/plan", asked).json()
+    assert (planned["needed"], planned["count"], planned["there"], planned["caption"]) == (6, 10, 0, "dog")
+    assert sum(one["count"] for one in planned["sizes"]) == 10
+    assert planned["folder"] == str(tmp_path / "user" / "regularisation" / "base" / "dog")
+    started = post(client, "regularisation", {**asked, "count": 3})
+    assert started.status_code == 201 and started.json()["total"] == 3
+    service.reg_images.wait(200)
+    told = get(client, "regularisation").json()
+    assert (told["state"], told["done"]) == ("finished", 3), told
+    used = {**both, "concepts": [{**both["concepts"][0], "reg_dir": told["folder"]}]}
+    assert post(client, "regularisation/plan", {**asked, "values": used, "count": 3}).json()["there"] == 3
+    service.generation.release_card()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"concepts": [{"image_dir": "frogs", "class_name": ""}]}, "concepts.0.class_name"),
+        ({"pretrained_model_name_or_path": ""}, "pretrained_model_name_or_path"),
+    ],
+)
+def test_without_a_class_or_a_model_no_pictures_are_made(client, both, change, field):
+    answer = post(client, "regularisation", {"values": {**both, **change}, "prefix": "concepts.0."})
+    assert answer.status_code == 422 and answer.json()["problems"][0]["field"] == field
+    assert post(client, "regularisation", {"values": both, "prefix": "concepts.7."}).status_code == 400
+    assert post(client, "regularisation", {"values": both, "prefix": "", "count": 0}).json()["problems"][0]["field"] == "count"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ..runs.harness import fake_python
 from .conftest import MODULE
 from .frogs import folder_of_frogs
 from .real_api import running
@@ -191,3 +192,27 @@ def test_the_list_is_saved_as_a_data_set_file_which_fills_it_again(open_page, pl
     expect(field(other, "concepts.0.class_name")).to_have_value("toad")
     expect(field(other, "class_name")).to_have_value("frog")
     expect(other.locator(".lt-recreated")).to_contain_text("saved.toml")
+
+
+@pytest.fixture
+def drawing(place, tmp_path):
+    """The process that draws pictures is one that draws nothing."""
+    place.service.host.python = fake_python(tmp_path / "bin")
+    yield place
+    place.service.generation.release_card()
+
+
+def test_regularisation_pictures_are_made_by_a_press_and_their_folder_is_taken(open_page, drawing):
+    page = open_page(drawing.address)
+    first_concept(page, drawing)
+    expect(page.locator(".lt-plan-total")).to_be_visible()
+    page.get_by_text("Make regularisation pictures").click()
+    part = page.locator(".lt-reg")
+    expect(part).to_contain_text("An epoch has 40 places for them; 0 are there.")
+    part.get_by_label("Pictures").fill("12")
+    part.get_by_label("Pictures").press("Tab")
+    part.get_by_role("button", name="Make 12 pictures").click()
+    expect(field(page, "reg_dir")).to_have_value(str(drawing.folder / "user" / "regularisation" / "base" / "frog"))
+    expect(part).to_contain_text("12 are there")
+    told = page.locator(".lt-field[data-name=reg_dir] > .lt-wrong")
+    expect(told).to_contain_text("12 regularisation images fill 40 places: each is used about 3.3 times")

@@ -6,8 +6,10 @@ What it does is in the run's request.json, key "script": a list of words; see `m
 import json
 import os
 import signal
+import struct
 import sys
 import time
+import zlib
 from pathlib import Path
 
 from lora_trainer.paths import write_text_atomic
@@ -15,7 +17,17 @@ from lora_trainer.runs import resuming
 from lora_trainer.runs.events import RunReporter
 from lora_trainer.runs.progress import ProgressBook
 
-PICTURE = b"\x89PNG\r\n\x1a\nnot really"
+
+def _png(side: int = 64) -> bytes:
+    """A grey picture, made without Pillow."""
+    rows = zlib.compress((b"\0" + b"\x80" * side) * side)
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    chunks = [b"IHDR" + header, b"IDAT" + rows, b"IEND"]
+    parts = [struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+PICTURE = _png()
 
 
 def wait_for(condition, seconds=200.0):
@@ -125,8 +137,11 @@ def serve(folder: Path) -> int:
             while "wait" in request["prompt"] and not (result / "stop").exists() and not (folder / "quit").exists():
                 time.sleep(0.02)
             state = "stopped" if "wait" in request["prompt"] else "finished"
-            (result / "0.png").write_bytes(PICTURE)
-            say(result, state=state, done=2, total=2, images=[{"name": "0.png", "seed": 1, "prompt": request["prompt"]}])
+            names = [f"{number}.png" for number in range(int(request.get("batch_count", 1)))]
+            for name in names:
+                (result / name).write_bytes(PICTURE)
+            images = [{"name": name, "seed": 1, "prompt": request["prompt"]} for name in names]
+            say(result, state=state, done=2, total=2, images=images)
             path.unlink()
         (folder / "off").unlink(missing_ok=True)
         time.sleep(0.02)

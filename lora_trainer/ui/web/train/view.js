@@ -12,6 +12,7 @@ import { advancedOptions } from "./advanced.js";
 import { card } from "./card.js";
 import { offerReg, wordsOfFolder } from "./concepts/kohya.js";
 import { IN_CARDS, conceptCards } from "./concepts/list.js";
+import { regMaker } from "./concepts/reg.js";
 import { isSeveral, scopes } from "./concepts/scope.js";
 import { makeField } from "./controls.js";
 import { catchDrops } from "./drops.js";
@@ -66,7 +67,10 @@ function trainView(signal) {
         if (event.ctrlKey || event.metaKey) side.train();
     });
 
-    for (const scope of scopes()) offerReg(signal, scope, fields.get(scope.name(F.reg)));
+    for (const scope of scopes()) {
+        offerReg(signal, scope, fields.get(scope.name(F.reg)));
+        regMaker(signal, scope, fields.get(scope.name(F.reg)));
+    }
     catchDrops(signal, concepts.uploads, recreate);
 
     // The model the host generates with, or the first, is chosen already; the demo model is for the trial alone.
