@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from ..errors import InputError
 from ..randomness import rng
 from .cache import LatentsCache
 from .images import planned_pixels, to_tensor, vary_colour
@@ -22,6 +25,8 @@ from .plan.captions import process_caption
 from .plan.cuts import Cut, cut_of
 from .plan.model import DataPlan, PlannedBatch, PlannedImage
 from .resize import Pixels
+
+MOST_TRIES = 8  # images in a row that cannot be read: then it is not a few that were removed
 
 
 class _Described(TypedDict):
@@ -38,6 +43,7 @@ class _Described(TypedDict):
     original_sizes: torch.Tensor
     crop_top_lefts: torch.Tensor
     target_sizes: torch.Tensor
+    replaced: list[str]
 
 
 class Batch(_Described, total=False):
@@ -49,6 +55,7 @@ class Batch(_Described, total=False):
     - `image_ids` [B] int64 (places in plan.images); `indices` [B] int64 (places in the global batch); `global_size` int, the
       number of samples of all processes together; `network_multiplier` of their data set; `epoch`, `batch` int
     - `original_sizes`, `crop_top_lefts`, `target_sizes` [B, 2] float32, (height, width) or (top, left) in pixels
+    - `replaced` a sentence for each image that could not be read any more, so that another one stands in its place
 
     B can be 0: the last batch of a bucket may be smaller than the number of processes.
     """
@@ -60,11 +67,12 @@ class Batch(_Described, total=False):
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of a batch and what was drawn for it: `draw` is (epoch, number of the sample in it), `caption` the text that
-    is trained, `flipped` whether it is mirrored."""
+    """One picture of a batch and what was drawn for it: `draw` is (epoch, number of the sample in it), `step` the optimiser
+    step (from 0), `caption` the text that is trained, `flipped` whether it is mirrored."""
 
     image: PlannedImage
     draw: tuple[int, int]
+    step: int
     cut: Cut
     flipped: bool
     caption: str
@@ -133,17 +141,19 @@ class TrainDataset(Dataset[Batch]):
         epoch, number = key
         planned = self._planned(epoch, number)
         share = planned.share(self._rank, self._plan.world_size)
-        samples = self.samples(key)
+        replaced: list[str] = []
+        read = [self._read(sample, replaced) for sample in self.samples(key)]
+        samples = [sample for sample, _, _ in read]
         sizes = [sizes_of(sample.image, flipped=sample.flipped) for sample in samples]
         content = "latents" if self._latents else "images"
-        contents = [self._content(sample) for sample in samples]
-        masks = [self._mask(sample) for sample in samples] if self._has_masks else []
+        contents = [one for _, one, _ in read]
+        masks = [mask for _, _, mask in read if mask is not None]
         return {
             **({"masks": torch.stack(masks) if masks else self._no_masks(planned)} if self._has_masks else {}),
             content: torch.stack(contents) if contents else self._nothing(planned),
             "captions": [sample.caption for sample in samples],
             "loss_weights": torch.tensor([sample.loss_weight for sample in samples], dtype=torch.float32),
-            "image_ids": torch.tensor([planned.images[place] for place in share], dtype=torch.int64),
+            "image_ids": torch.tensor([sample.image.id for sample in samples], dtype=torch.int64),
             "indices": torch.tensor(list(share), dtype=torch.int64),
             "global_size": len(planned.images),
             "network_multiplier": self._plan.datasets[planned.dataset].spec.network_multiplier,
@@ -152,13 +162,18 @@ class TrainDataset(Dataset[Batch]):
             "original_sizes": _pairs([size[0] for size in sizes]),
             "crop_top_lefts": _pairs([size[1] for size in sizes]),
             "target_sizes": _pairs([size[2] for size in sizes]),
+            "replaced": replaced,
         }
 
     def samples(self, key: tuple[int, int]) -> list[Sample]:
         """What is drawn for this process's share of a batch (epoch, number); no file is read."""
         epoch, number = key
         planned = self._planned(epoch, number)
-        return [self._sample(epoch, number, planned, place) for place in planned.share(self._rank, self._plan.world_size)]
+        step = epoch * -(-self._plan.batches_per_epoch // self._accumulation) + number // self._accumulation
+        return [
+            self._sample(self._plan.images[planned.images[place]], (epoch, planned.first + place), step)
+            for place in planned.share(self._rank, self._plan.world_size)
+        ]
 
     def picture(self, sample: Sample) -> Pixels:
         """A sample's picture as the model gets it, uint8 [H, W, 3]. Raises InputError as `planned_pixels` does."""
@@ -172,18 +187,15 @@ class TrainDataset(Dataset[Batch]):
             self._epoch = (epoch, self._plan.batches(epoch))
         return self._epoch[1][number]
 
-    def _sample(self, epoch: int, number: int, planned: PlannedBatch, place: int) -> Sample:
-        """One sample; its draws depend on its number in the epoch, not on the batch or process that holds it."""
-        image = self._plan.images[planned.images[place]]
-        draw = (epoch, planned.first + place)
+    def _sample(self, image: PlannedImage, draw: tuple[int, int], step: int) -> Sample:
+        """One sample of optimiser step `step`; its draws depend on its number in the epoch, not on its batch or process."""
         spec = self._plan.subsets[image.subset].spec
         flipped = spec.flip_aug and rng(self._seed, "flip", *draw).random() < 0.5
-        step = epoch * -(-self._plan.batches_per_epoch // self._accumulation) + number // self._accumulation
         caption = process_caption(
             image.caption,
             spec,
             rng(self._seed, "caption", *draw),
-            epoch=epoch + 1,
+            epoch=draw[0] + 1,
             step=step,
             max_train_steps=self._max_train_steps,
         )
@@ -192,9 +204,28 @@ class TrainDataset(Dataset[Batch]):
             draw=draw,
             cut=cut_of(self._plan, image, rng(self._seed, "crop", *draw)),
             flipped=flipped,
+            step=step,
             caption=caption,
             loss_weight=self._plan.prior_loss_weight if image.is_reg else 1.0,
         )
+
+    def _read(self, sample: Sample, replaced: list[str]) -> tuple[Sample, torch.Tensor, torch.Tensor | None]:
+        """A sample, its content and its mask. A file that was removed or changed since the plan was made ends no training:
+        another image of its bucket takes its place, and `replaced` gets a sentence that names it.
+
+        Raises InputError when its folder is gone too (a drive), or several images in its place cannot be read either.
+        """
+        others = islice(alike(self._plan, sample.image), MOST_TRIES)
+        shown = sample
+        while True:
+            try:
+                return shown, self._content(shown), self._mask(shown) if self._has_masks else None
+            except InputError as error:
+                other = next(others, None)
+                if self._latents or other is None or not Path(shown.image.path).parent.is_dir():
+                    raise
+                replaced.append(f"{error} Another image is shown in its place.")
+                shown = self._sample(other, sample.draw, sample.step)
 
     def _content(self, sample: Sample) -> torch.Tensor:
         if self._latents:
@@ -213,6 +244,15 @@ class TrainDataset(Dataset[Batch]):
         if self._latents:
             return self._latents.get(self._plan.images[planned.images[0]])[None][:0]
         return torch.empty((0, 3, planned.size[1], planned.size[0]))
+
+
+def alike(plan: DataPlan, image: PlannedImage) -> Iterator[PlannedImage]:
+    """The images that can stand in the place of another of their data set, bucket and kind: those behind it, then the rest."""
+    for number in chain(range(image.id + 1, len(plan.images)), range(image.id)):
+        other = plan.images[number]
+        same = (other.dataset, other.bucket, other.is_reg) == (image.dataset, image.bucket, image.is_reg)
+        if same and other.repeats and not other.kept_aside:
+            yield other
 
 
 def sizes_of(image: PlannedImage, *, flipped: bool = False) -> tuple[tuple[float, float], ...]:

@@ -26,7 +26,7 @@ def planned_pixels(plan: DataPlan, image: PlannedImage, cut: Cut | None = None) 
         raise InputError(
             f"the image is {pixels.shape[1]}x{pixels.shape[0]} now, but was {image.size[0]}x{image.size[1]} at the start.",
             where=image.path,
-            advice="Leave the images alone while they are trained; start the training again.",
+            advice="Leave the images alone while they are trained.",
         )
     return cut_out(plan, image, pixels, cut or cut_of(plan, image))
 

@@ -56,6 +56,7 @@ class Loop:
     _saves: int = 0  # how often saving was asked for and done
     _drawings: int = 0  # the same for drawing samples
     _lives: int = 0  # and for the file that is kept up to date
+    _replaced: set[str] = field(default_factory=set)  # what was told of images that could not be read
 
     def __post_init__(self) -> None:
         self.average = LossAverage(self.counts.steps_per_epoch)
@@ -146,7 +147,7 @@ class Loop:
         """
         samples = sum(len(planned.images) for planned in group)
         number = self.updater.start()
-        own = ((next(batches), planned.first - group[0].first) for planned in group)
+        own = ((self._told(next(batches)), planned.first - group[0].first) for planned in group)
         total = self.gradients.add(own, step=number, samples=samples)
         control = self.reporter.control()
         norm = self.updater.gather()
@@ -156,6 +157,14 @@ class Loop:
         self.updater.step()
         self.stopped = bool(asked) and number < self.counts.total_steps  # after the last step there is nothing to stop
         return loss
+
+    def _told(self, batch: Batch) -> Batch:
+        """`batch`; which of its images could not be read is told once."""
+        for message in batch["replaced"]:
+            if message not in self._replaced:
+                self._replaced.add(message)
+                self.reporter.emit({"type": "warning", "message": message})
+        return batch
 
     def _report(self, loss: float, average: float, epoch: int, samples: int) -> None:
         self._speed.add(samples)

@@ -12,6 +12,7 @@ from lora_trainer.data.cache import LatentsCache
 from lora_trainer.data.dataset import EpochStream, TrainDataset
 from lora_trainer.data.images import planned_pixels, to_tensor
 from lora_trainer.data.plan import make_plan
+from lora_trainer.errors import InputError
 
 SIZES = {f"{n}.png": (64, 64) if n % 3 else (128, 40) for n in range(7)}
 CHANGING = {"shuffle_caption": True, "caption_tag_dropout_rate": 0.2, "flip_aug": True, "caption_extension": ".txt"}
@@ -177,3 +178,48 @@ def test_epochs_count_from_one_for_caption_dropout(tmp_path):
     plan = make_plan(one_dataset(subset))
     dataset = TrainDataset(plan)
     assert [dataset[key]["captions"] for key in EpochStream(plan, 6)] == [["a"], ["a"], [""], ["a"], ["a"], [""]]
+
+
+@pytest.mark.parametrize("change", ["removed", "another size", "damaged"])
+def test_an_image_that_was_changed_since_the_plan_is_named_and_another_of_its_bucket_shown(tmp_path, change):
+    sizes = {"a.png": (64, 64), "b.png": (64, 64), "wide.png": (96, 32)}
+    folder = make_images(tmp_path / "a", sizes, captions="x")
+    masked = {"image_dir": folder, "caption_extension": ".txt", "flip_aug": True}
+    plan = make_plan(one_dataset(masked, **(BUCKETS | {"batch_size": 4})), seed=3)
+    lost = next(image for image in plan.images if image.path.endswith("a.png"))
+    if change == "removed":
+        (folder / "a.png").unlink()
+    elif change == "damaged":
+        (folder / "a.png").write_bytes(b"no picture")
+    else:
+        make_images(folder, {"a.png": (40, 64)})
+    batches = [TrainDataset(plan)[(epoch, number)] for epoch in range(2) for number in range(plan.batches_per_epoch)]
+    told = [sentence for batch in batches for sentence in batch["replaced"]]
+    assert len(told) == 2 and all(sentence.startswith(str(folder / "a.png")) for sentence in told)
+    shown = [image for batch in batches for image in batch["image_ids"].tolist()]
+    assert lost.id not in shown and sorted(map(shown.count, set(shown))) == [2, 4]
+    assert {len(batch["indices"]) for batch in batches if batch["replaced"]} == {2}
+    if change == "removed":  # it may come back, as a network drive does
+        make_images(folder, {"a.png": (64, 64)})
+        again = TrainDataset(plan)
+        assert not any(again[(0, number)]["replaced"] for number in range(plan.batches_per_epoch))
+
+
+def test_a_drive_that_is_gone_and_a_bucket_without_images_end_it_with_the_files_name(tmp_path):
+    folder = make_images(tmp_path / "a", {"a.png": (64, 64), "b.png": (64, 64), "wide.png": (96, 32)}, captions="x")
+    spec = one_dataset({"image_dir": folder, "caption_extension": ".txt"}, **(BUCKETS | {"batch_size": 1}))
+    dataset = TrainDataset(make_plan(spec, seed=3))
+    keys = [(0, number) for number in range(len(dataset))]
+    (folder / "wide.png").unlink()
+    for key in keys:
+        try:
+            assert not dataset[key]["replaced"]
+        except InputError as error:
+            assert error.where == str(folder / "wide.png")
+            break
+    else:
+        pytest.fail("nothing was said of the only image of its bucket")
+    folder.rename(tmp_path / "unplugged")
+    for key in keys:
+        with pytest.raises(InputError, match="No such file"):
+            dataset[key]

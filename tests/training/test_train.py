@@ -337,7 +337,9 @@ def test_precision_on_the_cpu(options_for):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_image_that_is_deleted_while_it_is_trained_is_named_without_a_traceback(options_for, tmp_path, monkeypatch, workers):
+def test_an_image_that_is_deleted_while_it_is_trained_is_named_once_and_the_training_goes_on(
+    options_for, tmp_path, monkeypatch, workers
+):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     data = make_images(tmp_path / "data" / "1_frog").parent
 
@@ -346,11 +348,28 @@ def test_an_image_that_is_deleted_while_it_is_trained_is_named_without_a_traceba
             (data / "1_frog" / "2.png").unlink(missing_ok=True)
 
     options = options_for(train_data_dir=str(data), cache_latents=False, max_data_loader_n_workers=workers, max_train_steps=8)
+    reporter = Recorder(delete)
+    assert train(options, reporter=reporter).reason == "done" and len(reporter.losses) == 8 and all(reporter.losses)
+    (said,) = [event["message"] for event in reporter.of("warning") if "2.png" in event["message"]]
+    assert said.startswith(str(data / "1_frog" / "2.png")) and "No such file" in said and "Another image is shown" in said
+
+
+def test_a_folder_that_is_gone_while_it_is_trained_ends_it_without_a_traceback_and_what_was_trained_is_kept(
+    options_for, tmp_path
+):
+    data = make_images(tmp_path / "data" / "1_frog").parent
+
+    def unplug(event):
+        if event["type"] == "step" and event["step"] == 2:
+            data.rename(tmp_path / "unplugged")
+
+    options = options_for(train_data_dir=str(data), cache_latents=False, max_data_loader_n_workers=0, max_train_steps=8)
+    reporter = Recorder(unplug)
     with pytest.raises(InputError) as error:
-        train(options, reporter=Recorder(delete))
-    assert error.value.where == str(data / "1_frog" / "2.png") and error.value.advice
+        train(options, reporter=reporter)
     said = str(error.value)
-    assert "No such file" in said and said.count("2.png") == 1 and "Traceback" not in said and "\n" not in said
+    assert error.value.where.startswith(str(data)) and error.value.advice and "Traceback" not in said and "\n" not in said
+    assert len(reporter.losses) == 2 and reporter.saved
 
 
 def test_bad_data_is_refused_before_the_model_is_loaded(options_for, tmp_path, monkeypatch):
