@@ -34,7 +34,7 @@ export function trainWith(folders) {
         values.upload = ""; // the form finds out itself whether it is one
         values.set(F.images, first);
     }
-    if (values.controls.has("concepts")) values.set("concepts", others.length ? others.map((folder) => known.find((one) => one[F.images] === folder) || { [F.images]: folder }) : null);
+    if (others.length || known.length) values.set("concepts", others.map((folder) => known.find((one) => one[F.images] === folder) || { [F.images]: folder }));
     go("train");
 }
 

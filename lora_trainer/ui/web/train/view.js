@@ -21,6 +21,7 @@ import { networkFollow } from "./network/args.js";
 import { networkEditor } from "./network/editor.js";
 import { planView } from "./plan.js";
 import { presetChoice } from "./presets.js";
+import { PROMPTS, promptEditor } from "./prompts.js";
 import { recreatePanel } from "./recreate.js";
 import { t } from "./texts.js";
 import { trialPanel } from "./trial.js";
@@ -45,7 +46,7 @@ function trainView(signal) {
     const inCards = isSeveral() ? IN_CARDS : [];
     const advanced = advancedOptions(inCards, (control) => {
         const made = makeField(control, { inline: true });
-        const field = control.blocks ? networkEditor(made) : made;
+        const field = control.blocks ? networkEditor(made) : control.name === PROMPTS ? promptEditor(made) : made;
         fields.set(control.name, field);
         return field;
     });
