@@ -156,7 +156,7 @@ async def _edit(service: Service, request: Request) -> Response:
         dataset = dataset_of(service, request)
         ids = [one.id for one in _selected(dataset, body)]
         do = partial(service.datasets.edit, edit=edit, ids=ids, versions=versions, force=force)
-        return _changed(service, dataset, do, files=edit.kind not in MARKS)
+        return changed(service, dataset, do, files=edit.kind not in MARKS)
 
     return answer(await service.change(change))
 
@@ -176,12 +176,12 @@ async def _move(service: Service, request: Request, way: Literal["undo", "redo"]
         dataset = dataset_of(service, request)
         step = steps_view(service, dataset)[way]
         do = partial(getattr(service.datasets, way), force=force)
-        return _changed(service, dataset, do, files=step is not None and step["edit"]["kind"] not in MARKS)
+        return changed(service, dataset, do, files=step is not None and step["edit"]["kind"] not in MARKS)
 
     return answer(await service.change(change))
 
 
-def _changed(service: Service, dataset: DataSet, do: Callable[[DataSet], Outcome], *, files: bool) -> dict[str, Any]:
+def changed(service: Service, dataset: DataSet, do: Callable[[DataSet], Outcome], *, files: bool) -> dict[str, Any]:
     """Do a change, where it is one of `files` in a copy of the uploads that runs train from; the route's answer."""
     with service.uploads.changing:
         if files:

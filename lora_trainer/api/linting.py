@@ -24,7 +24,7 @@ _FORM_FIELDS = {
 }
 
 
-def look(draft: Draft, files: RunFiles, plan: DataPlan, total_steps: int | None) -> Lint:
+def look(draft: Draft, files: RunFiles, plan: DataPlan, total_steps: int | None, *, seconds: float = SECONDS) -> Lint:
     """What spoils the training of a draft. Pictures that there was no time for are counted as `waiting`."""
     settings = LintSettings(
         max_tokens=files.options.model.max_token_length or 75,
@@ -32,7 +32,7 @@ def look(draft: Draft, files: RunFiles, plan: DataPlan, total_steps: int | None)
         accumulation=files.options.training.gradient_accumulation_steps,
         words=_words(draft),
     )
-    return lint(plan, settings, seconds=SECONDS)
+    return lint(plan, settings, seconds=seconds)
 
 
 def problem(finding: Finding, draft: Draft) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..data.plan import tokens
 from ..data.plan.caption_files import MAX_BYTES
 from ..errors import InputError
 from . import regexes
@@ -88,6 +89,12 @@ def _tags(value: Any) -> list[str]:
     if not isinstance(value, list) or not 0 < len(value) <= _MOST_TAGS:
         raise ValueError(f"a list of 1 to {_MOST_TAGS} tags")
     return list(dict.fromkeys(_tag(one) for one in value))
+
+
+def _renames(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not 0 < len(value) <= _MOST_TAGS:
+        raise ValueError(f"an object of 1 to {_MOST_TAGS} tags and what they become")
+    return {_tag(tag): _tag(to) for tag, to in value.items()}
 
 
 def _place(value: Any) -> str | int:
@@ -256,6 +263,26 @@ def _given(text: str, values: Values) -> str:
     return values["text"] or ""
 
 
+def _rename_all(text: str, values: Values) -> str:
+    for tag, to in values["tags"].items():
+        text = _rename(text, {"tag": tag, "to": to})
+    return text
+
+
+def _cut(text: str, values: Values) -> str:
+    """The first line with no more than that many tokens: what is cut in the middle, a tag or a sentence's word, goes whole."""
+    first, *others = text.split("\n")
+    kept, rest = tokens.cut(first, values["tokens"])
+    if not rest:
+        return text
+    whole = kept.rpartition(",")[0] if "," in kept and not kept.endswith(",") and not rest.startswith(",") else kept
+    return "\n".join([whole.rstrip(" ,"), *others])
+
+
+def _join(text: str, values: Values) -> str:
+    return ", ".join(stripped for line in text.split("\n") if (stripped := line.strip().strip(",").strip()))
+
+
 @dataclass(frozen=True)
 class _Kind:
     """`fields` by name: what reads the value (raising ValueError with what is expected), and the default."""
@@ -270,6 +297,9 @@ _KINDS: Mapping[str, _Kind] = {
     "add": _Kind({"tags": (_tags, _MISSING), "at": (_place, "end")}, _add),
     "remove": _Kind({"tags": (_tags, _MISSING)}, _remove),
     "rename": _Kind({"tag": (_tag, _MISSING), "to": (_tag, _MISSING)}, _rename),
+    "rename_all": _Kind({"tags": (_renames, _MISSING)}, _rename_all),
+    "cut": _Kind({"tokens": (_number(1, 10_000), _MISSING)}, _cut),
+    "join": _Kind({}, _join),
     "replace": _Kind({"find": (_some_text, _MISSING), "with": (_text, ""), "ignore_case": (_flag, False)}, _replace),
     "regex": _Kind({"pattern": (_some_text, _MISSING), "replacement": (_text, ""), "ignore_case": (_flag, False)}),
     "sort": _Kind({"descending": (_flag, False), "keep_tokens": (_number(0, 10_000), 0)}, _sort),

@@ -229,7 +229,7 @@ def test_a_caption_in_another_encoding_and_a_damaged_picture_name_what_mends_the
     found = look(folder)
     assert [(names(found[code]), found[code].fix.name) for code in ("encoding", "damaged", "empty_caption")] == [
         (["a.png"], "reencode"),
-        (["b.png"], "leave_out"),
+        (["b.png"], "put_aside"),
         (["c.png"], "write_captions"),
     ]
 

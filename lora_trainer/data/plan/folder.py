@@ -56,7 +56,7 @@ def read_folder(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: 
         if fact.problem:
             message = f"{fact.problem} {fact.advice}".strip()
             file = str(folder / name)
-            findings.append(Finding("error", message, file, "image_dir", "damaged", (file,), Fix("leave_out")))
+            findings.append(Finding("error", message, file, "image_dir", "damaged", (file,), Fix("put_aside")))
             continue
         try:
             caption = captions[name] = files.read(name, folder, enable_wildcard=spec.enable_wildcard)

@@ -42,12 +42,12 @@ def _about_one(plan: DataPlan, folder: str, own: Sequence[PlannedImage], looks: 
     flat = [path for path, look in looks.items() if look.is_flat]
     if flat:
         message = f"{count(len(flat), 'picture is', 'pictures are')} of nearly one colour: {{}}."
-        yield _finding("warning", message, folder, "flat", flat, fix=Fix("leave_out"))
+        yield _finding("warning", message, folder, "flat", flat, fix=Fix("put_aside"))
     extreme = [image.path for image in own if max(image.size) > _EXTREME * min(image.size)]
     if extreme:
         message = f"{count(len(extreme), 'picture is', 'pictures are')} more than three times as long as wide: {{}}."
         sizes = {image.path: f"{image.size[0]}x{image.size[1]}" for image in own}
-        yield _finding("warning", message, folder, "extreme_shape", extreme, details=sizes, fix=Fix("leave_out"))
+        yield _finding("warning", message, folder, "extreme_shape", extreme, details=sizes, fix=Fix("put_aside"))
 
 
 def _duplicates(images: Mapping[str, PlannedImage], same: Sequence[Sequence[str]]) -> Iterator[Finding]:
@@ -79,7 +79,7 @@ def _grouped(message: str, code: str, found: Sequence[Sequence[str]], images: Ma
     rest = [path for path in files if path not in set(kept)]
     text = message.format(name_some((_equal(group) for group in found), 3))
     where = str(Path(files[0]).parent)
-    return Finding("warning", text, where, "", code, tuple(files), Fix("leave_out", {"files": rest}))
+    return Finding("warning", text, where, "", code, tuple(files), Fix("put_aside", {"files": rest}))
 
 
 def _equal(group: Sequence[str]) -> str:

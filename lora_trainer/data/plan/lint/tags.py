@@ -74,7 +74,7 @@ def misspelt(counts: Mapping[str, int]) -> dict[str, str]:
             near.setdefault(variant, set()).add(tag)
     found: dict[str, str] = {}
     for tag, number in counts.items():
-        if number != 1 or len(tag) < _SHORTEST:
+        if number != 1 or len(tag) < _SHORTEST or "*" in tag:  # in an edit of tags * stands for anything
             continue
         candidates = Counter({right: counts[right] for variant in _shortened(tag) for right in near.get(variant, ())})
         for right, _ in candidates.most_common():

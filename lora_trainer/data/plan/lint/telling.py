@@ -46,6 +46,6 @@ _LABELS = {
     "reencode": "Save them as UTF-8",
     "join_lines": "Join the lines into one",
     "cut_captions": "Shorten them to what is read",
-    "leave_out": lambda values: "Leave the copies out" if "files" in values else "Leave these pictures out",
+    "put_aside": lambda values: "Put the copies aside" if "files" in values else "Put these pictures aside",
     "rename_tags": "Correct these tags",
 }

@@ -1,0 +1,130 @@
+"""The routes that tell what the lint finds in a data set, and mend it. Shapes: docs/api.md.
+
+With the form's values it is what the plan of the train page tells; without them the folders are looked at by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..data.plan import DataPlan, Finding, make_plan
+from ..data.plan.lint import Lint, LintSettings, lint
+from ..datasets import mending
+from ..datasets.changing import Force
+from ..datasets.dataset import DataSet
+from ..errors import InputError, InputErrors
+from ..options.data_spec import DatasetSpec, DataSpec, SubsetSpec
+from ..options.dataset_folders import parse_folder_name
+from ..options.simple import RunFiles
+from . import drafts, folders, linting
+from .answers import Refusal, answer, json_body, text_of
+from .dataset_edits import changed
+from .dataset_routes import dataset_of
+from .drafts import Draft
+from .service import Service
+
+_SECONDS = 20.0  # that one question spends on pictures that were never looked at
+_RESOLUTION = (512, 512)  # of a data set that nobody has said yet how to train
+
+
+async def _findings(service: Service, request: Request) -> Response:
+    body = await json_body(request)
+
+    def look() -> dict[str, Any]:
+        dataset = dataset_of(service, request)
+        draft, found = look_at(service, dataset, body)
+        mending.mark(dataset, found.findings)
+        told = [linting.problem(finding, draft) for finding in found.findings]
+        for finding, problem in zip(found.findings, told, strict=True):
+            problem["ids"] = mending.pictures_of(dataset, finding.files)
+        return {"findings": told, "waiting": found.waiting, "version": dataset.version}
+
+    return answer(await service.look(look))
+
+
+async def _mend(service: Service, request: Request) -> Response:
+    body = await json_body(request)
+    code, where = text_of(body, "code"), text_of(body, "where", "")
+
+    def change() -> dict[str, Any]:
+        dataset = dataset_of(service, request)
+        draft, found = look_at(service, dataset, body)
+        asked = [one for one in found.findings if one.code == code and one.fix and where in ("", one.where)]
+        if any(one.fix and one.fix.name not in mending.MENDS for one in asked):
+            raise Refusal(409, "This is mended in the form.")
+        edit, ids = _edit_for(dataset, asked)
+        do = partial(service.datasets.edit, edit=edit, ids=ids, versions={}, force=Force())
+        before = [str(folder.path) for folder in dataset.folders]
+        told = changed(service, dataset, do, files=True)
+        dataset = service.datasets.get(told["dataset"])
+        mending.mark(dataset, look_at(service, dataset, body)[1].findings)
+        places = [str(folder.path) for folder in dataset.folders]
+        moved = {old: new for old, new in zip(before, places, strict=True) if old != new}
+        return {**told, "moved": moved}
+
+    return answer(await service.change(change))
+
+
+def _edit_for(dataset: DataSet, asked: Sequence[Finding]) -> tuple[Any, list[int]]:
+    """The one edit, and the pictures, that mend these findings; of different ones (other words) the first."""
+    if not asked:
+        raise Refusal(409, "There is nothing to mend of this kind any more.", advice="Look at the plan again.")
+    edits = [mending.edit_of(one.fix) for one in asked if one.fix]
+    alike = [one for one, edit in zip(asked, edits, strict=True) if edit == edits[0]]
+    paths = [path for one in alike for path in (one.fix.values.get("files", one.files) if one.fix else ())]
+    return edits[0], mending.pictures_of(dataset, paths)
+
+
+def look_at(service: Service, dataset: DataSet, body: dict[str, Any]) -> tuple[Draft, Lint]:
+    """Everything that is found in a data set: as the form's `values` train it, else by itself."""
+    if isinstance(body.get("values"), dict):
+        draft = drafts.read({"values": body["values"]})
+        files = _files(service, draft)
+        if files is not None and set(_places(files.data)) & {str(folder.path) for folder in dataset.folders}:
+            plan = make_plan(files.data, prior_loss_weight=files.options.training.prior_loss_weight)
+            return draft, _all(plan, linting.look(draft, files, plan, None, seconds=_SECONDS))
+    plan = make_plan(_spec(dataset))
+    return drafts.read({"options": {}}), _all(plan, lint(plan, LintSettings(), seconds=_SECONDS))
+
+
+def _all(plan: DataPlan, found: Lint) -> Lint:
+    return Lint((*plan.findings, *found.findings), found.waiting)
+
+
+def _files(service: Service, draft: Draft) -> RunFiles | None:
+    """What the form would train, as far as it can be made out; None for folders that may not be looked into."""
+    if folders.of_draft(draft, service.host.access()):
+        return None
+    folder = service.paths.runs / "draft"
+    try:
+        return drafts.files(draft, folder, draft.name)
+    except InputErrors as wrong:
+        return drafts.files_in_spite(draft, folder, wrong)
+    except InputError:
+        return None
+
+
+def _places(data: DataSpec) -> list[str]:
+    return [str(subset.image_dir) for dataset in data.datasets for subset in dataset.subsets]
+
+
+def _spec(dataset: DataSet) -> DataSpec:
+    """The data set's folders as they would be trained by their names alone."""
+    subsets = []
+    for folder in dataset.folders:
+        repeats, words = parse_folder_name(folder.name) or (1, "")
+        subsets.append(
+            SubsetSpec(image_dir=folder.path, num_repeats=repeats, class_tokens=words, caption_extension=dataset.ending)
+        )
+    return DataSpec(datasets=(DatasetSpec(resolution=_RESOLUTION, subsets=tuple(subsets), enable_bucket=True),))
+
+
+TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] = [
+    ("POST", "datasets/{id}/findings", _findings),
+    ("POST", "datasets/{id}/mend", _mend),
+]
