@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..data.decoding import load_pixels
-from ..data.plan.files import Listing, list_folder
+from ..data.plan.files import Listing, list_folder, read_facts
 from ..data.resize import Pixels
 from ..errors import InputError
 from ..log import logger
@@ -82,10 +82,15 @@ def read_ahead(
     """
 
     def load(picture: Picture) -> T | InputError:
+        path = str(picture.path)
         try:
-            return prepare(load_pixels(str(picture.path)))
+            return prepare(load_pixels(path))
         except InputError as error:
-            return error
+            try:
+                facts = read_facts(path, picture.path.stat().st_size, verify=True)
+            except OSError:
+                return error
+            return InputError(facts.problem or error.message, where="" if facts.problem else error.where)
 
     if threads == 0:
         for picture in pictures:

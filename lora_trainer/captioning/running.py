@@ -179,7 +179,7 @@ def report(outcome: Outcome) -> list[tuple[str, str]]:
     """(info or warning, sentence): what came of a run, for a person."""
     said = [("info", f"{outcome.written} of {outcome.total} pictures have new captions.")]
     if outcome.kept:
-        said.append(("info", f"The captions of {outcome.kept} pictures were kept."))
+        said.append(("info", f"Pictures whose captions were kept: {outcome.kept}."))
     if outcome.empty:
         said.append(("warning", f"Nothing was found in: {_names(outcome.empty)}."))
     if outcome.skipped:

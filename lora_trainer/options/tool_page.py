@@ -40,6 +40,7 @@ def page_tools(language: str) -> list[dict[str, Any]]:
             "help": tool.help[place],
             "writes": tool.writes,
             "suggest": list(tool.suggest),
+            "package": tool.package,
             "fields": [_field(shown, option, place) for shown, option in tool.options()],
         }
         for tool in TOOLS

@@ -40,7 +40,7 @@ def test_tags_are_written_told_and_brought_back(client, service, tagger, tmp_pat
     assert captions(folder) == {"blue.txt": "blue sky\n", "green.txt": "mine", "red.txt": "red hair, rose (coat) (garden)\n"}
     assert [one["message"].partition(" (")[0] for one in job["report"]] == [
         "2 of 4 pictures have new captions.",
-        "The captions of 1 pictures were kept.",
+        "Pictures whose captions were kept: 1.",
         "Passed over: broken.png",
     ]
     assert caption_backup.backups(folder) == [job["id"]]

@@ -97,6 +97,10 @@ def threshold_option(help: str, ko: str, label: str, label_ko: str, default: flo
 
 
 FOLDER = Shown("train_data_dir", kind="folder", required=True)
-EXISTING = Shown("existing_captions", start=KEEP)
+EXISTING = Shown(
+    "existing_captions",
+    start=KEEP,
+    help=Title("What is changed is kept, and Undo brings it back.", "바뀌는 것은 보관하며 되돌리기로 되돌릴 수 있습니다."),
+)
 """On the page nothing is replaced unless that is asked for."""
 REST = (Shown("recursive", more=True), Shown("caption_extension", more=True), Shown("batch_size", more=True))

@@ -39,7 +39,7 @@ class PageTool:
     `writes` is what its result is: "lora", "checkpoint", "captions" beside pictures, or "" when it only tells something.
     `suggest` makes the result's name
     until the person writes one: its parts, each with a field's value, are joined; none is made while the first one is empty.
-    `command` and `declared` are those of the Tool that it belongs to.
+    `package` is one of installing.extras that it needs. `command` and `declared` are those of the Tool that it belongs to.
     """
 
     name: str
@@ -48,6 +48,7 @@ class PageTool:
     shown: tuple[Shown, ...]
     writes: str = "lora"
     suggest: tuple[str, ...] = ()
+    package: str = ""
     command: str = ""
     declared: type = object
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..schema import Title, opt
+from . import captioning
 from .captioning import Captioning, threshold_option
-from .declaring import Tool
+from .declaring import PageTool, Shown, Tool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,8 @@ class TagImagesByDeepDanbooru(Captioning):
         "The file model-resnet_custom_v3.pt, which the Web UI keeps in models/torch_deepdanbooru.",
         "model-resnet_custom_v3.pt 파일입니다. Web UI는 models/torch_deepdanbooru에 둡니다.",
         path="file",
+        label="DeepDanbooru's file",
+        label_ko="DeepDanbooru 파일",
     )
     thresh: float = threshold_option(
         "How sure DeepDanbooru has to be of a tag: lower gives more tags, and more wrong ones.",
@@ -59,4 +62,25 @@ TOOL = Tool(
     "write tags of pictures into text files (DeepDanbooru)",
     "lora_trainer.captioning.deepdanbooru:main",
     TagImagesByDeepDanbooru,
+    pages=(
+        PageTool(
+            name="tag_images_by_deepdanbooru",
+            title=Title("Tags (DeepDanbooru)", "태그 (DeepDanbooru)"),
+            help=Title(
+                "Tags by the model of the Web UI's Interrogate DeepBooru, for who has it already. WD14 is better.",
+                "Web UI의 Interrogate DeepBooru가 쓰는 모델로 태그를 씁니다. 이미 있을 때 쓰며, WD14가 더 낫습니다.",
+            ),
+            writes="captions",
+            shown=(
+                captioning.FOLDER,
+                captioning.EXISTING,
+                Shown("model", kind="path", required=True),
+                Shown("thresh"),
+                Shown("remove_underscore", start=True),
+                Shown("undesired_tags", more=True),
+                Shown("use_rating_tags", more=True),
+                *captioning.REST,
+            ),
+        ),
+    ),
 )

@@ -159,6 +159,7 @@ TOOL = Tool(
                 "이미지를 보고 1girl, long hair, outdoors 같은 태그를 옆에 씁니다. 애니메이션과 일러스트에 좋습니다.",
             ),
             writes="captions",
+            package="onnxruntime",
             shown=(
                 captioning.FOLDER,
                 captioning.EXISTING,

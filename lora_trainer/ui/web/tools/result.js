@@ -1,5 +1,6 @@
 // What a tool of the Tools page does and has made: progress, files, report.
 import { canGenerate } from "../base/app.js";
+import { busy } from "../base/dialogs.js";
 import { h } from "../base/elements.js";
 import { urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
@@ -9,8 +10,9 @@ import { tryPrompt } from "../generate/prompt.js";
 import { t } from "./texts.js";
 import { sendButton } from "../webui.js";
 
-// The children of the result's card for a Job of docs/api.md.
-export function toolResult(job, title) {
+// The children of the result's card for a Job of docs/api.md; `undo()` brings captions back that it has changed.
+export function toolResult(job, title, undo) {
+    if (job.writes === "captions") return captionResult(job, title, undo);
     const isRunning = job.state === "running", isReport = !job.writes;
     const log = job.log && h("pre", { class: "lt-log", tabindex: "0", "aria-label": t(isReport ? "tool_report" : "log") }, job.log);
     const problems = isReport ? (job.log || "").split("\n").filter((line) => /^\s*PROBLEM:/.test(line)).length : 0;
@@ -24,9 +26,25 @@ export function toolResult(job, title) {
         job.files.filter((one) => !pictures.includes(one)).map((one) => file(job, one)),
         pictures.map((one) => h("figure", { class: "lt-norms" }, h("img", { src: urlOf(one.url), alt: t("norms"), width: "780", height: "320" }), h("figcaption", { class: "lt-help" }, t("norms_hint")))),
         log && (isReport ? log : h("details", { class: "lt-fold" }, h("summary", {}, t("log")), log)),
-        h("details", { class: "lt-fold" }, h("summary", {}, t("repeat")), h("div", { class: "lt-code" }, copyButton(job.command), h("pre", { tabindex: "0" }, job.command))),
+        again(job),
     ];
 }
+
+// What was written, kept and passed over, and the way back.
+function captionResult(job, title, undo) {
+    const back = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => busy(back, undo) }, t("captions_undo"));
+    return [
+        h("div", { class: "lt-row" }, h("h2", {}, title), h("span", { class: `lt-badge lt-badge-${job.state}` }, t("state_" + job.state))),
+        job.state === "running" && progress(job, title),
+        job.state === "failed" && note({ level: "error", message: job.message }),
+        job.report.map(note),
+        job.can_undo && h("div", { class: "lt-row" }, back),
+        job.log && h("details", { class: "lt-fold" }, h("summary", {}, t("log")), h("pre", { class: "lt-log", tabindex: "0", "aria-label": t("log") }, job.log)),
+        again(job),
+    ];
+}
+
+const again = (job) => h("details", { class: "lt-fold" }, h("summary", {}, t("repeat")), h("div", { class: "lt-code" }, copyButton(job.command), h("pre", { tabindex: "0" }, job.command)));
 
 // Before anything runs: what will come of it.
 export const emptyResult = (tool) =>
@@ -37,7 +55,7 @@ function progress(job, title) {
     const isCounted = job.total > 0, share = isCounted ? Math.round((100 * job.done) / job.total) : null;
     return h("div", { class: "lt-stack" },
         h("div", { class: `lt-bar${isCounted ? "" : " lt-bar-waiting"}`, role: "progressbar", "aria-valuenow": share, "aria-valuemin": "0", "aria-valuemax": "100", "aria-label": title }, h("div", { class: "lt-bar-fill", style: isCounted ? `width:${share}%` : "" })),
-        h("span", { class: "lt-subdued" }, isCounted ? t("tool_layers", job) : t("starting")));
+        h("span", { class: "lt-subdued" }, isCounted ? t(job.writes === "captions" ? "tool_pictures" : "tool_layers", job) : t("starting")));
 }
 
 function file(job, one) {

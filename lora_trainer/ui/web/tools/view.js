@@ -1,14 +1,16 @@
 // The LoRA tools: choose one, fill in its fields (drawn from the host's table), run it, see what it made
 // (result.js).
 import { app } from "../base/app.js";
-import { fileOption, fill, h, set } from "../base/elements.js";
+import { fill, h } from "../base/elements.js";
 import { get, getPatiently, post } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { poll } from "../base/poll.js";
 import { recall, remember } from "../base/memory.js";
-import { note, report } from "../base/messages.js";
-import { sentence } from "../base/problems.js";
+import { note, report, say } from "../base/messages.js";
 import { language } from "../base/texts.js";
+import { packageOffer } from "../train/packages.js";
+import { labeled, plainControl, select } from "./fields.js";
+import { lackingPackage } from "./lacking.js";
 import { emptyResult, toolResult } from "./result.js";
 import { t } from "./texts.js";
 import { refreshCards } from "../webui.js";
@@ -49,6 +51,8 @@ function draw(signal, view, page) {
         h("input", { type: "radio", name: "lt-tool", value: one.name, onchange: () => choose(one.name) }), h("span", {}, h("strong", {}, one.title), h("small", {}, one.help)))));
     const title = h("h2"), help = h("p", { class: "lt-tool-help" });
     const fields = h("div", { class: "lt-stack lt-tool-fields" });
+    const offer = packageOffer(signal, () => lookAtPackage().catch(report));
+    let lacking = null; // the package that the tool needs
     const run = h("button", { type: "button", class: "lt-btn lt-btn-primary lt-btn-train", onclick: () => start(), title: t("shortcut") }, t("tool_run"));
     const cancel = h("button", { type: "button", class: "lt-btn lt-btn-danger", hidden: true, onclick: () => post(`tools/${running().id}/stop`).then(show).catch(report) }, t("cancel"));
     const said = h("p", { class: "lt-reasons", role: "status" });
@@ -66,54 +70,48 @@ function draw(signal, view, page) {
         said.textContent = "";
         drawFields();
         showJob(running() || jobs.get(tool.name));
+        lookAtPackage().catch(report);
+    }
+
+    async function lookAtPackage() {
+        const asked = tool, found = await lackingPackage(tool);
+        if (signal.aborted || asked !== tool) return;
+        lacking = found;
+        offer.show(lacking);
+        run.disabled = Boolean(running() || lacking);
     }
 
     function drawFields() {
         wrong = {};
         follows = null;
-        const made = (more) => tool.fields.filter((field) => field.more === more).map((field) => labeled(field, control(field, settings().values)));
+        const made = (more) => tool.fields.filter((field) => field.more === more).map((field) => drawn(field, control(field, settings().values)));
         const more = made(true), isOpen = fields.querySelector(".lt-tool-more")?.open;
         const isLacking = !page.loras.length && tool.fields.some((field) => ["lora", "loras"].includes(field.kind));
-        fill(fields, isLacking && note({ level: "info", message: t("tool_no_loras", { x: app.form.lora_dir }) }), made(false), tool.writes && output(), more.length > 0 && h("details", { class: "lt-fold lt-tool-more", open: isOpen }, h("summary", {}, t("tool_more")), h("div", { class: "lt-stack lt-tool-fields" }, more)));
+        fill(fields, isLacking && note({ level: "info", message: t("tool_no_loras", { x: app.form.lora_dir }) }), made(false), ["lora", "checkpoint"].includes(tool.writes) && output(), more.length > 0 && h("details", { class: "lt-fold lt-tool-more", open: isOpen }, h("summary", {}, t("tool_more")), h("div", { class: "lt-stack lt-tool-fields" }, more)));
     }
 
     // --- one field: label, control, help, what is wrong with it
-    function labeled(field, made) {
-        const id = `lt-tool-${field.name}`;
-        const place = h("p", { class: "lt-wrong", id: `${id}-wrong`, role: "alert", hidden: true });
-        const isToggle = field.kind === "toggle";
-        set(made.element, "aria-describedby", `${id}-help ${place.id}`);
+    function drawn(field, made) {
+        const whole = labeled(`lt-tool-${field.name}`, field, made);
         wrong[field.name] = (text) => {
-            place.textContent = sentence(text);
-            place.hidden = !text;
-            set(made.element, "aria-invalid", text ? "true" : null);
+            whole.say(text);
             if (text && field.more) fields.querySelector(".lt-tool-more").open = true;
         };
-        const label = isToggle || made.element.id ? h("label", { for: id }, field.label) : h("strong", { id: `${id}-label` }, field.label);
-        const isOptional = !field.required && !isToggle && !field.more && field.value === null;
-        const head = h("div", { class: "lt-field-head" }, isToggle && made.element, label, isOptional && h("small", { class: "lt-subdued" }, t("optional")));
-        return h("div", { class: `lt-field${isToggle ? " lt-field-toggle" : ""}`, "data-name": field.name }, head, !isToggle && (made.around || made.element), field.help && h("p", { class: "lt-help", id: `${id}-help` }, field.help), place, made.below);
+        return whole.element;
     }
 
     function control(field, values) {
         const id = `lt-tool-${field.name}`;
         const put = (value) => { values[field.name] = value; wrong[field.name](""); follows?.(); };
         if (field.kind === "loras") return ratios(field, values, put);
-        if (field.kind === "toggle") return { element: h("input", { type: "checkbox", role: "switch", id, class: "lt-switch", checked: Boolean(values[field.name]), onchange: (event) => put(event.target.checked) }) };
-        if (field.kind === "number") return { element: h("input", { type: "text", inputmode: "decimal", autocomplete: "off", id, class: "lt-input", value: values[field.name] ?? "", oninput: (event) => put(event.target.value) }) };
-        if (field.kind === "choice") return { element: select(id, field.choices, values[field.name], put, field.value === null ? t("tool_default") : "") };
+        const plain = plainControl(id, field, values[field.name], put);
+        if (plain) return { element: plain };
         const names = field.kind === "lora" ? page.loras : page.checkpoints;
         return { element: select(id, named(names), values[field.name], put, chooseOne(field.kind, !field.required)) };
     }
 
     const named = (names) => names.map((name) => ({ value: name, label: name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : name, problem: page.problems?.[name] }));
     const chooseOne = (kind, isOptional) => t(isOptional ? "none_chosen" : kind === "checkpoint" ? "choose_model" : page.loras.length ? "choose_lora" : "no_loras");
-
-    function select(id, choices, value, put, empty, more = {}) {
-        const element = h("select", { id, class: "lt-input", title: value || null, onchange: () => { element.title = element.value; put(element.value); }, ...more }, empty && h("option", { value: "" }, empty), choices.map((one) => fileOption(one.value, one.label, one.problem)));
-        element.value = value ?? "";
-        return element;
-    }
 
     // Rows of a LoRA and its ratio; there are always two or more, unless they go into a checkpoint.
     function ratios(field, values, put) {
@@ -153,7 +151,7 @@ function draw(signal, view, page) {
         name.value = chosen.output ?? suggested();
         ask();
         const about = { name: "output", label: t("tool_output"), help: t(tool.writes === "lora" ? "tool_output_lora" : "tool_output_checkpoint"), required: true };
-        return labeled(about, { element: name, below: asked });
+        return drawn(about, { element: name, below: asked });
     }
 
     // --- running
@@ -200,23 +198,30 @@ function draw(signal, view, page) {
         drawFields();
     }
 
+    async function undo(job) {
+        const answer = await post(`tools/${job.id}/undo`);
+        say(t("captions_undone", { x: answer.restored + answer.removed }));
+        if (answer.kept.length) say(t("captions_kept", { x: answer.kept.join(", ") }), "error");
+        show(answer.job);
+    }
+
     function show(job) {
         jobs.set(job.tool, job);
         showJob(running() || (job.tool === tool.name ? job : jobs.get(tool.name)));
     }
 
     function showJob(job) {
-        run.disabled = Boolean(running());
+        run.disabled = Boolean(running() || lacking);
         cancel.hidden = !running();
         const text = JSON.stringify([job, language]);
         if (result.dataset.text === text) return; // the keyboard's focus stays
         result.dataset.text = text;
-        fill(result, job ? toolResult(job, tools.find((one) => one.name === job.tool)?.title || job.tool) : emptyResult(tool));
+        fill(result, job ? toolResult(job, tools.find((one) => one.name === job.tool)?.title || job.tool, () => undo(job)) : emptyResult(tool));
     }
 
     view.addEventListener("keydown", (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && start());
     fill(view,
-        h("div", { class: "lt-main" }, h("section", { class: "lt-card" }, list), h("section", { class: "lt-card" }, h("header", { class: "lt-card-head" }, h("div", {}, title, help)), fields)),
+        h("div", { class: "lt-main" }, h("section", { class: "lt-card" }, list), h("section", { class: "lt-card" }, h("header", { class: "lt-card-head" }, h("div", {}, title, help)), fields, offer.element)),
         h("aside", { class: "lt-side lt-generate-side" }, h("div", { class: "lt-train-bar" }, run, cancel), said, result));
     choose(tool.name);
     if (running()) follow();

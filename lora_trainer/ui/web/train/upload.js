@@ -9,6 +9,7 @@ import { debounce } from "../base/timing.js";
 import { note, report } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
 import { openFolders } from "../data/open.js";
+import { captionPanel } from "./captioning.js";
 import { kohyaOffer } from "./concepts/kohya.js";
 import { scopeOf, took } from "./concepts/scope.js";
 import { makeField } from "./controls.js";
@@ -49,8 +50,8 @@ export function imageUpload(signal, scope, onFolder) {
     const pathField = makeField(values.control(imagesName), { plain: true });
     const toggle = h("button", { type: "button", class: "lt-link", onclick: switchMode });
     const list = h("div", { class: "lt-images" });
-    const kohya = kohyaOffer(signal, scope);
-    const element = h("div", { class: "lt-upload" }, zone, pathField.element, kohya.element, progress, list, h("div", {}, toggle));
+    const kohya = kohyaOffer(signal, scope), captions = captionPanel(signal, scope);
+    const element = h("div", { class: "lt-upload" }, zone, pathField.element, kohya.element, progress, list, h("div", {}, captions.button), captions.element, h("div", {}, toggle));
 
     // A folder that is not to be used is not shown as if it were; it is there again on the way back.
     function switchMode() {
@@ -119,6 +120,7 @@ export function imageUpload(signal, scope, onFolder) {
         if (next !== folder) kohya.look(next);
         folder = next;
         const images = folder?.images || [];
+        captions.show(images.length);
         const mine = Boolean(scope.upload && folder?.id);
         headline.textContent = t(mine && images.length ? "drop_more" : "drop_here");
         zone.classList.toggle("lt-drop-small", images.length > 0);
