@@ -30,7 +30,7 @@ def start(service: Service, body: Mapping[str, Any]) -> str:
 
     Raises InputErrors for what is wrong with the data, HostError while others are drawn.
     """
-    draft = drafts.read(body)
+    draft = drafts.read(body, service.datasets.left_out)
     access = service.host.access()
     if refused := folders.of_draft(draft, access):
         raise InputErrors(refused)

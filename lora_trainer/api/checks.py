@@ -89,7 +89,7 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
 
     Raises Refusal when `body` has no known form.
     """
-    checked = Checked(draft=drafts.read(body))
+    checked = Checked(draft=drafts.read(body, service.datasets.left_out))
     folder = folder or service.paths.runs / "draft"
     for trouble in service.host.problems():
         checked.add("error", trouble.message, advice=trouble.advice)

@@ -54,7 +54,7 @@ async def _file(service: Service, request: Request) -> Response:
     body = await json_body(request)
 
     def make() -> str:
-        draft, folder = drafts.read(body), service.paths.runs / "draft"
+        draft, folder = drafts.read(body, service.datasets.left_out), service.paths.runs / "draft"
         refused = folders.of_draft(draft, service.host.access())
         if refused:
             raise InputErrors(refused)

@@ -37,6 +37,7 @@ class Draft:
     dataset: Mapping[str, Any] | None
     prompts: str
     overwrite: bool
+    left_out: simple.LeftOut = lambda _: ()  # images of a folder that the form's run does not train
 
     @property
     def name(self) -> str:
@@ -54,8 +55,11 @@ class Draft:
         return ""
 
 
-def read(body: Mapping[str, Any]) -> Draft:
-    """Raises Refusal (400) when the body has neither form."""
+def read(body: Mapping[str, Any], left_out: simple.LeftOut = lambda _: ()) -> Draft:
+    """What a request asks for; `left_out` names the images of a folder that are not trained.
+
+    Raises Refusal (400) when the body has neither form.
+    """
     forms = [name for name in ("values", "options") if name in body]
     if len(forms) != 1 or not isinstance(body[forms[0]], dict):
         raise Refusal(400, 'Expected {"values": {...}}, or {"options": {...}} with or without "dataset": {...}.')
@@ -69,7 +73,12 @@ def read(body: Mapping[str, Any]) -> Draft:
     if forms == ["values"]:
         given = {**page_start(), **given}
     return Draft(
-        is_form=forms == ["values"], base=_with_typed_paths(given), dataset=dataset, prompts=prompts, overwrite=overwrite
+        is_form=forms == ["values"],
+        base=_with_typed_paths(given),
+        dataset=dataset,
+        prompts=prompts,
+        overwrite=overwrite,
+        left_out=left_out,
     )
 
 
@@ -124,7 +133,7 @@ def _files(draft: Draft, folder: Path, name: str, instead: dict[str, Any]) -> Ru
     options |= instead | {"output_dir": str(folder / "output"), "output_name": name}
     options = _with_whole_paths(options)
     if draft.is_form:
-        return simple.to_files(fields, options, folder=folder, windows=os.name == "nt")
+        return simple.to_files(fields, options, folder=folder, windows=os.name == "nt", left_out=draft.left_out)
     return _files_of_script(draft, options, folder)
 
 

@@ -169,7 +169,7 @@ _PARTS = ("settings", "data", "versions")
 
 def same_view(service: Service, body: Mapping[str, Any], theirs: Origin) -> dict[str, Any]:
     """What is the same, and what is not, between a file's run and what the form holds. Reads every picture once."""
-    draft = drafts.read(body)
+    draft = drafts.read(body, service.datasets.left_out)
     access = service.host.access()
     refused = folders.of_draft(draft, access)
     if refused:

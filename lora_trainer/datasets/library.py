@@ -22,6 +22,7 @@ from .suggest import TagLists
 
 DONT = Force()
 ENDINGS = (".txt", ".caption")  # which are looked for where none is named
+_STORE = "datasets.db"
 _MOST_OPEN = 4
 _MOST_FOLDERS = 64
 _PATIENCE = 5.0  # seconds that a change waits for what else is at the files
@@ -52,12 +53,18 @@ class Library:
         """Raises StoreError when it cannot be used."""
         with self._lock:
             if self._store is None:
-                self._store = Store(self._folder / "datasets.db")
+                self._store = Store(self._folder / _STORE)
             return self._store
 
     @property
     def history(self) -> History:
         return History(self.store)
+
+    def left_out(self, folder: str) -> list[str]:
+        """The names of the pictures of a folder that are left out of the training."""
+        if self._store is None and not (self._folder / _STORE).exists():
+            return []  # nobody has opened a data set
+        return self.store.left_out(Path(os.path.realpath(folder)))
 
     def open(self, paths: Iterable[Path], ending: str | None = None) -> DataSet:
         """The data set of these folders. Its pictures are listed at once, and read in the background.

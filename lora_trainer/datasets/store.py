@@ -112,6 +112,11 @@ class Store:
             found[os.fsdecode(row["name"])] = Known(row["id"], stamp, size, row["problem"], row["stars"], bool(row["left_out"]))
         return found
 
+    def left_out(self, path: Path) -> list[str]:
+        """The names of the pictures of the folder at the real `path` that are left out, in order."""
+        query = "SELECT name FROM images WHERE left_out AND folder = (SELECT id FROM folders WHERE path = ?) ORDER BY name"
+        return [os.fsdecode(row["name"]) for row in self.read(query, stored(path))]
+
     def add(self, folder: Folder, names: Iterable[str]) -> None:
         """Give ids to new pictures."""
         with self.transaction() as db:

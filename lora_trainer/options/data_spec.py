@@ -43,6 +43,7 @@ class SubsetSpec:
     resize_interpolation: str | None = None
     alpha_mask: bool = False
     cache_info: bool = False
+    exclude: tuple[str, ...] | None = None
     custom_attributes: Mapping[str, Any] | None = None
     metadata_file: Path | None = None
     conditioning_data_dir: Path | None = None

@@ -46,6 +46,14 @@ class OwnKeys:
         "한 에포크에서 각 이미지를 몇 번 쓸지 정합니다. 0이면 이 서브셋을 뺍니다.",
         minimum=0,
     )
+    exclude: tuple[str, ...] | None = opt(
+        None,
+        "Names of images in the folder that are left out of the training without being deleted.",
+        "폴더에서 지우지 않고 학습에서만 빼는 이미지의 파일 이름입니다.",
+        label="Left out images",
+        label_ko="제외할 이미지",
+        ours="pictures are left out on the data set page",
+    )
     metadata_file: str | None = opt(
         None,
         (
@@ -106,7 +114,7 @@ def _declare() -> dict[str, Key]:
             keys[name] = Key(name, declared, levels, metadata_levels, inherited if inherited in OPTIONS_BY_NAME else "")
 
     add("image_dir alpha_mask metadata_file", (SUBSET,), (SUBSET,))
-    add("is_reg", (SUBSET,), ())
+    add("is_reg exclude", (SUBSET,), ())
     add("conditioning_data_dir", (SUBSET,), ())
     add(_IMAGE_FOLDERS_ANYWHERE, LEVELS, (GENERAL,))
     add(_ANYWHERE, LEVELS, LEVELS)

@@ -3,7 +3,7 @@ a prompt file and a command line, so that every run started from the page can be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,9 @@ SIMPLE: tuple[Option, ...] = options_of(SimpleOptions, "simple")
 SIMPLE_BY_NAME: Mapping[str, Option] = {option.name: option for option in SIMPLE}
 
 
+LeftOut = Callable[[str], Iterable[str]]
+
+
 @dataclass(frozen=True)
 class RunFiles:
     """The files of a run, the command line that repeats it, and what they were made from."""
@@ -61,9 +64,16 @@ class RunFiles:
 
 
 def to_files(
-    simple_values: Mapping[str, Any], option_values: Mapping[str, Any], *, folder: Path = Path(), windows: bool = False
+    simple_values: Mapping[str, Any],
+    option_values: Mapping[str, Any],
+    *,
+    folder: Path = Path(),
+    windows: bool = False,
+    left_out: LeftOut = lambda _: (),
 ) -> RunFiles:
     """Turn what the page sent into the files of a run that will lie in `folder`.
+
+    `left_out` names the images of a folder that are not trained, though nobody deleted them.
 
     Raises InputErrors with everything that is wrong; each names the field of the page or the option.
     """
@@ -85,7 +95,7 @@ def to_files(
         errors += wrong.errors
     if errors or options is None:
         raise InputErrors(errors)
-    dataset_toml = dataset_text(simple)
+    dataset_toml = dataset_text(simple, left_out)
     file = located.parse(folder / "dataset.toml", dataset_toml)
     try:
         data = dataset_config.from_file(file, options, check_paths=False)
@@ -158,9 +168,16 @@ def read_simple(values: Mapping[str, Any], errors: list[InputError]) -> SimpleOp
     return simple
 
 
-def dataset_text(simple: SimpleOptions) -> str:
+def dataset_text(simple: SimpleOptions, left_out: LeftOut = lambda _: ()) -> str:
     """The data set file for checked simple fields. What is the same for all images comes from the configuration file."""
-    return config_file.tables_to_toml({"datasets": [{"subsets": subsets_of(simple)}]})
+    subsets = [_without(one, left_out(one["image_dir"])) for one in subsets_of(simple)]
+    return config_file.tables_to_toml({"datasets": [{"subsets": subsets}]})
+
+
+def _without(subset: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """A subset that leaves out the images `names`, besides those that it leaves out already."""
+    excluded = list(dict.fromkeys([*(subset.get("exclude") or ()), *names]))
+    return {**subset, "exclude": excluded} if excluded else subset
 
 
 def subsets_of(simple: SimpleOptions) -> list[dict[str, Any]]:

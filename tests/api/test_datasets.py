@@ -265,3 +265,15 @@ def test_a_data_set_outside_of_the_folders_is_not_changed(client, host, images, 
     for what in ("history", "changes?since=0", "suggest?q=a"):
         assert get(client, f"datasets/{opened['id']}/{what}").status_code == 400
     assert (images / "0.txt").read_text() == "a frog, number 0"
+
+
+def test_pictures_that_are_left_out_are_not_trained_and_stay_where_they_are(client, images, opened, values):
+    values["image_dir"] = str(images)
+    assert post(client, "check", {"values": values}).json()["plan"]["images"] == 3
+    ask(client, opened, "edit", {"edit": {"kind": "leave_out"}, "filter": "1"})
+    checked = post(client, "check", {"values": values}).json()
+    assert checked["plan"]["images"] == 2
+    assert "exclude = ['1.png']" in checked["dataset"]
+    assert (images / "1.png").exists()
+    ask(client, opened, "undo")
+    assert post(client, "check", {"values": values}).json()["plan"]["images"] == 3

@@ -269,3 +269,17 @@ def test_messages_of_the_options_are_passed_on(folder):
     spec = one_dataset({"image_dir": folder, "caption_extension": ".txt"})
     spec = type(spec)(datasets=spec.datasets, skipped=("the folder x is left out.",))
     assert [finding.message for finding in make_plan(spec).findings] == ["the folder x is left out."]
+
+
+@pytest.mark.effect("exclude")
+def test_images_that_are_left_out_are_not_trained_nor_looked_at_and_that_is_told(tmp_path):
+    folder = make_images(tmp_path / "frogs", {f"{n}.png": (64, 64) for n in range(4)}, captions="frog")
+    (folder / "3.png").write_bytes(b"no image")
+    plan = make_plan(one_dataset({"image_dir": folder, "caption_extension": ".txt", "exclude": ("1.png", "3.png")}))
+    assert [Path(image.path).name for image in plan.images] == ["0.png", "2.png"]
+    assert findings(plan, "error") == []
+    assert any("2 of 4 images left out (exclude): 1.png, 3.png." in one.message for one in findings(plan, "info"))
+    odd = make_plan(one_dataset({"image_dir": folder, "exclude": ("3.png", "gone.png")}))
+    assert any("gone.png, which the folder does not have" in one.message for one in findings(odd, "warning"))
+    all_of_them = make_plan(one_dataset({"image_dir": folder, "exclude": tuple(f"{n}.png" for n in range(4))}))
+    assert any("all 4 images of the folder are left out" in one.message for one in findings(all_of_them, "error"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,18 +38,20 @@ def read_folder(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: 
     folder = spec.place
     kind = "regularisation" if spec.is_reg else "training"
     try:
-        listing = list_folder(folder)
+        whole = listing = list_folder(folder)
     except OSError as error:
         why = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror or error})"
         findings.append(Finding("error", f"the folder of {kind} images {why}.", str(folder), "image_dir"))
         return []
-    if not listing.images:
+    if spec.exclude:
+        listing = _without(listing, spec.exclude, folder, findings)
+    elif not listing.images:
         message = f"the folder has no images ({', '.join(EXTENSIONS)}).{_sub_folder_advice(folder)}"
         findings.append(Finding("error", message, str(folder), "image_dir"))
     _report_names(listing, folder, findings)
     looked_at = facts.look_at([str(folder / name) for name in listing.images], verify=verify)
     report_notes(dict(zip(listing.images, looked_at, strict=True)), folder, findings)
-    files = CaptionFiles(listing, spec.caption_extension)
+    files = CaptionFiles(whole, spec.caption_extension)
     found = []
     captions: dict[str, Caption | None] = {}
     for name, fact in zip(listing.images, looked_at, strict=True):
@@ -69,6 +71,23 @@ def read_folder(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: 
         found.append(FoundImage(str(folder / name), fact.size, text, caption is not None))
     report_captions(captions, files, listing, spec, findings)
     return found
+
+
+def _without(listing: Listing, names: tuple[str, ...], folder: Path, findings: list[Finding]) -> Listing:
+    """The listing without the images `names`, which is told."""
+    kept = [name for name in listing.images if name not in names]
+    left = len(listing.images) - len(kept)
+    if missing := [name for name in names if name not in listing.images]:
+        message = f"exclude names {name_some(missing)}, which the folder does not have."
+        findings.append(Finding("warning", message, str(folder), "exclude"))
+    if left and not kept:
+        message = f"all {count(left, 'image', 'images')} of the folder are left out (exclude), so there is nothing to train."
+        findings.append(Finding("error", message, str(folder), "exclude"))
+    elif left:
+        shown = name_some([name for name in listing.images if name in names], 3)
+        message = f"{left} of {count(len(listing.images), 'image', 'images')} left out (exclude): {shown}."
+        findings.append(Finding("info", message, str(folder), "exclude"))
+    return replace(listing, images=kept)
 
 
 def _mend_of(error: InputError, file: str, spec: SubsetSpec) -> tuple[str, tuple[str, ...], Fix | None]:
