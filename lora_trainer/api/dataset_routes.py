@@ -12,6 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..data.plan.files import list_folder, masks_of
 from ..datasets import queries
 from ..datasets.dataset import DataSet
 from ..datasets.edit_titles import title
@@ -216,6 +217,19 @@ async def _image(service: Service, request: Request) -> Response:
     return await file_answer(service, dataset.path_of(picture))
 
 
+async def _mask(service: Service, request: Request) -> Response:
+    """The mask beside a picture; nothing (204) where there is none."""
+    dataset, picture = await service.look(picture_of, service, request)
+
+    def look() -> Path | None:
+        path = dataset.path_of(picture)
+        found = masks_of(picture.name, list_folder(path.parent))
+        return path.with_name(found[0]) if found else None
+
+    path = await service.look(look)
+    return await file_answer(service, path) if path is not None else Response(status_code=204, headers=HEADERS)
+
+
 TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] = [
     ("POST", "datasets", _open),
     ("GET", "datasets", _list),
@@ -224,4 +238,5 @@ TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] 
     ("POST", "datasets/{id}/rows", _rows),
     ("GET", "datasets/{id}/thumb/{image}", _thumb),
     ("GET", "datasets/{id}/image/{image}", _image),
+    ("GET", "datasets/{id}/mask/{image}", _mask),
 ]

@@ -69,7 +69,7 @@ def planned_mask(plan: DataPlan, image: PlannedImage, cut: Cut | None = None) ->
     if not image.mask:
         return whole(image)
     pixels = mask_pixels(plan, image, cut)
-    return _mean(torch.from_numpy(np.ascontiguousarray(pixels)).to(torch.float32) / 255, image)
+    return _mean(torch.from_numpy(np.array(pixels)).to(torch.float32) / 255, image)
 
 
 def mask_pixels(plan: DataPlan, image: PlannedImage, cut: Cut | None = None) -> Pixels:

@@ -51,6 +51,7 @@ def _plain(kind: str, values: Mapping[str, Any]) -> str:
         "delete": "Pictures deleted",
         "rotate": "Pictures turned",
         "crop": "Picture cropped",
+        "mask": "Mask painted",
         "kept": "Texts of others that were overwritten",
     }.get(kind, "Captions changed")
 

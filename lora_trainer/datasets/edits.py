@@ -8,6 +8,7 @@ What an edit does not name stays as it was, to the space. Shapes: docs/api.md.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ class Edit:
         return title(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, **self.values}
+        """The edit for the history; files that came with it lie in the trash folder."""
+        return {"kind": self.kind, **{name: value for name, value in self.values.items() if not isinstance(value, bytes)}}
 
     def apply(self, texts: list[str]) -> list[str]:
         """What becomes of captions; "" stands for none. Raises InputError for a wrong or slow regular expression."""
@@ -76,6 +78,16 @@ def _some_text(value: Any) -> str:
 
 def _caption(value: Any) -> str | None:
     return None if value is None else _text(value)
+
+
+def _picture(value: Any) -> bytes | None:
+    """The bytes of a picture that came as base64; None (no picture) is allowed."""
+    if value is None:
+        return None
+    try:
+        return base64.b64decode(value, validate=True)
+    except (TypeError, ValueError):
+        raise ValueError("a picture as base64, or null") from None
 
 
 def _tag(value: Any) -> str:
@@ -313,6 +325,7 @@ _KINDS: Mapping[str, _Kind] = {
     "encoding": _Kind({}, _same),
     "stars": _Kind({"count": (_number(0, 5), _MISSING)}, of="stars"),
     "leave_out": _Kind({"on": (_flag, True)}, of="left_out"),
+    "mask": _Kind({"png": (_picture, _MISSING)}, of="files"),
     "delete": _Kind({}, of="files"),
     "rotate": _Kind({"degrees": (_one_of(90, 180, 270), _MISSING)}, of="files"),
     "crop": _Kind(

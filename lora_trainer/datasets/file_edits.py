@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 from ..data.plan.caption_files import ENDINGS, CaptionFiles
-from ..data.plan.files import masks_of
+from ..data.plan.files import MASK_SUFFIX, masks_of
 from ..errors import InputError
 from .dataset import DataSet
 from .edits import Edit
 from .history import FILE, Change
-from .model import Folder, Picture
-from .pictures import write_changed
+from .model import Folder, Picture, Stamp
+from .pictures import write_changed, write_mask
 from .planning import only
 from .scan import list_files
 from .trash import TRASH, Kept, stamp_of
@@ -24,8 +24,10 @@ def plan_files(dataset: DataSet, edit: Edit, pictures: list[Picture]) -> list[Ch
     place = f"{TRASH}/{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     if edit.kind == "delete":
         return _deleted(dataset, pictures, place)
-    if edit.kind == "crop":
+    if edit.kind in ("crop", "mask"):
         only(pictures)
+    if edit.kind == "mask":
+        return _masked(dataset, edit.values["png"], pictures[0], place)
     changes = []
     for index in sorted({picture.folder for picture in pictures}):
         folder = dataset.folders[index]
@@ -33,6 +35,30 @@ def plan_files(dataset: DataSet, edit: Edit, pictures: list[Picture]) -> list[Ch
         for picture in (picture for picture in pictures if picture.folder == index):
             masks = masks_of(picture.name, listing) if listing.masks else []
             changes += [_changed(folder, edit, picture, name, place) for name in (picture.name, *masks)]
+    return changes
+
+
+def _masked(dataset: DataSet, data: bytes | None, picture: Picture, place: str) -> list[Change]:
+    """The picture's mask is `data` (a PNG, written anew in grey), or none; what were its masks goes."""
+    folder = dataset.folders[picture.folder]
+    listing = list_files(folder.path, dataset.ending).listing
+    if picture.size is None:
+        raise InputError(f"{picture.name} cannot be read: {picture.problem}", field="ids")
+    old = {name: stamp for name in masks_of(picture.name, listing) if (stamp := stamp_of(folder.path / name))}
+    name = next((one for one in old if one.lower().endswith(".png")), f"{Path(picture.name).stem}{MASK_SUFFIX}.png")
+    after = None
+    if data is not None:
+        new = Kept(f"{place}/new-{name}", Stamp(0, 0))
+        write_mask(data, folder.path / new.at, picture.size)
+        stamp = stamp_of(folder.path / new.at)
+        assert stamp is not None
+        after = new._replace(stamp=stamp).to_bytes()
+    changes = [
+        Change(picture.id, folder.id, one, FILE, Kept(f"{place}/{one}", stamp).to_bytes(), after if one == name else None)
+        for one, stamp in old.items()
+    ]
+    if after is not None and name not in old:
+        changes.append(Change(picture.id, folder.id, name, FILE, None, after))
     return changes
 
 

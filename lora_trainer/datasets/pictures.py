@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from ..data.plan.files import open_image
+from ..data.plan.masks import same_shape
 from ..data.plan.model import Size
-from ..data.plan.pixels import EXIF_ORIENTATION, UPRIGHT, orientation
+from ..data.plan.pixels import EXIF_ORIENTATION, UPRIGHT, mask, orientation
 from ..errors import InputError
 from ..foreign.reading import shown
 from ..paths import write_atomic
 from .edits import Edit
 
+_MOST_MASK = 1 << 25  # pixels
 _TURNS = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}  # clockwise
 _HOW: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}, "AVIF": {"quality": 90}, "PNG": {}, "BMP": {},
@@ -45,6 +48,30 @@ def write_changed(source: Path, edit: Edit, target: Path, size: Size) -> None:
     if kind == "JPEG" and changed.mode in ("RGBA", "P", "LA"):
         changed = changed.convert("RGB")
     write_atomic(target, lambda file: changed.save(file, kind, **options))
+
+
+def write_mask(data: bytes, target: Path, size: Size) -> None:
+    """Write a mask that was painted over a picture of `size` (width, height), smaller or larger, as a PNG in grey.
+
+    Raises InputError for what is no such picture, SaveError.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            found = image.size
+            if found[0] * found[1] > _MOST_MASK:
+                raise InputError(f"The mask has {found[0]}x{found[1]} pixels, at most {_MOST_MASK:,} are read.", field="edit")
+            image.load()
+            grey = mask(image)
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's plug-ins raise all kinds of errors for damaged files
+        raise InputError(f"The mask cannot be read as a PNG: {error}.", field="edit") from error
+    if not same_shape(found, size):
+        raise InputError(
+            f"The mask has {found[0]}x{found[1]} pixels, which is another shape than the picture's {size[0]}x{size[1]}.",
+            field="edit",
+        )
+    write_atomic(target, lambda file: grey.save(file, "PNG"))
 
 
 def _changed(upright: Image.Image, edit: Edit, name: str, size: Size) -> Image.Image:

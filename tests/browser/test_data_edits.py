@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from lora_trainer.data.plan import make_plan
+from lora_trainer.options.data_spec import DatasetSpec, DataSpec, SubsetSpec
 
 from . import real_api
 from .data_sets import folder_of_links
 from .test_data_view import opened
 
 expect = pytest.importorskip("playwright.sync_api").expect
+TrainDataset = pytest.importorskip("lora_trainer.data.dataset").TrainDataset
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +215,54 @@ def test_a_picture_is_cropped_in_the_shape_of_its_bucket_and_turned_and_comes_ba
     expect(page.locator(".lt-data-facts")).to_contain_text("72 × 48")
     page.keyboard.press("Escape")
     expect(page.locator(".lt-data-crop")).to_have_count(0)
+
+
+def test_a_mask_is_painted_saved_and_trained_with(open_page, place, frogs):
+    page = opened(open_page, place, frogs)
+    choose(page, 0)  # 48 by 48
+    page.get_by_role("button", name="Paint a mask").click()
+    board, share = page.locator("canvas.lt-data-mask"), page.locator(".lt-data-crop [role=status]")
+    expect(share).to_have_text("0 % is learned")
+    expect(page.get_by_role("button", name="Save the mask")).to_be_disabled()
+    board.press("Space")  # a dab in the middle
+    expect(share).not_to_have_text("0 % is learned")
+    page.get_by_role("button", name="Undo", exact=True).last.click()
+    expect(share).to_have_text("0 % is learned")
+    page.locator(".lt-data-crop input[type=range]").fill("40")
+    box = board.bounding_box()
+    side = min(box["width"], box["height"])
+    left, middle = box["x"] + (box["width"] - side) / 2, box["y"] + box["height"] / 2
+    page.mouse.move(left, middle - side / 2)
+    page.mouse.down()
+    page.mouse.move(left, middle + side / 2, steps=4)  # a stroke down the left edge: 20 % of the picture
+    page.mouse.up()
+    expect(share).to_have_text(re.compile(r"^(1[89]|2[012]) % is learned"))
+    board.press("i")
+    board.press("i")
+    page.get_by_role("button", name="Save the mask").click()
+    expect(page.locator(".lt-data-crop")).to_have_count(0)
+    saved = frogs / "frog_00000-masklabel.png"
+    mask = Image.open(saved)
+    assert (mask.mode, mask.size) == ("L", (48, 48))
+    assert (mask.getpixel((2, 24)), mask.getpixel((40, 24))) == (255, 0)
+
+    page.get_by_role("button", name="Paint a mask").click()  # what is there is gone on with
+    expect(share).to_have_text(re.compile(r"^(1[89]|2[012]) % is learned"))
+    page.get_by_role("button", name="Hide all").click()
+    board.press("Enter")
+    expect(page.locator(".lt-data-crop")).to_have_count(0)
+    assert not any(Image.open(saved).getdata())
+    page.locator(".lt-data-grid").focus()
+    page.keyboard.press("Control+z")
+    expect(page.locator(".lt-data-saved")).to_contain_text(re.compile("Undone|Saved|저장|undo", re.IGNORECASE))
+    for _ in range(100):
+        if any(Image.open(saved).getdata()):
+            break
+        page.wait_for_timeout(50)
+    subset = SubsetSpec(image_dir=frogs, caption_extension=".txt")
+    plan = make_plan(DataSpec(datasets=(DatasetSpec(resolution=(64, 64), subsets=(subset,)),), masked_loss=True))
+    assert [Path(image.mask).name for image in plan.images if image.mask] == [saved.name]
+    batches = [TrainDataset(plan)[(0, number)] for number in range(plan.batches_per_epoch)]
+    [weights] = [batch["masks"][0] for batch in batches if int(batch["image_ids"][0]) == 0]
+    assert weights[:, :1].min() > 0.9 and weights[:, 3:].max() < 0.1
+    assert all(float(batch["masks"].min()) == 1.0 for batch in batches if int(batch["image_ids"][0]) != 0)

@@ -1,5 +1,7 @@
 """Changes of data sets: as one step, there and back, across restarts, crashes, full disks and other people's changes."""
 
+import base64
+import io
 import os
 
 import pytest
@@ -449,6 +451,39 @@ def test_a_mask_goes_with_its_picture(library, folder):
     library.undo(dataset)
     library.undo(dataset)
     assert (folder / "2-masklabel.png").read_bytes() == before
+
+
+def test_a_painted_mask_is_saved_beside_its_picture_and_an_earlier_one_comes_back(library, folder):
+    def painted(size=(32, 8), kind="PNG") -> str:
+        made = io.BytesIO()
+        mask = Image.new("RGBA", size, "black")
+        mask.paste("white", (0, 0, size[0] // 2, size[1]))
+        mask.convert("RGB").save(made, kind)
+        return base64.b64encode(made.getvalue()).decode()
+
+    Image.new("L", (32, 8), 255).save(folder / "2-masklabel.jpg")
+    before = (folder / "2-masklabel.jpg").read_bytes()
+    dataset = library.open([folder])
+    do(library, dataset, {"kind": "mask", "png": painted()}, ["2.png"])
+    assert not (folder / "2-masklabel.jpg").exists()
+    with Image.open(folder / "2-masklabel.png") as mask:
+        assert (mask.mode, mask.size, mask.getpixel((0, 0)), mask.getpixel((31, 7))) == ("L", (32, 8), 255, 0)
+    do(library, dataset, {"kind": "mask", "png": painted((64, 16))}, ["2.png"])
+    with Image.open(folder / "2-masklabel.png") as mask:
+        assert mask.size == (64, 16)
+    for wrong, words in ((painted((16, 16)), "another shape"), (painted(kind="JPEG"), "as a PNG"), ("%", "base64")):
+        with pytest.raises(InputError, match=words):
+            do(library, dataset, {"kind": "mask", "png": wrong}, ["2.png"])
+    do(library, dataset, {"kind": "mask", "png": None}, ["2.png"])
+    assert not (folder / "2-masklabel.png").exists()
+    steps = library.history.steps([one.id for one in dataset.folders], ["done"], 10)
+    assert [step.edit for step in steps] == [{"kind": "mask", "png": None}, {"kind": "mask"}, {"kind": "mask"}]
+    for _ in range(3):
+        library.undo(dataset)
+    assert (folder / "2-masklabel.jpg").read_bytes() == before and not (folder / "2-masklabel.png").exists()
+    library.redo(dataset)
+    with Image.open(folder / "2-masklabel.png") as mask:
+        assert mask.size == (32, 8)
 
 
 def test_a_crop_that_leaves_the_picture_or_a_broken_one_is_refused(library, folder):

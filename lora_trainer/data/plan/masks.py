@@ -182,7 +182,7 @@ def _is_usable(match: _Match, findings: list[Finding]) -> bool:
     """Whether a mask can be laid over its image; else that is an error."""
     size, wanted = match.facts.size, match.image.size
     message = match.facts.problem
-    if not message and not _same_shape(size, wanted):
+    if not message and not same_shape(size, wanted):
         message = (
             f"the mask is {size[0]}x{size[1]}, which is another shape than {wanted[0]}x{wanted[1]} of its image "
             f"{Path(match.image.path).name}: it cannot be laid over it. Save the mask in the size of the image."
@@ -192,7 +192,7 @@ def _is_usable(match: _Match, findings: list[Finding]) -> bool:
     return not message
 
 
-def _same_shape(one: Size, other: Size) -> bool:
+def same_shape(one: Size, other: Size) -> bool:
     """Whether one size is the other, made smaller or larger and rounded to whole pixels."""
     width, height = one[0] * other[1] / one[1], one[1] * other[0] / one[0]
     return abs(width - other[0]) <= max(1, other[0] / one[0]) or abs(height - other[1]) <= max(1, other[1] / one[1])

@@ -42,6 +42,7 @@ export function dataset(signal, opened, how) {
         get: (path) => get(url(path)),
         post: (path, body) => post(url(path), body),
         imageOf: (row) => url(`image/${row.id}?v=${encodeURIComponent(row.thumb.split("v=")[1] || "")}`),
+        maskOf: (id) => url(`mask/${id}`),
     };
     data.selection = selection(() => news.tell("selection"));
     const tell = (what) => signal.aborted || news.tell(what);

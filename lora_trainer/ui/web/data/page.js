@@ -14,6 +14,7 @@ import { filterLine } from "./filter.js";
 import { SIZES, pictureGrid } from "./grid.js";
 import { groupsPanel } from "./groups.js";
 import { historyPanel } from "./history.js";
+import { maskEditor } from "./mask.js";
 import { keyList, pictureKey, viewKey } from "./keys.js";
 import { nameOf, rememberOpened, trainWith } from "./open.js";
 import { captionPanel } from "./panel.js";
@@ -22,7 +23,7 @@ import { tagTable } from "./tagtable.js";
 import { t } from "./texts.js";
 
 // What is done to one picture: name -> (signal, data, id, close) => {element, focus}.
-const TOOLS = { crop: cropEditor };
+const TOOLS = { crop: cropEditor, mask: maskEditor };
 const places = new Map(); // id -> {first, filter, chosen}: where one was, while the page is open
 
 export function dataPage(signal, opened) {

@@ -13,7 +13,7 @@ import { t } from "./texts.js";
 
 const MOST_LOOKED_AT = 1000; // pictures whose tags are compared with each other
 
-// `openTool(name, id)` opens what is done to one picture ("crop").
+// `openTool(name, id)` opens what is done to one picture ("crop", "mask").
 export function captionPanel(signal, data, openTool) {
     const one = onePicture(data, openTool), many = severalPictures(data);
     const none = h("div", { class: "lt-empty" }, icon("person"), h("strong", {}, t("nothing_chosen")), h("p", {}, t("nothing_chosen_hint")));
@@ -47,10 +47,11 @@ function onePicture(data, openTool) {
     const stars = starButtons(t("stars"), (count) => data.edit({ kind: "stars", count }));
     const out = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => data.edit({ kind: "leave_out", on: !data.rows.get(id).left_out }) });
     const crop = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => openTool("crop", id) }, t("crop"));
+    const mask = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => openTool("mask", id) }, t("mask"));
     const findings = h("ul", { class: "lt-stack" });
     const caption = captionEditor({ save: data.write, ask: data.suggest, used: data.used });
     const element = h("div", { class: "lt-data-one" }, large,
-        h("div", { class: "lt-data-facts" }, name, facts, loss), h("div", { class: "lt-row" }, stars.element, out, crop), findings, caption.element);
+        h("div", { class: "lt-data-facts" }, name, facts, loss), h("div", { class: "lt-row" }, stars.element, out, crop, mask), findings, caption.element);
 
     function show(next) {
         const isOther = id !== next;
