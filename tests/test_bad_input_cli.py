@@ -83,6 +83,10 @@ def data_file(text: str, name: str = "set.toml") -> Callable[[Place], dict[str, 
     return prepare
 
 
+def metadata(text: str) -> Callable[[Place], dict[str, Any]]:
+    return lambda place: {"train_data_dir": str(place.images()), "in_json": place.file("m.json", text)}
+
+
 def config(text: str) -> Callable[[Place], dict[str, Any]]:
     return lambda place: {"config_file": place.file("run.toml", text)}
 
@@ -112,6 +116,7 @@ def own_folder(name: str) -> Callable[[Place], dict[str, Any]]:
     return prepare
 
 
+QUOTED = "'cat'"
 SUBSET = "[[datasets]]\nresolution = 64\n[[datasets.subsets]]\nimage_dir = 'FOLDER'\nclass_tokens = 'cat'\n"
 CASES: dict[str, tuple[Callable[[Place], dict[str, Any]], list[str]]] = {
     # images and captions
@@ -220,6 +225,23 @@ CASES: dict[str, tuple[Callable[[Place], dict[str, Any]], list[str]]] = {
         data_file(SUBSET.replace("FOLDER", "nope")),
         ["set.toml, line 4, image_dir", "nope does not exist in /"],
     ),
+    "data: no folder": (
+        data_file(SUBSET.replace("image_dir = 'FOLDER'\n", "")),
+        ["set.toml, line 3, image_dir", "is missing", "Name the folder"],
+    ),
+    "data: negative repeat": (data_file(f"{SUBSET}num_repeats = -1\n"), ["set.toml, line 6, num_repeats: -1 is too small"]),
+    "data: wrong types": (
+        data_file(SUBSET.replace(QUOTED, "['cat']") + "shuffle_caption = 'yes'\nkeep_tokens = 1.5\n"),
+        ["3 errors", "line 5, class_tokens", "line 6, shuffle_caption", "line 7, keep_tokens"],
+    ),
+    "metadata: image gone": (metadata('{"gone.png": {"caption": "x"}}'), ["m.json: none of the images", "gone.png"]),
+    "metadata: wrong type": (metadata('{"0.png": {"caption": ["x"]}}'), ["m.json: caption of '0.png' is a list"]),
+    "metadata: two captions": (
+        metadata('{"0.png": {"caption": "x"},\n"0.png": {"caption": "y"}}'),
+        ["m.json: the key '0.png' is there twice", "Delete one"],
+    ),
+    "metadata: no JSON": (metadata("0.png: x"), ["m.json", "is not valid JSON", "in line 1"]),
+    "metadata: missing": (lambda place: {"in_json": "no.json"}, ["--in_json: the file no.json does not exist in /"]),
     "data: one bad value": (data_file(SUBSET.replace("64", "nan")), ["Error:", "line 2, resolution: nan is not a resolution"]),
     "data: one bracket": (data_file("[datasets]\nresolution = 64\n"), ["line 1", "[[datasets]] with two brackets"]),
     "data: yaml": (data_file("a: 1", "set.yaml"), ["neither a .toml nor a .json"]),

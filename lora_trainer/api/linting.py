@@ -30,6 +30,7 @@ def look(draft: Draft, files: RunFiles, plan: DataPlan, total_steps: int | None,
         max_tokens=files.options.model.max_token_length or 75,
         total_steps=total_steps,
         accumulation=files.options.training.gradient_accumulation_steps,
+        weighted=files.options.model.weighted_captions,
         words=_words(draft),
     )
     return lint(plan, settings, seconds=seconds)

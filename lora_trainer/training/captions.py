@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.plan import DataPlan
+from ..data.plan.brackets import wrong_brackets as wrong
 from ..data.plan.captions import process_caption
 from ..data.plan.words import count, name_some
 from ..models.text import count_tokens
@@ -39,6 +40,16 @@ def constant(plan: DataPlan) -> dict[str, Path] | None:
 def varied_by(plan: DataPlan) -> list[str]:
     """The names of the settings because of which captions change at each use."""
     return [name for name in _VARYING if any(getattr(subset.spec, name) for subset in plan.subsets)]
+
+
+def wrong_brackets(plan: DataPlan, *, weighted: bool) -> list[str]:
+    """A sentence that names the images whose brackets have no partner, where brackets mean something; none where all have."""
+    found: dict[str, str] = {}
+    for image in plan.images:
+        if image.id in plan.shown and (problem := wrong(image.caption, plan.subsets[image.subset].spec, weighted=weighted)):
+            found[image.path] = problem
+    some = name_some(f"{Path(path).name} ({problem})" for path, problem in found.items())
+    return [f"brackets of {count(len(found), 'caption', 'captions')} do not match: {some}."] if found else []
 
 
 def too_long(plan: DataPlan, tokenizer: Any, *, max_token_length: int, weighted: bool) -> list[str]:

@@ -70,9 +70,8 @@ class TextStates:
             resting=Resting.of(options, precision.device),
             store=store,
         )
-        for message in shown.too_long(
-            plan, model.tokenizers[0], max_token_length=states.max_token_length, weighted=states.weighted
-        ):
+        longer = shown.too_long(plan, model.tokenizers[0], max_token_length=states.max_token_length, weighted=states.weighted)
+        for message in (*longer, *shown.wrong_brackets(plan, weighted=states.weighted)):
             emit({"type": "warning", "message": message})
         captions = shown.constant(plan)
         if not trained and captions is not None:

@@ -88,6 +88,29 @@ def test_a_caption_that_is_too_long_is_shown_where_it_is_cut(folder):
     assert "long_caption" not in look(folder, settings=LintSettings(max_tokens=225))
 
 
+@pytest.mark.parametrize(
+    ("caption", "settings", "weighted", "said"),
+    [
+        ("a (red frog", {}, True, "a ( that nothing closes"),
+        ("a red) frog", {}, True, "a ) that closes nothing"),
+        ("a [(red] frog)", {}, True, "a ] that closes nothing"),
+        ("a (red:1.2), \\(frog [x]", {}, True, ""),
+        ("a (red, green:1.2) frog", {}, True, ""),
+        ("a (red, green:1.2) frog", {"shuffle_caption": True}, True, "a , inside a bracket, at which tags are taken apart"),
+        ("a (red frog", {}, False, ""),
+        ("a {red|green frog", {"enable_wildcard": True}, False, "a brace that nothing closes"),
+        ("a red}\nfrog", {"enable_wildcard": True}, False, "a brace that closes nothing"),
+        ("a {red|{big|small}} frog", {"enable_wildcard": True}, False, "braces inside each other"),
+        ("a {{red}} {frog|toad}", {"enable_wildcard": True}, False, ""),
+        ("a {red frog", {}, True, ""),
+    ],
+)
+def test_brackets_without_a_partner_are_told_where_brackets_mean_something(folder, caption, settings, weighted, said):
+    (folder / "c.txt").write_text(f"sls frog {caption}")
+    found = look(folder, subset=settings, settings=LintSettings(weighted=weighted)).get("brackets")
+    assert (names(found), found.message.count(f"c.png ({said})")) == (["c.png"], 1) if said else found is None
+
+
 def test_the_same_caption_for_all_and_a_copied_one_are_told_apart(folder):
     (folder / "b.txt").write_text((folder / "a.txt").read_text())
     assert names(look(folder)["repeated_caption"]) == ["a.png", "b.png"]
@@ -269,3 +292,14 @@ def test_a_picture_that_cannot_be_decoded_has_no_look(tmp_path):
     picture(64, 64).save(buffer, "PNG")
     (tmp_path / "half.png").write_bytes(buffer.getvalue()[:90])
     assert Looks().at([str(tmp_path / "half.png"), str(tmp_path / "gone.png")]) == ({}, 0)
+
+
+def test_the_training_tells_of_brackets_too(folder):
+    pytest.importorskip("torch")
+    from lora_trainer.training.captions import wrong_brackets
+
+    (folder / "c.txt").write_text("sls frog (green")
+    plan = make_plan(one_dataset({"image_dir": folder, "caption_extension": ".txt"}))
+    assert wrong_brackets(plan, weighted=False) == []
+    (said,) = wrong_brackets(plan, weighted=True)
+    assert "1 caption" in said and "c.png (a ( that nothing closes)" in said

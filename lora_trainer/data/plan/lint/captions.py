@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import tokens
+from ..brackets import wrong_brackets
 from ..captions import example
 from ..model import Finding, Fix, PlannedImage
 from ..words import count, name_some
@@ -19,10 +20,11 @@ _LONG = 6  # words: a caption of so many hardly fits two pictures by chance
 _SHOWN = 60  # letters of what is cut off
 
 
-def findings(spec: SubsetSpec, images: Sequence[PlannedImage], max_tokens: int) -> Iterator[Finding]:
+def findings(spec: SubsetSpec, images: Sequence[PlannedImage], max_tokens: int, weighted: bool) -> Iterator[Finding]:
     """Findings about the captions of one folder, read from files."""
     own = [image for image in images if image.has_caption]
     yield from _too_long(spec, own, max_tokens)
+    yield from _brackets(spec, own, weighted)
     if not spec.is_reg:
         yield from _repeated(spec, own)
 
@@ -43,6 +45,15 @@ def _too_long(spec: SubsetSpec, own: Sequence[PlannedImage], max_tokens: int) ->
     # Twice the length costs memory for each picture: a tag too many is rather taken out.
     fix = Fix("cut_captions", {"tokens": max_tokens})
     yield Finding("warning", message, str(spec.place), "max_token_length", "long_caption", _paths(longer), fix)
+
+
+def _brackets(spec: SubsetSpec, own: Sequence[PlannedImage], weighted: bool) -> Iterator[Finding]:
+    wrong = {image: problem for image in own if (problem := wrong_brackets(image.caption, spec, weighted=weighted))}
+    if wrong:
+        some = name_some(f"{Path(image.path).name} ({problem})" for image, problem in wrong.items())
+        message = f"brackets of {count(len(wrong), 'caption', 'captions')} do not match: {some}."
+        option = "weighted_captions" if weighted else "enable_wildcard"
+        yield Finding("warning", message, str(spec.place), option, "brackets", _paths(list(wrong)))
 
 
 def _repeated(spec: SubsetSpec, own: Sequence[PlannedImage]) -> Iterator[Finding]:

@@ -21,12 +21,13 @@ class LintSettings:
 
     `max_tokens` is how many tokens of a caption are read; `total_steps` is the length of the training (None: not known), in
     steps of `accumulation` batches. `words` are those of folders of training images, by their paths, where they are known
-    better than from class_tokens ("sks frog": identifier, then class).
+    better than from class_tokens ("sks frog": identifier, then class). `weighted` says that brackets weigh words.
     """
 
     max_tokens: int = 75
     total_steps: int | None = None
     accumulation: int = 1
+    weighted: bool = False
     words: Mapping[str, Words] = field(default_factory=dict)
 
 
@@ -51,7 +52,7 @@ def lint(plan: DataPlan, settings: LintSettings, *, looks: Looks = _LOOKS, secon
             own = [*words.in_regularisation(spec, images, [one.identifier for one in said.values()])]
         else:
             own = [*words.findings(spec, images, said[index])]
-        own += [*captions.findings(spec, images, settings.max_tokens), *tags.findings(spec, images)]
+        own += [*captions.findings(spec, images, settings.max_tokens, settings.weighted), *tags.findings(spec, images)]
         # What mends captions writes caption files, which change nothing where a metadata file has the captions.
         found += [replace(finding, fix=None) for finding in own] if spec.metadata_file else own
     found += balance.findings(plan, settings.total_steps, settings.accumulation)

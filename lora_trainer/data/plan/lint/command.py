@@ -87,7 +87,10 @@ def findings(plan: DataPlan, options: TrainOptions, *, knows_steps: bool) -> lis
             gradient_accumulation_steps=chosen.gradient_accumulation_steps,
         ).total_steps
     settings = LintSettings(
-        max_tokens=options.model.max_token_length or 75, total_steps=steps, accumulation=chosen.gradient_accumulation_steps
+        max_tokens=options.model.max_token_length or 75,
+        total_steps=steps,
+        accumulation=chosen.gradient_accumulation_steps,
+        weighted=options.model.weighted_captions,
     )
     found = [*plan.findings, *lint(plan, settings).findings]
     return sorted(found, key=lambda finding: -_STATUS[finding.level])

@@ -21,6 +21,7 @@ WHY: dict[str, str] = {
         "A caption that belongs to no image is often one whose image was renamed, which is trained without it now."
     ),
     "long_caption": "The text encoder reads no further than this: what comes behind it is not learned as words.",
+    "brackets": "A bracket without its partner weighs, or chooses from, everything behind it, or is trained as a word itself.",
     "same_caption": (
         "Where all captions are the same they tell nothing apart: all that the pictures have in common belongs to the words."
     ),
