@@ -10,10 +10,11 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from . import real_api
 from .conftest import CHROMIUM, FLAGS, served
 from .fake_api import FakeApi
 from .fake_host import application
-from .frogs import folder_of_frogs
+from .frogs import SCENES, folder_of_frogs
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "images"
 
@@ -108,7 +109,31 @@ def tools(browser: Browser, address: str, api: FakeApi) -> None:
     keep(page.locator(".lt-app"), "tools.png")
 
 
-PICTURES = {"trial-page": trial_page, "blocks": blocks, "tools": tools, "pages": pages}
+def data_set(browser: Browser, address: str, api: FakeApi) -> None:
+    """The data set page over the real routes: tags, pictures, one of them with its caption."""
+    folder = Path(tempfile.mkdtemp())
+    frogs = [path for path in folder_of_frogs(folder / "sls frog", 24, size=256) if path.suffix == ".txt"]
+    for index, path in enumerate(frogs):
+        more = ("smiling", "close-up", "wet skin", "reeds")[: index % 5]
+        words = [SCENES[index % 8], ("green", "bright green")[index % 2], *more]
+        path.write_text(", ".join(["sls frog", *words]), encoding="utf-8")
+    frogs[6].unlink()
+    with real_api.running(folder / "host") as place:
+        page = browser.new_context(viewport={"width": 1280, "height": 820}, locale="en-US").new_page()
+        page.goto(f"{place.address}#lora-data")
+        page.fill("#lt-data-folders", str(folder / "sls frog"))
+        page.locator("#lt-data-folders").press("Enter")
+        page.wait_for_selector(".lt-data-tile img")
+        page.locator(".lt-data-tile").nth(4).click()
+        page.keyboard.press("4")
+        page.wait_for_selector(".lt-data-stars")
+        page.wait_for_timeout(800)
+        page.evaluate("document.activeElement.blur()")
+        page.mouse.move(2, 2)
+        keep(page, "data-set.png")
+
+
+PICTURES = {"trial-page": trial_page, "blocks": blocks, "tools": tools, "data-set": data_set, "pages": pages}
 
 
 def main(names: list[str]) -> None:

@@ -266,3 +266,22 @@ def test_a_mask_is_painted_saved_and_trained_with(open_page, place, frogs):
     [weights] = [batch["masks"][0] for batch in batches if int(batch["image_ids"][0]) == 0]
     assert weights[:, :1].min() > 0.9 and weights[:, 3:].max() < 0.1
     assert all(float(batch["masks"].min()) == 1.0 for batch in batches if int(batch["image_ids"][0]) != 0)
+
+
+def test_what_the_lint_finds_is_shown_with_its_pictures_and_mended_by_a_button(open_page, place, tmp_path):
+    long = ", ".join(f"very long detail number {number}" for number in range(20))
+    folder = folder_of_links(tmp_path / "long", 4, ("sls frog, green", long))
+    page = opened(open_page, place, folder)
+    page.locator(".lt-segment", has_text="Findings").click()
+    finding = page.locator(".lt-data-finding", has_text="75 tokens")
+    finding.locator("button.lt-chip").click()
+    expect(page.locator(".lt-data-count")).to_have_text("2 of 4")
+    expect(page.locator(".lt-data-tile .lt-data-mark-warn")).to_have_count(2)
+    finding.locator("summary").click()
+    expect(finding.locator("details p")).to_be_visible()
+    finding.locator(".lt-btn").click()
+    expect(finding).to_have_count(0)
+    assert caption(folder, 1).startswith("very long detail number 0, ") and "number 15" not in caption(folder, 1)
+    page.get_by_role("button", name="Undo").click()
+    expect(finding).to_have_count(1)
+    assert caption(folder, 1) == long

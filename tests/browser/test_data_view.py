@@ -9,6 +9,7 @@ import pytest
 from . import real_api
 from .conftest import MODULE
 from .data_sets import folder_of_links
+from .test_looks import SMALL
 
 expect = pytest.importorskip("playwright.sync_api").expect
 SELECTED = ".lt-data-tile[aria-selected=true]"
@@ -132,6 +133,7 @@ def test_pictures_are_chosen_by_the_keyboard_and_by_the_mouse(open_page, place, 
     page.locator(".lt-data-tile").nth(4).click(modifiers=["Shift"])
     page.locator(".lt-data-tile").nth(7).click(modifiers=["Control"])
     expect(page.locator(SELECTED)).to_have_count(5)
+    assert page.evaluate(SMALL) == [], "everything that is clicked is large enough"
     page.keyboard.press("?")
     expect(page.locator(".lt-data-keys")).to_contain_text("choose a range")
     page.keyboard.press("/")

@@ -32,6 +32,7 @@ export function dataset(signal, opened, how) {
         ids: [],
         rows: new Map(),
         counts: {}, // of LOOKS
+        findings: new Map(), // code -> Problem, once they were asked for
         isStale: false,
         wrong: null, // what is wrong with the filter: {message, at}
         saving: "", // "saving", "saved" or ""
@@ -149,6 +150,7 @@ export function dataset(signal, opened, how) {
     });
     data.used = (tags) => uses.tell(tags);
     data.preview = (edit, ids) => data.post("preview", { edit, ids });
+    data.mend = (body) => change("mend", () => body);
     data.back = () => change("undo", () => ({}));
     data.forth = () => change("redo", () => ({}));
     // What the file holds now is taken, not what was written here.

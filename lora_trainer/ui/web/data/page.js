@@ -11,6 +11,7 @@ import { conflictNote } from "./conflict.js";
 import { cropEditor } from "./crop.js";
 import { dataset } from "./dataset.js";
 import { filterLine } from "./filter.js";
+import { findingsPanel } from "./findings.js";
 import { SIZES, pictureGrid } from "./grid.js";
 import { groupsPanel } from "./groups.js";
 import { historyPanel } from "./history.js";
@@ -38,7 +39,7 @@ export function dataPage(signal, opened) {
     const bulk = bulkPanel(signal, data);
     const tags = tagTable(signal, data, filter);
     const history = historyPanel(signal, data);
-    const left = pane("side", t("about_set"), [["tags", t("tags"), tags], ["quick", t("quick"), groupsPanel(signal, data)], ["history", t("history"), history]]);
+    const left = pane("side", t("about_set"), [["tags", t("tags"), tags], ["quick", t("quick"), groupsPanel(signal, data)], ["findings", t("findings"), findingsPanel(signal, data, filter)], ["history", t("history"), history]]);
     const right = pane("edit", t("edit"), [["caption", t("caption"), caption], ["bulk", t("bulk"), bulk]]);
     const none = h("div", { class: "lt-data-none", hidden: true }, icon("search"), h("strong", {}, t("none_found")), h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => filter.put("") }, t("show_all")));
     const saved = h("span", { class: "lt-data-saved", role: "status" });

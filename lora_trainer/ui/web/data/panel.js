@@ -5,6 +5,7 @@ import { icon } from "../base/icons.js";
 import { report } from "../base/messages.js";
 import { formatNumber, formatShort } from "../base/numbers.js";
 import { showPicture } from "../base/pictures.js";
+import { sentence } from "../base/problems.js";
 import { debounce } from "../base/timing.js";
 import { captionEditor } from "./caption.js";
 import { chipEditor } from "./chips.js";
@@ -31,6 +32,7 @@ export function captionPanel(signal, data, openTool) {
     }
     data.watch(signal, (what) => ["selection", "rows", "pictures"].includes(what) && show());
     signal.addEventListener("abort", () => one.flush());
+    document.addEventListener("visibilitychange", () => document.hidden && one.flush(), { signal }); // the page may be closed next
     show();
     return { element, show, flush: one.flush, focus: (kind) => (shown === one ? one : shown === many ? many : null)?.focus(kind) };
 }
@@ -51,7 +53,7 @@ function onePicture(data, openTool) {
     const findings = h("ul", { class: "lt-stack" });
     const caption = captionEditor({ save: data.write, ask: data.suggest, used: data.used });
     const element = h("div", { class: "lt-data-one" }, large,
-        h("div", { class: "lt-data-facts" }, name, facts, loss), h("div", { class: "lt-row" }, stars.element, out, crop, mask), findings, caption.element);
+        h("div", { class: "lt-data-facts" }, name, facts, loss), h("div", { class: "lt-row" }, stars.element, out, crop, mask), caption.element, findings);
 
     function show(next) {
         const isOther = id !== next;
@@ -72,7 +74,7 @@ function onePicture(data, openTool) {
         stars.show(row.stars);
         out.textContent = t(row.left_out ? "take_in" : "leave_out");
         set(out, "aria-pressed", String(Boolean(row.left_out)));
-        fill(findings, (row.findings || []).map((finding) => h("li", { class: "lt-subdued" }, typeof finding === "string" ? finding : finding.message)));
+        fill(findings, (row.findings || []).map((code) => data.findings.get(code)).filter(Boolean).map((one) => h("li", { class: "lt-data-about", title: one.message }, icon("warning"), h("span", {}, sentence(one.message)))));
         caption.show(row);
         return undefined;
     }
