@@ -73,6 +73,7 @@ class LatentsCache:
         batch_size: int = 1,
         kept_aside: bool = False,
         store: LatentsStore | None = None,
+        memory: int | None = None,
         together: Together = ALONE,
         progress: Callable[[int, int], Any] | None = None,
         should_stop: Callable[[], bool] | None = None,
@@ -83,7 +84,8 @@ class LatentsCache:
         `encode(images, ids)` takes images [B, 3, H, W] of one size, float32 in -1..1 on the CPU, and their ids (for noise that
         does not depend on the batch), and returns scaled latents [B, C, h, w] on any device; they are kept in the dtype they
         come in. `progress(done, total)` counts pictures, mirrored ones too. Files are read ahead by threads.
-        With a `store`, `encode` is a TwoSteps: what it has of a picture is not encoded again, and the rest is kept there.
+        With a `store`, `encode` is a TwoSteps: what it has of a picture is not encoded again, and the rest is kept there; more
+        than `memory` bytes (MEMORY) of latents are not held in memory then.
         `together` are the processes that share the work; all of them ask `should_stop` after the same number of batches.
         Raises InputError for a broken file and NotFiniteError for latents that are no numbers; both name the file.
         """
@@ -91,7 +93,7 @@ class LatentsCache:
             _refuse_changing_images(plan)
         pictures = pictures_of(plan, kept_aside)
         latents = sum(4 * 4 * (one.bucket[0] // 8) * (one.bucket[1] // 8) for one in pictures)
-        held = store is None or latents <= MEMORY
+        held = store is None or latents <= (MEMORY if memory is None else memory)
         work = Work(plan, pictures, encode, batch_size, store, held, together, progress)
         with work:
             if not work.run(should_stop):

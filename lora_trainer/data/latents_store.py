@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,10 +19,9 @@ from .entries import Shelves
 from .plan.cuts import cut_of
 from .plan.digest import HASHES
 from .plan.model import DataPlan, PlannedImage
-from .plan.remembered import Stamp, stamp
+from .plan.remembered import Stamp, is_settled, stamp
 
 PIXELS = 1  # raise it when pictures are brought to their pixels in another way
-_SETTLED = 2.0  # seconds: a file changed less long ago could change again without its time telling
 
 
 @dataclass
@@ -89,7 +87,7 @@ class LatentsStore:
         settings = self._settings(plan, image, flipped)
         key = {**settings, "image": content}
         mean, std = posterior.chunk(2)
-        remembered = {"stamp": json.dumps(seen) if time.time() - seen[1] / 1e9 > _SETTLED else ""}
+        remembered = {"stamp": json.dumps(seen) if is_settled(seen) else ""}
         path = Path(image.path)
         name = entries.file_name(path.name, settings)
         return self.shelves.put(path.parent, name, key, {"mean": mean, "std": std.half()}, remembered)

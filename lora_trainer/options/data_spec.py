@@ -80,9 +80,11 @@ class DataSpec:
 
     `source` is the data set file or training folder it was read from; `skipped` are messages about folders and settings
     that were left out, to be shown as findings. `masked_loss`: masks that are pictures count.
+    `skip_cache_check`: what cache_info wrote is not compared with the files.
     """
 
     datasets: tuple[DatasetSpec, ...]
     source: Path | None = None
     masked_loss: bool = False
+    skip_cache_check: bool = False
     skipped: tuple[str, ...] = ()

@@ -298,9 +298,10 @@ class CacheOptions:
     )
     cache_info: bool = opt(
         False,
-        "Keep the size and caption of every image in a file, for a faster start.",
-        "빨리 시작할 수 있도록 이미지의 크기와 캡션을 파일에 저장합니다.",
-        supported=False,
+        "Keep the size and caption of every image in a file beside them, so that the next start opens only what has changed.",
+        "이미지의 크기와 캡션을 이미지 옆의 파일에 저장해, 다음에는 바뀐 파일만 열어 빨리 시작합니다.",
+        label="Remember sizes and captions",
+        label_ko="크기와 캡션 기억",
     )
 
 

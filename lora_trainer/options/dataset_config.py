@@ -51,7 +51,8 @@ def from_file(file: located.Located, options: TrainOptions, *, check_paths: bool
         raise InputErrors(reader.errors)
     unused = [name for name in ("train_data_dir", "reg_data_dir", "in_json") if getattr(options.dataset, name)]
     skipped = tuple(f"{name} is not used, because a data set file is given." for name in unused)
-    return DataSpec(datasets=tuple(datasets), source=file.path, masked_loss=options.dataset.masked_loss, skipped=skipped)
+    masked, trusting = options.dataset.masked_loss, options.dataset.skip_cache_check
+    return DataSpec(datasets=tuple(datasets), source=file.path, masked_loss=masked, skip_cache_check=trusting, skipped=skipped)
 
 
 @dataclass(frozen=True)

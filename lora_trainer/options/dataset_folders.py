@@ -54,8 +54,9 @@ def folder_spec(options: TrainOptions) -> DataSpec:
     if errors:
         raise InputErrors(errors)
     source = user_path(options.dataset.train_data_dir)
-    masked = options.dataset.masked_loss
-    return DataSpec(datasets=(_dataset(options, subsets),), source=source, masked_loss=masked, skipped=tuple(skipped))
+    masked, trusting = options.dataset.masked_loss, options.dataset.skip_cache_check
+    dataset = _dataset(options, subsets)
+    return DataSpec(datasets=(dataset,), source=source, masked_loss=masked, skip_cache_check=trusting, skipped=tuple(skipped))
 
 
 def metadata_spec(options: TrainOptions) -> DataSpec:

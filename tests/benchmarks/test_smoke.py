@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import kill, loop_overhead, merge, outcomes, start
+from benchmarks import data, kill, loop_overhead, merge, outcomes, start
 
 ROOT = Path(loop_overhead.__file__).parent
 SMALL = ["--resolution", "64"]
@@ -58,6 +58,21 @@ def test_the_start_of_a_worker_is_timed_phase_by_phase(tmp_path, tiny_sd1):
     assert sum(seconds for name, seconds in found["phases"].items() if name != "all") == pytest.approx(
         found["phases"]["all"], abs=0.01
     )
+
+
+def test_large_data_sets_are_measured_and_both_loaders_read_the_same_pixels(tmp_path):
+    folder = data.make_folder(tmp_path / "1_x", 70)
+    assert len(list(folder.iterdir())) == 140
+    found = {"images": 70, "first step": {"all": 1.0}}
+    found["planning"], found["caching"] = {**data.planning(str(folder)), "MiB": 1}, {**data.caching(str(folder)), "MiB": 1}
+    photos = data.make_photos(tmp_path / "photos", 2, (160, 120))
+    found["loading"] = {64: data.loading(photos, 64, 0, least=4, rounds=1)}
+    table = data.table(found)
+    assert "| plan |" in table and "| latents found again |" in table and "| to 64x64 |" in table
+    plan = data.make_plan(data.spec_of(photos, 64))
+    plain, ours = data.Plain(plan, 1), data.TrainDataset(plan)[0, 0]
+    (image,) = ours["image_ids"].tolist()
+    assert torch.allclose(plain[image], ours["images"][0], atol=1e-6)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads memory from /proc")

@@ -46,7 +46,9 @@ def make_plan(
     `world_size` is the number of processes that share each batch; `verify` decodes every image to its end, so that a
     truncated one is found now. What is known of a file is remembered until it changes.
     """
-    builder = _Builder(facts, _MEMORY if facts is _FACTS else FolderMemory(), verify, spec.masked_loss)
+    if spec.skip_cache_check:
+        facts = FactsCache()  # what is trusted here is not for others
+    builder = _Builder(facts, _MEMORY if facts is _FACTS else FolderMemory(), verify, spec.masked_loss, spec.skip_cache_check)
     builder.findings += [Finding("warning", message, str(spec.source or "")) for message in spec.skipped]
     for dataset in spec.datasets:
         builder.add_dataset(dataset)
@@ -109,6 +111,7 @@ class _Builder:
     memory: FolderMemory
     verify: bool
     masked_loss: bool = False
+    trusting: bool = False
     findings: list[Finding] = field(default_factory=list)
     datasets: list[DatasetPlan] = field(default_factory=list)
     subsets: list[SubsetPlan] = field(default_factory=list)
@@ -156,8 +159,9 @@ class _Builder:
             self._count(spec, fitter, found)
 
     def _read(self, subset: SubsetSpec, findings: list[Finding]) -> list[FoundImage]:
-        read = read_metadata if subset.metadata_file else read_folder
-        return read(subset, self.facts, verify=self.verify, findings=findings)
+        if subset.metadata_file:
+            return read_metadata(subset, self.facts, verify=self.verify, findings=findings)
+        return read_folder(subset, self.facts, verify=self.verify, findings=findings, trusting=self.trusting)
 
     def _used_subsets(self, spec: DatasetSpec) -> Iterable[SubsetSpec]:
         """The subsets that count, in order; as in kohya-ss, one without repeats or named twice is left out, but we say so."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import unicodedata
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -80,12 +81,19 @@ class CaptionFiles:
         """Whether `file` is an image's caption though it is named otherwise; the form of Unicode makes no difference."""
         return _composed(file) not in map(_composed, caption_names(image_name, self.extension))
 
-    def read(self, image_name: str, folder: Path, *, enable_wildcard: bool) -> Caption | None:
-        """An image's caption, None where it has no file. Raises InputError as `read_lines` does."""
+    def read(
+        self,
+        image_name: str,
+        folder: Path,
+        *,
+        enable_wildcard: bool,
+        lines_of: Callable[[Path], list[str]] | None = None,
+    ) -> Caption | None:
+        """An image's caption, None where it has no file. Raises InputError as `read_lines`, or what is given for it, does."""
         name = self.name_for(image_name)
         if name is None:
             return None
-        lines = read_lines(folder / name)
+        lines = (lines_of or read_lines)(folder / name)
         return Caption(name, _text_of(lines, enable_wildcard), _text_of(lines, True))
 
     def unused(self) -> list[str]:
@@ -154,7 +162,7 @@ def _dotted(extension: str) -> str:
 
 
 def _stems(image_name: str) -> list[str]:
-    stem = Path(image_name).stem
+    stem = os.path.splitext(image_name)[0]  # noqa: PTH122 - the hot loop of large data sets
     parts = stem.split("_")
     return [stem] + (["_".join(parts[:-4])] if len(parts) > 4 else [])
 

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from .model import Size
 from .pixels import colour_problem, orientation
-from .remembered import Remembered
+from .remembered import Remembered, Stamp
 
 EXTENSIONS = ("png", "jpg", "jpeg", "webp", "bmp")
 OPTIONAL_EXTENSIONS = ("avif", "jxl")  # where Pillow, or a plug-in of it that is installed, can read them
@@ -122,7 +122,7 @@ def open_image(path: str) -> Image.Image:
 class FactsCache:
     """Remembers the facts of files, so that looking at the same data set again costs one stat a file."""
 
-    def __init__(self, capacity: int = 100_000) -> None:
+    def __init__(self, capacity: int = 300_000) -> None:
         self._facts: Remembered[ImageFacts] = Remembered(capacity)
 
     def look_at(self, paths: Iterable[str], *, verify: bool = True) -> list[ImageFacts]:
@@ -130,6 +130,10 @@ class FactsCache:
         Image.init()  # not by several threads at once
         with ThreadPoolExecutor(THREADS) as pool:
             return list(pool.map(lambda path: self._facts_of(path, verify), paths))
+
+    def learn(self, path: str, seen: Stamp, facts: ImageFacts, verify: bool) -> None:
+        """Take it from a record that these are the facts of the file, whose stamp is `seen`."""
+        self._facts.learn(path, seen, facts, verify)
 
     def _facts_of(self, path: str, verify: bool) -> ImageFacts:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,7 +67,7 @@ class Fitter:
         """Tell of images that are not of the one size, lose much by cropping, or are enlarged much; one finding a folder."""
         folders: dict[str, list[tuple[FoundImage, Fit]]] = {}
         for image, fit in fitted:
-            folders.setdefault(str(Path(image.path).parent), []).append((image, fit))
+            folders.setdefault(os.path.dirname(image.path), []).append((image, fit))  # noqa: PTH120 - of large data sets
         for folder, items in folders.items():
             other = [image for image, _ in items if not self.spec.enable_bucket and image.size != self.spec.resolution]
             cut = [image for image, fit in items if _area(fit.bucket) < 0.5 * _area(fit.resized)]

@@ -10,6 +10,7 @@ from ...errors import InputError
 from .caption_files import Caption, CaptionFiles, EmptyError, EncodingError
 from .caption_report import report_captions
 from .files import EXTENSIONS, FactsCache, ImageFacts, Listing, list_folder
+from .info import FolderInfo
 from .model import Finding, Fix, Size
 from .words import count, name_some
 
@@ -33,8 +34,13 @@ class FoundImage:
     tags: str | None = None
 
 
-def read_folder(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: list[Finding]) -> list[FoundImage]:
-    """Return the images of a subset that can be trained, sorted by name; what is wrong or odd goes into `findings`."""
+def read_folder(
+    spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: list[Finding], trusting: bool = False
+) -> list[FoundImage]:
+    """Return the images of a subset that can be trained, sorted by name; what is wrong or odd goes into `findings`.
+
+    `trusting`: what cache_info wrote counts, whatever happened to the files since.
+    """
     folder = spec.place
     kind = "regularisation" if spec.is_reg else "training"
     try:
@@ -49,9 +55,13 @@ def read_folder(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: 
         message = f"the folder has no images ({', '.join(EXTENSIONS)}).{_sub_folder_advice(folder)}"
         findings.append(Finding("error", message, str(folder), "image_dir"))
     _report_names(listing, folder, findings)
+    info = FolderInfo.load(folder, trusting=trusting) if spec.cache_info else None
+    if info:
+        info.teach(facts, listing.images)
     looked_at = facts.look_at([str(folder / name) for name in listing.images], verify=verify)
     report_notes(dict(zip(listing.images, looked_at, strict=True)), folder, findings)
     files = CaptionFiles(whole, spec.caption_extension)
+    lines_of = info.lines if info else None
     found = []
     captions: dict[str, Caption | None] = {}
     for name, fact in zip(listing.images, looked_at, strict=True):
@@ -61,7 +71,7 @@ def read_folder(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: 
             findings.append(Finding("error", message, file, "image_dir", "damaged", (file,), Fix("put_aside")))
             continue
         try:
-            caption = captions[name] = files.read(name, folder, enable_wildcard=spec.enable_wildcard)
+            caption = captions[name] = files.read(name, folder, enable_wildcard=spec.enable_wildcard, lines_of=lines_of)
         except InputError as error:
             message = error.message.removeprefix(f"{error.where}: ")
             text, file = f"{message} {error.advice}".strip(), str(folder / name)
@@ -70,6 +80,10 @@ def read_folder(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: 
         text = caption.text if caption is not None else spec.class_tokens or ""
         found.append(FoundImage(str(folder / name), fact.size, text, caption is not None))
     report_captions(captions, files, listing, spec, findings)
+    if info:
+        if verify:
+            info.learn(looked_at, listing.images)
+        info.save()
     return found
 
 

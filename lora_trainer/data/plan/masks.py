@@ -6,6 +6,7 @@ name in conditioning_data_dir, then `NAME-masklabel.png` beside it; with alpha_m
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -107,10 +108,11 @@ def _mask_files(spec: SubsetSpec, images: Sequence[FoundImage], masked_loss: boo
     found: dict[str, str] = {}
     if masked_loss and spec.conditioning_data_dir:
         found = _in_folder(Path(spec.conditioning_data_dir), images, findings)
-    folders: dict[Path, list[FoundImage]] = {}
+    folders: dict[str, list[FoundImage]] = {}
     for image in images:
-        folders.setdefault(Path(image.path).parent, []).append(image)
-    for folder, own in folders.items():
+        folders.setdefault(os.path.dirname(image.path), []).append(image)  # noqa: PTH120 - the hot loop of large data sets
+    for place, own in folders.items():
+        folder = Path(place)
         try:
             masks = list_folder(folder).masks
         except OSError:  # reported where its images were looked for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from threading import Lock
@@ -10,12 +11,19 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 Stamp = tuple[int, int, int]  # size, time of change in ns, inode: while they stay, a file is taken to be the same
+_SETTLED = 2.0  # seconds; FAT counts time in these
 
 
 def stamp(path: str) -> Stamp:
     """What tells of a file whether it was changed. Raises OSError where there is none."""
     stat = os.stat(path)  # noqa: PTH116 - the hot loop of large data sets
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def is_settled(found: Stamp) -> bool:
+    """Whether another change of a file with this stamp would surely give another: it was changed a while ago, so that the two
+    cannot fall into one tick of the file system's clock."""
+    return time.time() - found[1] / 1e9 > _SETTLED
 
 
 class Remembered(Generic[T]):
