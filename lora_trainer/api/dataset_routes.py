@@ -87,6 +87,7 @@ def set_view(service: Service, dataset: DataSet) -> dict[str, Any]:
 
 def steps_view(service: Service, dataset: DataSet) -> dict[str, Any]:
     """What would be undone and redone: {"undo": Step or None, "redo": Step or None}."""
+    service.datasets.adopt(dataset, lambda name: name != service.tools.active() and (service.tools.folder / name).is_dir())
     history, ids = service.datasets.history, [folder.id for folder in dataset.folders]
     steps = {"undo": history.to_undo(ids), "redo": history.to_redo(ids)}
     return {name: step_view(step) if step else None for name, step in steps.items()}

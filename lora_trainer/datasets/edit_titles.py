@@ -29,6 +29,8 @@ def title(values: Mapping[str, Any]) -> str:
             return f"Text put in front: {said['text']}"
         case "suffix":
             return f"Text put behind: {said['text']}"
+        case "tool":
+            return f"Written by a tool: {said['name']}"
         case "stars":
             return f"Stars given: {values['count']}"
     return _plain(kind, values)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -64,7 +65,13 @@ class History:
                     for place, one in enumerate(changes)
                 ),
             )
+            if state == DONE:
+                self._drop_undone(db, step)
             return step
+
+    def is_known(self, edit: Mapping[str, Any]) -> bool:
+        """Whether there is a step of just this edit."""
+        return bool(self._store.read("SELECT 1 FROM steps WHERE edit = ? LIMIT 1", json.dumps(edit)))
 
     def enter(self, step: int, state: str) -> None:
         """Say what is being done to a step."""
@@ -80,12 +87,16 @@ class History:
             if state == DONE:
                 (was,) = db.execute("SELECT state FROM steps WHERE id = ?", (step,)).fetchone()
                 if was == DOING:
-                    db.execute(
-                        """UPDATE steps SET state = 'dropped' WHERE state = 'undone' AND id IN (
-                            SELECT step FROM step_folders WHERE folder IN (SELECT folder FROM step_folders WHERE step = ?))""",
-                        (step,),
-                    )
+                    self._drop_undone(db, step)
             db.execute("UPDATE steps SET state = ? WHERE id = ?", (state, step))
+
+    def _drop_undone(self, db: sqlite3.Connection, step: int) -> None:
+        """End what could be redone in the folders of a new step."""
+        db.execute(
+            """UPDATE steps SET state = 'dropped' WHERE state = 'undone' AND id IN (
+                SELECT step FROM step_folders WHERE folder IN (SELECT folder FROM step_folders WHERE step = ?))""",
+            (step,),
+        )
 
     def forget(self, step: int) -> None:
         """Take out a step of which nothing was done."""

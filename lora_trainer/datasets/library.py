@@ -6,12 +6,13 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import HostError, InputError
 from . import trash
+from .adopting import adopt
 from .changing import Changer, Force, Outcome
 from .dataset import DataSet
 from .edits import Edit
@@ -148,6 +149,12 @@ class Library:
             now.take_from(dataset)
             self._open.pop(dataset.id, None)
             return now
+
+    def adopt(self, dataset: DataSet, has_ended: Callable[[str], bool] = lambda _: False) -> None:
+        """Take what tools wrote into the captions meanwhile into the history. `has_ended` knows runs of tools by name."""
+        if dataset.progress is None:
+            with self._writing:
+                adopt(dataset, self.history, has_ended)
 
     @contextmanager
     def _changing(self, dataset: DataSet) -> Iterator[Changer]:

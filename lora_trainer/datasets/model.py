@@ -84,6 +84,7 @@ class Folder:
     path: Path
     problem: str = ""
     pictures: dict[str, Picture] = field(default_factory=dict)  # by name, in order of names
+    adopted_ns: int = -1  # the time of change of its folder of backups when that was taken into the history
     seen_ns: int = -1  # the folder's own time of change when it was listed
 
     @property

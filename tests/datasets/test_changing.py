@@ -7,6 +7,7 @@ import os
 import pytest
 from PIL import Image
 
+from lora_trainer.data.plan.caption_backup import CaptionBackup
 from lora_trainer.datasets import writing
 from lora_trainer.datasets.changing import Force
 from lora_trainer.datasets.edits import read_edit
@@ -542,3 +543,27 @@ def test_twenty_thousand_pictures_are_not_all_looked_at_for_one(library, tmp_pat
     assert do(library, dataset, {"kind": "add", "tags": ["all"]}).changed == 400
     assert len(calls) < 400 * 8
     assert calls.count("scandir") == 0
+
+
+def test_what_a_tool_wrote_is_a_step_that_is_undone_like_any_other(library, frogs, folder, monkeypatch):
+    before = texts(folder)
+    do(library, frogs, ADD, ["4.png"])
+    library.undo(frogs)
+    backup = CaptionBackup(folder, "20261126-211500-wd14")
+    backup.write(folder / "0.txt", "frog, by a tool")
+    backup.write(folder / "5.txt", "new, by a tool")
+    backup.write(folder / "1.txt", "first")
+    backup.write(folder / "1.txt", "second")
+    backup.write(folder / "2.txt", "by a tool")
+    (folder / "2.txt").write_text("and then by hand")
+    library.adopt(frogs)
+    assert library.history.to_undo([one.id for one in frogs.folders]) is None  # it may be at work still
+    library.adopt(frogs, lambda name: name == "20261126-211500-wd14")
+    library.adopt(frogs, lambda name: True)
+    frogs.refresh()
+    (step,) = library.history.steps([one.id for one in frogs.folders], ["done"])
+    assert (step.changed, step.edit["name"]) == (3, "20261126-211500-wd14")
+    assert library.undo(frogs).changed == 3
+    assert texts(folder) == before | {"2.txt": b"and then by hand"}
+    library.redo(frogs)
+    assert texts(folder)["1.txt"] == b"second"

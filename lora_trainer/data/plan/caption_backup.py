@@ -124,6 +124,34 @@ def undo(folder: Path, name: str = "") -> Undone:
     return undone
 
 
+@dataclass(frozen=True)
+class Backup:
+    """One run below a folder: when its last change was made (seconds since 1970), and the files directly in the folder that
+    still are as it wrote them, as (name, before, now)."""
+
+    name: str
+    changed: float
+    changes: list[tuple[str, bytes | None, bytes | None]]
+
+
+def read(folder: Path) -> list[Backup]:
+    """The runs below `folder` that can be undone, the oldest first; what cannot be read of them is left out."""
+    found = []
+    for name in backups(folder):
+        backup = folder / FOLDER / name
+        first: dict[str, tuple[str | None, str | None]] = {}  # what a file held before the run, and what came of it in the end
+        for change in _changes(backup):
+            file = str(change["file"])
+            first[file] = (first.get(file, (change["before"],))[0], change["written"])
+        changes = []
+        for file, (kept, written) in first.items():
+            now, before = _content(folder / file), None if kept is None else _content(backup / kept)
+            if "/" not in file and _digest(now) == written and (before is not None or kept is None):
+                changes.append((file, before, now))
+        found.append(Backup(name, (backup / _CHANGES).stat().st_mtime, changes))
+    return found
+
+
 def _changes(backup: Path) -> Iterator[dict[str, str | None]]:
     """What a run changed. Lines that make no sense (a disk that was full) and names outside of the folder are passed over."""
     for line in (backup / _CHANGES).read_text("utf-8", "replace").splitlines():
