@@ -13,6 +13,7 @@ from ..options.schema import options_of
 from ..options.tool_page import named_paths
 from ..options.tools import PageTool
 from ..paths import typed_path, user_path
+from ..runs.tool_jobs import captioned_folder
 from . import folders
 from .service import Service
 
@@ -74,6 +75,15 @@ def undo(service: Service, job_id: str) -> dict[str, Any]:
     return {"restored": len(undone.restored), "removed": len(undone.removed), "kept": undone.kept}
 
 
+def undoable(service: Service, text: str) -> str | None:
+    """The id of the newest job that captioned the folder `text` and can be undone. Nothing else is looked at."""
+    folder = user_path(text) if typed_path(text) else None
+    if folder is None or folders.problem(folder, service.host.access(), _FOLDER) is not None:
+        return None
+    jobs = [job_id for job_id, path in service.tools.captioned() if path == str(folder)]
+    known = caption_backup.backups(folder) if jobs else []
+    return next((job_id for job_id in jobs if job_id in known), None)
+
+
 def _folder_of(status: Mapping[str, Any]) -> Path:
-    given = next(word for word in status["words"] if word.startswith(f"--{_FOLDER}="))
-    return Path(given.partition("=")[2])
+    return Path(captioned_folder(status["words"]))

@@ -138,7 +138,7 @@ class Service:
         made = self.generation
         lending = Lending(wants=made.wants_card, serve=made.tick, leave=lambda: made.leave_card() and self.host.leave_card())
         self._supervisor = Supervisor(
-            store, self.host, self.paths.runs, before_start=made.release_card, waits_for=self._card_user, lending=lending
+            store, self.host, self.paths.runs, before_start=made.release_card, waits_for=self._first, lending=lending
         )
         self.host.share_card(partial(borrowed, self._supervisor))
 
@@ -146,9 +146,12 @@ class Service:
         """Whether a run is at work."""
         return self._supervisor is not None and self._supervisor.store.active() is not None
 
-    def _card_user(self) -> str:
-        """What a training has to wait for before it begins, or nothing."""
-        return "Waiting for the card: pictures are being captioned." if self.tools.uses_card() else ""
+    def _first(self, run: Path) -> str:
+        """What the run of a folder has to wait for before it begins, or nothing."""
+        folder, on_card = self.tools.captioning() or ("", False)
+        if on_card:
+            return "Waiting for the card: pictures are being captioned."
+        return "Waiting: its pictures are being captioned." if folder and _names(run, folder) else ""
 
     def _tidy(self) -> None:
         try:
@@ -162,6 +165,17 @@ class Service:
     def _standing(self) -> Standing:
         run = self.store.active()
         return self.supervisor.standing(run) if run else Standing(is_free=True)
+
+
+def _names(run: Path, folder: str) -> bool:
+    """Whether the files of a run name a folder."""
+    try:
+        texts = [
+            (run / name).read_text("utf-8", "replace") for name in ("dataset.toml", "config.toml") if (run / name).is_file()
+        ]
+    except OSError:
+        return False
+    return any(form in text for text in texts for form in (folder, folder.replace("\\", "\\\\")))
 
 
 def _chosen(known: list[Checkpoint], wanted: Any, field: str, access: Access) -> str | None:

@@ -40,7 +40,7 @@ def checkpoints(service: Service) -> dict[str, Path]:
     return {one.title: one.path for one in known if one.path.suffix.lower() in _SINGLE_FILES and one.path.is_file()}
 
 
-def page_view(service: Service) -> dict[str, Any]:
+def page_view(service: Service, folder: str) -> dict[str, Any]:
     """The answer of GET tools."""
     own, models = loras(service), checkpoints(service)
     wrong = {**model_files.lora_problems(own.values()), **model_files.model_problems(models.values())}
@@ -50,6 +50,7 @@ def page_view(service: Service) -> dict[str, Any]:
         **named,
         "problems": {name: wrong[path] for name, path in {**models, **own}.items() if path in wrong},
         "active": service.tools.active(),
+        "captioned": captioning.undoable(service, folder),
     }
 
 
@@ -138,7 +139,7 @@ def whole_view(service: Service, status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _tools(service: Service, request: Request) -> Response:
-    return answer(await service.look(page_view, service))
+    return answer(await service.look(page_view, service, request.query_params.get("folder", "")))
 
 
 async def _start(service: Service, request: Request) -> Response:

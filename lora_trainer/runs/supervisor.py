@@ -29,9 +29,9 @@ _SOFT_TO_HARD_SECONDS = 15.0
 class Supervisor:
     """Runs the queue of `store`, whose runs have their folders in `runs_dir`.
 
-    `before_start` is called before a worker starts (it takes the generation server off the card), `waits_for` says who has the
-    card till then ("" for nobody), `lending` lets pictures be made while one trains. `stop_grace` is how long a worker has to
-    stop by itself, in seconds. Every method may be called from any thread.
+    `before_start` is called before a worker starts (it takes the generation server off the card), `waits_for` says what a run's
+    folder has to wait for first ("" for nothing), `lending` lets pictures be made while one trains. `stop_grace` is how long a
+    worker has to stop by itself, in seconds. Every method may be called from any thread.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Supervisor:
         runs_dir: Path,
         *,
         before_start: Callable[[], None] = lambda: None,
-        waits_for: Callable[[], str] = str,
+        waits_for: Callable[[Path], str] = lambda folder: "",
         lending: Lending | None = None,
         stop_grace: float = 120.0,
         poll: float = 0.5,
@@ -250,7 +250,7 @@ class Supervisor:
         return run
 
     def _start(self, run: Run) -> None:
-        if reason := self._waits_for():
+        if reason := self._waits_for(self.folder(run.id).path):
             if run.message != reason:
                 self.store.change(run.id, only_from=(QUEUED,), message=reason)
             return

@@ -110,12 +110,23 @@ class ToolJobs:
                     return path.name
         return None
 
-    def uses_card(self) -> bool:
-        """Whether a job at work may compute on the card: one that writes captions, unless it was told to leave it alone."""
+    def captioning(self) -> tuple[str, bool] | None:
+        """(folder, whether it may compute on the card) of a job at work that writes captions, or None."""
         job_id = self.active()
         job = read_table(self._path(job_id) / "job.json") if job_id else {}
+        if job.get("writes") != "captions":
+            return None
         words = job.get("words") or []
-        return job.get("writes") == "captions" and ("--device", "cpu") not in zip(words, words[1:], strict=False)
+        return captioned_folder(words), ("--device", "cpu") not in zip(words, words[1:], strict=False)
+
+    def captioned(self) -> list[tuple[str, str]]:
+        """(id, folder) of the ended jobs that wrote captions, the newest first."""
+        found = []
+        for path in sorted((one for one in self.folder.glob("*/") if _ID.fullmatch(one.name)), reverse=True):
+            job = read_table(path / "job.json")
+            if job.get("writes") == "captions" and (path / "outcome.json").is_file():
+                found.append((path.name, captioned_folder(job.get("words") or [])))
+        return found
 
     def wait(self, job_id: str, seconds: float) -> None:
         """Wait until the job's end has been seen to, at most so long."""
@@ -165,6 +176,11 @@ class ToolJobs:
     def _forget_old(self) -> None:
         for path in sorted(one for one in self.folder.glob("*/") if _ID.fullmatch(one.name))[: 1 - self._kept or None]:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def captioned_folder(words: Sequence[str]) -> str:
+    """The folder whose pictures a command line captions."""
+    return next((word.partition("=")[2] for word in words if word.startswith("--train_data_dir=")), "")
 
 
 def progress_in(log: str) -> tuple[int, int]:

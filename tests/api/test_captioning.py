@@ -3,8 +3,10 @@
 import json
 import sys
 import time
+from urllib.parse import quote
 
 import pytest
+import toml
 
 from lora_trainer.data.plan import caption_backup
 from tests.captioning.small_tagger import captions, write_pictures, write_tagger
@@ -47,7 +49,12 @@ def test_tags_are_written_told_and_brought_back(client, service, tagger, tmp_pat
     assert job["folder"] == str(folder) and job["can_undo"] and job["writes"] == "captions" and job["done"] == job["total"]
     korean = client.get(f"/lora-trainer/api/tools/{job['id']}", headers={"Accept-Language": "ko"}).json()
     assert korean["report"][0]["message"] == "이미지 4장 중 2장에 새 캡션을 썼습니다."
+    assert get(client, f"tools?folder={quote(str(folder))}").json()["captioned"] == job["id"], (
+        "also when the page is loaded anew"
+    )
+    assert get(client, f"tools?folder={quote(str(tmp_path))}").json()["captioned"] is None
     undone = post(client, f"tools/{job['id']}/undo", {}).json()
+    assert get(client, f"tools?folder={quote(str(folder))}").json()["captioned"] is None
     assert (undone["restored"], undone["removed"], undone["kept"]) == (0, 2, []) and not undone["job"]["can_undo"]
     assert captions(folder) == {"green.txt": "mine"}
     again = post(client, f"tools/{job['id']}/undo", {})
@@ -111,13 +118,17 @@ def test_an_upload_that_a_run_trains_from_is_copied_first(client, service, tagge
 def test_a_training_waits_for_a_tagger_on_the_card_and_a_tagger_leaves_the_card_to_a_training(service, monkeypatch):
     monkeypatch.setattr(service.tools, "active", lambda: "20260101-000000-abcdef")
     job = service.tools.folder / "20260101-000000-abcdef"
-    job.mkdir(parents=True)
+    naming = service.paths.runs / "20260101-000000-frog"
+    for path in (job, naming):
+        path.mkdir(parents=True)
+    (naming / "dataset.toml").write_text(toml.dumps({"datasets": [{"subsets": [{"image_dir": "/pictures/it's"}]}]}))
     waiting = []
-    for device, writes in (("auto", "captions"), ("cpu", "captions"), ("auto", "lora")):
-        (job / "job.json").write_text(json.dumps({"writes": writes, "words": ["x", "--device", device]}))
-        waiting.append(service.tools.uses_card())
-    assert waiting == [True, False, False]
-    (job / "job.json").write_text('{"writes": "captions", "words": ["--device", "auto"]}')
+    for device, folder in (("auto", "/other"), ("cpu", "/pictures/it's"), ("cpu", "/other")):
+        words = ["x", f"--train_data_dir={folder}", "--device", device]
+        (job / "job.json").write_text(json.dumps({"writes": "captions", "words": words}))
+        waiting.append(service._first(naming))
+    assert waiting == ["Waiting for the card: pictures are being captioned.", "Waiting: its pictures are being captioned.", ""]
+    (job / "job.json").write_text(json.dumps({"writes": "captions", "words": ["--device", "auto"]}))
     run = service.supervisor.submit("20260101-000001-frog", "frog", lambda path: path.mkdir(parents=True))
     service.supervisor.tick()
     state = service.store.get(run.id)

@@ -50,6 +50,9 @@ def test_pictures_are_captioned_below_the_images_and_undo_brings_all_back(open_p
     }
     expect(page.locator(".lt-tile", has_text="blue sky")).to_be_visible()
     expect(page.locator("#lt-caption_source")).to_have_value("txt")
+    page.reload()
+    page.get_by_role("button", name="Caption these pictures").click()  # what was done is known still
+    expect(form).to_contain_text("2 of 4 pictures have new captions.")
     form.get_by_role("button", name="Undo").click()
     expect(page.locator(".lt-toast", has_text="2 captions are as they were.")).to_be_visible()
     expect(form.get_by_role("button", name="Undo")).to_have_count(0)

@@ -38,15 +38,23 @@ export function captionPanel(signal, scope) {
     const ending = () => ENDINGS[scope.get("caption_source")] || (scope.get("caption_source") === "other" && scope.get("caption_extension")) || ".txt";
 
     async function toggle() {
-        if (!tools) {
-            const page = await get("tools");
-            tools = (page.spec[language] || page.spec.en).filter((one) => one.writes === "captions");
-        }
+        const page = element.hidden && await get(`tools?folder=${encodeURIComponent(scope.get("image_dir") || "")}`);
+        tools ||= (page.spec[language] || page.spec.en).filter((one) => one.writes === "captions");
+        if (page && !isAtWork()) await adopt(page);
         element.hidden = !element.hidden;
         button.setAttribute("aria-expanded", String(!element.hidden));
         if (element.hidden) return;
         await choose();
         draw();
+    }
+
+    // A job for these pictures that another page, or this one before it was loaded anew, has started.
+    async function adopt(page) {
+        const found = page.active ? await get(`tools/${page.active}`) : null, folder = scope.get("image_dir");
+        const last = found?.folder === folder ? found : page.captioned ? await get(`tools/${page.captioned}`) : null;
+        if (!last || signal.aborted) return;
+        jobs.set(scope.id, last);
+        if (isAtWork()) follow();
     }
 
     async function choose() {
