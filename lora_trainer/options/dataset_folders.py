@@ -97,8 +97,13 @@ def _subsets(folder: Path, field: str, is_reg: bool, values: dict[str, Any], ski
     if not is_folder(folder):
         missing = f"the folder {folder} does not exist{seen_from(folder)}."
         raise InputError(missing, field=field, advice="Check the path for typing errors.")
-    named = {entry: parse_folder_name(entry.name) for entry in sorted(folder.iterdir()) if is_folder(entry)}
-    images = sum(entry.suffix.lower() in IMAGE_SUFFIXES for entry in folder.iterdir() if is_file(entry))
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        message = f"the folder {folder} cannot be read: {error.strerror or error}."
+        raise InputError(message, field=field, advice="Check its permissions, and that its drive is there.") from error
+    named = {entry: parse_folder_name(entry.name) for entry in entries if is_folder(entry)}
+    images = sum(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries if is_file(entry))
     if not any(named.values()):
         raise _no_folders(folder, field, images, [entry.name for entry in named])
     skipped += [

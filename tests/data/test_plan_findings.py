@@ -52,6 +52,16 @@ def test_a_file_given_as_folder_is_refused(folder):
     assert the_error(plan_of(folder / "a.png")).where.endswith("a.png")
 
 
+def test_a_folder_that_may_not_be_read_is_named_with_the_reason(folder, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("lora_trainer.data.plan.folder.list_folder", refuse)
+    monkeypatch.setattr("lora_trainer.data.plan.memory._stamp", lambda folder: None)
+    error = the_error(plan_of(folder))
+    assert "cannot be read (Permission denied)" in error.message and error.where == str(folder)
+
+
 def test_a_folder_without_images_tells_of_its_sub_folders(folder):
     error = the_error(plan_of(folder.parent))
     assert "no images" in error.message

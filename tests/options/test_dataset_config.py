@@ -248,6 +248,9 @@ def test_in_json_is_a_data_set_of_one_metadata_file_with_the_options_of_the_comm
     assert (subset.metadata_file, subset.image_dir) == (tmp_path / "m.json", tmp_path / "images")
     assert (subset.num_repeats, subset.shuffle_caption, dataset.batch_size, dataset.resolution) == (4, True, 3, (512, 512))
     assert spec.source == tmp_path / "m.json" and "reg_data_dir is not used" in spec.skipped[0]
+    masks = {"masked_loss": "true", "conditioning_data_dir": str(tmp_path)}
+    masked = data_spec(train_options({**given, **more, **masks}))
+    assert masked.masked_loss and masked.datasets[0].subsets[0].conditioning_data_dir == tmp_path
     alone = {name: value for name, value in given.items() if name != "train_data_dir"}
     assert data_spec(train_options({**alone, **more})).datasets[0].subsets[0].image_dir is None
     (tmp_path / "set.toml").write_text(
@@ -351,3 +354,15 @@ def test_each_image_folder_may_have_a_folder_of_masks_of_its_name(tmp_path):
     spec = data_spec(given(**words))
     assert spec.masked_loss
     assert [one.conditioning_data_dir for one in spec.datasets[0].subsets] == [masks, masks / "2_sls frog"]
+
+
+def test_a_training_folder_that_may_not_be_read_is_said_to_be(tmp_path, monkeypatch):
+    options = train_options(make_valid(tmp_path))
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputErrors, match="images cannot be read: Permission denied") as raised:
+        data_spec(options)
+    assert raised.value.errors[0].field == "train_data_dir" and raised.value.errors[0].advice
