@@ -58,6 +58,7 @@ class Checked:
     disk: dict[str, Any] | None = None
     package: dict[str, Any] | None = None
     exists: bool = False
+    caption: str | None = None  # of the first picture that has a caption file
 
     @property
     def family(self) -> str:
@@ -169,11 +170,23 @@ def _request(service: Service, checked: Checked, body: Mapping[str, Any], genera
         "when_host_ends": "continue" if service.host.worker_outlives_host() else "stop",
         "values": dict(body.get("values") or {}) or None,
         "generate": {"checkpoint": str(base), **_drawn_size(checked.files), **generate},
+        "caption": _first_caption(checked),
         "body": dict(body),
         "image_folders": sorted(
             {str(one.image_dir) for each in checked.files.data.datasets for one in each.subsets if one.image_dir}
         ),
     }
+
+
+_LONGEST_PROMPT = 300  # characters of a caption that is tried as a prompt
+
+
+def _first_caption(checked: Checked) -> str:
+    """The first caption that is trained, to be tried as a prompt: words that stand in no caption call nothing up. "" where
+    identifier and class are the captions."""
+    if checked.files is None or checked.caption is None:
+        return ""
+    return "" if len(checked.caption) > _LONGEST_PROMPT or "\n" in checked.caption else checked.caption.strip()
 
 
 def _drawn_size(files: RunFiles) -> dict[str, int]:
@@ -215,6 +228,8 @@ def _look_at_data(checked: Checked, files: RunFiles) -> None:
     plan = make_plan(files.data, seed=values["seed"] or 0, prior_loss_weight=values["prior_loss_weight"])
     checked.problems += [linting.problem(finding, checked.draft) for finding in plan.findings]
     checked.plan = _plan_view(plan)
+    captioned = (image for image in plan.images if image.has_caption and not image.is_reg and not image.kept_aside)
+    checked.caption = next((example(image.caption, plan.subsets[image.subset].spec) for image in captioned), None)
     try:
         counts = count_steps(
             plan,

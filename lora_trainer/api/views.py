@@ -148,7 +148,9 @@ def _lora_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
     view = lora_view(Path(run.result), str(request.get("activation") or ""))
     generate = request.get("generate")
     generate = generate if isinstance(generate, dict) else {}
-    return {**view, "prompt": str(generate.get("prompt") or view["prompt"]), "generate": generate}
+    caption = str(request.get("caption") or "")
+    captioned = f"{caption} <lora:{view['name']}:0.8>" if caption else view["prompt"]
+    return {**view, "prompt": str(generate.get("prompt") or captioned), "generate": generate}
 
 
 def _live_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:

@@ -133,7 +133,41 @@ def data_set(browser: Browser, address: str, api: FakeApi) -> None:
         keep(page, "data-set.png")
 
 
-PICTURES = {"trial-page": trial_page, "blocks": blocks, "tools": tools, "data-set": data_set, "pages": pages}
+def concepts(browser: Browser, address: str, api: FakeApi) -> None:
+    """Two concepts in the form, over the real routes."""
+    folder = Path(tempfile.mkdtemp())
+    with real_api.running(folder) as place:
+        folder_of_frogs(folder / "ponds", 3)
+        page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
+        page.goto(place.address)
+        for number, (name, words) in enumerate((("10_sls frog", ("sls", "frog")), ("ponds", ("ohwx", "toad")))):
+            prefix = f"concepts.{number - 1}." if number else ""
+            if number:
+                page.get_by_role("button", name="Add a concept").click()
+            page.get_by_text("Use a folder on this machine").first.click()
+            for field, text in zip(("image_dir", "identifier", "class_name"), (str(folder / name), *words), strict=True):
+                page.fill(f'[id="lt-{prefix}{field}"]', text)
+        page.wait_for_selector(".lt-fine")
+        for number, name in enumerate(("frog", "toad")):  # not the folders of this moment
+            page.locator("[data-name$=image_dir] input").nth(number).evaluate(
+                "(one, text) => { one.value = text; }", f"/pictures/{name}"
+            )
+        page.evaluate("document.activeElement.blur()")
+        page.evaluate(
+            "document.querySelectorAll('.lt-main > :not([data-concept]), .lt-side, .lt-wrong').forEach((one) => one.remove())"
+        )
+        page.set_viewport_size({"width": 1280, "height": 1800})
+        keep(page.locator(".lt-main"), "concepts.png")
+
+
+PICTURES = {
+    "trial-page": trial_page,
+    "blocks": blocks,
+    "tools": tools,
+    "data-set": data_set,
+    "concepts": concepts,
+    "pages": pages,
+}
 
 
 def main(names: list[str]) -> None:
