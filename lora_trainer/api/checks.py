@@ -182,11 +182,12 @@ _LONGEST_PROMPT = 300  # characters of a caption that is tried as a prompt
 
 
 def _first_caption(checked: Checked) -> str:
-    """The first caption that is trained, to be tried as a prompt: words that stand in no caption call nothing up. "" where
-    identifier and class are the captions."""
-    if checked.files is None or checked.caption is None:
-        return ""
-    return "" if len(checked.caption) > _LONGEST_PROMPT or "\n" in checked.caption else checked.caption.strip()
+    """The first caption that is trained, to be tried as a prompt where it lacks identifier or class: words that stand in no
+    caption call nothing up. "" where they stand there, or are the captions."""
+    caption = (checked.caption or "").strip()
+    words = checked.draft.words.replace(",", " ").casefold().split()
+    is_called_so = bool(words) and all(word in caption.casefold() for word in words)
+    return "" if is_called_so or len(caption) > _LONGEST_PROMPT or "\n" in caption else caption
 
 
 def _drawn_size(files: RunFiles) -> dict[str, int]:
