@@ -16,7 +16,7 @@ from ..data.plan import DataPlan, count_steps, make_plan
 from ..data.plan.captions import example
 from ..demo import files as demo_files
 from ..errors import InputError, InputErrors, LoraFileError
-from ..foreign.reading import is_file, is_there
+from ..foreign.reading import is_file, is_folder, is_there
 from ..installing.extras import missing as missing_package
 from ..networks.files import check_lora
 from ..options import flat
@@ -151,7 +151,19 @@ def submit(
             )
 
         with service.uploads.changing:  # from here on its images stay as they are
+            _still_there(checked)
             return service.supervisor.submit(run_id, checked.saved_as, make, keys={**(keys or {}), **sent})
+
+
+def _still_there(checked: Checked) -> None:
+    """Raise InputErrors for folders that went since they were looked at: another tab's "Remove all"."""
+    assert checked.files is not None
+    folders_named = {one.image_dir for each in checked.files.data.datasets for one in each.subsets if one.image_dir}
+    gone = [
+        InputError(f"The folder {one} was removed meanwhile.", field="image_dir") for one in folders_named if not is_folder(one)
+    ]
+    if gone:
+        raise InputErrors(gone)
 
 
 def _request(service: Service, checked: Checked, body: Mapping[str, Any], generate: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
+from lora_trainer.api import checks
 from lora_trainer.options.dataset_config import load
 from lora_trainer.options.resolve import train_options
 
@@ -201,3 +203,19 @@ def test_without_a_class_or_a_model_no_pictures_are_made(client, both, change, f
     assert answer.status_code == 422 and answer.json()["problems"][0]["field"] == field
     assert post(client, "regularisation", {"values": both, "prefix": "concepts.7."}).status_code == 400
     assert post(client, "regularisation", {"values": both, "prefix": "", "count": 0}).json()["problems"][0]["field"] == "count"
+
+
+def test_a_start_that_races_with_removing_the_pictures_is_refused_and_queues_nothing(
+    client, service, values, images, monkeypatch
+):
+    real = checks.check
+
+    def check_and_lose(*given, **named):
+        checked = real(*given, **named)
+        shutil.rmtree(images)
+        return checked
+
+    monkeypatch.setattr(checks, "check", check_and_lose)
+    answer = post(client, "runs", {"values": values})
+    assert answer.status_code == 422 and "removed meanwhile" in answer.json()["problems"][0]["message"]
+    assert not service.store.runs()

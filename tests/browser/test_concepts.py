@@ -216,3 +216,32 @@ def test_regularisation_pictures_are_made_by_a_press_and_their_folder_is_taken(o
     expect(part).to_contain_text("12 are there")
     told = page.locator(".lt-field[data-name=reg_dir] > .lt-wrong")
     expect(told).to_contain_text("12 regularisation images fill 40 places: each is used about 3.3 times")
+
+
+def test_a_change_in_another_tab_is_said_and_either_counts(open_page, place):
+    page = open_page(place.address)
+    other = page.context.new_page()
+    other.goto(place.address)
+    other.wait_for_selector(".lt-tabs")
+    expect(field(other, "identifier")).to_be_visible()
+    field(page, "identifier").fill("sls")
+    notice = other.locator(".lt-other-tab")
+    expect(notice).to_contain_text("changed in another tab")
+    notice.get_by_role("button", name="Take its settings").click()
+    expect(field(other, "identifier")).to_have_value("sls")
+    expect(other.locator(".lt-other-tab")).to_be_hidden()
+    field(other, "identifier").fill("abc")
+    expect(page.locator(".lt-other-tab")).to_be_visible()
+    page.get_by_role("button", name="Keep these", exact=True).click()
+    expect(page.locator(".lt-other-tab")).to_be_hidden()
+    expect(field(page, "identifier")).to_have_value("sls")
+    expect(other.locator(".lt-other-tab")).to_be_visible()
+
+
+@pytest.mark.parametrize("view", ["runs", "tools"])
+def test_pictures_dropped_while_another_view_is_shown_are_taken_by_the_form(open_page, place, frogs, drop, view):
+    page = open_page(f"{place.address}#lora-{view}")
+    expect(page.locator(f"#lt-tab-{view}")).to_have_attribute("aria-selected", "true")
+    drop(page, frogs[:2], place="#lt-panel")
+    expect(page.locator("#lt-tab-train")).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".lt-tile")).to_have_count(2)

@@ -8,6 +8,7 @@ import { formatNumber } from "./base/numbers.js";
 import { go, place, watchMoves } from "./base/place.js";
 import { poll } from "./base/poll.js";
 import { language, setLanguage, texts } from "./base/texts.js";
+import { catchElsewhere } from "./train/drops.js";
 import { values } from "./train/values.js";
 import { VIEWS } from "./views.js";
 import { refreshCards, tabOf } from "./webui.js";
@@ -64,6 +65,7 @@ function draw() {
     });
     const show = () => showView(tabs, panel);
     watchMoves(signal, show);
+    catchElsewhere(signal, () => current().name !== "train");
     window.addEventListener("hashchange", () => app.mount.isConnected && show(), { signal });
     show();
     showState(tabs, problems);

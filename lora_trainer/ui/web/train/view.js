@@ -23,6 +23,7 @@ import { planView } from "./plan.js";
 import { presetChoice } from "./presets.js";
 import { PROMPTS, promptEditor } from "./prompts.js";
 import { recreatePanel } from "./recreate.js";
+import { tabNotice } from "./tabs.js";
 import { t } from "./texts.js";
 import { trialPanel } from "./trial.js";
 import { values } from "./values.js";
@@ -54,7 +55,7 @@ function trainView(signal) {
     const presets = presetChoice();
     const basic = values.sections[0].controls.map((control) => control.name).filter((name) => ![F.images, F.identifier, F.kind, F.name, ...inCards].includes(name));
     const main = h("div", { class: "lt-main" },
-        isBare && noModel(), isTrialFirst && trialPanel(true),
+        tabNotice(signal), isBare && noModel(), isTrialFirst && trialPanel(true),
         concepts.elements,
         card(isSeveral() ? "" : "3", t("step_name"), t("step_name_hint"), make(F.name, { plain: true }), example),
         card("", t("settings"), t("settings_hint"), recreate.element, presets.element, h("div", { class: "lt-grid lt-grid-3" }, basic.map((name) => make(name, { plain: [F.model, F.reg].includes(name) })))),
