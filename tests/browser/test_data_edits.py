@@ -126,6 +126,25 @@ def test_what_changed_on_the_disk_meanwhile_is_not_overwritten_unasked(open_page
     expect(note).to_have_count(0)
 
 
+def test_what_a_run_trains_from_stays_and_the_form_goes_on_with_the_copy_that_was_changed(open_page, place, frogs, drop):
+    page = open_page(place.address)
+    drop(page, sorted(frogs.iterdir()))
+    expect(page.locator(".lt-tile")).to_have_count(8)
+    page.fill("#lt-identifier", "sls")
+    page.click(".lt-btn-train:not([disabled])")
+    expect(page.locator(".lt-run-page")).to_be_visible()  # it waits for ever: no worker is started
+    page.click("#lt-tab-train")
+    page.get_by_role("button", name="Edit captions").click()
+    choose(page, 1)
+    page.keyboard.press("t")
+    page.keyboard.type("new one,")
+    expect(page.locator(".lt-data-tile").nth(1)).to_contain_text("new one")
+    page.click("#lt-tab-train")
+    expect(page.locator(".lt-tile-text", has_text="new one")).to_have_count(1)
+    uploads = [folder for folder in place.service.paths.uploads.iterdir() if (folder / "frog_00001.txt").is_file()]
+    assert sorted(caption(folder, 1) for folder in uploads) == ["sls frog, pond, green", "sls frog, pond, green, new one"]
+
+
 def test_many_are_changed_after_a_look_and_back_again_after_a_restart(open_page, tmp_path, frogs):
     before = [caption(frogs, index) for index in range(8)]
     with real_api.running(tmp_path / "host") as place:

@@ -11,6 +11,7 @@ import { go } from "../base/place.js";
 import { poll } from "../base/poll.js";
 import { debounce } from "../base/timing.js";
 import { values } from "../train/values.js";
+import { followCopies } from "./open.js";
 import { selection } from "./selection.js";
 
 const MOST_ROWS = 500; // asked for at once
@@ -33,6 +34,7 @@ export function dataset(signal, opened, how) {
         rows: new Map(),
         counts: {}, // of LOOKS
         findings: new Map(), // code -> Problem, once they were asked for
+        movedTo: "", // the id of the copy, once there is one
         isStale: false,
         wrong: null, // what is wrong with the filter: {message, at}
         saving: "", // "saving", "saved" or ""
@@ -112,6 +114,15 @@ export function dataset(signal, opened, how) {
     data.sync = () => (line = line.then(sync).catch(report));
     data.follow = () => poll(signal, 2, () => (line = line.then(sync)).then(() => (data.scan ? 0.4 : 2), (error) => { line = Promise.resolve(); throw error; }));
 
+    // An upload that a run trains from was copied before it was changed: the copy is shown from here on.
+    const goOn = async (answer) => {
+        const copy = await get(`datasets/${encodeURIComponent(answer.dataset)}`);
+        followCopies(...[opened, copy].map(({ folders }) => folders.map((folder) => folder.path)));
+        data.movedTo = copy.id;
+        if (!signal.aborted) go("data", copy.id);
+        return answer;
+    };
+
     // Does what changes files, one after the other, and shows what has become of it. `bodyOf` gives the request when its turn comes.
     // Gives the answer, or null where nothing was done.
     const change = (path, bodyOf) => (line = line.then(async () => {
@@ -123,8 +134,8 @@ export function dataset(signal, opened, how) {
         data.saving = isHeld ? "" : "saved";
         data.lastTitle = answer.step?.title || "";
         if (isHeld) data.conflict = { conflicts: answer.conflicts, again: (how) => change(path, () => ({ ...body, ...how })) };
-        if (answer.dataset && answer.dataset !== data.id) go("data", answer.dataset); // an upload that a run trains from was copied
-        else await sync();
+        if (answer.dataset && answer.dataset !== data.id) return goOn(answer);
+        await sync();
         const seen = [...new Set([...wanted, ...data.selection.ids.slice(0, MOST_ROWS)])].filter((id) => stale.has(id));
         if (seen.length) await data.load(seen); // the next edit starts from what this one has made
         tell("conflict");

@@ -8,6 +8,7 @@ import { recall, remember } from "../base/memory.js";
 import { report } from "../base/messages.js";
 import { formatDate } from "../base/numbers.js";
 import { go } from "../base/place.js";
+import { scopes } from "../train/concepts/scope.js";
 import { F } from "../train/fields.js";
 import { transfer } from "../train/transfer.js";
 import { values } from "../train/values.js";
@@ -36,6 +37,16 @@ export function trainWith(folders) {
     }
     if (others.length || known.length) values.set("concepts", others.map((folder) => known.find((one) => one[F.images] === folder) || { [F.images]: folder }));
     go("train");
+}
+
+// An upload that a run trains from was copied before it was changed: the form goes on with the copy.
+export function followCopies(before, after) {
+    for (const scope of scopes()) {
+        const at = before.indexOf(scope.get(F.images));
+        if (at < 0 || before[at] === after[at]) continue;
+        scope.upload = ""; // the form finds out itself which upload it is
+        scope.set(F.images, after[at]);
+    }
 }
 
 export function openingView(signal) {

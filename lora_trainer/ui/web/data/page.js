@@ -120,7 +120,7 @@ export function dataPage(signal, opened) {
         grid.show();
     }
     data.watch(signal, show);
-    signal.addEventListener("abort", () => places.set(data.id, { first: grid.first(), filter: data.filter, chosen: data.selection.ids }));
+    signal.addEventListener("abort", () => places.set(data.movedTo || data.id, { first: grid.first(), filter: data.filter, chosen: data.selection.ids }));
     data.query().then(() => {
         if (signal.aborted) return;
         if (was.chosen?.length === 1) data.selection.only(was.chosen[0]);

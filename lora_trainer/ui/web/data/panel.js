@@ -42,8 +42,8 @@ function onePicture(data, openTool) {
     const image = h("img", { alt: "" });
     const showSoon = debounce(70, (row) => { if (row.id === id) set(image, "src", urlOf(data.imageOf(row))); });
     const large = h("button", { type: "button", class: "lt-data-large", onclick: () => {
-        const row = data.rows.get(id);
-        showPicture([{ url: urlOf(data.imageOf(row)), name: row.name, caption: row.caption || "" }], 0);
+        const rows = data.ids.map((one) => data.rows.get(one)).filter((row) => row?.thumb); // those that are known: around where one is
+        showPicture(rows.map((row) => ({ url: urlOf(data.imageOf(row)), name: row.name, caption: row.caption || "" })), rows.findIndex((row) => row.id === id));
     } }, image);
     const name = h("strong"), facts = h("span"), loss = h("span");
     const stars = starButtons(t("stars"), (count) => data.edit({ kind: "stars", count }));
