@@ -95,7 +95,8 @@ async def _changes(service: Service, request: Request) -> Response:
     def look() -> dict[str, Any]:
         dataset = dataset_of(service, request)
         dataset.refresh(every=_BETWEEN_LOOKS)
-        return {**dataset.changes(int(since)), "scan": progress(dataset), **steps_view(service, dataset)}
+        steps = steps_view(service, dataset)
+        return {**dataset.changes(int(since)), "scan": progress(dataset), **steps}
 
     return answer(await service.look(look))
 

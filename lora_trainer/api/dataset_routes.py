@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..data.plan.files import list_folder, masks_of
-from ..datasets import queries
+from ..datasets import learning, queries
 from ..datasets.dataset import DataSet
 from ..datasets.edit_titles import title
 from ..datasets.history import Step
@@ -62,6 +62,7 @@ def picture_in(dataset: DataSet, number: str) -> Picture:
 
 def set_view(service: Service, dataset: DataSet) -> dict[str, Any]:
     """A Set of docs/api.md."""
+    steps = steps_view(service, dataset)
     with dataset.lock:
         told = [
             {
@@ -81,16 +82,19 @@ def set_view(service: Service, dataset: DataSet) -> dict[str, Any]:
         "total": total,
         "version": version,
         "scan": progress(dataset),
-        **steps_view(service, dataset),
+        **steps,
     }
 
 
 def steps_view(service: Service, dataset: DataSet) -> dict[str, Any]:
-    """What would be undone and redone: {"undo": Step or None, "redo": Step or None}."""
+    """What would be undone and redone, and in which run the pictures were learned: {"undo", "redo", "learned"}."""
+    learning.look(dataset, service.paths.runs)
     service.datasets.adopt(dataset, lambda name: name != service.tools.active() and (service.tools.folder / name).is_dir())
     history, ids = service.datasets.history, [folder.id for folder in dataset.folders]
     steps = {"undo": history.to_undo(ids), "redo": history.to_redo(ids)}
-    return {name: step_view(step) if step else None for name, step in steps.items()}
+    told: dict[str, Any] = {name: step_view(step) if step else None for name, step in steps.items()}
+    run = dataset.training
+    return {**told, "learned": {"run": run.run, "time": run.time} if run else None}
 
 
 def step_view(step: Step) -> dict[str, Any]:

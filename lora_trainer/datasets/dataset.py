@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..log import logger
-from .model import Caption, Folder, Picture
+from .model import Caption, Folder, Learned, Picture, Training
 from .scan import Files, Look, Seen, changed_names, folder_time, list_files, look_at
 from .store import Known, Store
 
@@ -41,6 +41,9 @@ class DataSet:
         self._gone: list[tuple[int, int]] = []  # (version, id)
         self._listed, self._cost, self._checked = 0.0, 0.0, 0.0
         self._closed = False
+        self.training: Training | None = None  # what the pictures were learned in last, see learning.py
+        self.trainings_of_others: set[Training] = set()
+        self.learning_checked = float("-inf")
 
     # -- reading the folders --------------------------------------------------------------------------------------------
 
@@ -135,6 +138,8 @@ class DataSet:
         picture = Picture(known.id, self.folders.index(folder), name, stamp, stars=known.stars, left_out=known.left_out)
         if known.stamp == stamp and (known.size or known.problem):
             picture.size, picture.problem = known.size, known.problem
+        if self.training is not None:
+            picture.learned = Learned(None, None)
         picture.changed = self._added[picture.id] = self.version
         folder.pictures[name] = self.pictures[picture.id] = picture
 
@@ -186,7 +191,7 @@ class DataSet:
         with self.lock, other.lock:
             for folder, known in zip(self.folders, other.folders, strict=True):
                 folder.pictures = dict(known.pictures)
-            self.pictures = dict(other.pictures)
+            self.pictures, self.training = dict(other.pictures), other.training
             self._added = dict.fromkeys(self.pictures, self.version)
 
     def take_captions(self, captions: Mapping[int, Caption]) -> None:
@@ -207,15 +212,17 @@ class DataSet:
     def path_of(self, picture: Picture) -> Path:
         return self.folders[picture.folder].path / picture.name
 
-    def put(self, *, findings: dict[int, Iterable[str]] | None = None, losses: dict[int, float] | None = None) -> None:
-        """What was found about pictures, and how well each was learned; those that are not named have none."""
+    def put(
+        self, *, findings: dict[int, Iterable[str]] | None = None, learned: dict[int, Learned | None] | None = None
+    ) -> None:
+        """What was found about pictures, and how well each was learned; of those that are not named nothing is known."""
         with self.lock:
             for picture in self.pictures.values():
                 found = frozenset(findings.get(picture.id, ())) if findings is not None else picture.findings
-                loss = losses.get(picture.id) if losses is not None else picture.loss
-                if (found, loss) != (picture.findings, picture.loss):
+                known = learned.get(picture.id) if learned is not None else picture.learned
+                if (found, known) != (picture.findings, picture.learned):
                     self.version += 1
-                    picture.findings, picture.loss, picture.changed = found, loss, self.version
+                    picture.findings, picture.learned, picture.changed = found, known, self.version
 
     def mark(self, ids: Iterable[int], **values: Any) -> None:
         """Set `stars` or `left_out` of pictures, in memory."""

@@ -38,6 +38,7 @@ _FLAGS: dict[str, Test] = {
     "untagged": lambda one: one.looked_at and not one.caption.problem and not (one.caption.text or "").strip(),
     "duplicate": lambda one: any("duplicate" in name for name in one.findings),
     "left_out": lambda one: one.left_out,
+    "untrained": lambda one: one.is_untrained,
     "broken": lambda one: bool(one.problem or one.caption.problem),
 }
 _TEXTS = ("tag", "name", "folder", "finding", "bucket")

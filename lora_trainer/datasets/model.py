@@ -37,6 +37,21 @@ class Caption:
 NO_CAPTION = Caption(None, None, None)
 
 
+class Training(NamedTuple):
+    """A run that wrote how well it learned each picture."""
+
+    run: str
+    time: float
+    stamp: Stamp  # of the file
+
+
+class Learned(NamedTuple):
+    """How the last training of a data set went for a picture; both are None for one that it did not see."""
+
+    loss: float | None  # compared with the other pictures' at the same noise levels: 1 is usual
+    caption: str | None  # with which it was trained
+
+
 def caption_of(file: str, stamp: Stamp | None, data: bytes) -> Caption:
     """The Caption that the bytes of a file make."""
     try:
@@ -72,8 +87,20 @@ class Picture:
     stars: int = 0
     left_out: bool = False
     findings: frozenset[str] = frozenset()
-    loss: float | None = None
+    learned: Learned | None = None  # None where no training of the data set is known
     changed: int = 0  # the version of the data set that brought its last change
+
+    @property
+    def loss(self) -> float | None:
+        return self.learned.loss if self.learned else None
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the last training of the data set did not see it, or with another caption than it has now."""
+        if self.learned is None or self.left_out:
+            return False
+        lines = [line for line in map(str.strip, (self.caption.text or "").split("\n")) if line]
+        return self.learned.caption is None or bool(lines) and self.learned.caption not in (lines[0], "\n".join(lines))
 
 
 @dataclass

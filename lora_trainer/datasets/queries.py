@@ -125,6 +125,7 @@ def row(dataset: DataSet, picture: Picture, bucket: Bucket) -> dict[str, Any]:
         "left_out": picture.left_out,
         "findings": sorted(picture.findings),
         "loss": picture.loss,
+        "untrained": picture.is_untrained,
         "bucket": list(in_bucket) if in_bucket else None,
         "thumb": f"datasets/{dataset.id}/thumb/{picture.id}?v={picture.stamp.mtime_ns:x}-{picture.stamp.size:x}",
     }

@@ -3,7 +3,7 @@
 import pytest
 
 from lora_trainer.datasets.filters import Around, parse
-from lora_trainer.datasets.model import Picture, Stamp, caption_of
+from lora_trainer.datasets.model import Learned, Picture, Stamp, caption_of
 from lora_trainer.errors import InputError
 
 
@@ -14,10 +14,10 @@ def picture(number, text, **more):
 
 PICTURES = [
     picture(0, "frog, green eyes, sitting", size=(512, 768), stars=3),
-    picture(1, "toad, green_eyes", size=(256, 256), folder=1, loss=0.2),
+    picture(1, "toad, green_eyes", size=(256, 256), folder=1, learned=Learned(0.2, "toad, green_eyes")),
     picture(2, "", size=(512, 512), left_out=True),
     picture(3, "a long sentence about a Frog\nand a second line", findings=frozenset({"near_duplicate"})),
-    picture(4, "frog_(animal), :/, 50% off, a>b", stars=5, loss=0.05, problem="torn"),
+    picture(4, "frog_(animal), :/, 50% off, a>b", stars=5, learned=Learned(0.05, "another"), problem="torn"),
 ]
 
 
@@ -62,6 +62,7 @@ def found(text):
         ("bucket:512x768", [0]),
         ("stars>=3", [0, 4]),
         ("loss>0.1", [1]),
+        ("untrained", [4]),
         ("loss<=.2", [1, 4]),
         ("lines>1", [3]),
         ("tags=0", [2]),
