@@ -15,7 +15,7 @@ from PIL import Image
 
 from .. import log
 from ..data.images import load_pixels
-from ..data.plan.files import list_folder
+from ..data.plan.files import MASK_SUFFIX, list_folder, masks_of
 from ..data.resize import Pixels, resize
 from ..errors import InputError, InputErrors
 from ..log import logger
@@ -38,10 +38,10 @@ def main(argv: Sequence[str]) -> int:
 def run(options: ResizeImages, progress: Progress | None = None) -> list[Path]:
     """Resize as `options` say; returns the images written. Each is made from its original.
 
-    Names get `+WIDTHxHEIGHT` of the wanted size. Files that are no images are copied, and the images themselves where the sizes
-    name `original`. Raises InputErrors before anything is
-    written, for sizes that are none, two images of one name, and files that are there already; an image that cannot be read
-    is reported at its turn.
+    Names get `+WIDTHxHEIGHT` of the wanted size, with `copy_associated_files` captions and masks too. Files that are no images
+    are copied, and the images themselves where the sizes name `original`. Raises InputErrors before anything is written, for
+    sizes that are none, two images of one name, and files that are there already; an image that cannot be read is reported at
+    its turn.
     """
     assert options.src_img_folder and options.dst_img_folder
     source, target = Path(options.src_img_folder), Path(options.dst_img_folder)
@@ -52,11 +52,16 @@ def run(options: ResizeImages, progress: Progress | None = None) -> list[Path]:
     plan = [
         (name, size, target / f"{Path(name).stem}+{size[0]}x{size[1]}{suffix}") for name in listing.images for size in sizes
     ]
-    others = sorted(listing.names - set(listing.images))
+    others = sorted(listing.names - {*listing.images, *(() if originals else listing.masks)})
     copies = {target / name: source / name for name in [*others, *(listing.images if originals else ())]}
     if options.copy_associated_files:
         for name, _, path in plan:
             copies |= {path.with_suffix(Path(o).suffix): source / o for o in others if Path(o).stem == Path(name).stem}
+        plan += [  # masks are resized as their images are
+            (mask, size, path.with_name(f"{path.stem}{MASK_SUFFIX}.png"))
+            for name, size, path in list(plan)
+            for mask in masks_of(name, listing)[:1]
+        ]
     there = [path for path in [*(path for _, _, path in plan), *copies] if path.exists()]
     if there and not options.overwrite:
         raise InputError(

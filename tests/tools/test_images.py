@@ -72,6 +72,14 @@ def test_originals_come_along_and_every_interpolation_shrinks(interpolation, tmp
     assert small.shape == (20, 40) and np.abs(small - expected)[:, 2:-2].max() < 4
 
 
+def test_masks_become_smaller_with_their_images(tmp_path):
+    folder = make_images(tmp_path / "in", {"i0.png": [81, 40], "i0-masklabel.png": [81, 40]})
+    words = ["--max_resolution", "40x20", "--divisible_by", "4", "--copy_associated_files"]
+    assert run(["resize_images_to_resolution", *words, str(folder), str(tmp_path / "out")]) == 0
+    written = {path.name: Image.open(path).size for path in (tmp_path / "out").iterdir() if path.suffix in (".png", ".jpg")}
+    assert written == {"i0+40x20.jpg": (40, 16), "i0+40x20-masklabel.png": (40, 16)}
+
+
 def test_nothing_is_enlarged_and_edges_are_cut_evenly():
     ramp = np.broadcast_to(np.arange(100, dtype=np.uint8)[None, :, None], (50, 100, 3))
     assert images.shrunk(ramp, (512, 512)).shape == (50, 100, 3)
