@@ -85,7 +85,8 @@ def start(service: Service, body: dict[str, Any]) -> str:
     def whole(folder: Path) -> list[str]:
         if tool.writes == captioning.WRITES:
             return [*words, *captioning.words(service, tool, folder)]
-        return words if target is not None else [*words, "--picture", str(folder / "norms.png")]
+        is_report = target is None and tool.writes != "metadata"
+        return [*words, "--picture", str(folder / "norms.png")] if is_report else words
 
     return service.tools.start(tool.command, whole, tool=tool.name, writes=tool.writes, target=target)
 

@@ -24,14 +24,14 @@ _MANY = 32  # LoRA files in one merge
 _METHOD, _NUMBER = "dynamic_method", "dynamic_param"  # the one means nothing without the other
 
 
-_TYPED = ("folder", "path", "hub")
+_TYPED = ("folder", "path", "written", "hub")
 
 
 def page_tools(language: str) -> list[dict[str, Any]]:
     """The tools in `language` ("en" or "ko"), JSON-able: {name, title, help, writes, suggest, fields} (a PageTool). A field is
     {name, label, kind, help, choices: [{value, label}], value, required, more}; kind is lora, loras (with a ratio each),
-    checkpoint, folder, path, hub (a model's folder or its name there), toggle, choice, text or number; `more` says that it is
-    seldom needed."""
+    checkpoint, folder, path, written (a file to write), hub (a model's folder or its name there), toggle, choice, text or
+    number; `more` says that it is seldom needed."""
     place = 1 if language == "ko" else 0
     return [
         {

@@ -16,7 +16,7 @@ from lora_trainer.options import tool_cli
 from lora_trainer.options.tool_page import TOOLS, arguments, page_tools
 from lora_trainer.runs.tool_jobs import progress_in
 
-from .conftest import API, get, post
+from .conftest import API, get, picture, post
 from .test_runs import posix
 
 LAYER = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
@@ -87,6 +87,7 @@ def test_each_command_line_is_one_that_the_tool_takes(tool, tmp_path):
     given |= {"train_data_dir": str(tmp_path), "existing_captions": "after", "thresh": "0.5", "undesired_tags": "--a, b"}
     given |= {"repo_id": "some/tagger", "caption_weights": str(tmp_path), "tag_replacement": "a,b", "num_beams": 2}
     given |= {"new_rank": "16", "new_conv_rank": "", "kept_energy": "0.5", "dynamic_method": "sv_fro", "dynamic_param": "0.9"}
+    given |= {"in_json": str(files["lora"]["a"]), "out_json": str(tmp_path / "new.json"), "caption_extension": ".tags"}
     if any(shown.kind == "path" for shown in tool.shown):  # typed, not chosen from a list
         given["model"] = str(files["lora"]["a"])
     words = arguments(tool, {name: given.get(name) for name in tool.fields}, files)
@@ -97,7 +98,10 @@ def test_each_command_line_is_one_that_the_tool_takes(tool, tmp_path):
             assert options.models == (str(files["lora"]["b"]), str(files["lora"]["a"])) and options.ratios == (-1e-5, 2.0)
         elif given.get(name) in ("a", "b"):
             assert getattr(options, name) == str(files["lora"][given[name]])
-        elif given.get(name) is not None or tool.writes != "captions":  # else what the command line has without it
+        elif given.get(name) is not None or tool.writes not in (
+            "captions",
+            "metadata",
+        ):  # else what the command line has without it
             assert str(getattr(options, name)) == str(given.get(name) or None), name
 
 
@@ -301,7 +305,7 @@ def test_the_page_knows_a_first_name_for_the_result_of_every_tool(client):
     for tool in get(client, "tools").json()["spec"]["en"]:
         names = {field["name"] for field in tool["fields"]}
         asked = re.findall(r"\{(\w+)\}", " ".join(tool["suggest"]))
-        assert tool["writes"] in ("", "captions") or (asked and set(asked) <= names), tool["name"]
+        assert tool["writes"] in ("", "captions", "metadata") or (asked and set(asked) <= names), tool["name"]
 
 
 def test_a_number_of_0_is_held_against_its_bounds_and_not_called_missing(client, host):
@@ -310,3 +314,22 @@ def test_a_number_of_0_is_held_against_its_bounds_and_not_called_missing(client,
         body = {"tool": "extract_lora_from_dylora", "values": {"model": "frog.safetensors", "unit": unit}, "output": "x"}
         (said,) = post(client, "tools", body).json()["problems"]
         assert said["field"] == "unit" and "too small" in said["message"]
+
+
+@needs_torch
+def test_a_metadata_file_is_made_cleaned_and_kept_inside_the_folders(client, service, host, tmp_path):
+    host.python = sys.executable
+    folder = tmp_path / "frogs"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(picture())
+    (folder / "a.txt").write_text("1girl, long_hair")
+    values = {"train_data_dir": str(folder), "out_json": str(folder / "meta.json"), "full_path": True}
+    job = run(client, service, "merge_tags", values, output=None)
+    assert job["state"] == "finished" and "tags of 1 image written" in job["log"], job
+    names = {"in_json": str(folder / "meta.json"), "out_json": str(folder / "clean.json")}
+    assert run(client, service, "clean_metadata", names, output=None)["state"] == "finished"
+    assert json.loads((folder / "clean.json").read_text()) == {str(folder / "a.png"): {"tags": "1girl, long hair"}}
+    host.folders = host.paths().all
+    for tool, given in (("merge_tags", values), ("clean_metadata", names)):
+        answer = post(client, "tools", {"tool": tool, "values": given})
+        assert answer.status_code in (400, 422) and "may look into" in answer.text, answer.text

@@ -16,7 +16,7 @@ from lora_trainer.options.tools import PAGE_TOOLS, TOOLS
 from lora_trainer.options.tools.declaring import PageTool, Shown, Tool
 
 FILES = {"lora", "loras", "checkpoint"}
-TYPED = {"folder": "folder", "path": "file", "hub": ""}  # kind -> what the option says of its path
+TYPED = {"folder": "folder", "path": "file", "written": "written", "hub": ""}  # kind -> what the option says of its path
 BESIDES = {"save_to", "ratios"}  # the host gives the one, the rows of "loras" the other
 
 

@@ -151,3 +151,15 @@ def test_a_full_disk_leaves_the_file_that_was_there(place, monkeypatch):
     monkeypatch.setattr("lora_trainer.data.plan.metadata_file.write_text_atomic", full)
     assert commands.run(["merge_captions_to_metadata", "imgs", "out.json"]) == 1
     assert read(place / "out.json") == {"a": {"caption": "old"}}
+
+
+def test_what_is_no_metadata_file_is_not_replaced_by_one(place, capsys):
+    (place / "meta.json").write_text('{"a": {"caption": "x"}}')
+    (place / "settings.json").write_text('{"width": 512}')
+    image = (place / "imgs" / "a.png").read_bytes()
+    for wrong in ("imgs/a.png", "settings.json", "notes.txt"):
+        assert commands.run(["clean_captions_and_tags", "meta.json", wrong]) == 2
+        assert Path(wrong).name in capsys.readouterr().err
+    assert commands.run(["merge_captions_to_metadata", "imgs", "settings.json", "--in_json", "meta.json"]) == 2
+    assert (place / "imgs" / "a.png").read_bytes() == image and read(place / "settings.json") == {"width": 512}
+    assert not (place / "notes.txt").exists() and not list(place.rglob("*.bak"))

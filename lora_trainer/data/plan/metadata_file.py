@@ -53,8 +53,9 @@ def replace_entries(path: Path, entries: Entries) -> Path | None:
     """Write a metadata file, as kohya-ss' tools do (indented, every character as it is).
 
     Returns the backup of a file that was there and is another now: `NAME.json.bak`, or a further one where that is taken.
-    Raises SaveError; what was there is there then.
+    Raises InputError for a file that is no metadata file, and SaveError; what was there is there then.
     """
+    _check_target(path)
     text, backup = json.dumps(entries, indent=2, ensure_ascii=False) + "\n", None
     before = path.read_bytes() if path.is_file() else None
     if before is not None and before != text.encode("utf-8"):
@@ -62,6 +63,19 @@ def replace_entries(path: Path, entries: Entries) -> Path | None:
         write_atomic(backup, lambda file: file.write(before))
     write_text_atomic(path, text)
     return backup
+
+
+def _check_target(path: Path) -> None:
+    """Nothing but a metadata file is replaced by one: names of files are easily given in the wrong order."""
+    advice = "Name another file, with the ending .json."
+    if path.suffix.lower() != ".json":
+        raise InputError("the file to write does not end in .json.", where=str(path), field="out_json", advice=advice)
+    if path.is_file():
+        try:
+            read_entries(path, field="out_json")
+        except (InputError, InputErrors) as error:
+            message = "the file is there and is no metadata file, so it is not replaced."
+            raise InputError(message, where=str(path), field="out_json", advice=advice) from error
 
 
 def caption_of(entry: dict[str, Any], *, separator: str, enable_wildcard: bool) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..schema import Title, opt
-from .declaring import Tool
+from .declaring import PageTool, Shown, Tool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,4 +41,16 @@ TOOL = Tool(
     "put the captions and tags of a metadata file in order",
     "lora_trainer.tools.clean_metadata:main",
     CleanCaptionsAndTags,
+    pages=(
+        PageTool(
+            name="clean_metadata",
+            title=CleanCaptionsAndTags.TITLE,
+            help=Title(
+                "One word for one thing, no underscores, no ratings, no tags that say nothing. For pictures of drawn girls.",
+                "같은 것은 한 단어로, 밑줄과 등급과 뜻 없는 태그는 뺍니다. 그림 속 소녀를 위한 규칙입니다.",
+            ),
+            writes="metadata",
+            shown=(Shown("in_json", kind="path", required=True), Shown("out_json", kind="written", required=True)),
+        ),
+    ),
 )

@@ -19,8 +19,8 @@ class Shown:
     """An option on the page: its help there (None: that of the declaration) and `choices`' names, where they need one.
 
     `kind` is lora, loras (with a ratio each) or checkpoint for options that name files, which the page has lists of; folder,
-    path or hub (a model's folder, or its name on Hugging Face) for what a person types. `more` is seldom needed. `start` is
-    what the page starts with where that is not the default.
+    path, written (a file to write) or hub (a model's folder, or its name on Hugging Face) for what a person types. `more` is
+    seldom needed. `start` is what the page starts with where that is not the default.
     """
 
     name: str
@@ -36,7 +36,8 @@ class Shown:
 class PageTool:
     """One tool of the page: a command with some of its options.
 
-    `writes` is what its result is: "lora", "checkpoint", "captions" beside pictures, or "" when it only tells something.
+    `writes` is what its result is: "lora", "checkpoint", "captions" beside pictures, "metadata" (a file that the page names),
+    or "" when it only tells something.
     `suggest` makes the result's name
     until the person writes one: its parts, each with a field's value, are joined; none is made while the first one is empty.
     `package` is one of installing.extras that it needs. `command` and `declared` are those of the Tool that it belongs to.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..schema import Title, opt
-from .declaring import Tool
+from .declaring import PageTool, Shown, Tool
 
 
 def _ending(default: str) -> Any:
@@ -90,15 +90,29 @@ class MergeTags(MergeToMetadata):
     caption_extension: str = _ending(".txt")
 
 
+_SHOWN = (
+    Shown("train_data_dir", kind="folder", required=True),
+    Shown("out_json", kind="written", required=True),
+    Shown("full_path", start=True),
+    Shown("in_json", kind="path", more=True),
+    Shown("recursive", more=True),
+    Shown("caption_extension", more=True),
+)
+_FOR = Title(
+    "For a training with a metadata file (in_json, metadata_file).",
+    "메타데이터 파일로 학습할 때 씁니다(in_json, metadata_file).",
+)
 CAPTIONS = Tool(
     "merge_captions_to_metadata",
     "caption files into one metadata file",
     "lora_trainer.tools.merge_to_metadata:captions",
     MergeCaptions,
+    pages=(PageTool(name="merge_captions", title=MergeCaptions.TITLE, help=_FOR, writes="metadata", shown=_SHOWN),),
 )
 TAGS = Tool(
     "merge_dd_tags_to_metadata",
     "tag files into one metadata file",
     "lora_trainer.tools.merge_to_metadata:tags",
     MergeTags,
+    pages=(PageTool(name="merge_tags", title=MergeTags.TITLE, help=_FOR, writes="metadata", shown=_SHOWN),),
 )

@@ -15,7 +15,7 @@ export function plainControl(id, field, value, put) {
     if (field.kind === "toggle") return h("input", { type: "checkbox", role: "switch", id, class: "lt-switch", checked: Boolean(value), onchange: (event) => put(event.target.checked) });
     if (field.kind === "number") return line({ inputmode: "decimal" });
     if (field.kind === "choice") return select(id, field.choices, value, put, field.value === null ? t("tool_default") : "");
-    return ["text", "folder", "path", "hub"].includes(field.kind) ? line({}) : null;
+    return ["text", "folder", "path", "written", "hub"].includes(field.kind) ? line({}) : null;
 }
 
 // `made` is {element, around, below}. Returns {element, say(what is wrong, or "")}.

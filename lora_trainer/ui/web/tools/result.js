@@ -25,7 +25,7 @@ export function toolResult(job, title, undo) {
         job.state === "stopped" && h("p", { class: "lt-subdued" }, t("tool_stopped")),
         job.files.filter((one) => !pictures.includes(one)).map((one) => file(job, one)),
         pictures.map((one) => h("figure", { class: "lt-norms" }, h("img", { src: urlOf(one.url), alt: t("norms"), width: "780", height: "320" }), h("figcaption", { class: "lt-help" }, t("norms_hint")))),
-        log && (isReport ? log : h("details", { class: "lt-fold" }, h("summary", {}, t("log")), log)),
+        log && (isReport || job.writes === "metadata" ? log : h("details", { class: "lt-fold" }, h("summary", {}, t("log")), log)),
         again(job),
     ];
 }

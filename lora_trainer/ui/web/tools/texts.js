@@ -23,6 +23,7 @@ export const t = texts({
     tool_in_checkpoints: ["It can be chosen as a checkpoint at once.", "바로 체크포인트로 선택할 수 있습니다."],
     tool_stopped: ["Cancelled. Nothing was written.", "취소했습니다. 저장된 파일은 없습니다."],
     tool_layers: ["{done} of {total} layers", "층 {total}개 중 {done}개"],
+    tool_here_metadata: ["A metadata file for a training. The pictures and their texts stay as they are, and a file that is replaced is kept (.bak).", "학습에 쓸 메타데이터 파일입니다. 이미지와 글은 그대로 두며, 바뀌는 파일은 보관합니다(.bak)."],
     tool_here_captions: ["Captions beside the pictures. What is changed is kept, and Undo brings it back.", "이미지 옆에 캡션이 생깁니다. 바뀌는 것은 보관하며 되돌릴 수 있습니다."],
     tool_pictures: ["{done} of {total} pictures", "이미지 {total}장 중 {done}장"],
     captions_undo: ["Undo: bring the earlier captions back", "되돌리기: 이전 캡션으로"],
