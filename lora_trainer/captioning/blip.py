@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import (
     BlipForConditionalGeneration,
-    BlipProcessor,
+    BlipImageProcessor,
     LogitsProcessorList,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -66,9 +66,9 @@ class Blip:
     def __init__(self, source: str, options: MakeCaptions) -> None:
         self._options = options
         self._device = devices.choose(options.device, _MEMORY)
-        model, self._processor = sentences.load(BlipForConditionalGeneration, BlipProcessor, source, "blip")
+        model, self._images, self._tokenizer = sentences.load(BlipForConditionalGeneration, BlipImageProcessor, source, "blip")
         self._model: Any = model.to(self._device)
-        self._prompt = self._processor.tokenizer(_PROMPT, return_tensors="pt").input_ids
+        self._prompt = self._tokenizer(_PROMPT, return_tensors="pt").input_ids
         if options.max_length <= self._prompt.shape[1]:
             raise InputError(
                 f"max_length is {options.max_length}, but BLIP begins with {self._prompt.shape[1]} tokens.",
@@ -79,7 +79,7 @@ class Blip:
 
     def prepare(self, pixels: Pixels) -> NDArray[np.float32]:
         """[3, side, side], as BLIP was taught."""
-        return sentences.prepared(self._processor.image_processor, pixels)
+        return sentences.prepared(self._images, pixels)
 
     def describe(self, pictures: Sequence[Picture], prepared: Sequence[NDArray[np.float32]]) -> list[list[str]]:
         """A sentence for each."""
@@ -98,5 +98,5 @@ class Blip:
                 do_sample=False,
                 **how,
             )
-        texts = self._processor.batch_decode(tokens, skip_special_tokens=True)
-        return [sentences.one_line(text.strip().removeprefix(_PROMPT)) for text in texts]
+        said = tokens[:, self._prompt.shape[1] - 1 :]  # behind the prompt, whose last token is the mark of the end
+        return [sentences.one_line(text) for text in self._tokenizer.batch_decode(said, skip_special_tokens=True)]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import GitForCausalLM, GitProcessor
+from transformers import CLIPImageProcessor, GitForCausalLM
 
 from .. import log
 from ..data.resize import Pixels
@@ -61,12 +61,12 @@ class Git:
     def __init__(self, source: str, options: MakeCaptionsByGit) -> None:
         self._options = options
         self._device = devices.choose(options.device, _MEMORY)
-        model, self._processor = sentences.load(GitForCausalLM, GitProcessor, source, "git")
+        model, self._images, self._tokenizer = sentences.load(GitForCausalLM, CLIPImageProcessor, source, "git")
         self._model: Any = model.to(self._device)
 
     def prepare(self, pixels: Pixels) -> NDArray[np.float32]:
         """[3, side, side], as GIT was taught."""
-        return sentences.prepared(self._processor.image_processor, pixels)
+        return sentences.prepared(self._images, pixels)
 
     def describe(self, pictures: Sequence[Picture], prepared: Sequence[NDArray[np.float32]]) -> list[list[str]]:
         """A sentence for each, the likeliest word at each place."""
@@ -74,7 +74,7 @@ class Git:
             tokens = self._model.generate(
                 pixel_values=sentences.stacked(prepared, self._device), max_length=self._options.max_length, do_sample=False
             )
-        texts = self._processor.batch_decode(tokens, skip_special_tokens=True)
+        texts = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [sentences.one_line(without_read_words(text) if self._options.remove_words else text) for text in texts]
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoConfig, LogitsProcessor
+from transformers import AutoConfig, AutoTokenizer, LogitsProcessor
 
 from .. import modelfile
 from ..data.resize import Pixels
@@ -41,26 +41,27 @@ def source_of(name: str, field: str, example: str) -> str:
     return name
 
 
-def load(model: type[Any], processor: type[Any], source: str, kind: str) -> tuple[Any, Any]:
-    """(the model, what prepares its pictures and texts), from a folder or the hub; safetensors alone, so that no code is run.
+def load(model: type[Any], images: type[Any], source: str, kind: str) -> tuple[Any, Any, Any]:
+    """(the model, what prepares its pictures, its tokenizer), from a folder or the hub; safetensors alone: no code is run.
 
     Raises BaseModelError where it cannot be had, is damaged, or is a model of another kind than `kind`.
     """
     logger.info("Loading %s.", source)
     if is_folder(source):
-        return _load(model, processor, source, kind)
+        return _load(model, images, source, kind)
     return hub.reached(
-        lambda: _load(model, processor, source, kind), source, "give a folder that holds it in the form of transformers"
+        lambda: _load(model, images, source, kind), source, "give a folder that holds it in the form of transformers"
     )
 
 
-def _load(model: type[Any], processor: type[Any], source: str, kind: str) -> tuple[Any, Any]:
+def _load(model: type[Any], images: type[Any], source: str, kind: str) -> tuple[Any, Any, Any]:
     again = "Give a folder with config.json, preprocessor_config.json, the tokenizer's files and model.safetensors."
     try:
         found = AutoConfig.from_pretrained(source).model_type
         if found != kind:
             raise BaseModelError(f"{source} is a model of the kind {found}, expected one of the kind {kind}.", advice=again)
-        return model.from_pretrained(source, use_safetensors=True).eval(), processor.from_pretrained(source, use_fast=False)
+        loaded = model.from_pretrained(source, use_safetensors=True).eval()
+        return loaded, images.from_pretrained(source), AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         if not is_folder(source):
             raise
