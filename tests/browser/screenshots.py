@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from ..captioning.small_tagger import write_tagger
 from . import real_api
 from .conftest import CHROMIUM, FLAGS, served
 from .fake_api import FakeApi
@@ -160,12 +161,39 @@ def concepts(browser: Browser, address: str, api: FakeApi) -> None:
         keep(page.locator(".lt-main"), "concepts.png")
 
 
+def captioning(browser: Browser, address: str, api: FakeApi) -> None:
+    """The form below the images after a (small) tagger has written captions."""
+    folder = Path(tempfile.mkdtemp())
+    for path in folder_of_frogs(folder / "frogs", 6, size=256):
+        if path.suffix == ".txt":
+            path.unlink()
+    tags = [("frog", 0, (0, 0, 0), 3.0), ("no_humans", 0, (0, 0, 0), 2.0), ("outdoors", 0, (0, 2, 0), 0.0)]
+    tags += [("water", 0, (6, 0, -4), -1.0), ("leaf", 0, (-4, 6, 0), -1.0), ("sunset", 0, (-4, 0, 6), -1.0)]
+    tagger = write_tagger(folder / "tagger", tags=tags)
+    with real_api.running(folder / "host") as place:
+        page = browser.new_context(viewport={"width": 1280, "height": 1700}, locale="en-US").new_page()
+        page.goto(place.address)
+        page.get_by_role("button", name="Use a folder on this machine").click()
+        page.fill("#lt-image_dir", str(folder / "frogs"))
+        page.get_by_role("button", name="Caption these pictures").click()
+        form = page.locator(".lt-captioning")
+        form.get_by_text("More options", exact=True).click()
+        form.get_by_label("Tagger", exact=True).fill(str(tagger))
+        form.get_by_text("More options", exact=True).click()
+        form.get_by_role("button", name="Write captions").click()
+        form.get_by_role("button", name="Undo").wait_for(timeout=60_000)
+        page.evaluate("document.activeElement.blur()")
+        page.evaluate("document.querySelector('#lt-image_dir').value = '/home/me/frogs'")  # not a path of this machine
+        keep(page.locator(".lt-upload"), "captioning.png")
+
+
 PICTURES = {
     "trial-page": trial_page,
     "blocks": blocks,
     "tools": tools,
     "data-set": data_set,
     "concepts": concepts,
+    "captioning": captioning,
     "pages": pages,
 }
 

@@ -67,7 +67,7 @@ TOOL = Tool(
             name="tag_images_by_deepdanbooru",
             title=Title("Tags (DeepDanbooru)", "태그 (DeepDanbooru)"),
             help=Title(
-                "Tags by the model of the Web UI's Interrogate DeepBooru, for who has it already. WD14 is better.",
+                "Tags by the model of the Web UI's Interrogate DeepBooru, for those who have it already. WD14 is better.",
                 "Web UI의 Interrogate DeepBooru가 쓰는 모델로 태그를 씁니다. 이미 있을 때 쓰며, WD14가 더 낫습니다.",
             ),
             writes="captions",
