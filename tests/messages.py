@@ -35,7 +35,8 @@ NOT_SAID = {
 # Texts of these files that read like sentences and are none, or are for a log or another program.
 NONE = {
     "frame-ancestors 'self'", "attachment; filename*=utf-8''{}", 'Basic realm="LoRA Trainer", charset="UTF-8"',
-    "lora-trainer: applied weights are out of date", "lora-trainer supervisor", "lora-trainer live", "lora-trainer tool {}",
+    "lora-trainer: applied weights are out of date", "lora-trainer supervisor", "lora-trainer live", "lora-trainer grids",
+    "lora-trainer tool {}",
     "sd version",
     "Schedule type", "Denoising strength", "Clip skip", "Lora hashes", "Negative prompt: {}", "not enough memory",
     "cannot allocate memory", "can't allocate memory", "{} for {}", "{}, line {}", "lora-trainer {}", "and {} more",

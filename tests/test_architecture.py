@@ -56,6 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "data.plan": {"options"},
     "data": {"options"},
     "datasets": {"options", "data.plan"},
+    "grids": set(),
     "networks.files": {"networks.key_names"},
     "networks.key_names": set(),
     "networks.metadata": {"options"},
@@ -66,7 +67,7 @@ ALLOWED: dict[str, set[str]] = {
     "hosts.base": {"runs"},
     "hosts": {"options", "runs", "installing", "demo.files"},
     "ui": {"options", "hosts.base"},
-    "api": {"options", "runs", "datasets", "recipes", "data.plan", "hosts.base", "ui", "installing"}
+    "api": {"options", "runs", "datasets", "grids", "recipes", "data.plan", "hosts.base", "ui", "installing"}
     | FILE_HALF
     | DEMO_HALF
     | ASKING,
@@ -85,7 +86,7 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"commands"},
 }
 HOST_SIDE = (
-    {"options", "runs", "recipes", "data.plan", "datasets", "hosts.base", "hosts", "api", "ui", "apps", "installing"}
+    {"options", "runs", "recipes", "data.plan", "datasets", "grids", "hosts.base", "hosts", "api", "ui", "apps", "installing"}
     | FILE_HALF
     | DEMO_HALF
 )
@@ -95,7 +96,7 @@ FLOORS = [
     FLOOR_0,
     {"options", "installing", "networks.key_names", "demo.files", "demo.world", "demo.trial_sheet"},
     {"data.plan", "networks.files", "networks.metadata", "networks.recipe", "demo.trial"},
-    {"runs", "recipes", "datasets", "demo.recipe", "models", "networks", "data"},
+    {"runs", "recipes", "datasets", "grids", "demo.recipe", "models", "networks", "data"},
     {"hosts.base", "sampling"},
     {"hosts", "ui", "training", "tools", "captioning"},
     {"api", "demo"},

@@ -127,11 +127,11 @@ async def _again(service: Service, request: Request) -> Response:
 
 async def _use(service: Service, request: Request) -> Response:
     body = await json_body(request)
-    name, overwrite = text_of(body, "file"), flag_of(body, "overwrite")
+    name, overwrite, as_result = text_of(body, "file"), flag_of(body, "overwrite"), flag_of(body, "as_result")
 
     def do() -> dict[str, Any]:
         run = _known(service, request)
-        path = service.supervisor.use(run.id, name, overwrite=overwrite)
+        path = service.supervisor.use(run.id, name, overwrite=overwrite, as_result=as_result)
         activation = str(service.supervisor.folder(run.id).request().get("activation") or "")
         return {"lora": views.lora_view(path, activation)}
 

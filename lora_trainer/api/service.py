@@ -16,6 +16,7 @@ from ..data.plan.files import FactsCache
 from ..datasets.library import Library
 from ..errors import HostError, InputError, StoreError
 from ..foreign.reading import is_there
+from ..grids.book import GridBook
 from ..hosts.base import Access, Checkpoint, Host
 from ..log import logger
 from ..paths import user_path
@@ -27,7 +28,7 @@ from ..runs.reg_images import RegImages
 from ..runs.store import Store
 from ..runs.supervisor import Supervisor
 from ..runs.tool_jobs import ToolJobs
-from . import folders
+from . import folders, painting
 from .changes import Changes
 from .images import Thumbnails
 from .lanes import Lane
@@ -52,6 +53,7 @@ class Service:
         self.facts = FactsCache()
         self.generation = Generation(host, self.paths.generated, standing=self._standing)
         self.reg_images = RegImages(self.generation)
+        self.grids = GridBook(self.paths.user_dir / "grids", painting.painter(host, self.generation, self.generate))
         self.tools = ToolJobs(host, self.paths.tools)
         self.packages = ToolJobs(host, self.paths.user_dir / "packages")  # what fetches one, not the packages
         self.batches = ToolJobs(host, self.paths.user_dir / "batches", kept=3)  # their pictures are large
@@ -96,8 +98,9 @@ class Service:
         """Run what makes a small picture of a large one."""
         return await self._pictures.run(function, *arguments, limit=LOOK_SECONDS)
 
-    def generate(self, request: Mapping[str, Any]) -> str:
-        """Ask for pictures; returns the id. Raises HostError inside the Web UI."""
+    def generate(self, request: Mapping[str, Any], *, files: Mapping[str, Path] | None = None) -> str:
+        """Ask for pictures; returns the id. `files` are LoRAs by the names that prompts call them, besides those of the LoRA
+        folder. Raises HostError inside the Web UI."""
         if self.host.name == "webui":
             raise HostError("Pictures are made in the Web UI's own tabs.", advice="Use <lora:name:0.8> in a prompt there.")
         asked = {key: value for key, value in request.items() if key not in {"checkpoint", "vae"}}
@@ -108,7 +111,9 @@ class Service:
                 "There is no base model to generate with.", field="checkpoint", advice="Put one into the models folder."
             )
         vae = _chosen(self.host.vaes(), request["vae"], "vae", access) if request.get("vae") else None
-        return self.generation.submit({**asked, "model": model, "vae": vae, "lora_dirs": [str(self.paths.lora_dir)]})
+        named = {name: str(path) for name, path in (files or {}).items()}
+        places = {"lora_dirs": [str(self.paths.lora_dir)], "lora_files": named}
+        return self.generation.submit({**asked, "model": model, "vae": vae, **places})
 
     def start(self) -> None:
         """Begin to watch and train; tidy what an earlier program left."""

@@ -5,7 +5,7 @@ The half that `runs` needs (interpreter, card, LoRA folder) is `runs.worker.Work
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -125,6 +125,10 @@ class Host(WorkerHost, Protocol):
 
     def vaes(self) -> list[Checkpoint]:
         """The VAE files that can be chosen, sorted by title."""
+        ...
+
+    def painter(self) -> Callable[..., bytes | None] | None:
+        """What draws a picture in this process (grids.book.Painter); None: our own process does (runs.generation)."""
         ...
 
     def problems(self) -> list[HostProblem]:

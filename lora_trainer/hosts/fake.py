@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class FakeHost:
         self.calls: list[tuple[Any, ...]] = []
         self.refuse_to_lend = ""
         self.password = ""
+        self.paints: Callable[..., bytes | None] | None = None
         self.outlived = True
         self.missing: list[HostProblem] = []
         self.python = sys.executable
@@ -57,6 +58,9 @@ class FakeHost:
     def leave_card(self) -> bool:
         self.calls.append(("leave_card",))
         return True
+
+    def painter(self) -> Callable[..., bytes | None] | None:
+        return self.paints
 
     def lora_changed(self, path: Path) -> None:
         self.calls.append(("lora_changed", path))

@@ -108,6 +108,10 @@ class StandaloneHost:
     def leave_card(self) -> bool:
         return True
 
+    def painter(self) -> None:
+        """Our own process does it."""
+        return
+
     def lora_changed(self, path: Path) -> None:
         """Generations read LoRA files anew each time."""
 

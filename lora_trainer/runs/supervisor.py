@@ -220,8 +220,8 @@ class Supervisor:
         self.store.remove(run_id)
         self._keys.pop(run_id, None)
 
-    def use(self, run_id: str, name: str, *, overwrite: bool = False) -> Path:
-        """Put one saved file of the run into the LoRA folder under its own name; returns where it went."""
+    def use(self, run_id: str, name: str, *, overwrite: bool = False, as_result: bool = False) -> Path:
+        """Put one saved file into the LoRA folder under its own name, or the run's (`as_result`); returns where it went."""
         run, folder = self._get(run_id), self.folder(run_id)
         source = folder.file(name)
         if source is None or source.suffix not in LORA_SUFFIXES:
@@ -229,7 +229,8 @@ class Supervisor:
         request = folder.request()
         if not request.get("target"):
             raise StoreError(f"{folder.path / 'request.json'} is damaged.", advice="Copy the file by hand.")
-        target = Path(str(request["target"])).with_name(name)
+        target = Path(str(request["target"]))
+        target = target.with_suffix(source.suffix) if as_result else target.with_name(name)
         path = result.publish_of(folder, source, target, self.progress(run_id)[0], overwrite=overwrite)
         self._tell_changed(path)
         return path

@@ -51,16 +51,20 @@ class LoraUse:
 class LoraFolders:
     """The folders in which `<lora:name>` is looked up, with all that is below them. Looks at the disk at every call.
 
-    A name is a file's stem, or else the `ss_output_name` in its metadata.
+    A name is a file's stem, or else the `ss_output_name` in its metadata; `named` are files of their own, before all others.
     """
 
     folders: Sequence[Path] = field(default_factory=tuple)
+    named: Mapping[str, Path] = field(default_factory=dict)
 
     def resolve(self, tags: Iterable[LoraTag]) -> list[LoraUse]:
         """Return the files that `tags` name. Raises InputError for a name that no file has, or that two files have."""
         by_stem: dict[str, list[Path]] = {}
         uses = []
         for tag in tags:
+            if tag.name in self.named:
+                uses.append(LoraUse(self.named[tag.name], tag.te, tag.unet, tag.dyn, tag.name))
+                continue
             if not by_stem:
                 for path in self.files():
                     by_stem.setdefault(path.stem, []).append(path)

@@ -1,9 +1,10 @@
 """`python -m lora_trainer generate_server FOLDER`: a process that keeps a model loaded and draws what is asked for in files.
 
     FOLDER/requests/ID.json     the host writes it whole (temporary file, rename); the server deletes it when it is over:
-                                {"model": path, "vae": path or null, "lora_dirs": [folders], "precision": "auto",
-                                 "device": "auto"} and the fields of ImageRequest: "prompt", "negative_prompt", "width",
-                                "height", "steps", "cfg_scale", "seed", "sampler", "batch_size", "batch_count", "clip_skip"
+                                {"model": path, "vae": path or null, "lora_dirs": [folders], "lora_files": {name: path},
+                                 "precision": "auto", "device": "auto"}
+                                and the fields of ImageRequest: "prompt", "negative_prompt", "width", "height",
+                                "steps", "cfg_scale", "seed", "sampler", "batch_size", "batch_count", "clip_skip"
     FOLDER/results/ID/          status.json and 0.png, 1.png, ... (each readable as soon as the status names it):
                                 {"state": "waiting" | "loading" | "running" | "finished" | "stopped" | "failed",
                                  "done", "total": sampler steps, "message", "advice": "" unless it failed,
@@ -49,7 +50,7 @@ LOOK_SECONDS = 0.1
 TELL_SECONDS = 0.2  # how often the progress is written
 _WRITE_ATTEMPTS = 5
 OVER = ("finished", "stopped", "failed")
-_OWN_KEYS = ("id", "model", "vae", "lora_dirs", "precision", "device")
+_OWN_KEYS = ("id", "model", "vae", "lora_dirs", "lora_files", "precision", "device")
 
 
 @dataclass
@@ -149,6 +150,9 @@ class Server:
             raise InputError("no base model is chosen.", field="model", advice="Choose one.")
         if not isinstance(folders, list) or not all(isinstance(entry, str) for entry in folders):
             raise InputError(f"lora_dirs is {folders!r}; expected a list of folders.", field="lora_dirs")
+        named = values.get("lora_files") or {}
+        if not isinstance(named, dict) or not all(isinstance(path, str) for path in named.values()):
+            raise InputError(f"lora_files is {named!r}; expected files by name.", field="lora_files")
         request = from_mapping({key: value for key, value in values.items() if key not in _OWN_KEYS}).with_seed()
         status.state, status.total = "loading", request.steps * request.batch_count
         status.write(folder)
@@ -171,7 +175,7 @@ class Server:
                 told = time.monotonic()
                 status.write(folder)
 
-        loras = LoraFolders([Path(entry) for entry in folders])
+        loras = LoraFolders([Path(entry) for entry in folders], {name: Path(path) for name, path in named.items()})
         for number, picture in enumerate(draw(model, request, loras=loras, progress=progress, should_stop=must_stop)):
             save_png(folder / f"{number}.png", picture)
             image = {"name": f"{number}.png", "seed": picture.seed, "prompt": request.prompt, "info": picture.info}

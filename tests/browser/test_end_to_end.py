@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from .program import running
 
@@ -54,8 +55,6 @@ def set_up(page, frogs, drop, *, name: str, steps: int) -> None:
 
 def picture(page, prompt: str) -> bytes:
     """Draw one picture on the Generate page; returns its pixels (RGB)."""
-    from PIL import Image
-
     page.fill("#lt-g-prompt", prompt)
     with page.expect_response(lambda answer: answer.url.endswith("/api/generate") and answer.status == 201) as asked:
         page.click(".lt-btn-train")
@@ -84,6 +83,7 @@ def test_dropped_images_become_a_picture_changed_by_the_lora(program, open_page,
     expect(page.locator(".lt-chart-tip strong")).to_have_text("Step 20")
     assert (data / "loras" / "shown_frog.safetensors").stat().st_size > 10_000
 
+    compare(page, data)
     page.click("text=Try it in Generate")
     expect(page.locator("#lt-g-prompt")).to_have_value("sls frog <lora:shown_frog:0.8>")
     for field, value in (("seed", 7), ("steps", 4), ("width", 64), ("height", 64)):
@@ -94,6 +94,34 @@ def test_dropped_images_become_a_picture_changed_by_the_lora(program, open_page,
     assert len(plain) == 64 * 64 * 3
     assert nothing == plain, "a multiplier of 0 is no network"
     assert sum(abs(one - other) for one, other in zip(changed, plain, strict=True)) / len(plain) > 1, "the LoRA is seen"
+
+
+def compare(page, data):
+    """The saved files side by side: drawn, saved as one picture, and one of them taken."""
+    page.get_by_text("Compare saved files").click()
+    card = page.locator(".lt-compare-files")
+    card.get_by_label("Strengths").fill("0 0.8")
+    card.get_by_label("Prompts").fill("sls frog <lora:other:1>")
+    card.get_by_text("How they are drawn").click()
+    for label, value in (("Steps", "4"), ("Width", "64"), ("Height", "64")):
+        card.get_by_label(label, exact=True).fill(value)
+    card.get_by_role("button", name="Draw 3 pictures").click()
+    expect(card.locator(".lt-grid-shown")).to_contain_text("3 pictures", timeout=300_000)
+    sources = [one.get_attribute("src") for one in card.locator("table img").all()]
+    base = page.url.split("#")[0]
+    without, nothing, changed = (
+        Image.open(io.BytesIO(page.request.get(base + source.removeprefix("./")).body())) for source in sources
+    )
+    assert without.tobytes() == nothing.tobytes() != changed.tobytes(), "a strength of 0 is without"
+    assert "<lora:shown_frog:0.8>" in changed.text["parameters"]
+    whole = page.request.get(base + card.get_by_text("Save as one picture").get_attribute("href").removeprefix("./"))
+    assert Image.open(io.BytesIO(whole.body())).width > 3 * 64
+    placed = data / "loras" / "shown_frog.safetensors"
+    placed.unlink()
+    card.get_by_role("button", name="Use this one").click()
+    page.locator("dialog").get_by_role("button", name="Use this one").click()
+    expect(page.locator(".lt-toast").last).to_contain_text("shown_frog is in the LoRA folder")
+    assert placed.is_file()
 
 
 def test_a_run_is_tried_while_it_trains_goes_on_over_a_reload_and_stops_when_asked(program, open_page, frogs, drop):

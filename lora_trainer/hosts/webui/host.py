@@ -13,7 +13,7 @@ from ...errors import HostError
 from ...installing import retries, worker_packages
 from ...runs.worker import Borrow
 from ..base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
-from . import access, gpu, hotload, settings
+from . import access, drawing, gpu, hotload, settings
 
 _HOW = 'in Settings > LoRA Trainer, write it into "{}" and apply the settings.'
 
@@ -137,6 +137,10 @@ class WebuiHost:
     def leave_card(self) -> bool:
         """Take the model off the card again, unless it draws."""
         return gpu.end_turn()
+
+    def painter(self) -> Callable[..., bytes | None]:
+        """The Web UI itself."""
+        return drawing.paint
 
     def lora_changed(self, path: Path) -> None:
         """Forget what the host has cached of the file."""

@@ -43,7 +43,7 @@ def forget(path: Path) -> None:
         return
     with call_queue.queue_lock:
         _forget_parsed_file(networks, path)
-        _forget_hash_and_metadata(path)
+        forget_facts(path.stem)
         networks.list_available_networks()
         _forget_applied_weights()
         _forget_conditioning()
@@ -60,13 +60,14 @@ def _forget_parsed_file(networks: ModuleType, path: Path) -> None:
         cached()
 
 
-def _forget_hash_and_metadata(path: Path) -> None:
-    """The host keeps both by name and trusts only a newer time: of an older file it would show the old hash."""
+def forget_facts(name: str) -> None:
+    """Forget hash and metadata of the LoRA `name`: the host trusts only a newer time, of an older file it would show the old
+    hash."""
     from modules import hashes
 
     cache = getattr(hashes, "cache", None)
     for section in ("hashes-addnet", "safetensors-metadata") if cache else ():
-        cache(section).pop(f"lora/{path.stem}", None)
+        cache(section).pop(f"lora/{name}", None)
 
 
 def _forget_applied_weights() -> None:

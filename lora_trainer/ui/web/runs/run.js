@@ -12,6 +12,7 @@ import { tryPrompt } from "../generate/prompt.js";
 import { lossChart } from "./chart.js";
 import { actions, button } from "./actions.js";
 import { cardNote } from "./card.js";
+import { gridCard } from "./grid.js";
 import { liveCard } from "./live.js";
 import { recipeOf } from "./recipe.js";
 import { sampleGallery } from "./samples.js";
@@ -55,6 +56,7 @@ function runPage(signal, detail, id) {
     const parts = Object.fromEntries(["head", "card", "standing", "numbers", "notes", "lora", "live", "files"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
     const samples = sampleGallery(() => t(isOver(run) ? "samples_never" : "samples_none"));
     const live = h("p", { class: "lt-offscreen", "aria-live": "polite" });
+    const grid = gridCard(signal, id, detail);
     const log = h("pre", { class: "lt-log", tabindex: "0", "aria-label": t("log") });
     const element = h("div", { class: "lt-run-page" },
         h("button", { type: "button", class: "lt-link lt-back", onclick: () => go("runs") }, icon("back"), t("back_to_runs")),
@@ -64,6 +66,7 @@ function runPage(signal, detail, id) {
             h("section", { class: "lt-card lt-run-chart" }, h("h2", {}, t("loss")), chart.element),
             h("section", { class: "lt-card lt-run-samples" }, samples.element)),
         h("section", { class: "lt-card" }, h("h2", {}, t("files")), parts.files),
+        grid.element,
         h("section", { class: "lt-card" }, h("h2", {}, t("log")), log),
         h("section", { class: "lt-card" }, h("h2", {}, t("repeat")), recipeOf(detail)));
 
@@ -86,6 +89,7 @@ function runPage(signal, detail, id) {
         part("live", [run.live, run.state, Boolean(run.step), run.card?.is_asked], () => liveCard(run, id));
         if (isNew("samples", [run.samples, isOver(run)])) samples.show(run.samples);
         part("files", run.files, () => files(run, id));
+        grid.refresh(run);
         const tenth = run.total_steps ? Math.floor((10 * (run.step || 0)) / run.total_steps) * 10 : 0;
         const how = !run.active ? "" : run.step ? ` ${tenth} %` : `, ${run.phase?.name || doing(run)}`;
         const said = `${run.name}: ${stateText(run)}${how}`;

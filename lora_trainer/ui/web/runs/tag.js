@@ -16,11 +16,14 @@ export function tagSliders(name, prompt, config, shown) {
     const at = { te: strength, unet: strength, dyn: null };
     const row = (label, attributes, say, change) => {
         const value = h("output", {}, say(attributes.value));
-        const input = h("input", { type: "range", ...attributes, "aria-label": label, oninput: () => {
+        const filled = (at) => input.style.setProperty("--lt-share", `${(100 * (at - attributes.min)) / (attributes.max - attributes.min)}%`);
+        const input = h("input", { type: "range", class: "lt-slider", ...attributes, "aria-label": label, oninput: () => {
             change(Number(input.value));
+            filled(input.value);
             fill(value, say(input.value));
             shown(prompt.replace(tagPattern(name), tagOf(name, at)));
         } });
+        filled(attributes.value);
         return h("label", {}, h("span", {}, label), input, value);
     };
     const scale = { min: 0, max: 1.5, step: 0.05, value: strength };

@@ -1,0 +1,41 @@
+"""Who draws single pictures for a grid: the host where it does so itself, else the process behind the Generate page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import HostError
+from ..grids.book import FAILED, Painter
+from ..hosts.base import Host
+from ..runs.generation import OVER, Generation
+
+_LOOK_SECONDS = 0.2
+_TRIES = 5  # where a training that begins takes the card
+
+
+def painter(host: Host, generation: Generation, ask: Callable[..., str]) -> Painter:
+    """`ask(request, files=)` puts a request to `generation` and returns its id."""
+    return host.painter() or _by_generation(generation, ask)
+
+
+def _by_generation(generation: Generation, ask: Callable[..., str]) -> Painter:
+    def paint(request: Mapping[str, Any], files: Mapping[str, Path], should_stop: Callable[[], bool]) -> bytes | None:
+        for _ in range(_TRIES):
+            request_id = ask(request, files=files)
+            status = generation.status(request_id)
+            while status["state"] not in OVER:
+                time.sleep(_LOOK_SECONDS)
+                status = generation.stop(request_id) if should_stop() else generation.status(request_id)
+            if status["state"] == FAILED:
+                raise HostError(status["message"], advice=status["advice"])
+            path = generation.file(request_id, "0.png")
+            if path is not None:
+                return path.read_bytes()
+            if should_stop():
+                return None
+        raise HostError("The picture was broken off again and again.", advice="See what else uses the card, then go on.")
+
+    return paint
