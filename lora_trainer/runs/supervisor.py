@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, LoraTrainerError, StoreError
+from ..errors import InputError, LoraTrainerError
 from ..log import logger
-from ..modelfile import LORA_SUFFIXES
 from . import control, process, result, resuming, worker
 from .folder import RunFolder, WorkerProcess
 from .lending import Lending, Standing
@@ -223,15 +222,7 @@ class Supervisor:
     def use(self, run_id: str, name: str, *, overwrite: bool = False, as_result: bool = False) -> Path:
         """Put one saved file into the LoRA folder under its own name, or the run's (`as_result`); returns where it went."""
         run, folder = self._get(run_id), self.folder(run_id)
-        source = folder.file(name)
-        if source is None or source.suffix not in LORA_SUFFIXES:
-            raise InputError(f"{run.name} has no saved file {name!r}.", field="file")
-        request = folder.request()
-        if not request.get("target"):
-            raise StoreError(f"{folder.path / 'request.json'} is damaged.", advice="Copy the file by hand.")
-        target = Path(str(request["target"]))
-        target = target.with_suffix(source.suffix) if as_result else target.with_name(name)
-        path = result.publish_of(folder, source, target, self.progress(run_id)[0], overwrite=overwrite)
+        path = result.use(folder, run.name, name, self.progress(run_id)[0], overwrite=overwrite, as_result=as_result)
         self._tell_changed(path)
         return path
 
