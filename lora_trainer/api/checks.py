@@ -197,8 +197,8 @@ def _first_caption(checked: Checked) -> str:
     """The first caption that is trained, to be tried as a prompt where it lacks identifier or class: words that stand in no
     caption call nothing up. "" where they stand there, or are the captions."""
     caption = (checked.caption or "").strip()
-    words = checked.draft.words.replace(",", " ").casefold().split()
-    is_called_so = bool(words) and all(word in caption.casefold() for word in words)
+    concepts_words = [words.split() for words in checked.draft.words.casefold().split(", ") if words]
+    is_called_so = any(all(word in caption.casefold() for word in words) for words in concepts_words)
     return "" if is_called_so or len(caption) > _LONGEST_PROMPT or "\n" in caption else caption
 
 

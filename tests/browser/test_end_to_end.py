@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from lora_trainer.networks.files import read_metadata
+
 from .program import running
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -66,26 +68,41 @@ def picture(page, prompt: str) -> bytes:
     return Image.open(io.BytesIO(data)).convert("RGB").tobytes()
 
 
+def add_toads(page, frogs, drop) -> None:
+    """A second concept: three other pictures, words, repeats and an option of its own."""
+    page.get_by_role("button", name="Add a concept").click()
+    drop(page, frogs[:3], place="[data-concept] ~ [data-concept] .lt-drop")
+    for field, value in (("identifier", "tds"), ("class_name", "toad"), ("num_repeats", "4")):
+        page.fill(f'[id="lt-concepts.0.{field}"]', value)
+    page.locator("[data-concept]").nth(1).get_by_text("Options of this concept").click()
+    page.check('[id="lt-concepts.0.settings.flip_aug"]')
+    expect(page.locator(".lt-plan .lt-table tbody tr").nth(1)).to_have_text(re.compile(r"tds toad.*3.*4"), timeout=300_000)
+    expect(page.locator(".lt-btn-train")).to_be_enabled(timeout=300_000)
+
+
 def test_dropped_images_become_a_picture_changed_by_the_lora(program, open_page, frogs, drop):
     address, data = program
     page = open_page(address)
     set_up(page, frogs, drop, name="shown_frog", steps=20)
-    expect(page.locator(".lt-table tbody tr")).to_have_text(re.compile(r"sls frog.*8.*10.*8"))
+    expect(page.locator(".lt-plan .lt-table tbody tr")).to_have_text(re.compile(r"sls frog.*8.*10.*8"))
+    add_toads(page, frogs, drop)
     page.click(".lt-btn-train")
     expect(page).to_have_url(re.compile("#lora-run="))
     expect(page.locator(".lt-run-title .lt-badge")).to_have_text("finished", timeout=600_000)
     expect(page.locator(".lt-run-under")).to_contain_text("20 / 20")
-    expect(page.locator(".lt-prompt-line code")).to_have_text("sls frog <lora:shown_frog:0.8>")
+    expect(page.locator(".lt-prompt-line code")).to_have_text("sls frog, tds toad <lora:shown_frog:0.8>")
     expect(page.locator(".lt-recipe pre").first).to_contain_text("train_network")
     canvas = page.locator(".lt-chart-canvas")
     canvas.focus()
     page.keyboard.press("End")
     expect(page.locator(".lt-chart-tip strong")).to_have_text("Step 20")
-    assert (data / "loras" / "shown_frog.safetensors").stat().st_size > 10_000
+    told = read_metadata(data / "loras" / "shown_frog.safetensors")
+    both = [(one["class_tokens"], one["num_repeats"], one["flip_aug"]) for one in json.loads(told["ss_datasets"])[0]["subsets"]]
+    assert both == [("sls frog", 10, False), ("tds toad", 4, True)], "both concepts were trained, each as it asks for"
 
     compare(page, data)
     page.click("text=Try it in Generate")
-    expect(page.locator("#lt-g-prompt")).to_have_value("sls frog <lora:shown_frog:0.8>")
+    expect(page.locator("#lt-g-prompt")).to_have_value("sls frog, tds toad <lora:shown_frog:0.8>")
     for field, value in (("seed", 7), ("steps", 4), ("width", 64), ("height", 64)):
         page.fill(f"#lt-g-{field}", str(value))
     changed = picture(page, "sls frog <lora:shown_frog:0.8>")
