@@ -36,7 +36,7 @@ _NOT_YET: dict[str, str] = {
     "fine_tune train_db train_textual_inversion train_textual_inversion_XTI train_controlnet sdxl_train "
     "sdxl_train_textual_inversion sdxl_train_control_net_lllite sd3_train sd3_train_network flux_train flux_train_network "
     "lumina_train_network": "This program trains LoRA for SD1, SD2 and SDXL: see train_network --help.",
-    "prepare_buckets_latents cache_latents cache_text_encoder_outputs": (
+    "cache_latents cache_text_encoder_outputs": (
         "Not needed: images are sorted into buckets, and what --cache_latents asks for is made, when a training starts."
     ),
     "convert_diffusers20_original_sd convert_diffusers_to_original_stable_diffusion convert_original_to_diffusers": (

@@ -22,6 +22,11 @@ def of_module(module: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
+def of_vae(vae: Any) -> dict[str, str]:
+    """What latents depend on besides the image: the VAE's weights, and the precision it computes in."""
+    return {"vae": of_module(vae), "precision": str(vae.dtype).removeprefix("torch.")}
+
+
 def of_tokenizer(tokenizer: Any) -> str:
     """The same of a tokenizer: of its words and their numbers."""
     words = json.dumps(sorted(tokenizer.get_vocab().items(), key=lambda pair: (pair[1], pair[0])))

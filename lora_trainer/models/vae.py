@@ -55,6 +55,13 @@ def posterior(vae: AutoencoderKL, images: torch.Tensor, *, batch_size: int | Non
         return torch.cat([mean, torch.exp(0.5 * logvar.clamp(*LOGVAR_RANGE))], dim=1)
 
 
+def posterior_to_keep(vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
+    """`posterior` with the digits that it has on the disk (the deviation those of half precision), so that the disk makes no
+    difference."""
+    mean, std = posterior(vae, images).chunk(2, dim=1)
+    return torch.cat([mean, std.half().float()], dim=1)
+
+
 def decode(vae: AutoencoderKL, latents: torch.Tensor, *, batch_size: int | None = 1, scale: float = SD_SCALE) -> torch.Tensor:
     """Return the pictures [B,3,H,W], float32 in -1..1 on the VAE's device, of scaled `latents` [B,4,H/8,W/8].
 

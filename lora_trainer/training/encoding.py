@@ -68,17 +68,13 @@ class Encoder:
         return (mean + std * noise.to(mean.device)) * self._model.family.latent_scale
 
     def posterior(self, images: torch.Tensor) -> torch.Tensor:
-        """Mean and standard deviation [B, 8, H/8, W/8] of the unscaled latents, on the device.
-
-        The deviation has the digits of half precision, as it has on the disk, so that the disk makes no difference.
-        """
+        """Mean and standard deviation [B, 8, H/8, W/8] of the unscaled latents, on the device."""
         self._model.vae.to(self._device)
-        mean, std = vae.posterior(self._model.vae, images.to(self._device)).chunk(2, dim=1)
-        return torch.cat([mean, std.half().float()], dim=1)
+        return vae.posterior_to_keep(self._model.vae, images.to(self._device))
 
     def made_by(self) -> Mapping[str, str]:
         """What the posterior depends on besides the image: the VAE's weights, and the precision it computes in."""
-        return {"vae": identity.of_module(self._model.vae), "precision": str(self._model.vae.dtype).removeprefix("torch.")}
+        return identity.of_vae(self._model.vae)
 
     @property
     def suffix(self) -> str:
