@@ -18,6 +18,7 @@ from ..paths import write_atomic, write_text_atomic
 from .dataset import Sample, TrainDataset
 from .masks import mask_pixels
 from .plan.model import DataPlan, printable
+from .plan.words import count
 from .resize import Pixels
 
 MOST_BATCHES = 16
@@ -105,7 +106,7 @@ def in_words(told: dict[str, Any]) -> str:
         f"mask {told['mask']}" if told["mask"] else "",
         "regularisation" if told["is_reg"] else "",
         f"loss weight {told['loss_weight']:g}",
-        f"{told['repeats']} times an epoch",
+        f"{count(told['repeats'], 'time', 'times')} an epoch",
         f"caption: {told['caption']!r}",
     ]
     return ", ".join(word for word in words if word)

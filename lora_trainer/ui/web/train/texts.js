@@ -186,7 +186,7 @@ export const t = texts({
     batches_cut: ["{size}, resized to {resized}, cut at {left}, {top}", "{size}, {resized}(으)로 조절, {left}, {top}에서 자름"],
     batches_flipped: ["mirrored", "좌우 뒤집음"],
     batches_mask: ["mask {x}", "마스크 {x}"],
-    batches_repeats: ["{x} times an epoch", "에포크당 {x}번"],
+    batches_repeats: ["{x} {x:time|times} an epoch", "에포크당 {x}번"],
     plan_buckets: ["Buckets", "버킷"],
     plan_examples: ["Captions as they will be trained", "학습에 쓰일 캡션"],
     plan_is_reg: ["reg", "정규화"],
