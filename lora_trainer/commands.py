@@ -61,6 +61,7 @@ COMMANDS: tuple[Command, ...] = (
         "recreate", "make the settings of a LoRA's run, or of another program, again", (), "lora_trainer.recipes.command:main"
     ),
     Command("check_dataset", "tell what would spoil a training", _ALL_SECTIONS, "lora_trainer.data.plan.lint.command:main"),
+    Command("edit_captions", "change many captions at once, and undo it", (), "lora_trainer.datasets.command:main"),
     Command("ui", "open the page in the browser", (), "lora_trainer.apps.standalone:main"),
     Command("worker", "train a queued run (started by the page)", (), "lora_trainer.training.worker:main"),
     Command("generate_server", "draw pictures for the page (started by it)", (), "lora_trainer.sampling.server:main"),

@@ -23,7 +23,8 @@ NOT_SHOWN = (
     "options/presets.py", "options/tool_page.py", "options/tools/",
     "options/tool_cli.py", "sampling/gen_img/", "sampling/command.py", "sampling/reg_images.py",
     "recipes/command.py", "api/korean.py",
-    "runs/migrations.py", "data/plan/lint/command.py", "datasets/store_schema.py", "datasets/regex_child.py",
+    "runs/migrations.py", "data/plan/lint/command.py", "datasets/store_schema.py", "datasets/command.py",
+    "datasets/regex_child.py",
     "apps/standalone.py", "optional_packages.py", "hosts/fake.py", "options/dataset_keys.py", "runs/store_schema.py",
 )  # fmt: skip
 # Calls whose texts are declarations, logs, patterns or for programmers.

@@ -26,6 +26,7 @@ SIDE = 256  # pixels
 _MADE = 2  # how thumbnails are made; another number makes them anew
 _SHOWN = 500  # images of a folder
 _KEPT_SECONDS = 30 * 86400
+_KEPT_BYTES = 1 << 30  # about 100,000 thumbnails
 
 
 class Thumbnails:
@@ -62,9 +63,12 @@ class Thumbnails:
         write_atomic(small, lambda file: flat.save(file, "JPEG", quality=80))
 
     def prune(self) -> None:
-        """Forget thumbnails that were made more than a month ago."""
-        for path in self.cache.glob("*.jpg"):
-            if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
+        """Forget thumbnails that were made more than a month ago, and the oldest where all together are too large."""
+        kept = 0
+        made = sorted(((path.stat(), path) for path in self.cache.glob("*.jpg")), key=lambda one: -one[0].st_mtime)
+        for stat, path in made:
+            kept += stat.st_size
+            if time.time() - stat.st_mtime > _KEPT_SECONDS or kept > _KEPT_BYTES:
                 path.unlink(missing_ok=True)
 
 

@@ -14,7 +14,8 @@ from .service import Service
 
 _CHUNK = 1 << 20  # bytes; what is not larger is read at once
 _KINDS = {
-    ".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".txt": "text/plain", ".toml": "text/plain",
+    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".bmp": "image/bmp",
+    ".avif": "image/avif", ".txt": "text/plain", ".toml": "text/plain",
 }  # fmt: skip
 
 

@@ -152,9 +152,11 @@ class Library:
 
     def adopt(self, dataset: DataSet, has_ended: Callable[[str], bool] = lambda _: False) -> None:
         """Take what tools wrote into the captions meanwhile into the history. `has_ended` knows runs of tools by name."""
-        if dataset.progress is None:
-            with self._writing:
+        if dataset.progress is None and self._writing.acquire(blocking=False):  # else another time
+            try:
                 adopt(dataset, self.history, has_ended)
+            finally:
+                self._writing.release()
 
     @contextmanager
     def _changing(self, dataset: DataSet) -> Iterator[Changer]:

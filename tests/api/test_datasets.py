@@ -1,5 +1,8 @@
 """The routes of the data set page: opening, looking, and what may not be reached through them."""
 
+import os
+import time
+
 import pytest
 
 from .conftest import get, picture, post
@@ -277,3 +280,12 @@ def test_pictures_that_are_left_out_are_not_trained_and_stay_where_they_are(clie
     assert (images / "1.png").exists()
     ask(client, opened, "undo")
     assert post(client, "check", {"values": values}).json()["plan"]["images"] == 3
+
+
+def test_thumbnails_are_kept_up_to_a_size_the_newest_first(service, images, monkeypatch):
+    made = [service.thumbnails.of(path) for path in sorted(images.glob("*.png"))]
+    for age, path in enumerate(made):
+        os.utime(path, (time.time() - 100 * age,) * 2)
+    monkeypatch.setattr("lora_trainer.api.images._KEPT_BYTES", made[0].stat().st_size + made[1].stat().st_size)
+    service.thumbnails.prune()
+    assert [path.exists() for path in made] == [True, True, False]
