@@ -111,6 +111,8 @@ export function pictureGrid(signal, data, size, act) {
     }
 }
 
+const isRead = (row) => row.width !== null || Boolean(row.problem); // by the host, which reads thousands in the background
+
 function tile(row) {
     const common = { class: "lt-data-tile", role: "option", id: `lt-data-${row.id}`, "data-id": row.id };
     if (row.isComing) return h("div", { ...common, "aria-label": t("loading") }, h("span", { class: "lt-data-thumb" }));
@@ -122,7 +124,7 @@ function tile(row) {
                 row.findings?.length > 0 && h("span", { class: "lt-data-mark lt-data-mark-warn", title: t("findings_count", { x: row.findings.length }) }, icon("warning"), String(row.findings.length)),
                 Number.isFinite(row.loss) && h("span", { class: "lt-data-mark", title: t("loss_title") }, `${t("loss")} ${formatShort(row.loss)}`)),
             row.stars > 0 && h("span", { class: "lt-data-stars", "aria-hidden": "true" }, "★".repeat(row.stars))),
-        h("span", { class: `lt-data-words${row.caption ? "" : " lt-missing"}` }, row.caption || t("no_caption")));
+        h("span", { class: `lt-data-words${row.caption || !isRead(row) ? "" : " lt-missing"}` }, row.caption || (isRead(row) ? t("no_caption") : "…")));
     element.classList.toggle("lt-data-out", Boolean(row.left_out));
     return element;
 }

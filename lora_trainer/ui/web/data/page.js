@@ -54,7 +54,7 @@ export function dataPage(signal, opened) {
         h("header", { class: "lt-data-head" }, h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => { rememberOpened(""); go("data"); } }, icon("folder"), t("other_set")), title,
             h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => trainWith(paths) }, t("train_with")),
             h("div", { class: "lt-row lt-end" }, saved, undo, redo, help)),
-        keys, opened.folders.filter((folder) => folder.problem).map((folder) => note({ level: "warning", where: folder.path, message: folder.problem })), filter.element, conflictNote(signal, data), h("div", { class: "lt-data-body" }, left.element, around, right.element));
+        keys, opened.folders.filter((folder) => folder.problem || folder.read_only).map((folder) => note({ level: "warning", where: folder.path, message: folder.problem || t("read_only") })), filter.element, conflictNote(signal, data), h("div", { class: "lt-data-body" }, left.element, around, right.element));
 
     function zoom(next) {
         size = next;

@@ -13,6 +13,7 @@ export const t = texts({
     folders_placeholder: ["/pictures/frog", "/pictures/frog"],
     folders_hint: ["One folder a line: several are one data set.", "한 줄에 폴더 하나. 여러 폴더도 하나의 데이터 세트가 됩니다."],
     open: ["Open", "열기"],
+    read_only: ["Nothing can be written into this folder: pictures and captions can be looked at, not changed.", "이 폴더에는 쓸 수 없습니다. 이미지와 캡션을 볼 수만 있고 바꿀 수는 없습니다."],
     train_with: ["Train with it", "이것으로 학습"],
     other_set: ["Another data set", "다른 데이터 세트"],
     images_count: ["{x} {x:picture|pictures}", "이미지 {x}장"],
