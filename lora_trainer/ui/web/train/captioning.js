@@ -23,14 +23,13 @@ const jobs = new Map(); // id of a concept -> the last answer about its job
 
 // `scope` is the concept whose pictures they are. Returns {button, element, show(number of pictures)}.
 export function captionPanel(signal, scope) {
-    let tools = null, wrong = {}, lacking = null;
+    let tools = null, wrong = {}, lacking = null, offer = null;
     const button = h("button", { type: "button", class: "lt-btn lt-btn-small lt-caption-button", hidden: true, "aria-expanded": "false", onclick: () => busy(button, toggle) }, icon("brush"), t("caption_these"));
-    const offer = packageOffer(signal, () => choose().catch(report));
     const form = h("div", { class: "lt-stack" });
     const result = h("div", { class: "lt-stack", "aria-live": "polite" });
     const start = h("button", { type: "button", class: "lt-btn lt-btn-primary", onclick: () => busy(start, run) }, t("caption_start"));
     const cancel = h("button", { type: "button", class: "lt-btn lt-btn-danger", onclick: () => busy(cancel, async () => told(await post(`tools/${job().id}/stop`))) }, t("cancel"));
-    const element = h("section", { class: "lt-captioning lt-stack", hidden: true, "aria-label": t("caption_these") }, h("p", { class: "lt-subdued" }, t("caption_hint")), form, offer.element, h("div", { class: "lt-row" }, start, cancel), result);
+    const element = h("section", { class: "lt-captioning lt-stack", hidden: true, "aria-label": t("caption_these") });
 
     const job = () => jobs.get(scope.id);
     const isAtWork = () => job()?.state === "running";
@@ -41,6 +40,10 @@ export function captionPanel(signal, scope) {
         const page = element.hidden && await get(`tools?folder=${encodeURIComponent(scope.get("image_dir") || "")}`);
         tools ||= (page.spec[language] || page.spec.en).filter((one) => one.writes === "captions");
         if (page && !isAtWork()) await adopt(page);
+        if (!offer) {
+            offer = packageOffer(signal, () => choose().catch(report));
+            fill(element, h("p", { class: "lt-subdued" }, t("caption_hint")), form, offer.element, h("div", { class: "lt-row" }, start, cancel), result);
+        }
         element.hidden = !element.hidden;
         button.setAttribute("aria-expanded", String(!element.hidden));
         if (element.hidden) return;
