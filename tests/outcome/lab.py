@@ -18,7 +18,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from lora_trainer.demo import judge, score, trial, world
 from lora_trainer.models import load
@@ -113,17 +115,20 @@ class Lab:
         regularisation: Iterable[trial.Pair] = (),
         *,
         captions: bool = True,
+        masks: Sequence[np.ndarray] = (),
         again: int = 0,
         **options: Any,
     ) -> Path:
         """Return the LoRA file of a training on `pictures`; `options` are the command line's, changed from SETTINGS.
 
-        Without `captions` every picture has the folder's name, WORDS, as its caption. `again` makes the same training anew.
+        `masks` uint8 [H,W] are those of `pictures`, beside them. Without `captions` every picture has the folder's name, WORDS,
+        as its caption. `again` makes the same training anew.
         """
         data, reg = list(pictures), list(regularisation)
         given = SETTINGS | options
         given["seed"] += self.seed
         shown = [(caption, picture.shape, sha256(picture.tobytes()).hexdigest()) for picture, caption in data + reg]
+        shown += [("mask", mask.shape, sha256(mask.tobytes()).hexdigest()) for mask in masks]
         key = sha256(repr((sorted(given.items()), captions, again, shown)).encode()).hexdigest()[:16]
         path = self.folder / f"{key}.safetensors"
         if path.is_file():
@@ -132,6 +137,8 @@ class Lab:
         with tempfile.TemporaryDirectory(dir=self.folder) as made:
             root = Path(made)
             trial.write(data, root / "train" / f"1_{WORDS}")
+            for number, mask in enumerate(masks):
+                Image.fromarray(mask).save(root / "train" / f"1_{WORDS}" / f"{number:04}-masklabel.png")
             given |= {
                 "pretrained_model_name_or_path": str(self.model_file),
                 "train_data_dir": str(root / "train"),
