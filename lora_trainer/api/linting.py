@@ -7,6 +7,7 @@ from typing import Any
 
 from ..data.plan import DataPlan, Finding
 from ..data.plan.lint import Lint, LintSettings, Words, lint, told
+from ..data.plan.model import printable
 from ..options import concepts, simple
 from ..options.simple import RunFiles
 from ..paths import user_path
@@ -41,6 +42,7 @@ def problem(finding: Finding, draft: Draft) -> dict[str, Any]:
     the name of a mend of the data set's."""
     shown = told(finding)
     shown["count"] = len(finding.files)
+    shown["folder"] = printable(str(Path(finding.files[0]).parent)) if finding.files else ""
     shown["files"] = [Path(path).name for path in shown["files"][:_MOST_FILES]]
     shown["field"] = form_field(finding, draft) if draft.is_form else finding.field
     shown["advice"] = ""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from ..data.plan import Finding
 from ..data.plan.model import Fix
 from .dataset import DataSet
 from .edits import Edit, read_edit
+from .model import Picture
 
 _Values = Mapping[str, Any]
 # Name of a mend -> the edit that does it. `set` and `set_repeats` change options, not the data.
@@ -35,13 +35,21 @@ def edit_of(fix: Fix) -> Edit:
 
 def pictures_of(dataset: DataSet, paths: Iterable[str]) -> list[int]:
     """The ids of those of `paths` that are in the data set, in order, each once."""
+    return list(dict.fromkeys(ids_of(dataset, paths).values()))
+
+
+def ids_of(dataset: DataSet, paths: Iterable[str]) -> dict[str, int]:
+    """Path -> id of those of `paths` that are in the data set, however its folders are named."""
     places = {os.path.realpath(folder.path): folder.pictures for folder in dataset.folders}
-    found: dict[int, None] = {}
-    for path in map(Path, paths):
-        picture = places.get(os.path.realpath(path.parent), {}).get(path.name)
-        if picture is not None:
-            found[picture.id] = None
-    return list(found)
+    known: dict[str, Mapping[str, Picture]] = {}
+    found: dict[str, int] = {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in known:
+            known[folder] = places.get(os.path.realpath(folder), {})
+        if name in known[folder]:
+            found[path] = known[folder][name].id
+    return found
 
 
 def mark(dataset: DataSet, findings: Iterable[Finding]) -> None:

@@ -2,6 +2,9 @@
 
 A loss depends on the noise level far more than on the picture. So each is divided by the mean of all pictures at levels like
 it, and a picture's value is the mean of that: 1 is usual, and one that shows something else than its caption says stands out.
+Of the noise levels the upper half counts: there the caption decides what is found, below it the details that can be seen yet
+(on the demo model with a third of the captions wrong, a wrong one has more than a right one in 9 of 10 pairs; over all levels
+in 8, at the lower ones in 4). What was seen long ago, before anything was learned, counts less and less.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from ..errors import SaveError
 from ..log import logger
 from ..paths import write_text_atomic
 
-BINS = 20  # of noise levels
+BINS = 40  # of noise levels
+_VIEWS = 6  # of each picture, in the mean, after which what was seen before counts half
 _BATCHES = 64  # that are kept on the device before they are fetched
 _SECONDS = 30.0  # between two times that the file is written
 VERSION = 1
@@ -39,13 +43,15 @@ class PictureLosses:
     file: Path
     timesteps: int = 1000
     sums: torch.Tensor = field(init=False)  # [pictures, BINS] float64
-    counts: torch.Tensor = field(init=False)  # [pictures, BINS] int32
+    counts: torch.Tensor = field(init=False)  # [pictures, BINS] float64
+    seen: torch.Tensor = field(init=False)  # [pictures] int64: how often each was seen
     _pending: list[tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]] = field(default_factory=list)
     _written: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.sums = torch.zeros(len(self.plan.images), BINS, dtype=torch.float64)
-        self.counts = torch.zeros(len(self.plan.images), BINS, dtype=torch.int32)
+        self.counts = torch.zeros(len(self.plan.images), BINS, dtype=torch.float64)
+        self.seen = torch.zeros(len(self.plan.images), dtype=torch.int64)
 
     def add(
         self, step: int, ids: torch.Tensor, timesteps: torch.Tensor, losses: torch.Tensor, masks: torch.Tensor | None = None
@@ -83,17 +89,16 @@ class PictureLosses:
     def rows(self) -> list[dict[str, Any]]:
         """`{path, caption, loss, relative, seen}` of each training picture that was seen, the worst learned first."""
         self._fetch()
-        seen = self.counts.sum(1)
-        plain = self.sums.sum(1) / seen.clamp(min=1)
+        plain = self.sums.sum(1) / self.counts.sum(1).clamp(min=1e-9)
         relative = compared(self.sums, self.counts)
-        images = [image for image in self.plan.images if seen[image.id] and not image.is_reg]
+        images = [image for image in self.plan.images if self.seen[image.id] and not image.is_reg]
         rows = [
             {
                 "path": image.path,
                 "caption": image.caption,
                 "loss": float(plain[image.id]),
                 "relative": float(relative[image.id]),
-                "seen": int(seen[image.id]),
+                "seen": int(self.seen[image.id]),
             }
             for image in images
         ]
@@ -102,12 +107,12 @@ class PictureLosses:
     def state_dict(self) -> dict[str, Any]:
         """For the training state."""
         self._fetch()
-        return {"pictures": self._digest(), "sums": self.sums, "counts": self.counts}
+        return {"pictures": self._digest(), "sums": self.sums, "counts": self.counts, "seen": self.seen}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave; of other pictures nothing is known."""
         if state["pictures"] == self._digest() and state["sums"].shape == self.sums.shape:
-            self.sums, self.counts = state["sums"].clone(), state["counts"].clone()
+            self.sums, self.counts, self.seen = (state[name].clone() for name in ("sums", "counts", "seen"))
 
     def _digest(self) -> str:
         names = "\n".join(f"{image.path}\t{image.caption}" for image in self.plan.images)
@@ -116,21 +121,40 @@ class PictureLosses:
     def _fetch(self) -> None:
         if not self._pending:
             return
-        ids = torch.cat([one[1].cpu() for one in self._pending])
-        timesteps = torch.cat([one[2] for one in self._pending]).cpu()
         losses = torch.cat([one[3] for one in self._pending]).double().cpu()
+        timesteps = torch.cat([one[2] for one in self._pending]).cpu()
+        bins = (timesteps * BINS // self.timesteps).clamp(0, BINS - 1)
+        at = 0
+        for _, ids, _, _ in self._pending:  # one after the other: when what was before is halved depends on nothing else
+            self._take(ids.cpu(), bins[at : at + len(ids)], losses[at : at + len(ids)])
+            at += len(ids)
         self._pending = []
-        places = ids * BINS + (timesteps * BINS // self.timesteps).clamp(0, BINS - 1)
+
+    def _take(self, ids: torch.Tensor, bins: torch.Tensor, losses: torch.Tensor) -> None:
         good = losses.isfinite()
-        self.sums.view(-1).index_add_(0, places[good], losses[good])
-        self.counts.view(-1).index_add_(0, places[good], torch.ones(int(good.sum()), dtype=torch.int32))
+        places = (ids * BINS + bins)[good]
+        self.sums.view(-1).index_add_(0, places, losses[good])
+        self.counts.view(-1).index_add_(0, places, torch.ones(len(places), dtype=torch.float64))
+        views = _VIEWS * len(self.plan.images)
+        before = int(self.seen.sum()) // views
+        self.seen.index_add_(0, ids, torch.ones(len(ids), dtype=torch.int64))
+        if int(self.seen.sum()) // views > before:
+            self.sums /= 2
+            self.counts /= 2
 
 
 def compared(sums: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     """Mean over each picture's losses of (loss / mean of all pictures' losses at its noise level), [pictures].
 
-    `sums` and `counts` are [pictures, bins]. A picture that was not seen has 0.
+    `sums` and `counts` are [pictures, bins of noise levels]; of the bins that were trained the upper half counts. A picture
+    that was not seen there has 1: nothing is known of it.
     """
-    means = sums.sum(0) / counts.sum(0).clamp(min=1)
-    shares = sums / means.clamp(min=torch.finfo(sums.dtype).tiny)
-    return shares.sum(1) / counts.sum(1).clamp(min=1)
+    used = counts.sum(0).nonzero().flatten()
+    if not len(used):
+        return torch.ones(len(sums), dtype=sums.dtype)
+    first = int(used[0] + used[-1] + 1) // 2
+    sums, counts = sums[:, first:], counts[:, first:]
+    means = sums.sum(0) / counts.sum(0).clamp(min=1e-9)
+    shares = (sums / means.clamp(min=torch.finfo(sums.dtype).tiny)).sum(1)
+    seen = counts.sum(1)
+    return torch.where(seen > 0, shares / seen.clamp(min=1e-9), 1.0)

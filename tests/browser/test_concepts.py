@@ -214,7 +214,7 @@ def test_regularisation_pictures_are_made_by_a_press_and_their_folder_is_taken(o
     part.get_by_role("button", name="Make 12 pictures").click()
     expect(field(page, "reg_dir")).to_have_value(str(drawing.folder / "user" / "regularisation" / "base" / "frog"))
     expect(part).to_contain_text("12 are there")
-    told = page.locator(".lt-field[data-name=reg_dir] > .lt-wrong")
+    told = page.locator(".lt-finding[data-code=reg_few]")
     expect(told).to_contain_text("12 regularisation images fill 40 places: each is used about 3.3 times")
 
 

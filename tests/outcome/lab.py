@@ -149,11 +149,17 @@ class Lab:
             if reg:
                 trial.write(reg, root / "reg" / "1_shape")
                 given["reg_data_dir"] = str(root / "reg")
-            train(train_options({name: value for name, value in given.items() if value is not None}), reporter=Recorder())
+            options = train_options({name: value for name, value in given.items() if value is not None})
+            train(options, reporter=Recorder(), losses_to=self.losses(path))
             if (root / "lora-best.safetensors").is_file():
                 os.replace(root / "lora-best.safetensors", self.best(path))
             os.replace(root / "lora.safetensors", path)
         return path
+
+    @staticmethod
+    def losses(path: Path) -> Path:
+        """The losses of each picture of the training that `train` returned `path` of."""
+        return path.with_name(f"{path.stem}.losses.json")
 
     @staticmethod
     def best(path: Path) -> Path:

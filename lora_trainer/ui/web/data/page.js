@@ -20,12 +20,12 @@ import { keyList, pictureKey, viewKey } from "./keys.js";
 import { nameOf, rememberOpened, trainWith } from "./open.js";
 import { captionPanel } from "./panel.js";
 import { segments } from "./parts.js";
+import { places } from "./places.js";
 import { tagTable } from "./tagtable.js";
 import { t } from "./texts.js";
 
 // What is done to one picture: name -> (signal, data, id, close) => {element, focus}.
 const TOOLS = { crop: cropEditor, mask: maskEditor };
-const places = new Map(); // id -> {first, filter, chosen}: where one was, while the page is open
 
 export function dataPage(signal, opened) {
     const paths = opened.folders.map((folder) => folder.path);

@@ -19,6 +19,7 @@ import { sampleGallery } from "./samples.js";
 import { doing, progressBar, stateText, statusLine } from "./standing.js";
 import { tagSliders } from "./tag.js";
 import { t } from "./texts.js";
+import { worstPictures } from "./worst.js";
 import { refreshCards, sendButton } from "../webui.js";
 
 export function runView(signal, id) {
@@ -55,6 +56,7 @@ function runPage(signal, detail, id) {
     const chart = lossChart(signal);
     const parts = Object.fromEntries(["head", "card", "standing", "numbers", "notes", "lora", "live", "files"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
     const samples = sampleGallery(() => t(isOver(run) ? "samples_never" : "samples_none"));
+    const worst = worstPictures(signal, id);
     const live = h("p", { class: "lt-offscreen", "aria-live": "polite" });
     const grid = gridCard(signal, id, detail);
     const log = h("pre", { class: "lt-log", tabindex: "0", "aria-label": t("log") });
@@ -65,6 +67,7 @@ function runPage(signal, detail, id) {
         h("div", { class: "lt-run-columns" },
             h("section", { class: "lt-card lt-run-chart" }, h("h2", {}, t("loss")), chart.element),
             h("section", { class: "lt-card lt-run-samples" }, samples.element)),
+        worst.element,
         h("section", { class: "lt-card" }, h("h2", {}, t("files")), parts.files),
         grid.element,
         h("section", { class: "lt-card" }, h("h2", {}, t("log")), log),
@@ -80,6 +83,7 @@ function runPage(signal, detail, id) {
     const part = (name, value, draw) => isNew(name, value) && fill(parts[name], draw());
 
     function show(logText) {
+        worst.update(run);
         part("head", [run.name, stateText(run), run.active, run.card?.paused, run.device, run.resumable, run.lora], () => actions(run, id, detail));
         part("card", [run.card, run.device], () => cardNote(run, id));
         part("notes", [run.state, run.message, run.advice, run.warnings, Math.floor(((app.state.time || 0) - (run.last_sign_of_life || 0)) / 30)], () => notes(run));

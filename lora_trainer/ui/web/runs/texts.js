@@ -151,4 +151,10 @@ export const t = texts({
     phase_of: ["{done} of {total}", "{total} 중 {done}"],
     run_gone: ["This run does not exist (any more).", "이 실행을 찾을 수 없습니다."],
     silent: ["No sign of life for {x}.", "{x} 동안 응답이 없습니다."],
+    worst: ["Learned worst", "가장 못 배운 이미지"],
+    worst_hint: ["Their loss against that of the others at the same noise levels. At the top are often captions that say something else than the picture shows, and pictures unlike all others.", "같은 노이즈 수준에서 다른 이미지와 비교한 손실입니다. 위쪽에는 그림과 다른 말을 하는 캡션이나 다른 것들과 전혀 다른 이미지가 있을 때가 많습니다."],
+    worst_times: ["{x} times the usual loss", "보통의 {x}배 손실"],
+    worst_none: ["no caption", "캡션 없음"],
+    worst_more: ["Show more", "더 보기"],
+    worst_open: ["Look at all in the data set", "데이터 세트에서 모두 보기"],
 });

@@ -13,6 +13,7 @@ import { recipeOf } from "../runs/recipe.js";
 import { labelOf } from "./concepts/scope.js";
 import { batchesButton } from "./batches.js";
 import { F } from "./fields.js";
+import { findingsView } from "./findings.js";
 import { packageOffer } from "./packages.js";
 import { t } from "./texts.js";
 import { transfer } from "./transfer.js";
@@ -28,10 +29,10 @@ export function planView({ signal, fields, reveal, checked }) {
     const reasons = h("ul", { class: "lt-reasons", id: "lt-reasons", role: "status" });
     const button = h("button", { type: "submit", class: "lt-btn lt-btn-primary lt-btn-train", "aria-describedby": "lt-reasons", title: t("shortcut") });
     const see = batchesButton();
-    const offer = packageOffer(signal, () => check());
+    const offer = packageOffer(signal, () => check()), findings = findingsView(() => check());
     const recipe = h("details", { class: "lt-fold" }, h("summary", {}, t("show_toml")), h("p", { class: "lt-subdued" }, t("show_toml_hint")), h("div"));
     const element = h("aside", { class: "lt-side", "aria-label": t("plan") },
-        h("section", { class: "lt-card lt-plan" }, h("h2", {}, t("plan")), body, see, offer.element, recipe),
+        h("section", { class: "lt-card lt-plan" }, h("h2", {}, t("plan")), body, findings.element, see, offer.element, recipe),
         h("div", { class: "lt-train-bar" }, button, reasons), h("section", { class: "lt-card" }, variantsPanel(signal).element));
 
     const isEmpty = (name) => !values.get(name);
@@ -65,6 +66,7 @@ export function planView({ signal, fields, reveal, checked }) {
         values.fit(values.family);
         checked(result);
         show();
+        if (result?.plan?.waiting) setTimeout(() => mine === question && check(), 500); // the rest of the pictures
     };
     const checkSoon = debounce(350, check);
 
@@ -78,10 +80,11 @@ export function planView({ signal, fields, reveal, checked }) {
     function show() {
         const problems = result?.problems || [];
         for (const [name, field] of fields) {
-            const own = problems.filter((problem) => problem.field === name);
+            const own = problems.filter((problem) => problem.field === name && !(problem.code && problem.level !== "error"));
             field.problems(isEmpty(name) && !field.isTouched() && !hasTried ? own.filter((problem) => problem.level !== "error") : own);
         }
-        fill(body, planOf(result, check), problems.filter((problem) => !fields.has(problem.field)).map(note));
+        fill(body, planOf(result, check), problems.filter((problem) => !problem.code && !fields.has(problem.field)).map(note));
+        findings.show(problems.filter((problem) => problem.code), result?.plan?.waiting || 0);
         see.hidden = !result?.plan?.images;
         offer.show(result?.package);
         showReasons(problems);

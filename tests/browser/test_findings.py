@@ -1,0 +1,45 @@
+"""What spoils the training stands in the plan, with why it matters; a button mends it, and the mend is undone."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import MODULE
+from .real_api import running
+
+expect = pytest.importorskip("playwright.sync_api").expect
+
+
+def captions(folder):
+    return [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.txt"))]
+
+
+def test_a_finding_says_why_shows_its_pictures_and_is_mended_and_undone(open_page, tmp_path):
+    with running(tmp_path) as place:
+        before = captions(place.images)
+        page = open_page(place.address)
+        page.get_by_text("Use a folder on this machine").first.click()
+        page.fill("#lt-image_dir", str(place.images))
+        page.fill("#lt-identifier", "ohwx")
+        page.fill("#lt-class_name", "frog")
+        small = page.locator(".lt-finding[data-code=enlarged]")
+        small.get_by_role("button", name="Switch").click()
+        expect(small).to_have_count(0)
+        script = f'async () => {{ {MODULE} return (await module("train/values.js")).values.get("bucket_no_upscale"); }}'
+        assert page.evaluate(script) is True, "the form mends it"
+        line = page.locator(".lt-finding[data-code=identifier_absent]")
+        expect(line).to_contain_text("4 of 4 captions do not say 'ohwx'")
+        line.get_by_text("Why?").click()
+        expect(line).to_contain_text("cannot be called")
+        line.get_by_role("button", name="Write 'ohwx' in front of these captions").click()
+        expect(line).to_have_count(0)
+        assert captions(place.images) == [f"ohwx, {text}" for text in before]
+        page.locator(".lt-plan").get_by_role("button", name="Undo").click()
+        expect(line).to_have_count(1)
+        assert captions(place.images) == before
+        line.get_by_role("button", name="Show these pictures").click()
+        expect(page.locator(".lt-data-tile")).to_have_count(4)
+        assert page.evaluate("location.hash").startswith("#lora-data=")
+        expect(page.locator(".lt-data input[type=search], .lt-data-filter input").first).to_have_value(
+            "finding:identifier_absent"
+        )
