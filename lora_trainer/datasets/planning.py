@@ -16,6 +16,7 @@ from .model import Picture
 from .text import MAX_BYTES, CaptionText, NoTextError, read, version_of
 
 CHANGED = "The caption was changed by somebody else since it was shown."
+GONE = "The picture is gone."
 NEW_FILE = CaptionText("", ends_with_newline=True)
 
 
@@ -126,6 +127,8 @@ def _read(source: Source, path: Path) -> Source:
     except UnreadableError as error:
         if is_there(path) or path.is_symlink():
             source.problem = f"{path.name} {error}"
+        elif not any(is_there(path.with_name(picture.name)) for picture in source.pictures):
+            source.problem = GONE
         return source
     source.data = data if path == source.path else None
     try:

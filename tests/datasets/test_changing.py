@@ -351,6 +351,14 @@ def test_pictures_of_faces_that_share_a_caption_get_their_own_when_one_is_edited
     assert "a_1_2_3_4.txt" not in texts(folder)
 
 
+def test_no_caption_is_written_for_a_picture_that_is_gone(library, frogs, folder):
+    for name in ("0.png", "0.txt", "5.png"):
+        (folder / name).unlink()
+    assert {one.name for one in do(library, frogs, ADD).conflicts} == {"0.png", "5.png"}
+    assert do(library, frogs, ADD, force=Force(skip=True)).changed == 4
+    assert sorted(texts(folder)) == ["1.txt", "2.txt", "3.txt", "4.txt"]
+
+
 def test_a_caption_that_becomes_empty_is_no_file_any_more(library, frogs, folder):
     do(library, frogs, {"kind": "caption", "text": ""}, ["0.png"])
     assert "0.txt" not in texts(folder)
