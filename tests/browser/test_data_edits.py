@@ -101,6 +101,18 @@ def test_text_is_saved_by_itself_with_all_its_lines(open_page, place, frogs):
     expect_caption(page, frogs, 3, "초록 개구리가 앉아 있다. 비가 온다., 연못\n\nsecond line, too!")
 
 
+def test_what_was_written_while_the_host_was_away_is_saved_when_it_is_back(open_page, place, frogs):
+    page = opened(open_page, place, frogs)
+    choose(page, 3)
+    page.route("**/edit", lambda route: route.abort())
+    page.locator(".lt-data-text").fill("Written meanwhile. Here.")
+    choose(page, 4)
+    expect(page.locator(".lt-data-saved")).to_contain_text("Not saved yet")
+    assert caption(frogs, 3) == "a frog sits. It looks at the sky."
+    page.unroute("**/edit")
+    expect_caption(page, frogs, 3, "Written meanwhile. Here.")
+
+
 def test_what_is_too_long_to_be_read_is_struck_through(open_page, place, tmp_path):
     long = ", ".join(f"very long detail number {number}" for number in range(20))
     page = opened(open_page, place, folder_of_links(tmp_path / "long", 1, (long,)))

@@ -4,17 +4,18 @@
 // The host keeps the truth and numbers its versions (docs/api.md). A picture is a whole number; its row ({name, caption, tags, ...})
 // is asked for when it comes into sight. After an edit the pictures shown stay, even where the filter would no longer have
 // them: nothing vanishes under one's hands; `isStale` says that the filter may be asked again.
-import { ApiError, get, post } from "../base/host.js";
+import { ApiError, Lost, get, post } from "../base/host.js";
 import { listeners } from "../base/listeners.js";
 import { report } from "../base/messages.js";
 import { go } from "../base/place.js";
 import { poll } from "../base/poll.js";
-import { debounce } from "../base/timing.js";
+import { debounce, sleep } from "../base/timing.js";
 import { values } from "../train/values.js";
 import { followCopies } from "./open.js";
 import { selection } from "./selection.js";
 
 const MOST_ROWS = 500; // asked for at once
+const SAFE = ["caption", "stars", "leave_out"]; // edits that are the same when they are done twice
 const BUCKETS = ["resolution", "min_bucket_reso", "max_bucket_reso", "bucket_reso_steps", "bucket_no_upscale"];
 export const bucketSettings = () => Object.fromEntries(BUCKETS.map((name) => [name, values.get(name)]).filter(([, value]) => value !== null));
 
@@ -37,7 +38,7 @@ export function dataset(signal, opened, how) {
         movedTo: "", // the id of the copy, once there is one
         isStale: false,
         wrong: null, // what is wrong with the filter: {message, at}
-        saving: "", // "saving", "saved" or ""
+        saving: "", // "saving", "unsaved" (the host is not there), "saved" or ""
         lastTitle: "", // of the last step
         conflict: null, // {conflicts, again({force} or {skip})}
         watch: news.watch,
@@ -111,8 +112,14 @@ export function dataset(signal, opened, how) {
         }
         tell("saving");
     };
-    data.sync = () => (line = line.then(sync).catch(report));
-    data.follow = () => poll(signal, 2, () => (line = line.then(sync)).then(() => (data.scan ? 0.4 : 2), (error) => { line = Promise.resolve(); throw error; }));
+    // What asks or changes has its turn after what was begun before it, whatever became of that.
+    const inTurn = (action) => {
+        const done = line.then(action);
+        line = done.catch(() => {});
+        return done;
+    };
+    data.sync = () => inTurn(sync).catch(report);
+    data.follow = () => poll(signal, 2, () => inTurn(sync).then(() => (data.scan ? 0.4 : 2)));
 
     // An upload that a run trains from was copied before it was changed: the copy is shown from here on.
     const goOn = async (answer) => {
@@ -123,13 +130,26 @@ export function dataset(signal, opened, how) {
         return answer;
     };
 
+    // What was written is sent until the host is there again; an edit that would count twice is not.
+    const send = async (path, body) => {
+        for (;;) {
+            try {
+                return await data.post(path, body);
+            } catch (error) {
+                if (!(error instanceof Lost) || !SAFE.includes(body.edit?.kind)) throw error;
+            }
+            data.saving = "unsaved";
+            tell("saving");
+            await sleep(1000);
+        }
+    };
     // Does what changes files, one after the other, and shows what has become of it. `bodyOf` gives the request when its turn comes.
     // Gives the answer, or null where nothing was done.
-    const change = (path, bodyOf) => (line = line.then(async () => {
+    const change = (path, bodyOf) => inTurn(async () => {
         const body = bodyOf();
         Object.assign(data, { saving: "saving", conflict: null });
         tell("saving");
-        const answer = await data.post(path, body);
+        const answer = await send(path, body);
         const isHeld = answer.conflicts?.length > 0 && !body.force && !body.skip;
         data.saving = isHeld ? "" : "saved";
         data.lastTitle = answer.step?.title || "";
@@ -145,7 +165,7 @@ export function dataset(signal, opened, how) {
         tell("saving");
         report(error);
         return null;
-    }));
+    });
 
     const versions = (ids) => Object.fromEntries(ids.filter((id) => data.rows.has(id) && !stale.has(id)).map((id) => [id, data.rows.get(id).version]));
     // An edit of docs/api.md on these pictures, left out: on those that are chosen. One step of the history.

@@ -112,7 +112,7 @@ export function dataPage(signal, opened) {
 
     function show() {
         none.hidden = data.ids.length > 0;
-        saved.textContent = data.saving === "saving" ? t("saving") : data.saving ? data.lastTitle ? `${t("saved")} · ${data.lastTitle}` : t("saved") : data.scan ? t("scanning", { done: formatNumber(data.scan.done), total: formatNumber(data.scan.total) }) : "";
+        saved.textContent = data.saving === "saving" ? t("saving") : data.saving === "unsaved" ? t("unsaved") : data.saving ? data.lastTitle ? `${t("saved")} · ${data.lastTitle}` : t("saved") : data.scan ? t("scanning", { done: formatNumber(data.scan.done), total: formatNumber(data.scan.total) }) : "";
         for (const [button, step, text] of [[undo, data.undo, t("undo")], [redo, data.redo, t("redo")]]) {
             button.disabled = !step;
             button.title = step ? `${text}: ${step.title}` : text;

@@ -28,6 +28,7 @@ export const t = texts({
     stars: ["Stars", "별점"],
     stars_count: ["{x} {x:star|stars}", "별 {x}개"],
     saving: ["Saving…", "저장하는 중…"],
+    unsaved: ["Not saved yet: trying again…", "아직 저장되지 않음: 다시 시도하는 중…"],
     saved: ["Saved", "저장됨"],
     scanning: ["Reading {done} of {total}", "{total}장 중 {done}장 읽는 중"],
     undo: ["Undo", "실행 취소"],
