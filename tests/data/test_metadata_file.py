@@ -199,7 +199,10 @@ def test_it_stands_beside_folders_in_data_sets_of_their_own_and_once_in_each(ima
     record = data_record(plan, flat(TrainOptions()))
     told = json.dumps([tables, record])
     assert str(images.parent) not in told
-    assert record["datasets"][1]["subsets"][0]["metadata_file"] == "m.json"
+    assert (
+        record["datasets"][1]["subsets"][0] | {"metadata_file": "m.json", "image_dir": "imgs", "images": 1}
+        == (record["datasets"][1]["subsets"][0])
+    )
 
 
 def test_a_folder_that_may_not_be_read_is_said_to_be(images, monkeypatch):

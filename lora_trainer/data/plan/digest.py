@@ -90,10 +90,10 @@ def data_record(plan: DataPlan, values: Mapping[str, Any]) -> dict[str, Any]:
         for dataset in plan.datasets
     ]
     for subset, digest in zip(plan.subsets, each, strict=True):
-        own = _settings(subset.spec, SubsetSpec, values)
-        tables[subset.dataset]["subsets"].append(
-            {**own, "image_dir": subset.name, "images": subset.images + subset.kept_aside, "digest": digest}
-        )
+        own = _settings(subset.spec, SubsetSpec, values)  # a metadata file with its name among them
+        if subset.spec.image_dir is not None:
+            own["image_dir"] = subset.spec.image_dir.name
+        tables[subset.dataset]["subsets"].append({**own, "images": subset.images + subset.kept_aside, "digest": digest})
     return {"digest": whole, "datasets": tables}
 
 
