@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from ..errors import HostError, InputError, InputErrors
 from ..modelfile import SAFETENSORS
+from ..options.schema import options_of
 from ..options.tool_page import arguments, page_tools, tool_named
 from ..options.tools import PageTool
 from ..paths import safe_name
@@ -85,8 +86,8 @@ def start(service: Service, body: dict[str, Any]) -> str:
     def whole(folder: Path) -> list[str]:
         if tool.writes == captioning.WRITES:
             return [*words, *captioning.words(service, tool, folder)]
-        is_report = target is None and tool.writes != "metadata"
-        return [*words, "--picture", str(folder / "norms.png")] if is_report else words
+        draws = "picture" in {option.name for option in options_of(tool.declared)}
+        return [*words, "--picture", str(folder / "norms.png")] if draws else words
 
     return service.tools.start(tool.command, whole, tool=tool.name, writes=tool.writes, target=target)
 

@@ -6,13 +6,12 @@ python -m lora_trainer clear_cache frogs
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
-from .. import log
 from ..data.plan.cache_folders import CacheSize, clear, image_folders, size
 from ..data.plan.words import count
 from ..errors import SaveError
-from ..log import logger
 from ..options.tool_cli import parse
 from ..options.tools.clear_cache import ClearCache
 from ..paths import user_path
@@ -20,8 +19,10 @@ from ..paths import user_path
 
 def main(argv: Sequence[str]) -> int:
     """Show or clear as the arguments say; returns 0. Raises InputError(s), and SaveError for what cannot be removed."""
-    log.setup()
-    run(parse(ClearCache, "clear_cache", argv))
+    options = parse(ClearCache, "clear_cache", argv)
+    found = run(options)
+    size_of_it = f"{count(found.files, 'file', 'files')}, {found.bytes / 1e6:.1f} MB"
+    sys.stdout.write(f"{'caches' if options.show else 'removed'}: {size_of_it}\n")
     return 0
 
 
@@ -29,13 +30,9 @@ def run(options: ClearCache) -> CacheSize:
     """The size of what lies there, or lay there: only files that trainings wrote are removed, never images or captions."""
     folders = image_folders(user_path(str(options.folder)))
     if options.show:
-        found = size(folders)
-        logger.info("caches: %s, %.1f MB", count(found.files, "file", "files"), found.bytes / 1e6)
-        return found
+        return size(folders)
     try:
-        found = clear(folders)
+        return clear(folders)
     except OSError as error:
         message = f"{error.filename} cannot be removed: {error.strerror or error}."
         raise SaveError(message, advice="Close the program that uses it, and try again.") from error
-    logger.info("removed: %s, %.1f MB", count(found.files, "file", "files"), found.bytes / 1e6)
-    return found

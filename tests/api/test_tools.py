@@ -194,6 +194,18 @@ def test_the_tools_own_message_is_told_and_a_check_brings_its_picture(client, se
     assert client.get(API + picture["url"]).headers["content-type"] == "image/png"
 
 
+@needs_torch
+def test_caches_are_shown_and_removed_on_the_page(client, service, host, loras, tmp_path):
+    kept = tmp_path / "frogs" / ".lora_trainer_cache"
+    kept.mkdir(parents=True)
+    (kept / "0.png-1.safetensors").write_bytes(bytes(1_500_000))
+    (tmp_path / "frogs" / "0.png").write_bytes(b"a picture")
+    shown = run(client, service, "clear_cache", {"folder": str(tmp_path), "show": True})
+    assert shown["state"] == "finished" and "1 file, 1.5 MB" in shown["log"] and shown["files"] == []
+    removed = run(client, service, "clear_cache", {"folder": str(tmp_path), "show": False})
+    assert "removed: 1 file, 1.5 MB" in removed["log"] and not kept.exists() and (tmp_path / "frogs" / "0.png").exists()
+
+
 @pytest.fixture
 def pretend(host, loras, tmp_path):
     """A function that puts some code in place of every tool; `target` is the path that it is to write."""

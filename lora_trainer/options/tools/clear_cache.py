@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..schema import Title, opt
-from .declaring import Tool
+from .declaring import PageTool, Shown, Tool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +22,12 @@ class ClearCache:
         "Folder of images, or of such folders: what trainings have kept of them on the disk.",
         "이미지 폴더나 그런 폴더들이 든 폴더입니다. 학습이 디스크에 남긴 캐시를 다룹니다.",
         path="folder",
+        label="Folder of images",
+        label_ko="이미지 폴더",
     )
-    show: bool = opt(False, "Only say how much it is.", "크기만 보여 줍니다.")
+    show: bool = opt(
+        False, "Only say how much it is.", "크기만 보여 줍니다.", label="Only say how much", label_ko="크기만 보기"
+    )
 
 
 TOOL = Tool(
@@ -31,4 +35,16 @@ TOOL = Tool(
     "remove what trainings have kept of images on the disk (latents, texts), or say how much it is",
     "lora_trainer.tools.caches:main",
     ClearCache,
+    pages=(
+        PageTool(
+            name="clear_cache",
+            title=Title("Caches on the disk", "디스크의 캐시"),
+            help=Title(
+                "How much trainings have kept beside images (latents, texts), and its removal. Images and captions stay.",
+                "학습이 이미지 옆에 남긴 캐시(잠재값, 텍스트)의 크기를 보고 지웁니다. 이미지와 캡션은 그대로 둡니다.",
+            ),
+            writes="",
+            shown=(Shown("folder", kind="folder", required=True), Shown("show", start=True)),
+        ),
+    ),
 )
