@@ -102,7 +102,8 @@ def _subsets(folder: Path, field: str, is_reg: bool, values: dict[str, Any], ski
     except OSError as error:
         message = f"the folder {folder} cannot be read: {error.strerror or error}."
         raise InputError(message, field=field, advice="Check its permissions, and that its drive is there.") from error
-    named = {entry: parse_folder_name(entry.name) for entry in entries if is_folder(entry)}
+    shown = (entry for entry in entries if not entry.name.startswith("."))  # backups, thumbnails and the like
+    named = {entry: parse_folder_name(entry.name) for entry in shown if is_folder(entry)}
     images = sum(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries if is_file(entry))
     if not any(named.values()):
         raise _no_folders(folder, field, images, [entry.name for entry in named])

@@ -13,8 +13,11 @@ from lora_trainer import commands
 from lora_trainer.captioning import onnx_graph, running, wd14
 from lora_trainer.data.plan import caption_backup
 from lora_trainer.errors import BaseModelError, InputError, NotInstalledError
+from lora_trainer.options.dataset import DatasetOptions
+from lora_trainer.options.dataset_config import data_spec
 from lora_trainer.options.tool_cli import parse
 from lora_trainer.options.tools.tag_images_by_wd14_tagger import TagImagesByWd14Tagger
+from lora_trainer.options.train import TrainOptions
 
 from .small_tagger import TAGS, captions, write_graph, write_list, write_pictures, write_tagger
 
@@ -120,6 +123,14 @@ def test_what_becomes_of_a_caption_that_is_there(tmp_path, tagger, words, after)
     (folder / "blue.txt").write_text("a sky, blue_sky , bird\n")
     assert tag(folder, tagger, *words) == 0
     assert captions(folder) == {"blue.txt": after}
+
+
+def test_the_backup_of_a_parent_folder_is_no_folder_of_images(tmp_path, tagger):
+    folder = write_pictures(tmp_path, "3_red/red.png", "2_sky/blue.png")
+    assert tag(folder, tagger, "--recursive") == 0 and (folder / caption_backup.FOLDER).is_dir()
+    options = TrainOptions(dataset=DatasetOptions(train_data_dir=str(folder), resolution="64", caption_extension=".txt"))
+    data = data_spec(options)
+    assert [subset.image_dir.name for subset in data.datasets[0].subsets] == ["2_sky", "3_red"] and not data.skipped
 
 
 def test_all_pictures_can_go_into_one_file(images, tagger, tmp_path):
