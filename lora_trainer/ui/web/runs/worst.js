@@ -42,7 +42,7 @@ export function worstPictures(signal, id) {
                 if (signal.aborted) return;
                 pictures = answer.pictures;
                 draw();
-            }, () => { asked = 0; });
+            }, () => {}); // asked again in its time
         },
     };
 }
