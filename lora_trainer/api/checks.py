@@ -16,7 +16,7 @@ from ..data.plan import DataPlan, count_steps, make_plan
 from ..data.plan.captions import example
 from ..demo import files as demo_files
 from ..errors import InputError, InputErrors, LoraFileError
-from ..foreign.reading import is_file, is_folder, is_there
+from ..foreign.reading import is_file, is_there
 from ..installing.extras import missing as missing_package
 from ..networks.files import check_lora
 from ..options import flat
@@ -151,19 +151,8 @@ def submit(
             )
 
         with service.uploads.changing:  # from here on its images stay as they are
-            _still_there(checked)
+            folders.must_be_there(files)
             return service.supervisor.submit(run_id, checked.saved_as, make, keys={**(keys or {}), **sent})
-
-
-def _still_there(checked: Checked) -> None:
-    """Raise InputErrors for folders that went since they were looked at: another tab's "Remove all"."""
-    assert checked.files is not None
-    folders_named = {one.image_dir for each in checked.files.data.datasets for one in each.subsets if one.image_dir}
-    gone = [
-        InputError(f"The folder {one} was removed meanwhile.", field="image_dir") for one in folders_named if not is_folder(one)
-    ]
-    if gone:
-        raise InputErrors(gone)
 
 
 def _request(service: Service, checked: Checked, body: Mapping[str, Any], generate: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,7 +244,11 @@ def _look_at_data(checked: Checked, files: RunFiles) -> None:
     checked.plan.update(asdict(counts))
     _look_for_doubts(checked, files, plan, counts.total_steps)
     found = linting.look(checked.draft, files, plan, counts.total_steps)
+    few = next((one.level for one in found.findings if one.code == "few_regularisation"), "")
+    said = "reg_few" if few == "warning" else "few_regularisation"  # both tell the balance: once is enough
     checked.problems += [linting.problem(finding, checked.draft) for finding in found.findings]
+    if few:
+        checked.problems = [one for one in checked.problems if one.get("code") != said]
     checked.plan["waiting"] = found.waiting
 
 

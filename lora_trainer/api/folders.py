@@ -13,8 +13,8 @@ from typing import Any
 
 from ..data.plan.metadata_images import keys_outside
 from ..data.plan.words import name_some
-from ..errors import InputError
-from ..foreign.reading import is_there
+from ..errors import InputError, InputErrors
+from ..foreign.reading import is_folder, is_there
 from ..hosts.base import Access
 from ..options import OPTIONS, concepts, flat
 from ..options.data_spec import SubsetSpec
@@ -78,6 +78,14 @@ def _of_metadata(subset: SubsetSpec, access: Access) -> list[InputError]:
             advice=f"Put them into its image_dir, or let whoever runs the program add the folder: {access.how_to_add_folder}",
         )
     ]
+
+
+def must_be_there(files: RunFiles) -> None:
+    """Raise InputErrors for folders of images that went since they were looked at: another tab's "Remove all"."""
+    named = {one.image_dir for each in files.data.datasets for one in each.subsets if one.image_dir}
+    gone = [InputError(f"The folder {one} was removed meanwhile.", field="image_dir") for one in named if not is_folder(one)]
+    if gone:
+        raise InputErrors(gone)
 
 
 def _problems(named: list[tuple[str, str]], access: Access) -> list[InputError]:

@@ -204,11 +204,16 @@ def subsets_of(concept: Concept) -> list[dict[str, Any]]:
     """The tables of a data set file for one concept: its pictures, and its regularisation pictures."""
     ending = caption_ending(concept)
     own = _subset(concept.image_dir or "", words_of(concept), ending, concept.num_repeats)
-    subsets = [{**own, **(concept.settings or {})}]
+    subsets = [{**own, **_with_whole_paths(concept.settings or {})}]
     if concept.reg_dir:
         reg = _subset(concept.reg_dir, (concept.class_name or "").strip(), ending, concept.reg_repeats)
         subsets.append({"is_reg": True, **reg})
     return subsets
+
+
+def _with_whole_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Paths relative to this program's folder made absolute: the worker has another current folder."""
+    return {name: str(user_path(value).absolute()) if name in PATHS and value else value for name, value in settings.items()}
 
 
 def _subset(folder: str, words: str, ending: str, repeats: int) -> dict[str, Any]:

@@ -137,3 +137,13 @@ def test_values_are_found_changed_and_taken_out_by_their_dotted_names(page):
     assert page["concepts"][0]["settings"]["keep_tokens"] == 2, "the given values stay as they are"
     upper = concepts.changed(page, lambda name, value: value.upper() if name == "identifier" else value)
     assert (upper["identifier"], upper["concepts"][0]["identifier"]) == ("SLS", "ABC")
+
+
+def test_folders_among_the_options_of_a_concept_are_whole_paths_in_the_file_and_are_looked_for(page, tmp_path, monkeypatch):
+    (tmp_path / "masks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    page["masked_loss"] = True
+    run = made(changed(page, settings={"conditioning_data_dir": "masks"}))
+    assert run.data.datasets[0].subsets[2].conditioning_data_dir == tmp_path / "masks"
+    found = refused(changed(page, settings={"conditioning_data_dir": "nowhere"}))
+    assert "does not exist" in found["concepts.0.settings.conditioning_data_dir"]
