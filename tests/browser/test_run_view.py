@@ -327,6 +327,8 @@ def test_the_keyboards_focus_survives_what_the_page_draws_anew(open_page, addres
     page = open_page(address)
     page.locator("#lt-tab-train").focus()
     page.keyboard.press("ArrowRight")
+    expect(page.locator("#lt-tab-data")).to_be_focused()
+    page.keyboard.press("ArrowRight")
     expect(page.locator("#lt-tab-runs")).to_be_focused()
     page.locator(".lt-run").focus()
     api.advance("r1", 20)  # the list is drawn anew

@@ -191,7 +191,10 @@ def test_the_keyboard_alone_is_enough(open_page, address, api, frogs, drop):
     expect(page.locator(".lt-tile")).to_have_count(8)
     page.locator("#lt-tab-train").focus()
     page.keyboard.press("ArrowRight")
+    expect(page.locator("#lt-tab-data")).to_be_focused()
+    page.keyboard.press("ArrowRight")
     expect(page.locator("#lt-tab-runs")).to_be_focused()
+    page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
     reached = []
     for _ in range(60):
