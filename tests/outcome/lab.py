@@ -21,10 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save
 
 from lora_trainer.demo import judge, score, trial, world
 from lora_trainer.models import load
 from lora_trainer.options.resolve import train_options
+from lora_trainer.paths import write_atomic
 from lora_trainer.sampling.loras import LoraUse, applied
 from lora_trainer.training.train import train
 from tests.training.conftest import Recorder
@@ -91,7 +93,7 @@ def bare(caption: str) -> str:
 
 @dataclass
 class Lab:
-    """The base model, the judge, and a folder for what is trained, which several processes may share."""
+    """The base model, the judge, and a folder for what is trained and drawn, which several processes may share."""
 
     model_file: Path
     judge_file: Path
@@ -103,7 +105,6 @@ class Lab:
         self.model = load(self.model_file, dtype=torch.float32, device="cpu")
         self.model.vae.to(memory_format=torch.channels_last)  # faster on some CPUs
         self.judge = judge.load(self.judge_file)
-        self._drawn: dict[Any, torch.Tensor] = {}
 
     def subject(self, **options: Any) -> Path:
         """Return the LoRA of the new subject, trained with captions, without regularisation images."""
@@ -171,11 +172,14 @@ class Lab:
     ) -> Seen:
         """Return one picture of size (width, height), multiples of 64, for each of `captions`."""
         uses = [one if isinstance(one, LoraUse) else LoraUse(one) for one in loras]
-        key = (tuple(captions), tuple(uses), size, seed, self.model.prediction_type)
-        if key not in self._drawn:
+        how = replace(self.how, seed=seed + self.seed)
+        asked = (tuple(captions), [vars(one) for one in uses], size, how, self.model.prediction_type)
+        path = self.folder / "drawn" / f"{sha256(repr(asked).encode()).hexdigest()[:24]}.safetensors"
+        if not path.is_file():
             with applied(self.model, uses):
-                self._drawn[key] = score.pictures(self.model, captions, replace(self.how, seed=seed + self.seed), *size)
-        return self.look(self._drawn[key], captions)
+                drawn = score.pictures(self.model, captions, how, *size)
+            write_atomic(path, lambda file: file.write(save({"drawn": drawn.contiguous()})))
+        return self.look(load_file(path)["drawn"], captions)
 
     @torch.no_grad()
     def look(self, drawn: torch.Tensor, captions: Sequence[str]) -> Seen:
