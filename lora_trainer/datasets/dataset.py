@@ -47,10 +47,11 @@ class DataSet:
 
     # -- reading the folders --------------------------------------------------------------------------------------------
 
-    def refresh(self, *, every: float = 0.0) -> None:
+    def refresh(self, *, every: float = 0.0, thorough: bool = False) -> None:
         """See whether the files are as they are known, and read those that are not; many of them in the background.
 
         A folder is listed when its own time of change has moved, and now and then. `every`: not sooner after the last look.
+        `thorough`: list them all, for a caption that is written in its place leaves its folder's time as it was.
         """
         now = time.monotonic()
         if (every and now - self._checked < every) or not self.disk.acquire(blocking=False):
@@ -58,7 +59,7 @@ class DataSet:
         background = False
         try:
             self._checked = now
-            overdue = now - self._listed > max(_LOOK_AGAIN, self._cost * _SHARE)
+            overdue = thorough or now - self._listed > max(_LOOK_AGAIN, self._cost * _SHARE)
             stale = [one for one in self.folders if overdue or folder_time(one.path) != one.seen_ns]
             if not stale:
                 return

@@ -5,8 +5,8 @@ import { fill, h } from "../base/elements.js";
 import { getPatiently, post } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { recall, remember } from "../base/memory.js";
-import { report } from "../base/messages.js";
-import { formatDate } from "../base/numbers.js";
+import { report, say } from "../base/messages.js";
+import { formatDate, formatNumber } from "../base/numbers.js";
 import { go } from "../base/place.js";
 import { scopes } from "../train/concepts/scope.js";
 import { F } from "../train/fields.js";
@@ -36,6 +36,14 @@ export function trainWith(folders) {
         values.set(F.images, first);
     }
     if (others.length || known.length) values.set("concepts", others.map((folder) => known.find((one) => one[F.images] === folder) || { [F.images]: folder }));
+    go("train");
+}
+
+// The form goes on from the last training's LoRA with the pictures that have changed since.
+export async function trainChanged(id) {
+    const made = await post(`datasets/${encodeURIComponent(id)}/retrain`, {});
+    values.take(made.values);
+    say(t("train_changed_done", { x: formatNumber(made.chosen), all: formatNumber(made.of) }));
     go("train");
 }
 

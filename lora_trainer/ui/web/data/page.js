@@ -1,5 +1,6 @@
 // One data set: the line of the filter, the pictures, the tags on one side of them and the caption on the other.
 import { app } from "../base/app.js";
+import { busy } from "../base/dialogs.js";
 import { fill, h } from "../base/elements.js";
 import { icon } from "../base/icons.js";
 import { recall, remember } from "../base/memory.js";
@@ -17,7 +18,7 @@ import { groupsPanel } from "./groups.js";
 import { historyPanel } from "./history.js";
 import { maskEditor } from "./mask.js";
 import { keyList, pictureKey, viewKey } from "./keys.js";
-import { nameOf, rememberOpened, trainWith } from "./open.js";
+import { nameOf, rememberOpened, trainChanged, trainWith } from "./open.js";
 import { captionPanel } from "./panel.js";
 import { segments } from "./parts.js";
 import { places } from "./places.js";
@@ -53,6 +54,7 @@ export function dataPage(signal, opened) {
     const element = h("div", { class: "lt-data-page" },
         h("header", { class: "lt-data-head" }, h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => { rememberOpened(""); go("data"); } }, icon("folder"), t("other_set")), title,
             h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => trainWith(paths) }, t("train_with")),
+            opened.learned && h("button", { type: "button", class: "lt-btn lt-btn-small", title: t("train_changed_hint"), onclick: (event) => busy(event.currentTarget, () => trainChanged(opened.id)) }, t("train_changed")),
             h("div", { class: "lt-row lt-end" }, saved, undo, redo, help)),
         keys, opened.folders.filter((folder) => folder.problem || folder.read_only).map((folder) => note({ level: "warning", where: folder.path, message: folder.problem || t("read_only") })), filter.element, conflictNote(signal, data), h("div", { class: "lt-data-body" }, left.element, around, right.element));
 
