@@ -121,7 +121,7 @@ SUBSET = "[[datasets]]\nresolution = 64\n[[datasets.subsets]]\nimage_dir = 'FOLD
 CASES: dict[str, tuple[Callable[[Place], dict[str, Any]], list[str]]] = {
     # images and captions
     "missing folder": (lambda place: {"train_data_dir": str(place.root / "nope")}, ["--train_data_dir", "does not exist"]),
-    "empty folder": (own_folder("empty/.x"), ["no folder", "10_sls frog"]),
+    "empty folder": (own_folder("empty/.x"), ["is empty", "10_sls frog"]),
     "no images": (own_folder("none/1_cat"), ["1_cat: the folder has no images", "png, jpg"]),
     "repeats without end": (
         lambda place: {"train_data_dir": str(place.images(name="many/1000000000_cat").parent)},

@@ -87,6 +87,7 @@ def test_each_command_line_is_one_that_the_tool_takes(tool, tmp_path):
     given |= {"train_data_dir": str(tmp_path), "existing_captions": "after", "thresh": "0.5", "undesired_tags": "--a, b"}
     given |= {"repo_id": "some/tagger", "caption_weights": str(tmp_path), "tag_replacement": "a,b", "num_beams": 2}
     given |= {"new_rank": "16", "new_conv_rank": "", "kept_energy": "0.5", "dynamic_method": "sv_fro", "dynamic_param": "0.9"}
+    given |= {"folder": str(tmp_path), "show": True}
     given |= {"in_json": str(files["lora"]["a"]), "out_json": str(tmp_path / "new.json"), "caption_extension": ".tags"}
     if any(shown.kind == "path" for shown in tool.shown):  # typed, not chosen from a list
         given["model"] = str(files["lora"]["a"])

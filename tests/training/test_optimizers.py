@@ -17,6 +17,7 @@ from lora_trainer.options.cli import given_options
 from lora_trainer.options.optimizer import OptimizerOptions
 from lora_trainer.options.optimizer_kinds import OPTIMIZERS, kind_of
 from lora_trainer.options.resolve import train_options
+from lora_trainer.options.tool_page import TOOLS
 from lora_trainer.training import optimizers, python_classes
 from lora_trainer.training.arguments import parse_arguments
 
@@ -170,7 +171,8 @@ def test_an_argument_that_the_optimizer_has_not_is_refused():
 
 
 def test_the_packages_are_those_that_are_fetched():
-    assert {kind.package for kind in OPTIMIZERS if kind.package} == set(extras.BY_NAME)
+    of_tools = {tool.package for tool in TOOLS if tool.package}
+    assert {kind.package for kind in OPTIMIZERS if kind.package} | of_tools == set(extras.BY_NAME)
     for kind in OPTIMIZERS:
         assert kind_of(kind.name.lower()) == kind
         assert not kind.package or kind.target.split(".")[0] == extras.BY_NAME[kind.package].module
