@@ -34,6 +34,10 @@ from lora_trainer.data.latents_store import LatentsStore
 from lora_trainer.data.plan import DataPlan, make_plan
 from lora_trainer.data.plan.digest import digests
 from lora_trainer.data.resize import resize
+from lora_trainer.datasets import planning as planning_of_edits
+from lora_trainer.datasets import queries
+from lora_trainer.datasets.edits import read_edit
+from lora_trainer.datasets.library import Library
 from lora_trainer.options import config_file
 from lora_trainer.options.data_spec import DatasetSpec, DataSpec, SubsetSpec
 from lora_trainer.options.resolve import train_options
@@ -112,6 +116,34 @@ def caching(folder: str) -> dict[str, float]:
 
     first, again = timed(build)[1], timed(build)[1]
     return {"latents made and written": first, "latents found again": again}
+
+
+def editing(folder: str) -> dict[str, float]:
+    """Seconds of what the data set page asks of its host: opening, filters, the tag table, a look before a bulk edit of all
+    captions, the edit and its undo."""
+    library = Library(Path(folder).parent / "data set page")
+    try:
+        dataset, opened = timed(lambda: library.open([Path(folder)], ".txt"))
+        _, read = timed(lambda: dataset.wait(3600))
+        every, found = timed(lambda: queries.matching(dataset, "NOT untagged AND name:*9*"))
+        _, words = timed(lambda: queries.matching(dataset, "/colour [0-9]+7/"))
+        edit = read_edit({"kind": "add", "tags": ["seen"], "at": "end"})
+        ids = [one.id for one in queries.matching(dataset, "")]
+        _, looked = timed(lambda: planning_of_edits.preview(dataset, edit, dataset.in_order(), {}))
+        _, edited = timed(lambda: library.edit(dataset, edit, ids))
+        _, undone = timed(lambda: library.undo(dataset))
+    finally:
+        library.close()
+    assert every, "the filter finds some"
+    return {
+        "data set page: shown": opened,
+        "every caption and size read": read,
+        "a filter": found,
+        "a regular expression": words,
+        "look before an edit of all captions": looked,
+        "the edit": edited,
+        "its undo": undone,
+    }
 
 
 def in_process(name: str, folder: Path) -> dict[str, float]:
@@ -234,7 +266,7 @@ def table(results: dict[str, Any]) -> str:
     """The results as two tables in Markdown."""
     count = results["images"]
     lines = [f"| {count:,} images of 64 pixels | seconds | MiB at most |", "|---|---|---|"]
-    for part in ("planning", "caching"):
+    for part in ("planning", "caching", "editing"):
         found = results[part]
         lines += [f"| {name} | {value:.1f} | {found['MiB']:.0f} |" for name, value in found.items() if name != "MiB"]
     lines += [f"| training: {name} | {value:.1f} | |" for name, value in results["first step"].items() if value >= 0.5]
@@ -258,6 +290,7 @@ def measure(images: int, photos: int, workers: int, root: Path) -> dict[str, Any
     results: dict[str, Any] = {"images": images, "planning": in_process("planning", folder)}
     results["first step"] = first_step(make_checkpoint(root / "model.safetensors"), folder.parent, root)
     results["caching"] = in_process("caching", folder)
+    results["editing"] = in_process("editing", folder)
     pictures = make_photos(root / "photos", photos)
     results["loading"] = {resolution: loading(pictures, resolution, workers) for resolution in (512, 1024)}
     return results

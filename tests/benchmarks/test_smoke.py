@@ -65,6 +65,7 @@ def test_large_data_sets_are_measured_and_both_loaders_read_the_same_pixels(tmp_
     assert len(list(folder.iterdir())) == 140
     found = {"images": 70, "first step": {"all": 1.0}}
     found["planning"], found["caching"] = {**data.planning(str(folder)), "MiB": 1}, {**data.caching(str(folder)), "MiB": 1}
+    found["editing"] = {**data.editing(str(folder)), "MiB": 1}
     photos = data.make_photos(tmp_path / "photos", 2, (160, 120))
     found["loading"] = {64: data.loading(photos, 64, 0, least=4, rounds=1)}
     table = data.table(found)
