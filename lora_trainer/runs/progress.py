@@ -6,7 +6,7 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,16 @@ class Progress:
         if not self.total_steps or self.seconds_per_step is None:
             return None
         return max(0.0, (self.total_steps - self.step) * self.seconds_per_step)
+
+    def since(self, started: float | None) -> Progress:
+        """The same for a worker that was started at that time: the last words of one before it are not its own.
+
+        It tells `started` only when it has loaded what it needs, and until then nothing but theirs is known.
+        """
+        word = self.finished or self.failed
+        if word is None or started is None or (_number(word.get("time")) or 0.0) >= started:
+            return self
+        return replace(self, finished=None, failed=None, parked=None, not_parked=None, live=None)
 
     def fold(self, event: Event) -> None:
         self.last_time = _number(event.get("time")) or self.last_time

@@ -195,7 +195,7 @@ class Supervisor:
         """How `run` and the card stand; all is free when it is not at work, or its worker has not begun."""
         if not run.is_active or self.folder(run.id).worker() is None:
             return Standing(is_free=True)
-        return self.lending.standing(self.folder(run.id), self.progress(run.id)[0])
+        return self.lending.standing(self.folder(run.id), self.progress(run.id)[0].since(run.started))
 
     def move(self, run_id: str, position: int) -> Run:
         """Let a waiting run have its turn sooner or later: `position` 1 is next. Raises InputError when it does not wait."""
@@ -286,7 +286,7 @@ class Supervisor:
             ):
                 run = self._get(run.id)
             self.lending.tick(folder)
-            self.live.follow(folder, self.progress(run.id)[0])
+            self.live.follow(folder, self.progress(run.id)[0].since(run.started))
             self._escalate(run, found)
         else:
             self._conclude(run, folder, found)
@@ -303,7 +303,7 @@ class Supervisor:
 
     def _escalate(self, run: Run, found: WorkerProcess) -> None:
         """A worker that was asked to stop and does not, or has said its last word and stays, is ended."""
-        progress, _ = self.progress(run.id)
+        progress = self.progress(run.id)[0].since(run.started)
         last_word = progress.finished or progress.failed
         asked = run.stop_asked if run.state == STOPPING else None
         since = asked if asked is not None else float(last_word.get("time", time.time())) if last_word else None
@@ -327,7 +327,7 @@ class Supervisor:
         if found is not None:
             process.end_leftovers(found.pid, found.group)
         folder.remove_halves()
-        progress, _ = self.progress(run.id)
+        progress = self.progress(run.id)[0].since(run.started)
         if folder.is_deleted():
             saved = folder.saved_loras()
             rest = f" What was trained until then is {saved[-1]}." if saved else ""

@@ -52,6 +52,11 @@ def main(folder: str) -> int:
     resumed = resuming.is_asked(reporter.folder)
     script = list(reporter.folder.request().get("script_resumed" if resumed else "script", []))
     total = 10
+    begins = reporter.folder.request().get("begins") if resumed else None
+    if begins == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if begins == "waits":
+        wait_for((folder / "begin").exists)
     reporter.emit({"type": "started", "pid": os.getpid(), "device": "cpu", "total_steps": total, "epochs": 1})
     saves = 0
     step = 0

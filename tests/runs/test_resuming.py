@@ -1,5 +1,6 @@
 """A run that has ended goes on from its last state: in its own row, with its own chart and result."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -99,3 +100,36 @@ def test_a_resumed_run_waits_behind_the_others(supervisor):
     submit(supervisor, "step", run_id="run-2", name="toad")
     supervisor.resume("run-1")
     assert [run.id for run in supervisor.store.queue()] == ["run-2", "run-1"]
+
+
+def aged(supervisor, run_id="run-1"):
+    """As if the run had ended an hour ago."""
+    path = supervisor.folder(run_id).events
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({**event, "time": event["time"] - 3600}) + "\n" for event in events))
+    supervisor._book.forget(path)
+
+
+@pytest.mark.parametrize("script", [["step", "state"], ["step", "state", "nan"]], ids=["finished", "failed"])
+def test_a_worker_that_is_still_loading_is_not_ended_for_the_last_word_of_the_one_before(supervisor, script):
+    submit(supervisor, *script, script_resumed=["step"], begins="waits")
+    run_until(supervisor, FINISHED, FAILED)
+    aged(supervisor)
+    supervisor.resume("run-1")
+    until(supervisor, lambda: supervisor.store.get("run-1").state == RUNNING and supervisor.folder("run-1").worker().is_alive())
+    for _ in range(5):
+        supervisor.tick()
+    run = supervisor.store.get("run-1")
+    assert (run.state, run.message) == (RUNNING, "") and supervisor.folder("run-1").worker().is_alive()
+    assert not supervisor.standing(run).is_free, "it is loading onto the card"
+    (supervisor.folder("run-1").path / "begin").touch()
+    assert Path(run_until(supervisor, FINISHED, FAILED).result).read_bytes() == b"weights of step 2"
+
+
+def test_a_worker_that_dies_while_loading_is_not_taken_for_the_one_before(supervisor):
+    submit(supervisor, "step", "state", script_resumed=["step"], begins="dies")
+    run_until(supervisor, FINISHED)
+    aged(supervisor)
+    supervisor.resume("run-1")
+    run = run_until(supervisor, FINISHED, FAILED)
+    assert run.state == FAILED and "ended unexpectedly" in run.message
