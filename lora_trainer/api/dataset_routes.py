@@ -121,8 +121,8 @@ def _folders_of(service: Service, body: dict[str, Any]) -> list[Path]:
 
 def _folder(service: Service, text: str) -> Path:
     if service.uploads.is_id(text):
-        return service.uploads.folder(text)
-    return image_folder(text, service.host.access())
+        return service.uploads.newest(service.uploads.folder(text))
+    return service.uploads.newest(image_folder(text, service.host.access()))
 
 
 async def _open(service: Service, request: Request) -> Response:

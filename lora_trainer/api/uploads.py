@@ -19,6 +19,7 @@ from typing import Any
 
 from ..data.plan.caption_files import ENDINGS, CaptionFiles
 from ..data.plan.files import FactsCache, list_folder, masks_of
+from ..foreign.reading import is_file, read_text
 from ..paths import safe_name, write_text_atomic
 from .answers import Refusal
 from .images import unused_captions
@@ -27,6 +28,7 @@ from .upload_names import CAPTIONS, Sent, arrange
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 _NAMING = ("dataset.toml", "config.toml", "request.json")  # files of a run that name the folders of its images
+_NEXT = ".next"  # in a folder that is edited in a copy by now: the copy's id
 _LEFT = ".left"  # in a folder that the page has left, and that is kept for runs alone
 
 
@@ -103,13 +105,36 @@ class Uploads:
         return [one for one in whole if one.file not in bad]
 
     def for_changing(self, folders: list[Path]) -> list[Path]:
-        """`folders`, with each upload that a run names replaced by a new copy of it. `changing` is held.
+        """`folders`, with each upload that a run names replaced by a copy of it, which is what is edited from then on
+        (`newest`). `changing` is held.
 
-        Raises Refusal (507) when a copy cannot be written.
+        Raises Refusal: 507 when a copy cannot be written, 409 when there is one already: two would go different ways.
         """
-        root = self.root.resolve()
-        ours = [self.is_id(path.name) and path.resolve().parent == root for path in folders]
-        return [self._changeable(path.name) if mine else path for path, mine in zip(folders, ours, strict=True)]
+        if any(self.newest(path) != path for path in folders):
+            raise Refusal(
+                409,
+                "These pictures are edited in a copy by now: a run trains from them as they are here.",
+                advice="Open the data set again; what was changed there is in it.",
+            )
+        made = [self._changeable(path.name) if self._is_ours(path) else path for path in folders]
+        for path, copy in zip(folders, made, strict=True):
+            if path != copy:
+                write_text_atomic(path / _NEXT, copy.name)
+        return made
+
+    def newest(self, folder: Path) -> Path:
+        """The copy in which an upload is edited by now; `folder` itself when there is none."""
+        seen = set()
+        while self._is_ours(folder) and folder not in seen and is_file(folder / _NEXT):
+            seen.add(folder)
+            name = read_text(folder / _NEXT).strip()
+            if not _ID.fullmatch(name) or not (folder.parent / name).is_dir():
+                break
+            folder = folder.parent / name
+        return folder
+
+    def _is_ours(self, folder: Path) -> bool:
+        return self.is_id(folder.name) and folder.resolve().parent == self.root.resolve()
 
     def _changeable(self, upload_id: str) -> Path:
         """The folder when no run names it, else a new one with the same pictures and captions. `changing` is held.

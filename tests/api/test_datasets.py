@@ -225,6 +225,10 @@ def test_an_upload_that_a_run_trains_from_is_copied_before_it_is_changed(client,
     assert done["changed"] == 2
     assert (folder / "0.txt").read_text() == "frog"
     copy = {"id": done["dataset"]}
+    again = post(client, "datasets", {"folders": [str(folder)]}).json()
+    assert again["id"] == copy["id"], "who opens what was trained goes on where it is edited"
+    old = ask(client, dataset, "edit", {"edit": ADD, "ids": ids_of(client, dataset)})
+    assert old.status_code == 409 and "edited in a copy" in old.json()["error"]["message"], "another tab that stayed behind"
     rows = ask(client, copy, "rows", {"ids": ids}).json()["rows"]
     assert [(row["id"], row["caption"], row["stars"]) for row in rows] == [(ids[0], "sls, frog", 2), (ids[1], "sls, frog", 2)]
     for _ in range(3):

@@ -25,9 +25,12 @@ export function maskEditor(signal, data, id, close) {
     const element = h("div", { class: "lt-data-crop", "aria-label": t("mask") },
         h("div", { class: "lt-data-line" }, learn, hide, h("label", { class: "lt-row" }, t("mask_size"), size), 
             button(t("mask_invert"), t("mask_invert_title"), () => add({ kind: "invert" })), button(t("mask_clear"), t("mask_clear_title"), () => add({ kind: "fill" })), undo, facts,
-            h("div", { class: "lt-row lt-end" }, remove, h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: close }, t("close")), save)),
+            h("div", { class: "lt-row lt-end" }, remove, h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: (event) => busy(event.currentTarget, leave) }, t("close")), save)),
         h("div", { class: "lt-data-crop-place" }, image, board, ring), h("p", { class: "lt-help" }, t("mask_hint")));
     let isHiding = false;
+    // What was painted is kept, as a caption is: undo of the data set takes it back.
+    const leave = () => (isChanged ? keep() : close());
+    signal.addEventListener("abort", () => isChanged && keep());
 
     function choose(next) {
         isHiding = next;
@@ -109,7 +112,7 @@ export function maskEditor(signal, data, id, close) {
     const KEYS = {
         ArrowLeft: () => move(-1, 0), ArrowRight: () => move(1, 0), ArrowUp: () => move(0, -1), ArrowDown: () => move(0, 1),
         " ": () => add(brushed(isHiding, radius(), at)), "[": () => resize(-2), "]": () => resize(2), x: () => choose(!isHiding),
-        i: () => add({ kind: "invert" }), Delete: () => add({ kind: "fill" }), Enter: () => isChanged && busy(save, keep), Escape: () => close(),
+        i: () => add({ kind: "invert" }), Delete: () => add({ kind: "fill" }), Enter: () => isChanged && busy(save, keep), Escape: () => leave(),
     };
     element.addEventListener("keydown", (event) => {
         const isUndo = (event.ctrlKey || event.metaKey) && event.key === "z";
@@ -121,7 +124,9 @@ export function maskEditor(signal, data, id, close) {
     });
     const keep = () => done(exported(board));
     async function done(png) {
+        isChanged = false; // not a second time, when the view goes meanwhile
         if (await data.edit({ kind: "mask", png }, [id])) close();
+        else isChanged = true;
     }
     choose(false);
     set(image, "src", urlOf(data.imageOf(data.rows.get(id))));

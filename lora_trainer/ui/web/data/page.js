@@ -122,14 +122,15 @@ export function dataPage(signal, opened) {
         grid.show();
     }
     data.watch(signal, show);
-    signal.addEventListener("abort", () => places.set(data.movedTo || data.id, { first: grid.first(), filter: data.filter, chosen: data.selection.ids }));
+    signal.addEventListener("abort", () => places.set(data.movedTo || data.id, { first: grid.first(), filter: data.filter, chosen: data.selection.ids, isWriting: right.element.contains(document.activeElement) }));
     data.query().then(() => {
         if (signal.aborted) return;
         if (was.chosen?.length === 1) data.selection.only(was.chosen[0]);
         grid.scrollTo(was.first || 0);
         show();
         const focused = document.activeElement;
-        if (focused === document.body || app.mount.contains(focused)) grid.element.focus({ preventScroll: true });
+        if (was.isWriting && data.selection.ids.length) open("caption");
+        else if (focused === document.body || app.mount.contains(focused)) grid.element.focus({ preventScroll: true });
     });
     data.follow();
     return element;
