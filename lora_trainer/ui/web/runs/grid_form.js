@@ -26,7 +26,7 @@ export function gridForm(run, prompts, changed) {
     }).catch(report), { once: true });
 
     const chosen = (box) => [...box.querySelectorAll("input:checked")].map((input) => input.value);
-    const numbers = () => strengths.value.split(/[\s,;]+/).filter(Boolean).map(Number);
+    const numbers = () => [...new Set(strengths.value.split(/[\s,;]+/).filter(Boolean).map(Number))];
     const texts = () => lines.value.split("\n").map((line) => line.trim()).filter(Boolean);
     function asked() {
         const settings = Object.fromEntries(SETTINGS.map((name) => [name, typeof START[name] === "number" ? Number(inputs[name].value) : inputs[name].value]));

@@ -14,7 +14,7 @@ export function liveCard(run, id) {
     const send = actionOf(id);
     const renew = async () => { await send("live", { now: true }); say(t(run.card?.is_asked ? "live_asked_later" : "live_asked")); };
     const every = h("input", { type: "number", min: 0, step: 1, value: live.every ?? "", placeholder: t("live_never"), "aria-label": t("live_every"),
-        onchange: (event) => event.target.checkValidity() && send("live", { every: Number(event.target.value || 0) }) });
+        onchange: (event) => event.target.reportValidity() && send("live", { every: Number(event.target.value || 0) }) });
     const keep = h("input", { type: "checkbox", checked: live.keep, onchange: (event) => send("live", { keep: event.target.checked }) });
     return h("section", { class: "lt-card lt-live" }, h("h2", {}, t("live")),
         live.prompt ? h("div", { class: "lt-prompt-line" }, h("code", {}, live.prompt), copyButton(live.prompt)) : h("p", { class: "lt-subdued" }, t("live_none")),
