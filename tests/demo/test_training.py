@@ -17,8 +17,9 @@ VAE = train_vae.VaeSettings(steps=4, batch=2)
 UNET = train_unet.UnetSettings(steps=4, batch=4, pool=16, channels=(32, 32, 64, 64))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
+    """Before `trained`, too: sums of two threads round in another way."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
