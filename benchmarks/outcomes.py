@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest  # noqa: E402
 
 from tests.outcome.board import Board  # noqa: E402
-from tests.outcome.conftest import BOARD, SEED  # noqa: E402
+from tests.outcome.conftest import BOARD, LONG, SEED  # noqa: E402
 
 FIRST = "test_subject.py"
 HEAD = """# What a training teaches, measured
@@ -57,7 +57,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.write and (given.k or given.seed):
         parser.error("--write needs all tests with the seeds they have: leave out -k and --seed")
-    os.environ[SEED] = str(given.seed)
+    os.environ |= {SEED: str(given.seed), LONG: "1"}
     keeper = Keeper()
     found = sorted((ROOT / "tests" / "outcome").glob("test_*.py"), key=lambda path: (path.name != FIRST, path.name))
     tests = [str(path) for path in found if path.name != "test_outcome.py"]

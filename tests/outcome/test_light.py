@@ -11,7 +11,7 @@ from lora_trainer.randomness import rng
 from tests.outcome.held_out import surely
 from tests.outcome.lab import Seen
 
-pytestmark = [pytest.mark.outcome, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.outcome, pytest.mark.long, pytest.mark.timeout(1800)]
 FAINT = 0.12  # how much of the difference to black or white is left
 BLACK = 0.1  # how bright a pixel may be, of 0..1, to count as black
 OBJECTS = [f"a large {colour} {shape}" for colour, shape in zip(world.COLOURS, world.SHAPES, strict=True)]

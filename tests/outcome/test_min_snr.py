@@ -8,7 +8,7 @@ from lora_trainer.demo import trial
 from tests.outcome.held_out import HeldOut, error_left, surely
 from tests.outcome.lab import FEW
 
-pytestmark = [pytest.mark.outcome, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.outcome, pytest.mark.long, pytest.mark.timeout(1800)]
 NOISY = (550, 750, 900)
 CLEAR = (40, 150)
 

@@ -14,7 +14,7 @@ from lora_trainer.options.data_spec import DatasetSpec, DataSpec, SubsetSpec
 from tests.outcome.board import reads
 from tests.outcome.lab import FEW, SUBJECT, bare
 
-pytestmark = [pytest.mark.outcome, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.outcome, pytest.mark.long, pytest.mark.timeout(1800)]
 WRONG = range(1, len(SUBJECT), 3)  # every third picture
 
 
