@@ -173,7 +173,9 @@ class Lab:
         """Return one picture of size (width, height), multiples of 64, for each of `captions`."""
         uses = [one if isinstance(one, LoraUse) else LoraUse(one) for one in loras]
         how = replace(self.how, seed=seed + self.seed)
-        asked = (tuple(captions), [vars(one) for one in uses], size, how, self.model.prediction_type)
+        files = [self.model_file, *(one.path for one in uses)]
+        stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        asked = (tuple(captions), [vars(one) for one in uses], stamps, size, how, self.model.prediction_type)
         path = self.folder / "drawn" / f"{sha256(repr(asked).encode()).hexdigest()[:24]}.safetensors"
         if not path.is_file():
             with applied(self.model, uses):
