@@ -41,8 +41,6 @@ from lora_trainer.datasets.library import Library
 from lora_trainer.options import config_file
 from lora_trainer.options.data_spec import DatasetSpec, DataSpec, SubsetSpec
 from lora_trainer.options.resolve import train_options
-from lora_trainer.runs import folder as run_folder
-from lora_trainer.runs.events import read_events
 
 ROOT = Path(__file__).resolve().parents[1]
 _DISTINCT = 64  # pictures; the others are links to them, so that a folder is made quickly
@@ -165,28 +163,15 @@ def in_process(name: str, folder: Path) -> dict[str, float]:
 
 def first_step(model: Path, data: Path, root: Path) -> dict[str, float]:
     """Seconds of each phase of a training from its start to the end of its first step."""
+    from benchmarks.start import start_once  # brings the models' packages, which the other measurements do without
+
     given = {
         "pretrained_model_name_or_path": str(model), "train_data_dir": str(data), "output_dir": str(root / "out"),
         "output_name": "x", "network_module": "networks.lora", "caption_extension": ".txt", "resolution": str(_SIDE),
         "enable_bucket": True, "min_bucket_reso": 32, "max_bucket_reso": 128, "bucket_reso_steps": 16, "learning_rate": 1e-4,
         "max_train_steps": 1, "max_data_loader_n_workers": 0, "network_train_unet_only": True, "seed": 1,
     }  # fmt: skip
-    run = run_folder.create(root / "run", config=config_file.to_toml(train_options(given)), dataset="", prompts="", request={})
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    began = time.time()
-    with run.log.open("wb") as log:
-        words = [sys.executable, "-m", "lora_trainer", "worker", str(run.path)]
-        process = subprocess.run(words, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    events = read_events(run.events)[0]
-    steps = [event for event in events if event["type"] == "step"]
-    if process.returncode or not steps:
-        raise SystemExit(run.log.read_text())
-    seconds: dict[str, float] = {}
-    last, name = began, "starting Python"
-    for event in [event for event in events if event["type"] == "phase"] + steps[:1]:
-        seconds[name] = seconds.get(name, 0.0) + event["time"] - last
-        last, name = event["time"], event.get("name", "")
-    return {**seconds, "all": steps[0]["time"] - began}
+    return start_once(root / "run", config_file.to_toml(train_options(given)))
 
 
 def make_photos(folder: Path, count: int, size: tuple[int, int] = (1600, 1200)) -> Path:

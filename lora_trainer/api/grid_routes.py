@@ -30,8 +30,6 @@ async def _begin(service: Service, request: Request) -> Response:
 
     def do() -> dict[str, Any]:
         chosen = [*_of_run(service, run_id, body.get("files")), *_others(service, body.get("others"))]
-        wanted = {key: value for key, value in settings.items() if key not in ("checkpoint", "vae")}
-        from_mapping({**wanted, "prompt": ""})  # refuses what cannot be drawn, before the first picture
         grid = checked(chosen, body.get("strengths"), body.get("prompts"), _seeded(settings))
         return {"id": service.grids.begin(grid, run_id)}
 
@@ -39,7 +37,7 @@ async def _begin(service: Service, request: Request) -> Response:
 
 
 def _seeded(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """With a seed drawn in place of -1: all pictures have the same."""
+    """With a seed drawn in place of -1: all pictures have the same. Raises InputErrors for what cannot be drawn."""
     wanted = {key: value for key, value in settings.items() if key not in ("checkpoint", "vae")}
     return {**settings, "seed": from_mapping({**wanted, "prompt": ""}).with_seed().seed}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,8 @@ from typing import Any
 from ..errors import HostError
 from ..grids.book import FAILED, Painter
 from ..hosts.base import Host
-from ..runs.generation import OVER, Generation
+from ..runs.generation import Generation
 
-_LOOK_SECONDS = 0.2
 _TRIES = 5  # where a training that begins takes the card
 
 
@@ -25,10 +23,7 @@ def _by_generation(generation: Generation, ask: Callable[..., str]) -> Painter:
     def paint(request: Mapping[str, Any], files: Mapping[str, Path], should_stop: Callable[[], bool]) -> bytes | None:
         for _ in range(_TRIES):
             request_id = ask(request, files=files)
-            status = generation.status(request_id)
-            while status["state"] not in OVER:
-                time.sleep(_LOOK_SECONDS)
-                status = generation.stop(request_id) if should_stop() else generation.status(request_id)
+            *_, status = generation.follow(request_id, should_stop)
             if status["state"] == FAILED:
                 raise HostError(status["message"], advice=status["advice"])
             path = generation.file(request_id, "0.png")

@@ -28,7 +28,7 @@ _SECONDS = 5.0  # that what has changed on the disk is waited for
 async def _retrain(service: Service, request: Request) -> Response:
     """The form's values for a training that goes on from the last one's LoRA with some of the pictures alone."""
     body = await json_body(request)
-    ids = ids_of(body, most=_MOST) if "ids" in body else None
+    ids = set(ids_of(body, most=_MOST)) if "ids" in body else None
 
     def look() -> dict[str, Any]:
         dataset = dataset_of(service, request)
@@ -43,7 +43,7 @@ async def _retrain(service: Service, request: Request) -> Response:
             raise InputError("no training of these pictures has left its settings and its LoRA.", advice=advice)
         with dataset.lock:
             pictures = [one for one in dataset.in_order() if not one.left_out]
-        wanted = [one for one in pictures if (one.is_untrained if ids is None else one.id in set(ids))]
+        wanted = [one for one in pictures if (one.is_untrained if ids is None else one.id in ids)]
         if not wanted:
             advice = "Change a caption, or add pictures; or choose those to train."
             raise InputError("all pictures were trained as they are now.", advice=advice)

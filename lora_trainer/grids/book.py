@@ -20,7 +20,7 @@ from ..errors import InputError, LoraTrainerError, SaveError
 from ..foreign.json_text import read_table
 from ..log import logger
 from ..paths import write_atomic, write_text_atomic
-from .grid import Cell, Grid
+from .grid import Grid
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 _KEY = re.compile(r"p[0-9]+-(without|l[0-9]+-s[0-9]+)")
@@ -155,7 +155,11 @@ class GridBook:
             path = self.folder / grid_id / f"{cell.key}.png"
             if path.is_file():
                 continue
-            data = None if self._must_stop(grid_id) else self._paint(*_asked(grid, cell), lambda: self._must_stop(grid_id))
+            data = (
+                None
+                if self._must_stop(grid_id)
+                else self._paint(grid.request(cell), grid.files(cell), lambda: self._must_stop(grid_id))
+            )
             if data is None:
                 return STOPPED
             write_atomic(path, lambda file, data=data: file.write(data))
@@ -184,7 +188,3 @@ class GridBook:
         known = sorted(path for path in self._folders() if path.name not in self._waiting)
         for path in known[: max(0, len(known) - _KEPT + 1)]:
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _asked(grid: Grid, cell: Cell) -> tuple[dict[str, Any], dict[str, Path]]:
-    return grid.request(cell), grid.files(cell)

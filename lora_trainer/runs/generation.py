@@ -14,7 +14,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 _KEPT = 200  # results; older ones are deleted
 _QUIT_SECONDS = 15.0
 _STARTS = 3
+_LOOK_SECONDS = 0.2
 OVER = ("finished", "stopped", "failed")
 
 
@@ -110,6 +111,17 @@ class Generation:
             else:
                 status.update(state="failed", message=self._last_words())
             return status
+
+    def follow(self, request_id: str, should_stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+        """How a request stands, again and again until it is over (the last one); it is broken off when `should_stop()`."""
+        while True:
+            status = self.status(request_id)
+            yield status
+            if status["state"] in OVER:
+                return
+            if should_stop():
+                self.stop(request_id)
+            time.sleep(_LOOK_SECONDS)
 
     def stop(self, request_id: str) -> dict[str, Any]:
         """Break a request off after the current step."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,11 @@ from typing import Any
 
 from ..errors import HostError, LoraTrainerError
 from ..paths import write_atomic, write_text_atomic
-from .generation import OVER, Generation
+from .generation import Generation
 
 Size = tuple[int, int]  # (width, height) in pixels
 MOST = 2000  # pictures of a series
 _AT_ONCE = 8  # pictures of one request: so many are lost at most when it is broken off
-_LOOK_SECONDS = 0.3
 _NAME = re.compile(r"(\d+)x(\d+)-(\d+)-seed\d+\.png")
 
 
@@ -165,19 +163,14 @@ class RegImages:
     def _draw(self, series: Series, size: Size, first: int, count: int) -> bool:
         """Draw one piece and keep each picture as soon as it is there; False when that was the end of all."""
         request, kept = self._generation.submit(series.asked(size, first, count)), 0
-        while True:
-            status = self._generation.status(request)
+        status: dict[str, Any] = {}
+        for status in self._generation.follow(request, self._stop.is_set):
             for image in status["images"][kept:]:
                 path = self._generation.file(request, image["name"])
                 if path is not None:
                     series.keep(path, size, first + kept)
                 kept += 1
                 self._count(series)
-            if status["state"] in OVER:
-                break
-            if self._stop.is_set():
-                self._generation.stop(request)
-            time.sleep(_LOOK_SECONDS)
         if self._stop.is_set() or status["state"] == "stopped":
             self._tell(state="stopped")
         elif status["state"] == "failed":

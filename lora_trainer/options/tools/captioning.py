@@ -96,6 +96,28 @@ def threshold_option(help: str, ko: str, label: str, label_ko: str, default: flo
     return opt(default, help, ko, minimum=0.0, maximum=2.0, label=label, label_ko=label_ko)
 
 
+def underscore_option() -> Any:
+    """remove_underscore of the taggers."""
+    return opt(
+        False,
+        "Write long hair for long_hair; faces like ^_^ stay.",
+        "long_hair를 long hair로 씁니다. ^_^ 같은 표정은 그대로 둡니다.",
+        label="Spaces instead of underscores",
+        label_ko="밑줄 대신 공백",
+    )
+
+
+def undesired_option() -> Any:
+    """undesired_tags of the taggers."""
+    return opt(
+        "",
+        "Tags that are never written, with commas between them.",
+        "쓰지 않을 태그를 쉼표로 나누어 적습니다.",
+        label="Never these tags",
+        label_ko="제외할 태그",
+    )
+
+
 FOLDER = Shown("train_data_dir", kind="folder", required=True)
 EXISTING = Shown(
     "existing_captions",

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..schema import Title, opt
 from . import captioning
-from .captioning import Captioning, threshold_option
+from .captioning import Captioning, threshold_option, underscore_option, undesired_option
 from .declaring import PageTool, Shown, Tool
 
 
@@ -33,20 +33,8 @@ class TagImagesByDeepDanbooru(Captioning):
         "태그 확신도",
         0.5,
     )
-    remove_underscore: bool = opt(
-        False,
-        "Write long hair for long_hair; faces like ^_^ stay.",
-        "long_hair를 long hair로 씁니다. ^_^ 같은 표정은 그대로 둡니다.",
-        label="Spaces instead of underscores",
-        label_ko="밑줄 대신 공백",
-    )
-    undesired_tags: str = opt(
-        "",
-        "Tags that are never written, with commas between them.",
-        "쓰지 않을 태그를 쉼표로 나누어 적습니다.",
-        label="Never these tags",
-        label_ko="제외할 태그",
-    )
+    remove_underscore: bool = underscore_option()
+    undesired_tags: str = undesired_option()
     use_rating_tags: bool = opt(
         False,
         "Write the rating (rating:safe, ...) as well, last.",

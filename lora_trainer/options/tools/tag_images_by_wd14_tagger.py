@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..schema import Title, opt
 from . import captioning
-from .captioning import Captioning, threshold_option
+from .captioning import Captioning, threshold_option, underscore_option, undesired_option
 from .declaring import PageTool, Shown, Tool
 
 DEFAULT_REPO = "SmilingWolf/wd-v1-4-convnext-tagger-v2"
@@ -74,20 +74,8 @@ class TagImagesByWd14Tagger(Captioning):
     artist_threshold: float | None = threshold_option(
         "The same for names of artists (newer lists).", "작가 이름의 확신도입니다(새 목록).", "… of an artist", "… 작가"
     )
-    remove_underscore: bool = opt(
-        False,
-        "Write long hair for long_hair; faces like ^_^ stay.",
-        "long_hair를 long hair로 씁니다. ^_^ 같은 표정은 그대로 둡니다.",
-        label="Spaces instead of underscores",
-        label_ko="밑줄 대신 공백",
-    )
-    undesired_tags: str = opt(
-        "",
-        "Tags that are never written, with commas between them.",
-        "쓰지 않을 태그를 쉼표로 나누어 적습니다.",
-        label="Never these tags",
-        label_ko="제외할 태그",
-    )
+    remove_underscore: bool = underscore_option()
+    undesired_tags: str = undesired_option()
     use_rating_tags: bool = opt(
         False,
         "Put the rating (general, sensitive, ...) first.",
