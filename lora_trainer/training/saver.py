@@ -55,8 +55,7 @@ class Saver:
 
     def begin(self) -> None:
         """The training begins: say which files of an earlier one are in its way."""
-        if self.session is not None:
-            self._remove_halves()
+        self._remove_halves()
         there = [path for path in self._in_folder() if self.plan.is_ours(path) and path not in self._written]
         self._written.update(path for path in there if self._is_of_session(path))
         earlier = sorted(path.name for path in there if path not in self._written)
@@ -71,7 +70,10 @@ class Saver:
             )
 
     def _remove_halves(self) -> None:
-        """Remove the temporary files (paths.write_atomic) that this training left when it was killed."""
+        """Remove the temporary files (paths.write_atomic) that a killed training of this name left: half of a file is nobody's.
+
+        Killed before its first state was whole, it begins at the beginning, and by no session are they known as its own.
+        """
         for path in self._in_folder():
             if path.suffix == ".tmp" and self.plan.is_ours(path.with_name(path.name.rsplit(".", 2)[0])):
                 with suppress(OSError):

@@ -4,8 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from lora_trainer.api import checks
+
 from .conftest import get, picture, post, problems_of
 from .test_runs import posix
+
+
+@pytest.fixture(autouse=True)
+def roomy(monkeypatch) -> None:
+    """A disk with room for everything, however full this machine's is."""
+    monkeypatch.setattr(checks, "_free_bytes", lambda _folder: 10**13)
 
 
 def test_check_tells_what_will_be_trained(client, values):
@@ -21,6 +29,19 @@ def test_check_tells_what_will_be_trained(client, values):
     assert answer["base_model"]["family"] == "sd1"
     assert answer["output"] == {"name": "frog", "exists": False, "saved_as": "frog"}
     assert answer["disk"]["free"] > answer["disk"]["needed"] > 0
+
+
+def test_a_disk_with_too_little_room_is_an_error_and_one_without_room_for_all_the_saves_a_warning(client, values, monkeypatch):
+    needed = post(client, "check", {"values": values}).json()["disk"]["needed"]
+    many = {**values, "save_every_n_steps": 1}
+
+    def with_free(free: int, asked: dict) -> dict:
+        monkeypatch.setattr(checks, "_free_bytes", lambda _folder: free)
+        return post(client, "check", {"values": asked}).json()
+
+    full, scarce, enough = with_free(1000, values), with_free(needed, many), with_free(needed, values)
+    assert not full["ok"] and "MB are free" in str(full["problems"])
+    assert scarce["ok"] and "MB are free" in str(scarce["problems"]) and "MB are free" not in str(enough["problems"])
 
 
 def test_states_count_among_what_will_be_written(client, values):

@@ -230,6 +230,7 @@ def test_the_files_of_an_earlier_training_of_the_same_name_are_kept(options_for,
     out, first = tmp_path / "out", Recorder()
     train(options_for(seed=1, max_train_steps=2, save_every_n_steps=2), reporter=first)
     (out / "x-mine.safetensors").write_bytes(b"not of a training")
+    (out / "x-step00000001.safetensors.ab12.tmp").write_bytes(b"half of it")  # killed before its first state was whole
     assert not first.of("warning")
     for seed in (2, 3):
         again = Recorder()
@@ -243,6 +244,7 @@ def test_the_files_of_an_earlier_training_of_the_same_name_are_kept(options_for,
         "x-step00000002.safetensors": "1", "x-step00000002-2.safetensors": "2", "x-step00000001.safetensors": "2",
     }  # fmt: skip
     assert files.read_metadata(out / "x.safetensors")["ss_seed"] == "3" and (out / "x-mine.safetensors").is_file()
+    assert not list(out.glob("*.tmp"))
 
 
 def test_weights_are_on_the_disk_before_a_sample_is_drawn(options_for, tmp_path):
