@@ -29,6 +29,7 @@ FLOOR_0 = {
     "foreign",
     "model_kinds",
     "modelfile",
+    "prompt_weights",
     "optional_packages",
     "__init__",
 }
@@ -42,7 +43,10 @@ FILE_HALF = {
 # the part of sampling that reads what is asked for, without torch
 ASKING = {
     f"sampling.{name}"
-    for name in ("prompts", "prompt_lines", "lora_tags", "request", "samplers", "solvers", "schedules", "sample_requests")
+    for name in (
+        *("prompts", "prompt_lines", "prompt_parts", "prompt_schedule", "lora_tags"),
+        *("request", "samplers", "solvers", "schedules", "sample_requests"),
+    )
 }
 
 # the half of the demo model's room that the host may use

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .. import prompt_weights
 from ..errors import InputError
-from . import prompt_weights
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer

@@ -7,16 +7,17 @@ is multiplied by its weight, then the chunk is scaled back to the mean that it h
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from .. import prompt_weights
 from ..log import logger
-from ..models import prompt_weights, text
+from ..models import text
 from ..models.conditioning import Conditioning
+from .prompt_parts import BREAK
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from ..models import Model
 
 COMMA_BACKTRACK = 20  # a full chunk is cut after a comma that is at most so many tokens back; the rest moves on
-_BREAK = re.compile(r"\bBREAK\b")  # white space round it is no token
-_AND = re.compile(r"\bAND\b")
-_WEIGHT = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)")
 
 Token = tuple[int, float]  # id, weight
 
@@ -61,29 +59,13 @@ def with_sizes(told: Conditioning, height: int, width: int, sizes: Mapping[str, 
     return told.with_sizes(*(torch.tensor([pair]) for pair in (original, crop, [height, width])))
 
 
-def composed(prompt: str) -> list[tuple[str, float]]:
-    """Return the parts of "a cat AND a dog :0.5" with their weights, 1.0 where none is given; a prompt without AND is one.
-
-    The parts are drawn into one picture (Liu et al. 2022, "Composable Diffusion Models").
-    """
-    parts = _AND.split(prompt)
-    if len(parts) == 1:
-        return [(prompt, 1.0)]
-    return [_weighted(part.rstrip()) for part in parts]
-
-
-def _weighted(part: str) -> tuple[str, float]:
-    text, colon, weight = part.rpartition(":")
-    return (text.rstrip(), float(weight)) if colon and _WEIGHT.fullmatch(weight) else (part, 1.0)
-
-
 def tokenize(tokenizer: CLIPTokenizer, prompt: str) -> tuple[Tensor, Tensor]:
     """Return (ids int64, weights float32), both [n, 77], of a prompt in attention syntax; n is at least 1."""
     comma = tokenizer.convert_tokens_to_ids(",</w>")
     rows: list[list[Token]] = []
     row: list[Token] = []
     for words, weight in prompt_weights.parse(prompt):
-        for number, part in enumerate(_BREAK.split(words)):
+        for number, part in enumerate(BREAK.split(words)):
             if number:  # a BREAK stood before it
                 rows.append(row)
                 row = []

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..errors import InputError, OutOfMemoryError, TrainingError
 from ..models import vae
 from ..paths import write_atomic
-from . import conditioning, lora_tags, prompt_schedule, samplers
+from . import conditioning, lora_tags, prompt_parts, prompt_schedule, samplers
 from .denoiser import Denoiser
 from .loras import LoraFolders, LoraUse, applied, short_hash
 from .request import Details, ImageRequest, infotext
@@ -172,7 +172,7 @@ def _denoisers(model: Model, prompt: str, request: ImageRequest, details: Detail
         (positive, scale), *more = terms
         return Denoiser(model, positive, base, scale, more)
 
-    parts = conditioning.composed(prompt)
+    parts = prompt_parts.composed(prompt)
     weights = [weight for _, weight in parts]
     changing = [prompt_schedule.texts(words, steps) for words in (request.negative_prompt, *(words for words, _ in parts))]
     return [denoiser(*words) for words in zip(*changing, strict=True)]

@@ -4,13 +4,16 @@ r"""Prompts that change while a picture is drawn, with the Web UI's meaning. No 
     [dog:0.5]       from then on                                [cat::0.5]     up to then
     [cat|dog]       in turns, step by step                      [[a:b:5]|c]    inside each other
 
-A fraction has a point. Square brackets of another form stay as they are: they are weights, as are all round ones.
+A fraction has a point. Square brackets of another form stay as they are: they are weights, as are all round ones. So do
+those that lie deeper than DEEPEST in each other.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+from ..prompt_weights import DEEPEST
 
 _WHEN = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*")
 
@@ -53,29 +56,31 @@ def _text(pieces: _Pieces, step: int) -> str:
     return "".join(piece if isinstance(piece, str) else _text(piece.at(step), step) for piece in pieces)
 
 
-def _parse(text: str, steps: int) -> _Pieces:
+def _parse(text: str, steps: int, depth: int = 0) -> _Pieces:
     """`text` as plain texts and what changes; a bracket without its partner is text."""
+    if depth == DEEPEST:
+        return [text]
     partners = _partners(text)
     pieces: _Pieces = []
     begin = 0
-    while begin < len(text):
-        start = min((at for at in partners if at >= begin), default=len(text))
+    for start in sorted(partners):
+        if start < begin:
+            continue  # inside the bracket before
         pieces.append(text[begin:start])
-        if start < len(text):
-            pieces += _bracket(text[start + 1 : partners[start]], steps)
-        begin = partners.get(start, len(text)) + 1
-    return pieces
+        pieces += _bracket(text[start + 1 : partners[start]], steps, depth + 1)
+        begin = partners[start] + 1
+    return [*pieces, text[begin:]]
 
 
-def _bracket(body: str, steps: int) -> _Pieces:
+def _bracket(body: str, steps: int, depth: int) -> _Pieces:
     options = _split(body, "|")
     if len(options) > 1:
-        return [_Turns([_parse(option, steps) for option in options])]
+        return [_Turns([_parse(option, steps, depth) for option in options])]
     *parts, last = _split(body, ":")
     when = _WHEN.fullmatch(last)
     if when is None or len(parts) not in (1, 2):
-        return ["[", *_parse(body, steps), "]"]
-    before, after = (_parse(part, steps) for part in ["", *parts][-2:])
+        return ["[", *_parse(body, steps, depth), "]"]
+    before, after = (_parse(part, steps, depth) for part in ["", *parts][-2:])
     number = float(when[1]) * steps if "." in when[1] else int(when[1])
     return [_Switch(before, after, min(steps, int(number)))]
 

@@ -3,6 +3,7 @@ import torch
 
 from lora_trainer.models.conditioning import Conditioning
 from lora_trainer.sampling import conditioning
+from lora_trainer.sampling.prompt_parts import composed
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +97,8 @@ def test_sizes_that_are_given_go_before_the_pictures_own():
     ],
 )
 def test_and_parts_a_prompt(prompt, parts):
-    assert conditioning.composed(prompt) == parts
+    assert composed(prompt) == parts
 
 
 def test_a_long_run_of_spaces_in_a_part_takes_no_time():
-    assert conditioning.composed("a" + " " * 200_000 + "b AND c") == [("a" + " " * 200_000 + "b", 1.0), (" c", 1.0)]
+    assert composed("a" + " " * 200_000 + "b AND c") == [("a" + " " * 200_000 + "b", 1.0), (" c", 1.0)]

@@ -48,3 +48,8 @@ def test_alternatives_take_turns(prompt, first):
 
 def test_there_is_a_text_for_every_step_and_none_without_steps():
     assert texts("[a|b]", 1) == ["a"] and texts("[a|b]", 0) == []
+
+
+@pytest.mark.parametrize("prompt", ["[" * 9000 + "a" + "]" * 9000, "[a:" * 3000 + "b" + ":0.5]" * 3000, "[a|b]" * 4000])
+def test_brackets_without_end_inside_each_other_are_text_in_the_end(prompt):
+    assert "a" in texts(prompt, STEPS)[-1] or "b" in texts(prompt, STEPS)[-1]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lora_trainer.models.prompt_weights import parse
+from lora_trainer.prompt_weights import parse
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "tokens.json").read_text(encoding="utf-8"))
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "tokens.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("case", GOLDEN["captions"], ids=lambda case: case["caption"][:30])
