@@ -14,7 +14,7 @@ from ..options import TrainOptions, config_file
 from ..options.dataset_config import data_spec
 from ..options.resolve import train_options
 from ..paths import write_text_atomic
-from ..runs import resuming, states
+from ..runs import placing, resuming, states
 from ..runs.folder import RunFolder
 from ..runs.state_findings import resume_findings
 from ..runs.states import StateInfo
@@ -26,9 +26,10 @@ _LENGTH = ("max_train_steps", "max_train_epochs")  # what further steps change
 
 
 def look(service: Service, run: Run, steps: int | None) -> dict[str, Any]:
-    """{"state": {"step", "epoch", "time"}, "problems"}: what differs from when the newest whole state was saved.
+    """{"state": {"step", "epoch", "time"}, "problems", "replaces"}: what differs from when the newest whole state was saved.
 
-    With an error among them the run cannot go on. `steps` are those to be trained beyond the end. Reads all images once.
+    With an error among them the run cannot go on. `replaces` is the file that a person has put in use, whose place the new
+    result takes (None for none). `steps` are those to be trained beyond the end. Reads all images once.
     Raises InputError when the run left no state.
     """
     folder = service.supervisor.folder(run.id)
@@ -41,7 +42,8 @@ def look(service: Service, run: Run, steps: int | None) -> dict[str, Any]:
         found = [problem(error) for error in wrong.errors]
     except LoraTrainerError as error:
         found = [problem(InputError(error.message, advice=error.advice))]
-    return {"state": told, "problems": found}
+    now = placing.in_use(folder, run.result)
+    return {"state": told, "problems": found, "replaces": now.as_dict() if now.chosen else None}
 
 
 def go_on(service: Service, run: Run, steps: int | None) -> Run:

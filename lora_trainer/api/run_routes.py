@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..errors import InputError
+from ..runs import placing
 from ..runs.store import Run
 from . import answers, checks, resuming, views
 from .answers import answer, flag_of, json_body, number_of, text_of
@@ -138,6 +139,14 @@ async def _use(service: Service, request: Request) -> Response:
     return answer(await service.change(do))
 
 
+async def _in_use(service: Service, request: Request) -> Response:
+    def look() -> dict[str, Any]:
+        run = _known(service, request)
+        return placing.in_use(service.supervisor.folder(run.id), run.result).as_dict()
+
+    return answer({"used": await service.look(look)})
+
+
 async def _delete(service: Service, request: Request) -> Response:
     await json_body(request)
 
@@ -184,6 +193,7 @@ TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] 
     ("POST", "runs/{id}/resume", _resume),
     ("POST", "runs/{id}/move", _move),
     ("POST", "runs/{id}/again", _again),
+    ("GET", "runs/{id}/use", _in_use),
     ("POST", "runs/{id}/use", _use),
     ("POST", "runs/{id}/delete", _delete),
     ("GET", "runs/{id}/file/{name}", _run_file),

@@ -7,6 +7,7 @@ events.jsonl control.json log.txt      told by the worker; asked by the host; th
 losses.json                            how well each picture was learned (training.picture_losses)
 resume.json                            there when the worker is to go on from the last state (runs.resuming)
 live.json                              which file of the LoRA folder has the weights as they are (runs.live)
+placed.json                            which saved file lies in the LoRA folder under the run's name (runs.placing)
 output/ samples/                       saved files (the last one is copied to the LoRA folder); sample pictures
 """
 
@@ -86,6 +87,10 @@ class RunFolder:
     @property
     def live(self) -> Path:
         return self.path / "live.json"
+
+    @property
+    def placed(self) -> Path:
+        return self.path / "placed.json"
 
     @property
     def worker_note(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from . import placing
 from .folder import RunFolder
 from .progress import ProgressBook
 from .store import FAILED, FINISHED, RUNNING, STOPPED, Store
@@ -19,7 +20,7 @@ def list_unknown_runs(store: Store, runs_dir: Path) -> None:
         request = folder.request()
         created = float(request.get("created") or path.stat().st_mtime)
         state, message, ended = _verdict(folder)
-        target = Path(str(request.get("target") or ""))
+        target = placing.in_use(folder).path or Path(str(request.get("target") or ""))
         store.add(folder.path.name, str(request.get("name") or folder.path.name))
         store.change(
             folder.path.name,

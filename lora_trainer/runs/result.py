@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, SaveError, StoreError
+from ..errors import SaveError
 from ..foreign.json_text import read_number, read_table
 from ..log import logger
 from ..modelfile import LORA_SUFFIXES
@@ -66,27 +66,11 @@ def publish(source: Path, target: Path, *, overwrite: bool, card: Mapping[str, A
 
 
 def publish_of(folder: RunFolder, source: Path, target: Path, progress: Progress, *, overwrite: bool) -> Path:
-    """`publish` a file of a run with its card and its last sample."""
-    sample = Path(str(progress.samples[-1].get("path", ""))).name if progress.samples else ""
+    """`publish` a file of a run with its card and the last sample that was drawn until it was saved."""
+    step = next((saved.get("step") for path, saved in progress.files.items() if Path(path).name == source.name), None)
+    drawn = [one for one in progress.samples if step is None or (one.get("step") or 0) <= step]
+    sample = Path(str(drawn[-1].get("path", ""))).name if drawn else ""
     return publish(source, target, overwrite=overwrite, card=card_of(folder.request()), preview=folder.file(sample))
-
-
-def use(
-    folder: RunFolder, run: str, name: str, progress: Progress, *, overwrite: bool = False, as_result: bool = False
-) -> Path:
-    """Put a saved file of the run called `run` into the LoRA folder, under its own name or the run's (`as_result`).
-
-    Raises InputError for a file that was not saved, StoreError where it is not known which folder that is, SaveError.
-    """
-    source = folder.file(name)
-    if source is None or source.suffix not in LORA_SUFFIXES:
-        raise InputError(f"{run} has no saved file {name!r}.", field="file")
-    asked = folder.request().get("target")
-    if not asked:
-        raise StoreError(f"{folder.path / 'request.json'} is damaged.", advice="Copy the file by hand.")
-    target = Path(str(asked))
-    target = target.with_suffix(source.suffix) if as_result else target.with_name(name)
-    return publish_of(folder, source, target, progress, overwrite=overwrite)
 
 
 def _write_card(path: Path, card: Mapping[str, Any]) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..foreign.json_text import read_table
 from ..paths import write_text_atomic
+from . import placing
 from .folder import RunFolder
 from .progress import Progress
 
@@ -44,27 +44,12 @@ def is_asked(folder: RunFolder) -> bool:
     return bool(read_table(folder.resume))
 
 
-def prepare(folder: RunFolder, result: str) -> None:
+def prepare(folder: RunFolder, progress: Progress, result: str) -> None:
     """Make the folder of an ended run ready for another worker. Raises SaveError when it cannot be written.
 
     `result` is the file in the LoRA folder that the run came to before ("" for none): the new result may take its place.
     """
-    note = {"asked": time.time(), "replaces": result, "stamp": _stamp(Path(result)) if result else None}
-    write_text_atomic(folder.resume, json.dumps(note) + "\n")
+    placing.keep_final(folder, progress, result)
+    write_text_atomic(folder.resume, json.dumps({"asked": time.time()}) + "\n")
     for past in (folder.control, folder.worker_note):  # "stop" was for the worker before, which has ended
         past.unlink(missing_ok=True)
-
-
-def replaced_result(folder: RunFolder) -> Path | None:
-    """The run's earlier result in the LoRA folder, when nobody has changed it since."""
-    note = read_table(folder.resume)
-    path = Path(str(note.get("replaces") or ""))
-    return path if note.get("stamp") and note["stamp"] == _stamp(path) else None
-
-
-def _stamp(path: Path) -> list[int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return [found.st_size, found.st_mtime_ns]

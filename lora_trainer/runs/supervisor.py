@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import InputError, LoraTrainerError
 from ..log import logger
-from . import control, process, result, resuming, worker
+from . import control, placing, process, resuming, worker
 from .folder import RunFolder, WorkerProcess
 from .lending import Lending, Standing
 from .live import LiveLoras
@@ -147,7 +147,7 @@ class Supervisor:
         self.store.must_write()
         with self._submitting:
             run = self.check_resumable(run_id)
-            resuming.prepare(self.folder(run_id), run.result)
+            resuming.prepare(self.folder(run_id), self.progress(run_id)[0], run.result)
             self.store.queue_again(run_id)
         self._wake.set()
         return self._get(run_id)
@@ -222,7 +222,9 @@ class Supervisor:
     def use(self, run_id: str, name: str, *, overwrite: bool = False, as_result: bool = False) -> Path:
         """Put one saved file into the LoRA folder under its own name, or the run's (`as_result`); returns where it went."""
         run, folder = self._get(run_id), self.folder(run_id)
-        path = result.use(folder, run.name, name, self.progress(run_id)[0], overwrite=overwrite, as_result=as_result)
+        path = placing.use(folder, run.name, name, self.progress(run_id)[0], overwrite=overwrite, as_result=as_result)
+        if as_result:
+            self.store.change(run_id, result=str(path))
         self._tell_changed(path)
         return path
 
@@ -346,22 +348,20 @@ class Supervisor:
     def _finish(self, run: Run, folder: RunFolder, progress: Progress) -> None:
         assert progress.finished is not None
         state = STOPPED if progress.finished.get("reason") == "stopped" else FINISHED
-        request, saved = folder.request(), progress.finished.get("path")
-        if not saved or not request.get("target"):
-            self._end(run, state)
-            return
-        source = folder.path / str(saved)  # an absolute path stays as it is
-        earlier = resuming.replaced_result(folder)
-        target, overwrite = earlier or Path(str(request["target"])), bool(earlier or request.get("overwrite"))
         try:
-            path = result.publish_of(folder, source, target, progress, overwrite=overwrite)
+            placed = placing.put_final(folder, progress)
         except LoraTrainerError as error:
+            source = folder.path / str(progress.finished.get("path"))
             self._end(
                 run, state, f"Trained, but not put into the LoRA folder: {error.message} The file is {source}.", error.advice
             )
             return
+        if placed is None:
+            self._end(run, state)
+            return
+        path, message = placed
         self._tell_changed(path)
-        self._end(run, state, result_path=path)
+        self._end(run, state, message, result_path=path)
 
     def _tell_changed(self, path: Path) -> None:
         try:

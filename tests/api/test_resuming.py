@@ -48,10 +48,17 @@ def look(client, run_id, query=""):
 def test_a_run_that_is_as_it_was_goes_on_without_a_question(client, service, ended):
     assert get(client, f"runs/{ended}").json()["run"]["resumable"]["step"] == 20
     answer = look(client, ended).json()
-    assert answer["problems"] == [] and answer["state"]["step"] == 20
+    assert answer["problems"] == [] and answer["state"]["step"] == 20 and answer["replaces"] is None
     before = service.supervisor.folder(ended).config.read_text()
     run = post(client, f"runs/{ended}/resume", {}).json()["run"]
     assert run["state"] == "queued" and service.supervisor.folder(ended).config.read_text() == before
+
+
+def test_what_a_person_chose_to_use_is_told_before_it_is_replaced(client, ended):
+    (file,) = get(client, f"runs/{ended}").json()["run"]["files"]
+    post(client, f"runs/{ended}/use", {"file": file["name"], "as_result": True})
+    told = {"name": "frog", "file": file["name"], "there": True, "chosen": True}
+    assert look(client, ended).json()["replaces"] == told
 
 
 def test_an_image_that_has_changed_is_told_with_its_folder(client, ended, images):

@@ -106,6 +106,10 @@ def test_stop_again_delete(client, service, values):
     placed = post(client, f"runs/{run['id']}/use", {"file": name, "overwrite": True})
     assert placed.json()["lora"]["name"] == "frog"
     assert post(client, f"runs/{run['id']}/use", {"file": "nothing.safetensors"}).status_code == 400
+    used = {"name": "frog", "file": name, "there": True, "chosen": False}
+    assert get(client, f"runs/{run['id']}/use").json() == {"used": used}
+    assert post(client, f"runs/{run['id']}/use", {"file": name, "as_result": True}).json()["lora"]["name"] == "frog"
+    assert get(client, f"runs/{run['id']}/use").json() == {"used": {**used, "chosen": True}}
     folder = Path(run["folder"])
     assert post(client, f"runs/{run['id']}/delete").json() == {}
     assert not folder.exists()

@@ -68,6 +68,10 @@ def main(folder: str) -> int:
         if word == "step":
             step += 1
             reporter.emit({"type": "step", "step": step, "epoch": 1, "loss": 1.0 / step, "lr": {"unet": 1e-4}})
+        elif word == "save":
+            save(reporter, step, final=False, name=f"frog-step{step:08d}")
+        elif word == "forget":  # as save_last_n_steps has it removed
+            next(iter(sorted(reporter.folder.output.glob("frog-step*.safetensors")))).unlink()
         elif word == "live":
             path = reporter.folder.output / "frog-live.safetensors"
             path.write_bytes(f"weights of step {step}".encode())
