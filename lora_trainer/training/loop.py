@@ -77,7 +77,7 @@ class Loop:
         for epoch in range(self.position.epoch, self.counts.epochs):
             for group in self._groups(epoch):
                 try:
-                    loss = self._make_step(group, batches)
+                    loss = self.make_step(group, batches)
                 except RuntimeError:  # a data-loader process that ended of the same signal as we were asked to stop by
                     if not self.signals.asked:
                         raise
@@ -140,7 +140,7 @@ class Loop:
         self._saves, self._drawings = min(state["saves"], asked.save), min(state["drawings"], asked.sample)
         self._lives = min(state.get("lives", 0), asked.live)
 
-    def _make_step(self, group: Sequence[PlannedBatch], batches: Iterator[Batch]) -> float:
+    def make_step(self, group: Sequence[PlannedBatch], batches: Iterator[Batch]) -> float:
         """Train on `group`; return the loss, the mean over its samples.
 
         Raises NotFiniteError for a loss or gradients that are no number, before they have changed a weight.

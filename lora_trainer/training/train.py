@@ -15,27 +15,20 @@ from ..errors import NotFiniteError
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
-from . import base_weights, failures, hub, memory, optimizers, precision, prepare, resuming, trackers
+from . import assembling, failures, hub, precision, prepare, resuming, trackers
+from .assembling import Setting
 from .checkpoint import SavePlan
-from .conditioning import text_states
 from .determinism import deterministic
 from .distributed import Processes
-from .encoding import Encoder, cached_latents, kept_masks, latents_store
+from .encoding import kept_masks
 from .facts import file_metadata
-from .gradients import Gradients
 from .interrupt import StopOnSignal
 from .loading import batches
 from .loop import Loop
-from .noise import NoiseSettings
-from .parking import Parking
 from .phases import Emit, phase
-from .picture_losses import PictureLosses
 from .previews import Previews, sample_prompts
 from .saver import Saver
 from .state_saver import StateSaver
-from .trainee import Trainee
-from .update import Updater
-from .validation import Validation
 
 
 @dataclass(frozen=True)
@@ -79,41 +72,17 @@ def train(
         prompts = sample_prompts(options.sampling)
         emit(_started(computed, counts, seed))
 
-        model = prepare.base_model(options.model, plan, computed, emit)
-        objective = prepare.objective(chosen, model, computed.device)
-        base_weights.merge(options.network, model, emit)
-        encoder = Encoder(model, seed, computed.device, memory.Resting.of(options.model, computed.device))
-        parking = Parking.of(model, reporter, processes, signals)
-        store = latents_store(options.dataset, encoder)
-        latents = cached_latents(options.dataset, plan, encoder, emit, parking.while_preparing, store, processes)
+        setting = Setting(options, plan, counts, seed, computed, processes, reporter, signals)
+        loaded = assembling.load(setting)
+        latents = assembling.encode(setting, loaded)
         if processes.any(signals.asked or reporter.control().stop):
             return _finish(TrainResult(None, start.step, "stopped"), emit)
         masks = kept_masks(latents, plan, emit)
-
-        phase(emit, "building the network")
-        network = prepare.network(options.network, model, seed, computed.device)
-        memory.save(chosen, model)
-        built = optimizers.of(options.optimizer, network, emit)
-        updater = Updater.of(options, network, built, computed, processes, total_steps=counts.total_steps, seed=seed)
-        processes.same_start(network.parameters())
-        text = text_states(options, model, network, plan, computed, processes, emit)
-        pictures = PictureLosses(plan, losses_to) if losses_to and processes.is_main else None
-        trainee = Trainee(model, text, encoder, objective, NoiseSettings.of(chosen), computed, seed, network, pictures)
-        loop = Loop(
-            gradients=Gradients(trainee, updater, emit, splits=chosen.split_batch_when_full and not updater.fused),
-            updater=updater,
-            plan=plan,
-            counts=counts,
-            accumulation=chosen.gradient_accumulation_steps,
-            processes=processes,
-            reporter=reporter,
-            signals=signals,
-            parking=parking.with_trained(network, updater.optimizer, updater.remembered),
-            validation=Validation.of(options.dataset, trainee, plan, counts.total_steps, processes, emit, updater.shown, store),
-        )
+        loop, optimizer = assembling.build(setting, loaded, losses_to)
+        updater, trainee, network = loop.updater, loop.gradients.trainee, loop.updater.trained
         pieces = resuming.pieces(loop)  # what remembers something from one step to the next
         if processes.is_main:
-            metadata = file_metadata(options, model, network, plan, counts, built.description, start)
+            metadata = file_metadata(options, loaded.model, network, plan, counts, optimizer, start)
             saving = SavePlan.of(options.saving, counts.epochs)
             number_format, mine = options.saving.save_precision, start.session_of_files
             loop.saver = pieces["saver"] = Saver(network, saving, metadata, emit, number_format, updater.shown, mine)

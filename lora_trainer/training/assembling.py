@@ -1,0 +1,111 @@
+"""The pieces of a training put together, for a whole one (`train`) and for a rehearsal of a few steps (`rehearsal`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.cache import LatentsCache
+from ..data.latents_store import LatentsStore
+from ..data.plan import DataPlan, StepCounts
+from ..models import Model
+from ..options import TrainOptions
+from ..runs.events import Reporter
+from . import base_weights, memory, optimizers, prepare
+from .conditioning import text_states
+from .distributed import Processes
+from .encoding import Encoder, cached_latents, latents_store
+from .gradients import Gradients
+from .interrupt import StopOnSignal
+from .loop import Loop
+from .noise import NoiseSettings
+from .objective import Objective
+from .parking import Parking
+from .phases import phase
+from .picture_losses import PictureLosses
+from .precision import Precision
+from .trainee import Trainee
+from .update import Updater
+from .validation import Validation
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a training takes place: what was asked for, what is trained on, and who is told of it."""
+
+    options: TrainOptions
+    plan: DataPlan
+    counts: StepCounts
+    seed: int
+    computed: Precision
+    processes: Processes
+    reporter: Reporter
+    signals: StopOnSignal
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The base model, and what is made of it before there is a network."""
+
+    model: Model
+    objective: Objective
+    encoder: Encoder
+    store: LatentsStore | None
+    parking: Parking
+
+
+def load(of: Setting) -> Loaded:
+    """Load the base model."""
+    chosen, emit = of.options, of.reporter.emit
+    model = prepare.base_model(chosen.model, of.plan, of.computed, emit)
+    objective = prepare.objective(chosen.training, model, of.computed.device)
+    base_weights.merge(chosen.network, model, emit)
+    encoder = Encoder(model, of.seed, of.computed.device, memory.Resting.of(chosen.model, of.computed.device))
+    parking = Parking.of(model, of.reporter, of.processes, of.signals)
+    return Loaded(model, objective, encoder, latents_store(chosen.dataset, encoder), parking)
+
+
+def encode(of: Setting, loaded: Loaded) -> LatentsCache | None:
+    """Encode the images; None when they are not cached, or it was stopped."""
+    return cached_latents(
+        of.options.dataset,
+        of.plan,
+        loaded.encoder,
+        of.reporter.emit,
+        loaded.parking.while_preparing,
+        loaded.store,
+        of.processes,
+    )
+
+
+def build(of: Setting, loaded: Loaded, losses_to: Path | None = None) -> tuple[Loop, str]:
+    """Build the network, its optimizer and the loop; returns it, and how the optimizer is described in files.
+
+    `losses_to` is where the loss of each picture is written.
+    """
+    options, plan, processes, emit = of.options, of.plan, of.processes, of.reporter.emit
+    model, chosen = loaded.model, options.training
+    phase(emit, "building the network")
+    network = prepare.network(options.network, model, of.seed, of.computed.device)
+    memory.save(chosen, model)
+    built = optimizers.of(options.optimizer, network, emit)
+    updater = Updater.of(options, network, built, of.computed, processes, total_steps=of.counts.total_steps, seed=of.seed)
+    processes.same_start(network.parameters())
+    text = text_states(options, model, network, plan, of.computed, processes, emit)
+    pictures = PictureLosses(plan, losses_to) if losses_to and processes.is_main else None
+    noise = NoiseSettings.of(chosen)
+    trainee = Trainee(model, text, loaded.encoder, loaded.objective, noise, of.computed, of.seed, network, pictures)
+    total, store, shown = of.counts.total_steps, loaded.store, updater.shown
+    loop = Loop(
+        gradients=Gradients(trainee, updater, emit, splits=chosen.split_batch_when_full and not updater.fused),
+        updater=updater,
+        plan=plan,
+        counts=of.counts,
+        accumulation=chosen.gradient_accumulation_steps,
+        processes=processes,
+        reporter=of.reporter,
+        signals=of.signals,
+        parking=loaded.parking.with_trained(network, updater.optimizer, updater.remembered),
+        validation=Validation.of(options.dataset, trainee, plan, total, processes, emit, shown, store),
+    )
+    return loop, built.description
