@@ -54,9 +54,9 @@ class DyLoRAModule(LoRAModule):
         self.ups = nn.ParameterList(nn.Parameter(part.clone()) for part in up.weight.detach().split(unit, dim=1))
         self.active: int | None = None
 
-    def factors(self) -> tuple[Tensor, Tensor]:
-        """(down, up) of all ranks, detached copies in float32."""
-        return torch.cat([*self.downs]).detach().float(), torch.cat([*self.ups], dim=1).detach().float()
+    def pair(self) -> tuple[Tensor, Tensor]:
+        """(down, up) of all ranks, detached."""
+        return torch.cat([*self.downs]).detach(), torch.cat([*self.ups], dim=1).detach()
 
     def second_factor(self) -> list[nn.Parameter]:
         """The parameters that make the second factor, `up`."""

@@ -32,9 +32,14 @@ def delta_norm(down: Tensor, up: Tensor, strength: float = 1.0) -> Tensor:
 
     ||UD||^2 = sum((U^T U) * (D D^T)): two r x r matrices instead of an out x in one; in float64, so that nothing cancels.
     """
-    down, up = down.flatten(1).double(), up.flatten(1).double()
-    square = ((up.T @ up) * (down @ down.T)).sum().clamp(min=0.0)
-    return (square.sqrt() * abs(strength)).float()
+    return delta_norms(down.flatten(1)[None], up.flatten(1)[None], strength)[0]
+
+
+def delta_norms(downs: Tensor, ups: Tensor, strength: float = 1.0) -> Tensor:
+    """The same of many pairs at once: `downs` [n, r, in] and `ups` [n, out, r] to [n] float32."""
+    downs, ups = downs.double(), ups.double()
+    squares = ((ups.mT @ ups) * (downs @ downs.mT)).sum((1, 2)).clamp(min=0.0)
+    return (squares.sqrt() * abs(strength)).float()
 
 
 def initial_down(shape: tuple[int, ...], seed: int, name: str) -> Tensor:

@@ -57,12 +57,12 @@ class LycorisNetwork(AdapterNetwork[Any]):
     def _remove(self, layer: nn.Module, module: Any) -> None:
         module.restore()
 
-    def apply_max_norm(self, max_norm: float) -> tuple[int, float, float]:
-        """Shrink by LyCORIS' own rule; returns (modules shrunk, mean length, greatest length) after it."""
+    def apply_max_norm(self, max_norm: float) -> Tensor:
+        """Shrink by LyCORIS' own rule; returns [3]: modules shrunk, mean length, greatest length after it."""
         found = [module.apply_max_norm(max_norm, None) for module in self.adapters()]
         known = [(bool(shrunk), float(norm)) for shrunk, norm in found if shrunk is not None]
         norms = [norm for _, norm in known] or [0.0]
-        return sum(shrunk for shrunk, _ in known), sum(norms) / len(norms), max(norms)
+        return torch.tensor([sum(shrunk for shrunk, _ in known), sum(norms) / len(norms), max(norms)])
 
     def _load(self, state_dict: Mapping[str, Tensor], where: str) -> LoadReport:
         grouped: dict[str, dict[str, Tensor]] = {}

@@ -74,7 +74,12 @@ class LoRAModule(nn.Module):
 
     def factors(self) -> tuple[Tensor, Tensor]:
         """(down, up), detached copies in float32."""
-        return self.lora_down.weight.detach().float().clone(), self.lora_up.weight.detach().float().clone()
+        down, up = self.pair()
+        return down.float().clone(), up.float().clone()
+
+    def pair(self) -> tuple[Tensor, Tensor]:
+        """(down, up) as they are, detached: to look at, not to keep."""
+        return self.lora_down.weight.detach(), self.lora_up.weight.detach()
 
     def second_factor(self) -> list[nn.Parameter]:
         """The parameters that make the second factor, `up`."""
@@ -85,12 +90,6 @@ class LoRAModule(nn.Module):
         """Take over weights of the module's shapes."""
         self.lora_down.weight.copy_(down)
         self.lora_up.weight.copy_(up)
-
-    @torch.no_grad()
-    def shrink(self, root: Tensor) -> None:
-        """Multiply both factors by `root` (a scalar)."""
-        for parameter in self.parameters():
-            parameter.mul_(root)
 
     def down(self, x: Tensor) -> Tensor:
         """From the layer's input to the inner values."""

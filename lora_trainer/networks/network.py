@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..errors import InputError, LoraFileError
 from ..log import logger
 from ..options.block_arguments import Shape
-from . import applied, functional
+from . import applied, lengths
 from .base import AdapterNetwork, Encoders, LoadReport
 from .blocks import block_of
 from .files import group_keys
@@ -127,21 +127,12 @@ class Network(AdapterNetwork[LoRAModule]):
                 members.setdefault(block, []).append(self._modules[name])
         return [(f"unet_block{block}", members[block], self._block_weights[block]) for block in sorted(members)]
 
-    @torch.no_grad()
-    def apply_max_norm(self, max_norm: float) -> tuple[int, float, float]:
-        """Shrink every module whose change is longer than `max_norm` to that length (option scale_weight_norms).
+    def apply_max_norm(self, max_norm: float) -> Tensor:
+        """Shrink every module whose change is longer than `max_norm` to that length; the multiplier plays no part.
 
-        The length is the Frobenius norm of alpha/rank * (up @ down); both factors are multiplied by the root of the ratio.
-        Returns (modules shrunk, mean length, greatest length) after it. The multiplier plays no part.
+        Returns [3]: modules shrunk, mean and greatest length afterwards (`lengths.limit`).
         """
-        adapters = self.adapters()
-        norms = torch.stack([functional.delta_norm(*adapter.factors(), adapter.scale) for adapter in adapters])
-        ratios = (max_norm / norms.clamp(min=1e-30)).clamp(max=1.0)
-        for adapter, root in zip(adapters, ratios.sqrt(), strict=True):
-            adapter.shrink(root)
-        after = norms * ratios
-        shrunk, mean, greatest = torch.stack([(ratios < 1).sum(), after.mean(), after.max()]).tolist()  # one wait for the GPU
-        return int(shrunk), mean, greatest
+        return lengths.limit(self.adapters(), max_norm)
 
     # ---- weights -----------------------------------------------------------------------------------------------------
     def _look_at_loaded(self, file: str | Path) -> None:

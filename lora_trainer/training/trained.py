@@ -43,8 +43,8 @@ class Trained(Protocol):
         """Called before each optimizer step, from 1."""
         ...
 
-    def apply_max_norm(self, max_norm: float) -> tuple[int, float, float]:
-        """Limit the length of what each layer learns; (how many were shrunk, mean and greatest length after it)."""
+    def apply_max_norm(self, max_norm: float) -> torch.Tensor:
+        """Limit the length of what each layer learns; [3]: how many were shrunk, mean and greatest length after it."""
         ...
 
     def training_state(self) -> Mapping[str, torch.Tensor]:

@@ -239,7 +239,7 @@ def test_going_on_from_a_file_takes_its_ranks_and_checks_the_unit(parts, tmp_pat
 def test_scale_weight_norms_shrinks_the_whole_product(parts):
     network = create_network(1.0, 4, 4.0, None, *parts, unit="1")
     randomize(network, size=1.0)
-    shrunk, _, greatest = network.apply_max_norm(0.5)
+    shrunk, _, greatest = network.apply_max_norm(0.5).tolist()
     assert shrunk == len(network.adapters()) and greatest == pytest.approx(0.5, rel=1e-4)
 
 

@@ -8,13 +8,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lora_trainer.errors import InputError, InputErrors
-from lora_trainer.networks import applied, functional
+from lora_trainer.networks import applied, functional, lengths
 from lora_trainer.networks.arguments import parse_network_args
 from lora_trainer.networks.lora import create_network
 from lora_trainer.networks.module import Dropouts, LoRAModule
 from lora_trainer.networks.network import Network
 from lora_trainer.networks.targets import Target
 
+from ..counting import Operations
 from .conftest import GOLDEN, golden
 
 TENSORS = load_file(GOLDEN / "network_math.safetensors")
@@ -69,12 +70,50 @@ def test_scale_weight_norms_equals_the_reference(case):
         module.lora_up.weight.data.copy_(TENSORS[f"lora.{kind}.a1.0.d4.m1.0.up"])
         pairs.append((Target(module.lora_name, layer, "unet"), module))
     network = Network(pairs, multiplier=0.3)
-    shrunk, mean, greatest = network.apply_max_norm(case["scale_weight_norms"])
+    shrunk, mean, greatest = network.apply_max_norm(case["scale_weight_norms"]).tolist()
     assert shrunk == case["keys_scaled"]
     assert mean == pytest.approx(case["mean_norm_returned"], rel=1e-5)
     assert greatest == pytest.approx(case["max_norm_returned"], rel=1e-5)
     for key, tensor in network.state_dict().items():
         torch.testing.assert_close(tensor, TENSORS[f"{case['case']}.{key}"], rtol=1e-5, atol=1e-5)
+
+
+def many(count: int, *, spread: float = 1.0) -> Network:
+    """A network on `count` layers of each of three shapes, with random weights of growing size."""
+    generator, pairs = torch.Generator().manual_seed(3), []
+    for number in range(count):
+        for kind, layer in (("a", nn.Linear(6, 8)), ("b", nn.Conv2d(6, 8, 3)), ("c", nn.Linear(8, 8))):
+            module = LoRAModule(f"m_{kind}{number}", layer, rank=3, alpha=2)
+            for parameter in module.parameters():
+                parameter.data = torch.randn(parameter.shape, generator=generator) * spread * (1 + number)
+            pairs.append((Target(module.lora_name, layer, "unet"), module))
+    return Network(pairs)
+
+
+def test_lengths_are_limited_in_as_many_operations_as_there_are_shapes():
+    counts = []
+    for layers in (2, 40):
+        network = many(layers)
+        with Operations() as operations:
+            network.apply_max_norm(1.0)
+        counts.append(operations.total)
+    assert counts[0] == counts[1] <= 81, operations.by_name
+
+
+@pytest.mark.parametrize("together", [1 << 22, 100])
+def test_lengths_limited_together_are_those_limited_one_by_one(monkeypatch, together):
+    monkeypatch.setattr(lengths, "_TOGETHER", together)
+    network, before = many(5, spread=0.1), many(5, spread=0.1)
+    norms = [functional.delta_norm(*module.factors(), module.scale) for module in before.adapters()]
+    limit = float(torch.stack(norms).median())
+    found = network.apply_max_norm(limit)
+    for module, old, norm in zip(network.adapters(), before.adapters(), norms, strict=True):
+        root = (limit / norm).clamp(max=1.0).sqrt()
+        for new, kept in zip(module.parameters(), old.parameters(), strict=True):
+            torch.testing.assert_close(new, kept * root, rtol=1e-6, atol=0)
+            assert norm > limit or torch.equal(new, kept)
+    assert found[0] == sum(norm > limit for norm in norms) > 3
+    assert found[2] == pytest.approx(limit, rel=1e-5)
 
 
 def test_norm_of_the_change_needs_no_full_matrix():
