@@ -3,11 +3,11 @@
     python -m benchmarks.step_cost                               # all cases, one table
     python -m benchmarks.step_cost --case "SD1.5 512 b1" --top 12   # and the operations that there are most of
 
-Runs the ordinary training on torch's meta device, where tensors have sizes and no numbers, with models of the released sizes. Of
-the second step it counts the operations that a card would get, forward, backward and in the rest (clipping, optimizer), how many of
-them are casts, the bytes that live from the forward pass to the backward one, and how often the host waits for a number. The host's
-milliseconds are the processor's time of the same step with a model of 32 channels, in which nothing but the program and the
-launches costs. The figures are the same on every machine, but for the milliseconds.
+Runs the ordinary training on torch's meta device, where tensors have sizes and no numbers, with models of the released sizes.
+Of the second step it counts the operations that a card would get, forward, backward and in the rest (clipping, optimizer), how
+many of them are casts, the bytes that live from the forward pass to the backward one, and how often the host waits.
+The host's milliseconds are the processor's time of the same step with a model of 32 channels, in which nothing but the program
+and the launches costs. The figures are the same on every machine, but for the milliseconds.
 """
 
 from __future__ import annotations

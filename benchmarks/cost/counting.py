@@ -34,7 +34,7 @@ _ASKS = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "unique", "
 
 @dataclass
 class Counts:
-    """Of one step. `operations` and `casts` by phase; `kept` bytes by dtype, which live from the forward pass to the backward one."""
+    """Of one step. `operations` and `casts` by phase; `kept` bytes by dtype: what forward leaves for backward."""
 
     operations: Counter[str] = field(default_factory=Counter)
     casts: Counter[str] = field(default_factory=Counter)
@@ -134,8 +134,9 @@ def _answer(name: str, tensor: torch.Tensor) -> Any:
 class CardRules:
     """While it is entered torch's functions treat the meta device as a card.
 
-    Attention is the fused kernel. In `autocast` products and attention have low precision and norms float32; the casts of weights
-    that ask for gradients are made once (ATen/autocast_mode.h), and what is computed again in the backward pass is cast as it was.
+    Attention is the fused kernel. In `autocast` products and attention have low precision and norms float32; the casts of
+    weights that ask for gradients are made once (ATen/autocast_mode.h), and what is computed again in the backward pass is cast
+    as it was.
     """
 
     _LOW = ((F, "linear"), (F, "conv2d"), (torch, "matmul"), (torch, "bmm"), (torch, "baddbmm"), (torch, "addmm"))
