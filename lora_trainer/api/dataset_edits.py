@@ -184,18 +184,21 @@ async def _move(service: Service, request: Request, way: Literal["undo", "redo"]
 
 def changed(service: Service, dataset: DataSet, do: Callable[[DataSet], Outcome], *, files: bool) -> dict[str, Any]:
     """Do a change, where it is one of `files` in a copy of the uploads that runs train from; the route's answer."""
+    before = [str(folder.path) for folder in dataset.folders]
     with service.uploads.changing:
         if files:
             places = service.uploads.for_changing([folder.path for folder in dataset.folders])
             dataset = service.datasets.moved(dataset, places)
         outcome = do(dataset)
     step = service.datasets.history.step(outcome.step) if outcome.step is not None else None
+    places = [str(folder.path) for folder in dataset.folders]
     return {
         "step": step_view(step) if step else None,
         "changed": outcome.changed,
         "conflicts": _conflicts(outcome.conflicts),
         "version": dataset.version,
         "dataset": dataset.id,
+        "moved": {old: new for old, new in zip(before, places, strict=True) if old != new},
         **steps_view(service, dataset),
     }
 

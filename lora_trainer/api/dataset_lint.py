@@ -59,13 +59,10 @@ async def _mend(service: Service, request: Request) -> Response:
             raise Refusal(409, "This is mended in the form.")
         edit, ids = _edit_for(dataset, asked)
         do = partial(service.datasets.edit, edit=edit, ids=ids, versions={}, force=Force())
-        before = [str(folder.path) for folder in dataset.folders]
         told = changed(service, dataset, do, files=True)
         dataset = service.datasets.get(told["dataset"])
         mending.mark(dataset, look_at(service, dataset, body)[1].findings)
-        places = [str(folder.path) for folder in dataset.folders]
-        moved = {old: new for old, new in zip(before, places, strict=True) if old != new}
-        return {**told, "moved": moved}
+        return told
 
     return answer(await service.change(change))
 

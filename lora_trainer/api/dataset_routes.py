@@ -63,16 +63,18 @@ def picture_in(dataset: DataSet, number: str) -> Picture:
 def set_view(service: Service, dataset: DataSet) -> dict[str, Any]:
     """A Set of docs/api.md."""
     steps = steps_view(service, dataset)
+    copied = [service.uploads.earlier(folder.path) for folder in dataset.folders]
     with dataset.lock:
         told = [
             {
                 "path": str(folder.path),
                 "name": folder.name,
                 "images": len(folder.pictures),
+                "earlier": [str(path) for path in earlier],
                 "problem": folder.problem,
                 "read_only": not folder.problem and not folder.is_writable(),
             }
-            for folder in dataset.folders
+            for folder, earlier in zip(dataset.folders, copied, strict=True)
         ]
         total, version = len(dataset.pictures), dataset.version
     return {
@@ -88,7 +90,7 @@ def set_view(service: Service, dataset: DataSet) -> dict[str, Any]:
 
 def steps_view(service: Service, dataset: DataSet) -> dict[str, Any]:
     """What would be undone and redone, and in which run the pictures were learned: {"undo", "redo", "learned"}."""
-    learning.look(dataset, service.paths.runs)
+    learning.look(dataset, service.paths.runs, service.uploads.earlier)
     service.datasets.adopt(dataset, lambda name: name != service.tools.active() and (service.tools.folder / name).is_dir())
     history, ids = service.datasets.history, [folder.id for folder in dataset.folders]
     steps = {"undo": history.to_undo(ids), "redo": history.to_redo(ids)}

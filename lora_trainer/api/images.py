@@ -124,7 +124,7 @@ def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, wanted: 
     images = []
     for name, fact in zip(shown, looked, strict=True):
         caption, trouble = _caption(folder, name, files, wanted)
-        query = urlencode({"folder": str(folder), "name": name})
+        query = urlencode({"folder": str(folder), "name": name, "v": _version(folder / name)})
         images.append(
             {
                 "name": name,
@@ -144,6 +144,14 @@ def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, wanted: 
         "unused": unused_captions(listing, wanted.endings),
         "subfolders": subfolders,
     }
+
+
+def _version(path: Path) -> str:
+    """What changes with the file, so that a page that shows it asks for it again."""
+    try:
+        return f"{path.stat().st_mtime_ns:x}"
+    except OSError:
+        return ""
 
 
 def unused_captions(listing: Listing, endings: tuple[str, ...]) -> list[str]:

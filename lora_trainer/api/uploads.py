@@ -29,6 +29,7 @@ from .upload_names import CAPTIONS, Sent, arrange
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 _NAMING = ("dataset.toml", "config.toml", "request.json")  # files of a run that name the folders of its images
 _NEXT = ".next"  # in a folder that is edited in a copy by now: the copy's id
+_FROM = ".from"  # in a copy: the ids of the uploads that it was made from, the latest first
 _LEFT = ".left"  # in a folder that the page has left, and that is kept for runs alone
 
 
@@ -133,6 +134,12 @@ class Uploads:
             folder = folder.parent / name
         return folder
 
+    def earlier(self, folder: Path) -> list[Path]:
+        """The uploads that an upload is a copy of, the latest first; they may be gone by now."""
+        if not self._is_ours(folder) or not is_file(folder / _FROM):
+            return []
+        return [folder.parent / name for name in read_text(folder / _FROM).split() if self.is_id(name)]
+
     def _is_ours(self, folder: Path) -> bool:
         return self.is_id(folder.name) and folder.resolve().parent == self.root.resolve()
 
@@ -150,6 +157,7 @@ class Uploads:
             for name in sorted(listing.names):
                 if name in (*listing.images, *listing.masks) or name.lower().endswith(ENDINGS):
                     _link(folder / name, copy / name)
+            write_text_atomic(copy / _FROM, "\n".join([upload_id, *(one.name for one in self.earlier(folder))]))
             (folder / _LEFT).touch()
         except OSError as error:
             shutil.rmtree(copy, ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..foreign.reading import UnreadableError, read_bytes
@@ -18,8 +18,14 @@ _LOOK_AGAIN = 10.0  # seconds
 _MOST_RUNS = 50
 
 
-def look(dataset: DataSet, runs: Path) -> None:
-    """Tell the data set how well its pictures were learned in the newest run below `runs` that saw any of them."""
+Earlier = Callable[[Path], Iterable[Path]]
+
+
+def look(dataset: DataSet, runs: Path, earlier: Earlier = lambda _: ()) -> None:
+    """Tell the data set how well its pictures were learned in the newest run below `runs` that saw any of them.
+
+    `earlier` gives the folders that one is a copy of, the latest first: a run of those saw the same pictures.
+    """
     now = time.monotonic()
     if now - dataset.learning_checked < _LOOK_AGAIN or dataset.progress is not None:
         return
@@ -29,7 +35,7 @@ def look(dataset: DataSet, runs: Path) -> None:
             return
         if training in dataset.trainings_of_others:
             continue
-        learned = _learned(dataset, file)
+        learned = _learned(dataset, file, earlier)
         if learned:
             dataset.training = training
             dataset.put(learned={one: learned.get(one, Learned(None, None)) for one in list(dataset.pictures)})
@@ -53,7 +59,7 @@ def _newest(runs: Path) -> Iterator[tuple[Training, Path]]:
     yield from sorted(found, key=lambda one: -one[0].time)[:_MOST_RUNS]
 
 
-def _learned(dataset: DataSet, file: Path) -> dict[int, Learned]:
+def _learned(dataset: DataSet, file: Path, earlier: Earlier) -> dict[int, Learned]:
     """What a file says of the pictures of the data set, by id."""
     try:
         content = json.loads(read_bytes(file, limit=_LARGEST))
@@ -62,9 +68,10 @@ def _learned(dataset: DataSet, file: Path) -> dict[int, Learned]:
         return {}  # of another version, or cut short
     homes = {folder: os.path.realpath(folder) for folder in {os.path.split(path)[0] for path, _ in rows}}
     known = {(homes[folder], name): row for path, row in rows for folder, name in [os.path.split(path)]}
-    ours = [os.path.realpath(folder.path) for folder in dataset.folders]
-    return {
-        picture.id: row
-        for picture in dataset.in_order()
-        if (row := known.get((ours[picture.folder], picture.name))) is not None
-    }
+    places = [[os.path.realpath(one) for one in (folder.path, *earlier(folder.path))] for folder in dataset.folders]
+    found = {}
+    for picture in dataset.in_order():
+        rows = (known.get((place, picture.name)) for place in places[picture.folder])
+        if (row := next(filter(None, rows), None)) is not None:
+            found[picture.id] = row
+    return found

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,8 @@ def ask(client, dataset, what, body=None):
 
 
 def test_a_folder_is_opened_and_its_pictures_are_found(client, images, opened):
-    assert opened["folders"] == [{"path": str(images), "name": "frogs", "images": 3, "problem": "", "read_only": False}]
+    facts = {"images": 3, "problem": "", "read_only": False, "earlier": []}
+    assert opened["folders"] == [{"path": str(images), "name": "frogs", **facts}]
     assert (opened["total"], opened["caption_extension"], opened["scan"]) == (3, ".txt", None)
     found = ask(client, opened, "query", {"filter": "number", "counts": ["1", "untagged", "tokens>1"]}).json()
     assert (found["total"], len(found["ids"]), found["counts"]) == (3, 3, [1, 0, 3])
@@ -223,6 +225,10 @@ def test_an_upload_that_a_run_trains_from_is_copied_before_it_is_changed(client,
     done = ask(client, dataset, "edit", {"edit": ADD, "ids": ids}).json()
     assert done["dataset"] != dataset["id"]
     assert done["changed"] == 2
+    place = service.uploads.newest(folder)
+    assert done["moved"] == {str(folder): str(place)}
+    told = get(client, f"datasets/{done['dataset']}").json()["folders"]
+    assert [(one["path"], one["earlier"]) for one in told] == [(str(place), [str(folder)])]
     assert (folder / "0.txt").read_text() == "frog"
     copy = {"id": done["dataset"]}
     again = post(client, "datasets", {"folders": [str(folder)]}).json()
@@ -234,6 +240,9 @@ def test_an_upload_that_a_run_trains_from_is_copied_before_it_is_changed(client,
     for _ in range(3):
         assert ask(client, copy, "undo").json()["dataset"] == copy["id"]
     assert len(ids_of(client, copy)) == 3
+    (run / "dataset.toml").write_text(f"image_dir = '{folder}' '{place}'")
+    third = Path(ask(client, copy, "edit", {"edit": ADD, "ids": ids}).json()["moved"][str(place)])
+    assert service.uploads.earlier(third) == [place, folder], "the copy of a copy"
     assert (folder / "0.txt").read_text() == "frog"
     assert not (folder / "2.png").exists()
 

@@ -163,7 +163,7 @@ def test_thumbnails_of_every_kind_of_picture(tmp_path, mode):
 
 
 def kept(answer) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Path(answer["folder"]).iterdir()}
+    return {path.name: path.read_bytes() for path in Path(answer["folder"]).iterdir() if path.name[0] != "."}
 
 
 RED, BLUE = picture(color="red"), picture(color="blue")

@@ -36,7 +36,7 @@ def caption(folder, index: int) -> str:
 
 def expect_caption(page, folder, index: int, text: str) -> None:
     """What the file holds, when the page says that it is saved."""
-    expect(page.locator(".lt-data-saved")).to_contain_text(re.compile("Saved|저장됨"))
+    expect(page.locator(".lt-data-saved")).to_contain_text(re.compile("Saved|Undone|Done again|저장됨"))
     for _ in range(100):
         if caption(folder, index) == text:
             return
@@ -74,11 +74,15 @@ def test_chips_are_added_moved_written_anew_and_taken_away_and_all_of_it_is_undo
     page.keyboard.press("Delete")
     expect_caption(page, frogs, 0, "sls frog, on a leaf, pond")
     page.keyboard.press("Escape")
+    said = page.locator(".lt-data-saved")
+    expect(said).to_have_text(re.compile("^Saved · "))
     for _ in range(5):
         page.keyboard.press("Control+z")
     expect_caption(page, frogs, 0, "sls frog, on a leaf, green")
+    expect(said).to_have_text(re.compile("^Undone · "))
     page.keyboard.press("Control+y")
     expect_caption(page, frogs, 0, "sls frog, on a leaf, green, pond")
+    expect(said).to_have_text(re.compile("^Done again · "))
 
 
 def test_text_is_saved_by_itself_with_all_its_lines(open_page, place, frogs):
@@ -112,6 +116,21 @@ def test_what_was_written_while_the_host_was_away_is_saved_when_it_is_back(open_
     page.unroute("**/edit")
     expect_caption(page, frogs, 3, "Written meanwhile. Here.")
 
+    refused = {"error": {"message": "The disk is full.", "problems": []}}
+    page.route("**/edit", lambda route: route.fulfill(status=507, json=refused))
+    choose(page, 7)
+    page.locator(".lt-data-text").fill("Not saved. At first.")
+    choose(page, 4)
+    note = page.locator(".lt-data-held")
+    expect(note).to_contain_text("The disk is full.")
+    expect(note.locator("q")).to_have_text("Not saved. At first.")
+    page.unroute("**/edit")
+    page.click("#lt-tab-runs")
+    page.click("#lt-tab-data")
+    note.get_by_role("button", name="Try again").click()
+    expect_caption(page, frogs, 7, "Not saved. At first.")
+    expect(note).to_have_count(0)
+
 
 def test_what_is_too_long_to_be_read_is_struck_through(open_page, place, tmp_path):
     long = ", ".join(f"very long detail number {number}" for number in range(20))
@@ -132,10 +151,18 @@ def test_what_changed_on_the_disk_meanwhile_is_not_overwritten_unasked(open_page
     area.press("Escape")
     note = page.locator(".lt-note", has_text="changed on the disk")
     expect(note).to_contain_text("theirs")
+    expect(note).to_contain_text("mine. written here")
     assert caption(frogs, 3) == "theirs"
-    note.get_by_role("button", name="Change it all the same").click()
+    expect(note.get_by_role("button", name="The others alone")).to_have_count(0)  # there are none
+    choose(page, 5)
+    page.locator(".lt-data-grid").press("4")  # what is done besides takes nothing away
+    expect(page.locator(".lt-data-saved")).to_have_text(re.compile("^Saved · "))
+    note.get_by_role("button", name="Take what the file holds").click()
+    kept = page.locator(".lt-data-held", has_text="What you wrote is still here")
+    expect(kept).to_contain_text("mine. written here")
+    kept.get_by_role("button", name="Save mine after all").click()
     expect_caption(page, frogs, 3, "mine. written here")
-    expect(note).to_have_count(0)
+    expect(page.locator(".lt-data-held")).to_have_count(0)
 
 
 def test_what_a_run_trains_from_stays_and_the_form_goes_on_with_the_copy_that_was_changed(open_page, place, frogs, drop):
@@ -151,6 +178,8 @@ def test_what_a_run_trains_from_stays_and_the_form_goes_on_with_the_copy_that_wa
     page.keyboard.press("t")
     page.keyboard.type("new one,")
     expect(page.locator(".lt-data-tile").nth(1)).to_contain_text("new one")
+    adder = page.get_by_role("combobox", name="Add a tag")
+    expect(adder).to_be_focused()  # over the copy that is shown from here on
     page.click("#lt-tab-train")
     expect(page.locator(".lt-tile-text", has_text="new one")).to_have_count(1)
     uploads = [folder for folder in place.service.paths.uploads.iterdir() if (folder / "frog_00001.txt").is_file()]
@@ -285,11 +314,28 @@ def test_a_mask_is_painted_saved_and_trained_with(open_page, place, frogs):
     assert not any(Image.open(saved).getdata())
     page.locator(".lt-data-grid").focus()
     page.keyboard.press("Control+z")
-    expect(page.locator(".lt-data-saved")).to_contain_text(re.compile("Undone|Saved|저장|undo", re.IGNORECASE))
+    expect(page.locator(".lt-data-saved")).to_have_text(re.compile("^Undone · "))
     for _ in range(100):
         if any(Image.open(saved).getdata()):
             break
         page.wait_for_timeout(50)
+    page.get_by_role("button", name="Paint a mask").click()
+    expect(share).to_have_text(re.compile(r"^(1[89]|2[012]) % is learned"))
+    board.press("i")
+    board.press("Escape")  # left without a word: what was painted is kept, too
+    expect(page.locator(".lt-data-crop")).to_have_count(0)
+    for _ in range(100):
+        if Image.open(saved).getpixel((40, 24)) == 255:
+            break
+        page.wait_for_timeout(50)
+    assert (Image.open(saved).getpixel((2, 24)), Image.open(saved).getpixel((40, 24))) == (0, 255)
+    page.locator(".lt-data-grid").focus()
+    page.keyboard.press("Control+z")
+    for _ in range(100):
+        if Image.open(saved).getpixel((40, 24)) == 0:
+            break
+        page.wait_for_timeout(50)
+
     subset = SubsetSpec(image_dir=frogs, caption_extension=".txt")
     plan = make_plan(DataSpec(datasets=(DatasetSpec(resolution=(64, 64), subsets=(subset,)),), masked_loss=True))
     assert [Path(image.mask).name for image in plan.images if image.mask] == [saved.name]
@@ -316,3 +362,13 @@ def test_what_the_lint_finds_is_shown_with_its_pictures_and_mended_by_a_button(o
     page.get_by_role("button", name="Undo").click()
     expect(finding).to_have_count(1)
     assert caption(folder, 1) == long
+    page.locator(".lt-segment", has_text="Tags").first.click()  # their list is not seen any more
+    page.locator("#lt-data-filter").fill("")
+    expect(page.locator(".lt-data-count")).to_have_text("4 pictures")
+    mark = page.locator(".lt-data-tile").nth(1).locator(".lt-data-mark-warn")
+    expect(mark).to_have_text("3")  # too long, as another one, and enlarged
+    choose(page, 1)
+    page.locator(".lt-segment", has_text="Text").click()
+    page.locator(".lt-data-text").fill("sls frog, short")
+    page.locator(".lt-data-text").press("Escape")
+    expect(mark).to_have_text("1")

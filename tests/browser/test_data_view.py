@@ -191,6 +191,49 @@ CASES = """async () => {
 }"""
 
 
+# A form of two concepts, and what becomes of it when a data set is trained: [folder, words, switched off] of each concept.
+TRAINED = """async (folders) => {
+    const { trainFrom, followCopies } = await module("train/concepts/folders.js");
+    const { scopes } = await module("train/concepts/scope.js");
+    const { values } = await module("train/values.js");
+    const concepts = [{ id: "b", image_dir: "/up/b", identifier: "zwx", class_name: "toad", upload: "b" }];
+    values.merge({ image_dir: "/up/a/", identifier: "sls", class_name: "frog", is_off: false, concepts });
+    if (folders.length) trainFrom(folders);
+    else followCopies({ "/up/a": "/up/a2", "/up/b": "/up/b2" });
+    return scopes().map((scope) => [scope.get("image_dir"), scope.words(), Boolean(scope.get("is_off"))]);
+}"""
+FROG, TOAD = "sls frog", "zwx toad"
+
+
+@pytest.fixture(scope="module")
+def form(chromium, place):
+    """A function that says what `TRAINED` makes of folders."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(place.address)
+    page.wait_for_selector(".lt-tabs")
+    yield lambda *folders: page.evaluate(f"async (it) => {{ {MODULE} return await ({TRAINED})(it); }}", list(folders))
+    context.close()
+
+
+def folder_of_set(path: str, *earlier: str) -> dict:
+    return {"path": path, "earlier": list(earlier)}
+
+
+def test_no_concept_loses_its_words_when_a_data_set_is_trained_or_copied(form):
+    assert form() == [["/up/a2", FROG, False], ["/up/b2", TOAD, False]], "both were copied"
+    both = [["/up/a", FROG, False], ["/up/b", TOAD, False]]
+    assert form(folder_of_set("/up/a"), folder_of_set("/up/b")) == both
+    assert form(folder_of_set("/up/b"), folder_of_set("/up/a")) == both, "whatever the order"
+    assert form(folder_of_set("/up/b")) == [["/up/a/", FROG, False], ["/up/b", TOAD, False]], "the second one's alone"
+    copy = folder_of_set("/up/b3", "/up/b2", "/up/b")
+    assert form(copy) == [["/up/a/", FROG, False], ["/up/b3", TOAD, False]], "copied while another tab was open"
+    assert form(folder_of_set("/c"), copy) == [["/c", FROG, False], ["/up/b3", TOAD, False]]
+    assert form(folder_of_set("/c")) == [["/c", FROG, False], ["/up/b", TOAD, True]], "kept in the form, and not trained"
+    three = form(folder_of_set("/up/b"), folder_of_set("/c"), folder_of_set("/d"))
+    assert three == [["/c", FROG, False], ["/up/b", TOAD, False], ["/d", "", False]]
+
+
 def test_captions_frames_and_differences_are_reckoned_right(open_page, address):
     page = open_page(address)
     assert page.evaluate(f"async () => {{ {MODULE} return await ({CASES})(); }}") == {

@@ -34,8 +34,16 @@ def test_a_finding_says_why_shows_its_pictures_and_is_mended_and_undone(open_pag
         line.get_by_role("button", name="Write 'ohwx' in front of these captions").click()
         expect(line).to_have_count(0)
         assert captions(place.images) == [f"ohwx, {text}" for text in before]
+        tiles = page.locator(".lt-tile-text")
+        expect(tiles).to_have_text([f"ohwx, {text}" for text in before])
         page.locator(".lt-plan").get_by_role("button", name="Undo").click()
+        expect(page.locator(".lt-plan [role=status]", has_text="Undone: ")).to_have_count(1)
+        expect(tiles).to_have_text(before)
         expect(line).to_have_count(1)
+        (place.images / "frog_01.png").with_suffix(".txt").write_text("by another program")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # one comes back to the page
+        expect(tiles.first).to_have_text("by another program")
+        (place.images / "frog_01.png").with_suffix(".txt").write_text(before[0])
         assert captions(place.images) == before
         line.get_by_role("button", name="Show these pictures").click()
         expect(page.locator(".lt-data-tile")).to_have_count(4)

@@ -10,8 +10,9 @@ import { report } from "../base/messages.js";
 import { go } from "../base/place.js";
 import { poll } from "../base/poll.js";
 import { debounce, sleep } from "../base/timing.js";
+import { followCopies } from "../train/concepts/folders.js";
 import { values } from "../train/values.js";
-import { followCopies } from "./open.js";
+import { holding, isMade, isWritten, keepHeld } from "./held.js";
 import { selection } from "./selection.js";
 
 const MOST_ROWS = 500; // asked for at once
@@ -22,25 +23,30 @@ export const bucketSettings = () => Object.fromEntries(BUCKETS.map((name) => [na
 // Filters whose counts are told: what one looks for in a data set that is not finished.
 export const LOOKS = ["untagged", "tokens>75", "duplicate", "broken", "left_out", "stars>=4"];
 
-// `watch(signal, action)` hears of what has changed: "pictures" (which are shown), "rows", "tags", "selection", "saving", "conflict".
+const MOST_LOOKED_AT = 3000; // pictures whose findings are asked for again after each change while nobody looks at their list
+
+// `watch(signal, action)` hears of what has changed: "pictures" (which are shown), "rows", "tags", "findings", "selection", "saving",
+// "held". `how`: {filter, sort, descending, held}, as one left it.
 export function dataset(signal, opened, how) {
     const news = listeners(), uses = listeners();
     const url = (path) => `datasets/${encodeURIComponent(opened.id)}/${path}`;
     const stale = new Set(); // rows that are to be asked for anew
-    let wanted = [], isAsking = false, question = 0, line = Promise.resolve();
+    let wanted = [], isAsking = false, question = 0, looks = 0, line = Promise.resolve();
     const data = {
         ...opened,
         filter: how.filter || "", sort: how.sort || "name", descending: Boolean(how.descending),
         ids: [],
         rows: new Map(),
         counts: {}, // of LOOKS
-        findings: new Map(), // code -> Problem, once they were asked for
+        found: null, // {findings: [Problem], waiting}, once they were asked for
+        findings: new Map(), // code -> Problem
+        isFollowingFindings: () => false, // whether their list is seen
         movedTo: "", // the id of the copy, once there is one
         isStale: false,
         wrong: null, // what is wrong with the filter: {message, at}
-        saving: "", // "saving", "unsaved" (the host is not there), "saved" or ""
+        saving: "", // "saving", "unsaved" (the host is not there), "saved", "undone", "redone" or ""
         lastTitle: "", // of the last step
-        conflict: null, // {conflicts, again({force} or {skip})}
+        held: how.held || [], // what could not be done as it was asked for, see held.js
         watch: news.watch,
         watchUse: uses.watch, // hears of tags that were given to a picture
         get: (path) => get(url(path)),
@@ -92,12 +98,13 @@ export function dataset(signal, opened, how) {
             const { rows } = await data.post("rows", { ids: some, buckets: bucketSettings() });
             for (const id of some) stale.delete(id);
             for (const row of rows) data.rows.set(row.id, row);
+            if (!data.found && rows.some((row) => row.findings.length)) lookSoon(); // found from elsewhere, some time ago
         }
         tell("rows");
     };
 
     // What has changed on the host since: by us, by others, on the disk.
-    const sync = async () => {
+    const sync = async ({ isLookedAt = false } = {}) => {
         const wasScanning = data.scan, answer = await data.get(`changes?since=${data.version}`);
         if (signal.aborted) return;
         Object.assign(data, { version: answer.version, scan: answer.scan, undo: answer.undo, redo: answer.redo });
@@ -109,9 +116,19 @@ export function dataset(signal, opened, how) {
         if (isOther || answer.changed.length) {
             tell("rows");
             tell("tags");
+            if (data.found && !isLookedAt) lookSoon();
         }
         tell("saving");
     };
+    // What would spoil a training with these pictures, as they are now and as the form trains them.
+    data.look = async () => {
+        const mine = ++looks, found = await data.post("findings", { values: values.send() });
+        if (mine !== looks || signal.aborted) return;
+        Object.assign(data, { found, findings: new Map(found.findings.map((one) => [one.code, one])) });
+        tell("findings");
+        await inTurn(() => sync({ isLookedAt: true }));
+    };
+    const lookSoon = debounce(800, () => !signal.aborted && (data.total <= MOST_LOOKED_AT || data.isFollowingFindings()) && data.look().catch(() => {}));
     // What asks or changes has its turn after what was begun before it, whatever became of that.
     const inTurn = (action) => {
         const done = line.then(action);
@@ -122,11 +139,10 @@ export function dataset(signal, opened, how) {
     data.follow = () => poll(signal, 2, () => inTurn(sync).then(() => (data.scan ? 0.4 : 2)));
 
     // An upload that a run trains from was copied before it was changed: the copy is shown from here on.
-    const goOn = async (answer) => {
-        const copy = await get(`datasets/${encodeURIComponent(answer.dataset)}`);
-        followCopies(...[opened, copy].map(({ folders }) => folders.map((folder) => folder.path)));
-        data.movedTo = copy.id;
-        if (!signal.aborted) go("data", copy.id);
+    const goOn = (answer) => {
+        followCopies(answer.moved);
+        data.movedTo = answer.dataset;
+        if (!signal.aborted) go("data", answer.dataset);
         return answer;
     };
 
@@ -143,29 +159,39 @@ export function dataset(signal, opened, how) {
             await sleep(1000);
         }
     };
-    // Does what changes files, one after the other, and shows what has become of it. `bodyOf` gives the request when its turn comes.
-    // Gives the answer, or null where nothing was done.
-    const change = (path, bodyOf) => inTurn(async () => {
-        const body = bodyOf();
-        Object.assign(data, { saving: "saving", conflict: null });
+    // Does what changes files, one after the other, and shows what has become of it. `bodyOf` gives the request when its turn comes;
+    // `done` is what it is called then, `from` the caption that another is written in place of. Gives the answer, or null where
+    // nothing was done: what was in the way, and what was written, is held then.
+    const change = (path, bodyOf, { done = "saved", from } = {}) => inTurn(async () => {
+        const body = bodyOf(), hold = (told) => {
+            data.held = holding(data.held, { path, body, done, ...told }, from);
+            if (signal.aborted) keepHeld(data.movedTo || data.id, data.held);
+        };
+        const of = body.ids?.length ?? data[path]?.changed ?? Infinity;
+        data.saving = "saving";
         tell("saving");
-        const answer = await send(path, body);
+        let answer = null;
+        try {
+            answer = await send(path, body);
+        } catch (error) {
+            data.saving = "";
+            if (isWritten(body) || (isMade(body) && signal.aborted)) hold({ problem: error.message, conflicts: [], of });
+            else report(error);
+            tell("saving");
+            tell("held");
+            return null;
+        }
         const isHeld = answer.conflicts?.length > 0 && !body.force && !body.skip;
-        data.saving = isHeld ? "" : "saved";
+        data.saving = isHeld ? "" : done;
         data.lastTitle = answer.step?.title || "";
-        if (isHeld) data.conflict = { conflicts: answer.conflicts, again: (how) => change(path, () => ({ ...body, ...how })) };
+        if (isHeld) hold({ conflicts: answer.conflicts, of });
         if (answer.dataset && answer.dataset !== data.id) return goOn(answer);
         await sync();
         const seen = [...new Set([...wanted, ...data.selection.ids.slice(0, MOST_ROWS)])].filter((id) => stale.has(id));
         if (seen.length) await data.load(seen); // the next edit starts from what this one has made
-        tell("conflict");
+        tell("held");
         return isHeld ? null : answer;
-    }).catch((error) => {
-        data.saving = "";
-        tell("saving");
-        report(error);
-        return null;
-    });
+    }).catch((error) => report(error) || null);
 
     const versions = (ids) => Object.fromEntries(ids.filter((id) => data.rows.has(id) && !stale.has(id)).map((id) => [id, data.rows.get(id).version]));
     // An edit of docs/api.md on these pictures, left out: on those that are chosen. One step of the history.
@@ -178,18 +204,26 @@ export function dataset(signal, opened, how) {
     data.write = (base, text) => change("edit", () => {
         const now = data.rows.get(base.id), { version } = now?.caption === base.caption ? now : base;
         return { edit: { kind: "caption", text }, ids: [base.id], versions: { [base.id]: version } };
-    });
+    }, { from: base.caption });
     data.used = (tags) => uses.tell(tags);
     data.preview = (edit, ids) => data.post("preview", { edit, ids });
     data.mend = (body) => change("mend", () => body);
-    data.back = () => change("undo", () => ({}));
-    data.forth = () => change("redo", () => ({}));
-    // What the file holds now is taken, not what was written here.
-    data.takeTheirs = async () => {
-        const ids = data.conflict.conflicts.map((one) => one.id);
-        data.conflict = null;
-        await data.load(ids).catch(report);
-        tell("conflict");
+    data.back = () => change("undo", () => ({}), { done: "undone" });
+    data.forth = () => change("redo", () => ({}), { done: "redone" });
+    // What is held is done all the same ({force}), for the others alone ({skip}), or once more; or it is put away.
+    const letGo = (one, instead = []) => {
+        data.held = data.held.flatMap((other) => (other === one ? instead : [other]));
+        tell("held");
+    };
+    data.again = (one, how = {}) => {
+        letGo(one);
+        return change(one.path, () => ({ ...one.body, ...how }), one);
+    };
+    data.putAway = (one) => letGo(one);
+    // What the file holds now is taken; what was written here stays at hand.
+    data.takeTheirs = async (one) => {
+        letGo(one, isWritten(one.body) ? [{ ...one, isAside: true }] : []);
+        await data.load(one.conflicts.map((conflict) => conflict.id)).catch(report);
     };
     data.tags = async (body) => (await data.post("tags", body));
     data.suggest = async (text) => (await data.get(`suggest?q=${encodeURIComponent(text)}`)).suggestions;

@@ -5,31 +5,18 @@ import { icon } from "../base/icons.js";
 import { say } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
 import { sentence } from "../base/problems.js";
-import { debounce } from "../base/timing.js";
 import { values } from "../train/values.js";
 import { t } from "./texts.js";
 import { terms, toggled } from "./words.js";
 
 export function findingsPanel(signal, data, filter) {
-    let question = 0, told = null;
     const list = h("ul", { class: "lt-data-findings" });
     const again = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => busy(again, ask) }, icon("reset"), t("look_again"));
     const element = h("div", { class: "lt-stack" }, h("div", { class: "lt-row" }, again), list);
 
-    async function ask() {
-        const mine = ++question;
-        if (!told) fill(list, h("li", { class: "lt-subdued", role: "status" }, t("looking")));
-        const answer = await data.post("findings", { values: values.send() });
-        if (mine !== question || signal.aborted) return;
-        told = answer;
-        data.findings = new Map(told.findings.map((one) => [one.code, one]));
-        show();
-        await data.sync();
-    }
-    const askSoon = debounce(800, () => element.isConnected && !signal.aborted && ask().catch(() => {}));
-
+    const ask = () => data.look();
     function show() {
-        const on = new Set(terms(data.filter));
+        const on = new Set(terms(data.filter)), told = data.found;
         if (told) fill(list, told.findings.map((one) => line(one, on)), !told.findings.length && h("li", { class: "lt-fine" }, icon("check"), t("nothing_found")), told.waiting > 0 && h("li", { class: "lt-subdued" }, t("not_looked_at", { x: formatNumber(told.waiting) })));
     }
     function line(one, on) {
@@ -48,9 +35,11 @@ export function findingsPanel(signal, data, filter) {
         } else if (!(await data.mend({ code: one.code, where: one.where, values: values.send() }))) return;
         await ask();
     }
-    data.watch(signal, (what) => {
-        if (what === "tags") askSoon();
-        if (what === "pictures" && element.isConnected) show();
-    });
-    return { element, show: () => { show(); ask().catch((error) => fill(list, h("li", { class: "lt-wrong", role: "alert" }, error.message))); } };
+    data.watch(signal, (what) => ["pictures", "findings"].includes(what) && element.isConnected && show());
+    data.isFollowingFindings = () => element.isConnected;
+    return { element, show: () => {
+        if (!data.found) fill(list, h("li", { class: "lt-subdued", role: "status" }, t("looking")));
+        show();
+        ask().catch((error) => fill(list, h("li", { class: "lt-wrong", role: "alert" }, error.message)));
+    } };
 }

@@ -8,7 +8,7 @@ import { recall, remember } from "../base/memory.js";
 import { report, say } from "../base/messages.js";
 import { formatDate, formatNumber } from "../base/numbers.js";
 import { go } from "../base/place.js";
-import { scopes } from "../train/concepts/scope.js";
+import { trainFrom } from "../train/concepts/folders.js";
 import { F } from "../train/fields.js";
 import { transfer } from "../train/transfer.js";
 import { values } from "../train/values.js";
@@ -28,14 +28,10 @@ export async function openFolders(folders) {
 
 export const nameOf = (folders) => folders.map((folder) => folder.split(/[\\/]/).filter(Boolean).at(-1) || folder).join(" + ");
 
-// The form trains from these folders: the first is its own, the others are further concepts, which keep what they say already.
-export function trainWith(folders) {
-    const [first, ...others] = folders, known = values.get("concepts") || [];
-    if (values.get(F.images) !== first) {
-        values.upload = ""; // the form finds out itself whether it is one
-        values.set(F.images, first);
-    }
-    if (others.length || known.length) values.set("concepts", others.map((folder) => known.find((one) => one[F.images] === folder) || { [F.images]: folder }));
+// The form trains from this data set.
+export function trainWith(opened) {
+    const left = trainFrom(opened.folders);
+    if (left) say(t("train_with_left", { x: formatNumber(left) }));
     go("train");
 }
 
@@ -45,16 +41,6 @@ export async function trainChanged(id) {
     values.take(made.values);
     say(t("train_changed_done", { x: formatNumber(made.chosen), all: formatNumber(made.of) }));
     go("train");
-}
-
-// An upload that a run trains from was copied before it was changed: the form goes on with the copy.
-export function followCopies(before, after) {
-    for (const scope of scopes()) {
-        const at = before.indexOf(scope.get(F.images));
-        if (at < 0 || before[at] === after[at]) continue;
-        scope.upload = ""; // the form finds out itself which upload it is
-        scope.set(F.images, after[at]);
-    }
 }
 
 export function openingView(signal) {

@@ -8,13 +8,13 @@ import { note } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
 import { go } from "../base/place.js";
 import { bulkPanel } from "./bulk.js";
-import { conflictNote } from "./conflict.js";
 import { cropEditor } from "./crop.js";
 import { dataset } from "./dataset.js";
 import { filterLine } from "./filter.js";
 import { findingsPanel } from "./findings.js";
 import { SIZES, pictureGrid } from "./grid.js";
 import { groupsPanel } from "./groups.js";
+import { heldNotes } from "./held.js";
 import { historyPanel } from "./history.js";
 import { maskEditor } from "./mask.js";
 import { keyList, pictureKey, viewKey } from "./keys.js";
@@ -31,7 +31,7 @@ const TOOLS = { crop: cropEditor, mask: maskEditor };
 export function dataPage(signal, opened) {
     const paths = opened.folders.map((folder) => folder.path);
     const was = places.get(opened.id) || {};
-    const data = dataset(signal, opened, { ...recall("data.sort", {}), filter: was.filter });
+    const data = dataset(signal, opened, { ...recall("data.sort", {}), filter: was.filter, held: was.held });
     let size = SIZES.includes(recall("data.size")) ? recall("data.size") : 148;
 
     const grid = pictureGrid(signal, data, size, () => open("caption"));
@@ -53,10 +53,10 @@ export function dataPage(signal, opened) {
     const around = h("div", { class: "lt-data-middle" }, grid.element, none, toolPlace);
     const element = h("div", { class: "lt-data-page" },
         h("header", { class: "lt-data-head" }, h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => { rememberOpened(""); go("data"); } }, icon("folder"), t("other_set")), title,
-            h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => trainWith(paths) }, t("train_with")),
+            h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => trainWith(opened) }, t("train_with")),
             opened.learned && h("button", { type: "button", class: "lt-btn lt-btn-small", title: t("train_changed_hint"), onclick: (event) => busy(event.currentTarget, () => trainChanged(opened.id)) }, t("train_changed")),
             h("div", { class: "lt-row lt-end" }, saved, undo, redo, help)),
-        keys, opened.folders.filter((folder) => folder.problem || folder.read_only).map((folder) => note({ level: "warning", where: folder.path, message: folder.problem || t("read_only") })), filter.element, conflictNote(signal, data), h("div", { class: "lt-data-body" }, left.element, around, right.element));
+        keys, opened.folders.filter((folder) => folder.problem || folder.read_only).map((folder) => note({ level: "warning", where: folder.path, message: folder.problem || t("read_only") })), filter.element, heldNotes(signal, data), h("div", { class: "lt-data-body" }, left.element, around, right.element));
 
     function zoom(next) {
         size = next;
@@ -114,7 +114,7 @@ export function dataPage(signal, opened) {
 
     function show() {
         none.hidden = data.ids.length > 0;
-        saved.textContent = data.saving === "saving" ? t("saving") : data.saving === "unsaved" ? t("unsaved") : data.saving ? data.lastTitle ? `${t("saved")} · ${data.lastTitle}` : t("saved") : data.scan ? t("scanning", { done: formatNumber(data.scan.done), total: formatNumber(data.scan.total) }) : "";
+        saved.textContent = data.saving ? savingText(data) : data.scan ? t("scanning", { done: formatNumber(data.scan.done), total: formatNumber(data.scan.total) }) : "";
         for (const [button, step, text] of [[undo, data.undo, t("undo")], [redo, data.redo, t("redo")]]) {
             button.disabled = !step;
             button.title = step ? `${text}: ${step.title}` : text;
@@ -122,7 +122,7 @@ export function dataPage(signal, opened) {
         grid.show();
     }
     data.watch(signal, show);
-    signal.addEventListener("abort", () => places.set(data.movedTo || data.id, { first: grid.first(), filter: data.filter, chosen: data.selection.ids, isWriting: right.element.contains(document.activeElement) }));
+    signal.addEventListener("abort", () => places.set(data.movedTo || data.id, { first: grid.first(), filter: data.filter, chosen: data.selection.ids, held: data.held, isWriting: right.element.contains(document.activeElement) }));
     data.query().then(() => {
         if (signal.aborted) return;
         if (was.chosen?.length === 1) data.selection.only(was.chosen[0]);
@@ -134,6 +134,12 @@ export function dataPage(signal, opened) {
     });
     data.follow();
     return element;
+}
+
+// What becomes, or became, of the last change.
+function savingText({ saving, lastTitle }) {
+    const said = { saving: t("saving"), unsaved: t("unsaved"), saved: t("saved"), undone: t("undone"), redone: t("redone") }[saving];
+    return ["saving", "unsaved"].includes(saving) || !lastTitle ? said : `${said} · ${lastTitle}`;
 }
 
 // Parts of which one is shown.

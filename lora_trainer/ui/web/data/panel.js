@@ -30,7 +30,7 @@ export function captionPanel(signal, data, openTool) {
         shown = next;
         fill(element, next.element || next);
     }
-    data.watch(signal, (what) => ["selection", "rows", "pictures"].includes(what) && show());
+    data.watch(signal, (what) => ["selection", "rows", "pictures", "findings"].includes(what) && show());
     signal.addEventListener("abort", () => one.flush());
     document.addEventListener("visibilitychange", () => document.hidden && one.flush(), { signal }); // the page may be closed next
     show();

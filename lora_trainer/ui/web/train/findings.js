@@ -6,11 +6,12 @@ import { note, say } from "../base/messages.js";
 import { go } from "../base/place.js";
 import { formatNumber } from "../base/numbers.js";
 import { places } from "../data/places.js";
+import { followCopies, picturesChanged } from "./concepts/folders.js";
 import { t } from "./texts.js";
 import { values } from "./values.js";
 
-// check() asks the host anew. Returns {element, show(problems, waiting)}.
-export function findingsView(check) {
+// Returns {element, show(problems, waiting)}.
+export function findingsView() {
     const list = h("ul", { class: "lt-stack lt-findings" }), last = h("div", { role: "status" });
     const element = h("div", {}, list, last);
     const opened = (problem) => post("datasets", { folders: [problem.folder] });
@@ -30,17 +31,19 @@ export function findingsView(check) {
         const { id } = await opened(problem);
         const where = problem.where === problem.folder ? problem.where : ""; // one file of many: all of them
         const done = await post(`datasets/${encodeURIComponent(id)}/mend`, { code: problem.code, where, values: values.send() });
-        follow(done.moved);
+        followCopies(done.moved);
         const undo = h("button", { type: "button", class: "lt-link", onclick: () => busy(undo, () => takeBack(done.dataset)) }, t("undo_mend"));
         fill(last, done.step && h("p", { class: "lt-note lt-note-info" }, `${done.step.title} (${formatNumber(done.changed)}). `, undo));
         if (done.conflicts.length) say(done.conflicts[0].message, "error");
-        check();
+        picturesChanged();
     }
 
     async function takeBack(id) {
-        follow((await post(`datasets/${encodeURIComponent(id)}/undo`, {})).moved);
-        fill(last);
-        check();
+        const undone = await post(`datasets/${encodeURIComponent(id)}/undo`, {});
+        followCopies(undone.moved);
+        if (undone.conflicts.length) say(undone.conflicts[0].message, "error");
+        else fill(last, undone.step && h("p", { class: "lt-note lt-note-info" }, `${t("mend_undone")}: ${undone.step.title} (${formatNumber(undone.changed)}).`));
+        picturesChanged();
     }
 
     // A mend of the form's can be made where the form has its fields; it is taken back with the field's own button.
@@ -64,13 +67,4 @@ export function findingsView(check) {
             fill(list, problems.map(line), waiting > 0 && h("li", { class: "lt-subdued" }, t("not_compared", { x: formatNumber(waiting) })));
         },
     };
-}
-
-// The form goes on with the copy of a folder that a run trains from.
-function follow(moved) {
-    for (const [old, now] of Object.entries(moved || {})) {
-        if (values.get("image_dir") === old) values.set("image_dir", now);
-        const others = values.get("concepts") || [];
-        if (others.some((one) => one.image_dir === old)) values.set("concepts", others.map((one) => (one.image_dir === old ? { ...one, image_dir: now } : one)));
-    }
 }

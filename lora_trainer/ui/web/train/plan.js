@@ -29,7 +29,7 @@ export function planView({ signal, fields, reveal, checked }) {
     const reasons = h("ul", { class: "lt-reasons", id: "lt-reasons", role: "status" });
     const button = h("button", { type: "submit", class: "lt-btn lt-btn-primary lt-btn-train", "aria-describedby": "lt-reasons", title: t("shortcut") });
     const see = batchesButton();
-    const offer = packageOffer(signal, () => check()), findings = findingsView(() => check());
+    const offer = packageOffer(signal, () => check()), findings = findingsView();
     const recipe = h("details", { class: "lt-fold" }, h("summary", {}, t("show_toml")), h("p", { class: "lt-subdued" }, t("show_toml_hint")), h("div"));
     const element = h("aside", { class: "lt-side", "aria-label": t("plan") },
         h("section", { class: "lt-card lt-plan" }, h("h2", {}, t("plan")), body, findings.element, see, offer.element, recipe),

@@ -214,6 +214,8 @@ export const values = {
         remember("draft", draft());
         changes.tell(name);
     },
+    // What a value names was changed, and the value was not.
+    retell: changes.tell,
     // Calls `action(name)` at each change ("" = any) until the signal ends it.
     watch: changes.watch,
     parse,

@@ -10,6 +10,7 @@ import { say } from "../base/messages.js";
 import { redraw } from "../base/place.js";
 import { advancedOptions } from "./advanced.js";
 import { card } from "./card.js";
+import { picturesChanged } from "./concepts/folders.js";
 import { offerReg, wordsOfFolder } from "./concepts/kohya.js";
 import { IN_CARDS, conceptCards } from "./concepts/list.js";
 import { regMaker } from "./concepts/reg.js";
@@ -74,6 +75,7 @@ function trainView(signal) {
         regMaker(signal, scope, fields.get(scope.name(F.reg)));
     }
     catchDrops(signal, concepts.uploads, recreate);
+    document.addEventListener("visibilitychange", () => document.hidden || picturesChanged(), { signal }); // another tab or program may have changed them
 
     // The model the host generates with, or the first, is chosen already; the demo model is for the trial alone.
     function firstModel() {
