@@ -65,7 +65,7 @@ def write(path: Path, family: str, *, size: str, device: torch.device) -> Path:
         return make_checkpoint(path, family)
     with torch.device(device), torch.no_grad():
         torch.manual_seed(0)
-        parts = (unet(family), _vae(), *(_text_encoder(config) for config in TEXT_ENCODERS[family]))
+        parts = (unet(family), _vae(), *(text_encoder(config) for config in TEXT_ENCODERS[family]))
     made = convert.checkpoint_tensors(*parts[:3], family=family, text_encoder_2=parts[3] if len(parts) > 3 else None)
     tensors = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in made.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,8 @@ def _vae() -> Any:
     return vae
 
 
-def _text_encoder(config: dict[str, Any]) -> Any:
+def text_encoder(config: dict[str, Any]) -> Any:
+    """Return the text encoder of one of TEXT_ENCODERS, with random weights, on the default device."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     kind = CLIPTextModelWithProjection if "projection_dim" in config else CLIPTextModel
