@@ -64,6 +64,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("edit_captions", "change many captions at once, and undo it", (), "lora_trainer.datasets.command:main"),
     Command("ui", "open the page in the browser", (), "lora_trainer.apps.standalone:main"),
     Command("worker", "train a queued run (started by the page)", (), "lora_trainer.training.worker:main"),
+    Command("rehearse", "measure a draft (started by the page)", (), "lora_trainer.training.rehearsal.command:main"),
     Command("generate_server", "draw pictures for the page (started by it)", (), "lora_trainer.sampling.server:main"),
     Command("install_packages", "fetch what some optimizers need", (), "lora_trainer.installing.extras_command:main"),
     Command("docs", "write docs/options.md from the declarations", _ALL_SECTIONS, "lora_trainer.options.docs:main"),

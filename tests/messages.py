@@ -24,7 +24,7 @@ NOT_SHOWN = (
     "options/tool_cli.py", "sampling/gen_img/", "sampling/command.py", "sampling/reg_images.py",
     "recipes/command.py", "api/korean.py",
     "runs/migrations.py", "data/plan/lint/command.py", "datasets/store_schema.py", "datasets/command.py",
-    "datasets/regex_child.py",
+    "datasets/regex_child.py", "training/rehearsal/telling.py", "training/rehearsal/command.py",
     "apps/standalone.py", "optional_packages.py", "hosts/fake.py", "options/dataset_keys.py", "runs/store_schema.py",
 )  # fmt: skip
 # Calls whose texts are declarations, logs, patterns or for programmers.

@@ -28,6 +28,7 @@ from ..options.network_kinds import KINDS
 from ..options.optimizer_hints import optimizer_hints
 from ..options.simple import RunFiles
 from ..paths import safe_name, user_path
+from ..runs import disk
 from ..runs import folder as run_folder
 from ..runs.result import free_name
 from ..runs.store import QUEUED, RUNNING, STOPPING, Run
@@ -372,17 +373,13 @@ def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:
     one = _BYTES_PER_RANK.get(checked.family, 1.2e6) * (1 if half else 2) * (values["network_dim"] or 4)
     steps = (checked.plan or {}).get("total_steps") or 0
     epochs = (checked.plan or {}).get("epochs") or 0
-    saves = 2  # the result in the run's folder, and its copy in the LoRA folder
-    saves += steps // values["save_every_n_steps"] if values["save_every_n_steps"] else 0
-    saves += epochs // values["save_every_n_epochs"] if values["save_every_n_epochs"] else 0
-    kept = (saves - 1 if values["save_state"] else 0) + (3 if values["save_state_every_n_minutes"] else 0)
-    kept += bool(values["save_state_on_train_end"] or values["save_state"])
-    saves += kept * _STATE_SIZE * (2 if half else 1)
+    state = one * _STATE_SIZE * (2 if half else 1)
+    needed = disk.written(values, steps, epochs).bytes(one, state)
     free = min(_free_bytes(service.paths.user_dir), _free_bytes(service.paths.lora_dir))
-    checked.disk = {"free": free, "needed": int(one * saves)}
-    if free < one * saves:
+    checked.disk = {"free": free, "needed": needed}
+    if free < needed:
         level = "error" if free < one * 2 else "warning"
-        message = f"About {one * saves / 1e6:,.0f} MB will be written, but only {free / 1e6:,.0f} MB are free."
+        message = f"About {needed / 1e6:,.0f} MB will be written, but only {free / 1e6:,.0f} MB are free."
         checked.add(level, message, advice="Free some disk space, or save less often.")
 
 

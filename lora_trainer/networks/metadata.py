@@ -65,7 +65,7 @@ class Facts:
     optimizer: str
     started_at: float
     finished_at: float
-    session_id: int = field(default_factory=lambda: random.SystemRandom().randrange(2**32))
+    session_id: int = field(default_factory=lambda: random.SystemRandom().randrange(10**9, 2**32))
     network_args: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
     family: str = "sd1"
@@ -114,8 +114,8 @@ def _training(values: Mapping[str, Any], facts: Facts) -> dict[str, str]:
         "ss_session_id": facts.session_id,
         "ss_steps": facts.step,
         "ss_text_encoder_lr": _rates(values["text_encoder_lr"]),
-        "ss_training_finished_at": facts.finished_at,
-        "ss_training_started_at": facts.started_at,
+        "ss_training_finished_at": f"{facts.finished_at:.6f}",
+        "ss_training_started_at": f"{facts.started_at:.6f}",
         "ss_v2": facts.family == "sd2",  # also where the option was left out: the Web UI goes by it
         "ss_zero_terminal_snr": facts.zero_terminal_snr,  # also where the model's own mark says so
     }

@@ -172,6 +172,20 @@ class LoopOptions:
         label="Keep these processes",
         label_ko="그 프로세스를 계속 쓰기",
     )
+    check: bool = opt(
+        False,
+        (
+            "Measure what the training needs by a few of its real steps, print it, and stop: memory (and what would need less, "
+            "where it does not fit), time, sizes of files, what would spoil it. Nothing is written. The exit status is 3 where "
+            "it does not fit."
+        ),
+        (
+            "실제 스텝을 몇 번 돌려 학습에 필요한 것을 재어 알리고 끝냅니다: 메모리(모자라면 무엇으로 줄일 수 있는지), 시간, "
+            "파일 크기, 학습을 망칠 만한 것. 아무것도 저장하지 않습니다. 메모리가 모자라면 종료 코드는 3입니다."
+        ),
+        form=False,
+        ours="sd-scripts finds out by its crash whether a training fits",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,10 @@ def main(argv: Sequence[str], command: str = cli.TRAIN) -> int:
 
         show(options)
         return EXIT_OK
+    if options.training.check:
+        from .rehearsal.command import check  # brings torch: seconds
+
+        return check(options)
     from .distributed import Processes
     from .optimizers import install_packages
     from .train import train  # brings torch: seconds

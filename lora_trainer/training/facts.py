@@ -16,7 +16,7 @@ import torch
 
 from .. import __version__
 from ..data import plan as data
-from ..data.plan.digest import data_record
+from ..data.plan.digest import data_record, digests
 from ..foreign.reading import UnreadableError, is_file, read_text
 from ..log import logger
 from ..models import Model
@@ -40,16 +40,19 @@ def file_metadata(
     counts: data.StepCounts,
     optimizer: str,
     start: Start,
+    *,
+    reads: bool = True,
 ) -> Callable[[str, int, int], dict[str, str]]:
     """Return the function (file's stem, step, finished epochs) -> metadata of a file of this training.
 
     The hashes of base model, VAE and pictures are worked out beside the training, which need not wait for them before the first
-    save.
+    save. Where nothing `reads` those files, zeros stand in place of the hashes: the same texts as to their length.
     """
-    base = _later(lambda: _hashes(options.model.pretrained_model_name_or_path), None)
-    vae = _later(lambda: _hashes(options.model.vae), None)
+    of_file, of_data = (_hashes, digests) if reads else (_zeros, _no_digests)
+    base = _later(lambda: of_file(options.model.pretrained_model_name_or_path), None)
+    vae = _later(lambda: of_file(options.model.vae), None)
     told = not options.saving.no_metadata
-    record: Future[dict[str, Any]] = _later(lambda: data_record(plan, flat(options)) if told else {}, {})
+    record: Future[dict[str, Any]] = _later(lambda: data_record(plan, flat(options), of_data(plan)) if told else {}, {})
     made_with = versions(next(trained.parameters()).device, plan.world_size)
     prompts = _text(options.sampling.sample_prompts) if told else ""
     chosen = options.network
@@ -122,3 +125,13 @@ def _text(path: str | None) -> str:
 def _hashes(path: str | None) -> tuple[str, str] | None:
     """The hashes of the file `path`; None when it is no single file."""
     return files.file_hashes(Path(path).expanduser()) if path and is_file(Path(path).expanduser()) else None
+
+
+def _zeros(path: str | None) -> tuple[str, str] | None:
+    """As long as `_hashes`."""
+    return ("0" * 8, "0" * 64) if path and is_file(Path(path).expanduser()) else None
+
+
+def _no_digests(plan: data.DataPlan) -> tuple[str, list[str]]:
+    """As long as `digests`."""
+    return "0" * 64, ["0" * 64 for _ in plan.subsets]

@@ -16,7 +16,7 @@ from .phases import Emit
 from .trainee import Trainee
 from .update import Updater
 
-_OF_THE_WHOLE = (
+OF_THE_WHOLE = (
     "global_size",
     "network_multiplier",
     "epoch",
@@ -97,7 +97,7 @@ def cut(batch: Batch, parts: int) -> list[Batch]:
         return [batch]
     bounds = [count * number // parts for number in range(parts + 1)]
     return [
-        cast(Batch, {key: value if key in _OF_THE_WHOLE else value[first:end] for key, value in batch.items()})  # type: ignore[index]
+        cast(Batch, {key: value if key in OF_THE_WHOLE else value[first:end] for key, value in batch.items()})  # type: ignore[index]
         for first, end in pairwise(bounds)
     ]
 

@@ -30,6 +30,8 @@ def check(options: TrainOptions) -> None:
     if options.dataset.debug_dataset:
         message = "debug_dataset shows the batches and trains nothing."
         raise InputError(message, field="debug_dataset", advice="Leave it out to train.")
+    if options.training.check:
+        raise InputError("check measures a training and makes none.", field="check", advice="Leave it out to train.")
     registry.get(options.network.network_module)
     parse_network_args(options.network.network_args)
     optimizers.check(options.optimizer)

@@ -123,7 +123,7 @@ class Previews:
         if self.watch.seconds is not None:
             return times * self.watch.seconds
         area = self.size[0] * self.size[1]
-        images = [self._request(prompt) for prompt in self.prompts]
+        images = [self.request(prompt) for prompt in self.prompts]
         work = sum(image.steps * image.width * image.height / area for image in images)
         return times * work * _SHARE_OF_A_STEP / max(samples_per_second, 1e-9)
 
@@ -138,7 +138,7 @@ class Previews:
         numbered = [one if one.enum is not None else replace(one, enum=number) for number, one in enumerate(self.prompts)]
         try:
             self.network.set_multiplier(1.0)
-            self.watch.begin([self._request(prompt).steps for prompt in numbered], seconds_after)
+            self.watch.begin([self.request(prompt).steps for prompt in numbered], seconds_after)
             for part in parts:
                 part.to(self.precision.device)
             with self.shown():
@@ -152,7 +152,8 @@ class Previews:
                 part.to(place)
             (self.resting or Resting(self.precision.device)).give_back()
 
-    def _request(self, prompt: SamplePrompt) -> preview.ImageRequest:
+    def request(self, prompt: SamplePrompt) -> preview.ImageRequest:
+        """What is drawn for a prompt."""
         return sample_requests.request_of(prompt, sampler=self.sampler, clip_skip=self.clip_skip, size=self.size)
 
     def _tell(self, number: int, done: int) -> None:

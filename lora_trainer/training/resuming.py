@@ -28,6 +28,8 @@ from .position import Position, counts_from, given
 from .precision import Precision, device_name
 from .state import OptimizerState, Pieces, ScalerState, Stateful, TrainedState, restore
 
+TEN_DIGITS = 10**9  # what is drawn has ten, so that it is known beforehand how large a file is that tells of it
+
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
@@ -104,7 +106,7 @@ def seed(given_seed: int | None, info: StateInfo | None) -> int:
     """The seed: as given, as the state had it, or drawn."""
     if given_seed is not None:
         return given_seed
-    return int(info.manifest["seed"]) if info else random.SystemRandom().randrange(2**32)
+    return int(info.manifest["seed"]) if info else random.SystemRandom().randrange(TEN_DIGITS, 2**32)
 
 
 def start(
@@ -126,7 +128,7 @@ def start(
     }
     continues = info is not None and _same(info, options, facts, emit)
     known = info.table("session") if info is not None and continues else {}
-    session = int(known.get("id", random.SystemRandom().randrange(2**32)))
+    session = int(known.get("id", random.SystemRandom().randrange(TEN_DIGITS, 2**32)))
     started_at = float(known.get("started_at", time.time()))
     asked = given(options.saving, counts, accumulation)
     step, position = asked or ((info.step, Position(info.epoch, info.batch)) if info else (0, Position()))

@@ -64,6 +64,14 @@ def writers(pieces: Pieces) -> dict[str, Write]:
     return functions
 
 
+def size_of(pieces: Pieces) -> int:
+    """About how many bytes a state takes: the tensors of its files, which are nearly all of it."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, piece in pieces.items():
+        _packed(piece.state_dict(), tensors, name)
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
 def restore(info: StateInfo, pieces: Pieces) -> None:
     """Let each of `pieces` go on from the state. Raises InputError when the state lacks one, or does not fit it."""
     try:

@@ -77,14 +77,14 @@ def _digest(lines: Iterable[tuple[str, ...]]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def data_record(plan: DataPlan, values: Mapping[str, Any]) -> dict[str, Any]:
+def data_record(plan: DataPlan, values: Mapping[str, Any], found: tuple[str, list[str]] | None = None) -> dict[str, Any]:
     """The data set as it is written into a LoRA file: the tables of a data set file whose folders are names, never paths, and
-    the digests.
+    the digests (`found`: what `digests` gave).
 
     {"digest", "datasets": [{settings, "subsets": [{"image_dir", "images", "digest", settings}]}]}; settings are the keys of a
     data set file that say something else than the options `values` (by name) do.
     """
-    whole, each = digests(plan)
+    whole, each = found or digests(plan)
     tables = [
         {**_settings(dataset.spec, DatasetSpec, values), "resolution": list(dataset.spec.resolution), "subsets": []}
         for dataset in plan.datasets

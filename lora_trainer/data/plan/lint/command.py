@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
         spec = data_spec(options)
     plan = make_plan(spec, seed=0, prior_loss_weight=options.training.prior_loss_weight)
     found = findings(plan, options, knows_steps=not folders or bool({"max_train_steps", "max_train_epochs"} & given.keys()))
-    sys.stdout.write(_as_json(plan, found) if as_json else _as_text(plan, found))
+    sys.stdout.write(_as_json(plan, found) if as_json else as_text(plan, found))
     return max((_STATUS[finding.level] for finding in found), default=0)
 
 
@@ -139,7 +139,8 @@ def _as_json(plan: DataPlan, found: Sequence[Finding]) -> str:
     return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
 
 
-def _as_text(plan: DataPlan, found: Sequence[Finding]) -> str:
+def as_text(plan: DataPlan, found: Sequence[Finding]) -> str:
+    """Findings as lines to read."""
     lines = [f"{count(len(plan.images), 'picture', 'pictures')} in {count(len(plan.subsets), 'folder', 'folders')}."]
     for one in map(told, found):
         where = f"{one['where']}: " if one["where"] else ""

@@ -1,0 +1,3 @@
+"""Stub."""
+
+REPORT = "report.json"

@@ -1,0 +1,91 @@
+"""What would need less memory, and how much less: computed from what was measured. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...options import TrainOptions
+
+_ADAM = {"adamw", "adam", "adamw8bit", "adam8bit"}
+_SIXTEEN_BITS = 2
+_LEAST = 0.01  # of what is needed: less is not worth a change
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of what a training holds while it makes a step. `model` is the UNet, `working` activations and gradients,
+    `checkpointed` these with gradient checkpointing (None: not known), `other` the rest of the peak."""
+
+    model: int
+    texts: int
+    vae: int
+    trained: int
+    optimizer: int
+    working: int
+    other: int = 0
+    checkpointed: int | None = None
+
+    @property
+    def step(self) -> int:
+        """All of it."""
+        return self.model + self.texts + self.vae + self.trained + self.optimizer + self.working + self.other
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Setting these options would need `needed` bytes in all; `measured` when that was tried."""
+
+    values: Mapping[str, Any]
+    needed: int
+    measured: bool = False
+
+
+def savings(options: TrainOptions, sizes: Sizes, peaks: Mapping[str, int], *, on_card: bool) -> list[Saving]:
+    """What would help, the most helpful first. `peaks` are those of all phases; what is in force already is left out, and what
+    does not lower the highest of them."""
+    needed = max(peaks.values())
+    found = []
+    for values, phase, less, measured in _possible(options, sizes, on_card):
+        after = max(max(0, peak - less) if name == phase else peak for name, peak in peaks.items())
+        if needed - after >= _LEAST * needed:
+            found.append(Saving(values, after, measured))
+    return sorted(found, key=lambda one: one.needed)
+
+
+def _possible(options: TrainOptions, sizes: Sizes, on_card: bool) -> Iterator[tuple[dict[str, Any], str, int, bool]]:
+    """(options to set, the phase whose peak they lower, by how many bytes, whether that was measured)."""
+    training, dataset, network = options.training, options.dataset, options.network
+    batch, side = dataset.train_batch_size, _square(dataset.resolution)
+    if sizes.checkpointed is not None and not training.gradient_checkpointing:
+        yield {"gradient_checkpointing": True}, "step", sizes.working - sizes.checkpointed, True
+    if batch > 1:
+        yield {"split_batch_when_full": True}, "step", sizes.working * (batch - 1) // batch, False
+        half = batch // 2
+        yield {"train_batch_size": half}, "step", sizes.working * (batch - half) // batch, False
+    if side and side > 256:
+        smaller = max(256, side * 3 // 4 // 64 * 64)
+        yield {"resolution": str(smaller)}, "step", int(sizes.working * (1 - smaller**2 / side**2)), False
+    if on_card and not dataset.cache_latents:
+        yield {"cache_latents": True}, "step", sizes.vae, False
+    if on_card and training.mixed_precision == "no":
+        yield {"mixed_precision": "bf16"}, "step", (sizes.model + sizes.texts + sizes.working) // 2, False
+    eight = training.mixed_precision != "no" and not (options.model.fp8_base or options.model.fp8_base_unet)
+    if eight:
+        yield {"fp8_base": True}, "step", (sizes.model + sizes.texts) // _SIXTEEN_BITS, False
+    if not network.network_train_unet_only and sizes.texts:
+        yield {"network_train_unet_only": True}, "step", sizes.texts if on_card else 0, False
+    if on_card and options.optimizer.optimizer_type.lower() in _ADAM - {"adamw8bit", "adam8bit"}:
+        yield {"optimizer_type": "AdamW8bit"}, "step", sizes.optimizer * 3 // 4, False
+    rank = network.network_dim or 4
+    if rank > 4 and not network.dim_from_weights:
+        yield {"network_dim": rank // 2}, "step", (sizes.trained * 2 + sizes.optimizer) // 2, False
+    if dataset.cache_latents and dataset.vae_batch_size > 1:
+        yield {"vae_batch_size": 1}, "latents", 1 << 62, False
+
+
+def _square(resolution: str | None) -> int:
+    """The side of a square size, 0 for another."""
+    sides = [part.strip() for part in (resolution or "").split(",")]
+    return int(sides[0]) if len(set(sides)) == 1 and sides[0].isdecimal() else 0
