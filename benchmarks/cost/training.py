@@ -25,7 +25,7 @@ from lora_trainer.models.attention import set_attention
 from lora_trainer.models.text_encoders import tokenizer
 from lora_trainer.options.resolve import train_options
 from lora_trainer.runs.control import Control
-from lora_trainer.training import prepare
+from lora_trainer.training import assembling, prepare
 from lora_trainer.training import train as program
 from lora_trainer.training.distributed import Processes
 from lora_trainer.training.precision import Precision
@@ -115,7 +115,7 @@ def _train(case: Case, folder: Path, size: str, model: Model, reporter: _Reporte
 
     with (
         mock.patch.object(prepare, "base_model", base_model),
-        mock.patch.object(program, "cached_latents", lambda options, plan, *_: LatentsCache.build(plan, _latents)),
+        mock.patch.object(assembling, "cached_latents", lambda options, plan, *_: LatentsCache.build(plan, _latents)),
         mock.patch.object(program, "file_metadata", lambda *_: lambda *_: {}),
     ):
         program.train(train_options(given, check_paths=False), reporter=reporter, processes=Processes(device))
