@@ -11,9 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..errors import InputError
-from ..grids.book import GridBook
 from ..grids.grid import Candidate, checked
-from ..grids.sheet import sheet
+from ..grids.sheet import model_of, sheet
 from ..modelfile import LORA_SUFFIXES
 from ..sampling.request import from_mapping
 from . import answers, model_files
@@ -84,13 +83,13 @@ async def _of(service: Service, request: Request) -> Response:
     def look() -> dict[str, Any]:
         _known(service, request.path_params["id"])
         ids = service.grids.of_run(request.path_params["id"])
-        return {"grids": [grid_view(service.grids, grid_id) for grid_id in ids]}
+        return {"grids": [grid_view(service, grid_id) for grid_id in ids]}
 
     return answer(await service.look(look))
 
 
 async def _one(service: Service, request: Request) -> Response:
-    return answer({"grid": await service.look(grid_view, service.grids, request.path_params["id"])})
+    return answer({"grid": await service.look(grid_view, service, request.path_params["id"])})
 
 
 async def _act(service: Service, request: Request) -> Response:
@@ -121,10 +120,11 @@ async def _sheet(service: Service, request: Request) -> Response:
     return Response(await service.draw(make), media_type="image/png", headers=headers)
 
 
-def grid_view(book: GridBook, grid_id: str) -> dict[str, Any]:
+def grid_view(service: Service, grid_id: str) -> dict[str, Any]:
     """A Grid of docs/api.md."""
-    found = book.look(grid_id)
-    grid = found["grid"]
+    found = service.grids.look(grid_id)
+    grid, saved = found["grid"], _saved(service, found["run"])
+    drawn = (service.grids.picture(grid_id, f"{cell.key}.png") for cell, is_drawn in found["cells"] if is_drawn)
     cells = [
         {
             "key": cell.key,
@@ -142,13 +142,31 @@ def grid_view(book: GridBook, grid_id: str) -> dict[str, Any]:
         **{key: found[key] for key in ("state", "message", "advice")},
         "done": sum(1 for cell in cells if cell["url"]),
         "total": len(cells),
-        "loras": [{"name": one.name, "step": one.step, "file": one.path.name} for one in grid.candidates],
+        "base_model": model_of(grid, drawn),
+        "loras": [{"name": one.name, "step": one.step, "file": _file_now(one, saved)} for one in grid.candidates],
         "strengths": list(grid.strengths),
         "prompts": list(grid.prompts),
         "settings": dict(grid.settings),
         "cells": cells,
         "sheet": f"grids/{quote(grid_id)}/sheet",
     }
+
+
+def _saved(service: Service, run_id: str) -> dict[str, Any]:
+    """The steps of the run's saved files that are there, by their names."""
+    progress, _ = service.supervisor.progress(run_id)
+    there = service.supervisor.folder(run_id).saved_sizes()
+    return {name: saved.get("step") for path, saved in progress.files.items() if (name := Path(path).name) in there}
+
+
+def _file_now(one: Candidate, saved: Mapping[str, Any]) -> str | None:
+    """The run's file that was compared, which may have another name since: a final file that was trained further has the one
+    of its step. None for other LoRAs, and for one that is gone."""
+    if one.step is None:
+        return None
+    if saved.get(one.path.name) == one.step:
+        return one.path.name
+    return next((name for name, step in saved.items() if step == one.step), None)
 
 
 TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] = [

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import InputError, InputErrors
 
 MAX_PICTURES = 400
+MAX_STRENGTH = 10
 _LORA_TAG = re.compile(r"\s*<lora:[^>]*>")
 WITHOUT = "without"
 
@@ -94,9 +95,11 @@ def checked(candidates: Sequence[Candidate], strengths: Any, prompts: Any, setti
     if not candidates:
         errors.append(InputError("no LoRA is chosen.", field="files", advice="Choose at least one."))
     numbers = strengths if isinstance(strengths, list) else []
-    if not numbers or not all(_is_strength(one) for one in numbers):
-        advice = "Give numbers, such as 0.6 and 1."
-        errors.append(InputError(f"{strengths!r} are no strengths.", field="strengths", advice=advice))
+    wrong = next((one for one in numbers if not _is_strength(one)), None)
+    if not numbers or wrong is not None:
+        what = "there is no strength." if not numbers else f"{wrong!r} is no strength."
+        advice = f"Give numbers from -{MAX_STRENGTH} to {MAX_STRENGTH}, such as 0.6 and 1."
+        errors.append(InputError(what, field="strengths", advice=advice))
     texts = prompts if isinstance(prompts, list) and all(isinstance(one, str) for one in prompts) else []
     lines = [text for one in texts if (text := _LORA_TAG.sub("", one).strip())]
     if not lines:
@@ -117,4 +120,6 @@ def checked(candidates: Sequence[Candidate], strengths: Any, prompts: Any, setti
 
 
 def _is_strength(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and abs(value) <= 10
+    return (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and abs(value) <= MAX_STRENGTH
+    )

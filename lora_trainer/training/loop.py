@@ -223,7 +223,7 @@ class Loop:
         """Let somebody else have the card, in all processes at once; after the last step nothing is left to go on with."""
         asked = self._parks if self.processes.world_size > 1 else self.parking.is_asked()
         if asked and not self.stopped and self.step < self.counts.total_steps:
-            self.stopped = self.parking.together(self.step)
+            self.stopped = self.parking.together(self.step, self._while_waiting)
             self._speed.resume()
 
     def _save_if_asked(self) -> None:
@@ -248,7 +248,19 @@ class Loop:
     def _while_drawing(self) -> bool:
         """Asked before each step of a sampler: whether to break off. Who asks to save does not wait for the pictures."""
         self._save_if_asked()
-        return self.parking.obey(self.step) or self.signals.asked or bool(self.reporter.control().stop)
+        return self.parking.obey(self.step, self._serve_if_asked) or self.signals.asked or bool(self.reporter.control().stop)
+
+    def _while_waiting(self) -> None:
+        """Off the card between two steps."""
+        self._serve_if_asked()
+        if self.saver is not None and self.saver.has_fresh and not self._epoch_is_whole:
+            self._keep_state()
+
+    def _serve_if_asked(self) -> None:
+        """Off the card: save, and renew the file to try, when the user wants it now. The weights lie in main memory."""
+        self._save_if_asked()
+        if self.saver is not None and self.reporter.control().live > self._lives:
+            self._renew_live()
 
     def _validate(self, epoch: int | None = None) -> None:
         """Measure the loss on the images kept aside, if it is time to, and save the best."""

@@ -75,21 +75,22 @@ class Parking:
         control = self.control()
         return control.is_off_the_card and control.park != self._refused
 
-    def obey(self, step: int) -> bool:
+    def obey(self, step: int, meanwhile: Callable[[], None] = lambda: None) -> bool:
         """Leave the card and wait, where that is asked of this process. Returns whether it was told to stop meanwhile.
 
-        For moments in which the other processes wait for this one; `together` is for steps.
+        For moments in which the other processes wait for this one; `together` is for steps. `meanwhile` is called again and
+        again while it waits: what needs no card can be done then.
         """
-        return self._wait(step, lambda: (self.is_asked(), self._is_to_stop())) if self.is_asked() else False
+        return self._wait(step, lambda: (self.is_asked(), self._is_to_stop()), meanwhile) if self.is_asked() else False
 
-    def together(self, step: int) -> bool:
+    def together(self, step: int, meanwhile: Callable[[], None] = lambda: None) -> bool:
         """The same in all processes at once, which have agreed on it."""
-        return self._wait(step, self._agreed)
+        return self._wait(step, self._agreed, meanwhile)
 
     def _is_to_stop(self) -> bool:
         return self.should_stop() or self.control().stop
 
-    def _wait(self, step: int, look: Callable[[], tuple[bool, bool]]) -> bool:
+    def _wait(self, step: int, look: Callable[[], tuple[bool, bool]], meanwhile: Callable[[], None]) -> bool:
         """Wait while `look` gives (True, False). Who is to stop does not come back: all is saved from main memory."""
         try:
             parked = self.leave()
@@ -105,6 +106,7 @@ class Parking:
             if control.is_off_the_card and (control.park, control.paused) != answered:
                 answered = (control.park, control.paused)
                 self.emit({"type": "parked", "step": step, "park": control.park, "paused": control.paused})
+            meanwhile()
             time.sleep(_LOOK_SECONDS)
             waits, stops = look()
         if not stops:

@@ -84,6 +84,11 @@ class Saver:
         fresh, self._fresh = [path for path in self._fresh if path not in (self.plan.unfinished, self.plan.best)], []
         return fresh
 
+    @property
+    def has_fresh(self) -> bool:
+        """Whether `take_saved` has something to tell."""
+        return bool(self._fresh)
+
     def state_dict(self) -> dict[str, Any]:
         """For the training state."""
         return {

@@ -64,6 +64,8 @@ def head(prefix: str = "lora-trainer/assets/") -> str:
     def address(path: Path) -> str:
         return escape(f"{prefix}{assets().version}/{path.name}", quote=True)
 
+    # What gradio writes below its pages (of itself, its settings, its API) is of no use below ours; every version names it so.
+    footer = "<style>gradio-app footer, .gradio-container footer { display: none !important }</style>"
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
     style = f'<link rel="stylesheet" href="{address(STYLESHEET)}">'
-    return "\n".join([viewport, style, f'<script type="module" src="{address(ENTRY)}"></script>'])
+    return "\n".join([viewport, style, footer, f'<script type="module" src="{address(ENTRY)}"></script>'])

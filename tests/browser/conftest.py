@@ -117,6 +117,19 @@ MODULE = """const module = (name) =>
 """
 
 
+# The two buttons that the Web UI has on its pages, with a note of which were clicked.
+HIDDEN_BUTTONS = """() => {
+    window.clicked = [];
+    for (const tab of ["txt2img", "img2img"]) {
+        const button = document.createElement("button");
+        button.id = `${tab}_lora_extra_refresh_internal`;
+        button.style.display = "none";
+        button.addEventListener("click", () => window.clicked.push(tab));
+        document.body.append(button);
+    }
+}"""
+
+
 # What a drop of files from the desktop is to a page.
 DROP = """async ([selector, files, folder]) => {
     const made = files.map((f) => new File([Uint8Array.from(atob(f.data), (c) => c.charCodeAt(0))], f.name, {type: f.type}));

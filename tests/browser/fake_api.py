@@ -61,6 +61,8 @@ class FakeApi:
         self.fetching: dict[str, Any] = {}
         self.is_gone = False
         self.changed: list[dict[str, Any]] = []  # what is another than when a run's state was saved
+        self.used: dict[str, Any] = {"name": None, "file": None, "there": False, "chosen": False}  # of the run's files
+        self.grids: list[dict[str, Any]] = []
         self.further: list[str | None] = []  # by how many steps, of what was asked about that
         self.page = assets().version  # of the host's page files
         self.slow_start = 0  # so many requests are answered with 404, as gradio does before the routes are there
@@ -73,6 +75,9 @@ class FakeApi:
             "runs": self.list_runs,
             "runs/{id}": self.run,
             "runs/{id}/resume": self.differences,
+            "runs/{id}/use": self.in_use,
+            "runs/{id}/grids": self.list_grids,
+            "grids/{id}/file/{name}": self.picture,
             "images": self.images,
             "runs/{id}/file/{name}": self.picture,
             "runs/{id}/thumb/{name}": self.picture,
@@ -381,25 +386,25 @@ class FakeApi:
                 }
             )
 
+    def add_file(self, run_id: str, *, final: bool = False) -> None:
+        """Save what was learned so far, as its worker would."""
+        run = self.runs[run_id]
+        name = f"{run['name']}.safetensors" if final else f"{run['name']}-step{run['step']:08d}.safetensors"
+        about = {"step": run["step"], "epoch": 1, "final": final}
+        run["files"] = [*run["files"], {"name": name, "url": f"runs/{run_id}/file/{name}", "bytes": 19 << 20, **about}]
+        self.events[run_id].append({"type": "saved", "time": time.time(), "path": f"/runs/1/output/{name}", **about})
+
     def finish(self, run_id: str, state: str = "finished") -> None:
         run = self.runs[run_id]
-        files = [
-            {
-                "name": f"{run['name']}.safetensors",
-                "url": f"runs/{run_id}/file/{run['name']}.safetensors",
-                "step": run["step"],
-                "epoch": 1,
-                "final": True,
-                "bytes": 19 << 20,
-            }
-        ]
+        self.add_file(run_id, final=True)
+        self.used = {"name": run["name"], "file": f"{run['name']}.safetensors", "there": True, "chosen": False}
         lora = {
             "name": run["name"],
             "path": f"/loras/{run['name']}.safetensors",
             "prompt": f"sls frog <lora:{run['name']}:0.8>",
             "activation": "sls frog",
         }
-        run.update(state=state, active=False, ended=time.time(), seconds_left=None, phase=None, files=files, lora=lora)
+        run.update(state=state, active=False, ended=time.time(), seconds_left=None, phase=None, lora=lora)
 
     async def list_runs(self, request: Request) -> Any:
         return self.news(request)
@@ -473,7 +478,14 @@ class FakeApi:
 
     async def differences(self, request: Request) -> Any:
         self.further.append(request.query_params.get("steps"))
-        return {"state": self.runs[request.path_params["id"]]["resumable"], "problems": self.changed}
+        replaces = self.used if self.used["chosen"] else None
+        return {"state": self.runs[request.path_params["id"]]["resumable"], "problems": self.changed, "replaces": replaces}
+
+    async def in_use(self, request: Request) -> Any:
+        return {"used": self.used}
+
+    async def list_grids(self, request: Request) -> Any:
+        return {"grids": self.grids}
 
     async def act(self, request: Request) -> Any:
         run = self.runs[request.path_params["id"]]
@@ -488,6 +500,8 @@ class FakeApi:
             run.update(state="running", active=True, ended=None, message="", step=step, resumable=None, card=CARD)
         if action == "delete":
             del self.runs[run["id"]]
+        if action == "use" and (asked := await request.json()).get("as_result"):
+            self.used = {"name": run["name"], "file": asked["file"], "there": True, "chosen": True}
         if action == "move":
             waiting = [one for one in self.waiting() if one is not run]
             waiting.insert((await request.json())["position"] - 1, run)

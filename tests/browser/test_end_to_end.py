@@ -132,12 +132,14 @@ def compare(page, data):
     assert without.tobytes() == nothing.tobytes() != changed.tobytes(), "a strength of 0 is without"
     assert "<lora:shown_frog:0.8>" in changed.text["parameters"]
     whole = page.request.get(base + card.get_by_text("Save as one picture").get_attribute("href").removeprefix("./"))
-    assert Image.open(io.BytesIO(whole.body())).width > 3 * 64
+    whole = Image.open(io.BytesIO(whole.body()))
+    assert whole.width > 2 * 192
+    assert "Seed: 1," in whole.text["parameters"] and "Model: " in whole.text["parameters"]
     placed = data / "loras" / "shown_frog.safetensors"
     placed.unlink()
-    card.get_by_role("button", name="Use this one").click()
-    page.locator("dialog").get_by_role("button", name="Use this one").click()
-    expect(page.locator(".lt-toast").last).to_contain_text("shown_frog is in the LoRA folder")
+    expect(page.locator(".lt-run-page")).to_contain_text("shown_frog is not in the LoRA folder any more", timeout=120_000)
+    page.locator(".lt-files").get_by_role("button", name="Use this one").click()
+    expect(card.locator("tbody th").last).to_contain_text("in use")
     assert placed.is_file()
 
 

@@ -49,6 +49,8 @@ def test_the_page_works_in_gradio(in_gradio, open_page, frogs, drop):
     page.fill("#lt-identifier", "sls")
     page.fill("#lt-class_name", "frog")
     expect(page.locator(".lt-btn-train")).to_be_enabled()
+    expect(page.get_by_text("Built with Gradio")).to_be_hidden()
+    expect(page.locator("footer:visible")).to_have_count(0)
     # Nothing that gradio's own style sheet says shows through.
     tops = page.evaluate("[...document.querySelectorAll('.lt-tabs button')].map((b) => b.getBoundingClientRect().top)")
     assert len(set(tops)) == 1

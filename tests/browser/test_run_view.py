@@ -1,27 +1,15 @@
-"""Runs, one run, and pictures, with canned answers behind the page."""
+"""A run's page, with canned answers behind it: live, its buttons, its end."""
 
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 
-from .conftest import MODULE
+from .conftest import HIDDEN_BUTTONS
+from .fake_api import CARD
 
 expect = pytest.importorskip("playwright.sync_api").expect
-
-# The two that the Web UI has on its pages, with a note of which were clicked.
-HIDDEN_BUTTONS = """() => {
-    window.clicked = [];
-    for (const tab of ["txt2img", "img2img"]) {
-        const button = document.createElement("button");
-        button.id = `${tab}_lora_extra_refresh_internal`;
-        button.style.display = "none";
-        button.addEventListener("click", () => window.clicked.push(tab));
-        document.body.append(button);
-    }
-}"""
 
 
 def test_a_run_is_seen_live(open_page, address, api):
@@ -63,22 +51,6 @@ def test_reloading_in_the_middle_shows_the_run_as_it_is(open_page, address, api)
     expect(second.locator(".lt-run-under")).to_contain_text("500 / 1,000")
 
 
-def test_the_loss_on_pictures_kept_aside_is_drawn_and_read(open_page, address, api):
-    api.add_run("r1", total=100)
-    api.advance("r1", 10)
-    page = open_page(address + "#lora-run=r1")
-    key = page.locator(".lt-key-validation")
-    expect(page.locator(".lt-run-under")).to_contain_text("10 / 100")
-    expect(key).to_be_hidden()
-    api.events["r1"].append({"type": "validation", "step": 10, "epoch": 1, "loss": 0.321, "time": time.time()})
-    expect(key).to_be_visible()
-    page.locator(".lt-chart-canvas").focus()
-    page.keyboard.press("End")
-    expect(page.locator(".lt-chart-tip")).to_contain_text("0.321")
-    page.reload()  # the host tells it again
-    expect(key).to_be_visible()
-
-
 def test_stop_asks_first(open_page, address, api):
     api.add_run("r1")
     page = open_page(address + "#lora-run=r1")
@@ -93,21 +65,29 @@ def test_stop_asks_first(open_page, address, api):
     expect(page.locator(".lt-run-title .lt-badge")).to_have_text("stopped")
 
 
-def test_save_now_and_samples_now(open_page, address, api):
-    api.add_run("r1")
+def test_save_now_and_samples_now_say_when_it_will_be_done(open_page, address, api):
+    run = api.add_run("r1")
     page = open_page(address + "#lora-run=r1")
+    toasts = page.locator(".lt-toast")
     page.click("text=Save now")
-    expect(page.locator(".lt-toast")).to_have_text("It will be saved at the next step.")
+    expect(toasts.last).to_have_text("It will be saved after the first step.")
+    api.advance("r1", 20)
+    expect(page.locator(".lt-run-under")).to_contain_text("20 /")
+    page.click("text=Save now")
+    expect(toasts.last).to_have_text("It will be saved at the next step.")
     page.click("text=Draw samples now")
-    page.wait_for_timeout(200)
-    assert [path for path, _ in api.posted if path.startswith("runs/")] == ["runs/r1/save", "runs/r1/sample"]
-
-
-def test_samples_are_offered_only_where_there_are_prompts(open_page, address, api):
-    api.add_run("r1", prompts="\n")
-    page = open_page(address + "#lora-run=r1")
-    expect(page.get_by_role("button", name="Save now")).to_be_visible()
-    expect(page.get_by_role("button", name="Draw samples now")).to_have_count(0)
+    expect(toasts.last).to_have_text("Samples will be drawn at the next step.")
+    run["card"] = {**CARD, "is_asked": True, "is_free": True, "paused": True}
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("paused")
+    page.click("text=Draw samples now")
+    expect(toasts.last).to_have_text("Samples need the card: they will be drawn when the training goes on.")
+    page.click("text=Save now")
+    expect(toasts.last).to_have_text("It is being saved; the training goes on waiting.")
+    api.add_file("r1")
+    expect(toasts.last).to_have_text("Saved: Step 20. It is among the files below.")
+    expect(page.locator(".lt-files code")).to_have_text("sls_frog-step00000020.safetensors")
+    asked = [path for path, _ in api.posted if path.startswith("runs/")]
+    assert asked == [f"runs/r1/{what}" for what in ("save", "save", "sample", "sample", "save")]
 
 
 def test_a_finished_run_says_how_to_use_it_and_refreshes_the_web_uis_cards(open_page, address, api):
@@ -142,18 +122,6 @@ def test_of_a_dylora_the_ranks_are_chosen_where_its_prompt_is(open_page, address
     expect(page.locator(".lt-prompt-line code")).to_have_text("sls frog <lora:sls_frog:0.8>")
 
 
-def test_the_end_of_a_run_is_noticed_from_any_view(open_page, address, api):
-    api.add_run("r1", total=20)
-    page = open_page(address)
-    page.evaluate(HIDDEN_BUTTONS)
-    expect(page.locator("#lt-tab-runs .lt-dot")).to_be_visible()
-    page.wait_for_timeout(300)
-    api.finish("r1")
-    expect(page.locator(".lt-toast")).to_have_text("sls_frog: finished")
-    assert page.evaluate("window.clicked") == ["txt2img", "img2img"]
-    expect(page.locator("#lt-tab-runs .lt-dot")).to_be_hidden()
-
-
 def test_a_worker_that_says_nothing_any_more_is_pointed_out(open_page, address, api):
     import time
 
@@ -167,16 +135,6 @@ def test_a_failed_run_says_why_and_what_to_do(open_page, address, api):
     page = open_page(address + "#lora-run=r1")
     expect(page.locator(".lt-run-notes")).to_contain_text("The card is full.")
     expect(page.locator(".lt-run-notes")).to_contain_text("Lower the batch size.")
-
-
-def test_the_list_says_why_a_run_failed_without_its_log(open_page, address, api):
-    printed = "16:02:44 INFO loading the model\n16:03:01 INFO encoding the images"
-    api.add_run("r1", state="failed", message=f"The worker ended unexpectedly. Its last lines:\n{printed}")
-    api.add_run("r2", state="failed", message="/a/prompts.txt:2: not known here. It is one of: a, b")
-    page = open_page(address + "#lora-runs")
-    page.click("#lt-tab-runs")
-    expect(page.get_by_text("The worker ended unexpectedly.", exact=True)).to_be_visible()
-    expect(page.get_by_text("/a/prompts.txt:2: not known here. It is one of: a, b", exact=True)).to_be_visible()
 
 
 def test_settings_of_a_run_come_back_into_the_form(open_page, address, api):
@@ -218,201 +176,91 @@ def test_the_beginning_of_a_run_says_what_is_happening(open_page, address, api):
     expect(page.locator(".lt-run-under")).to_contain_text("Step 1 / 100")
 
 
-def test_while_samples_are_drawn_the_page_says_which_and_how_long_it_takes_yet(open_page, address, api):
-    api.add_run("r1", total=100)
-    api.advance("r1", 50)
+def test_the_file_in_use_is_marked_and_any_other_can_be_put_in_use_and_back(open_page, address, api):
+    api.add_run("r1", total=40, resumable={"step": 40, "epoch": 1, "time": 0.0, "path": "/state"})
+    api.advance("r1", 20)
+    api.add_file("r1")
+    api.advance("r1", 40)
+    api.finish("r1")
     page = open_page(address + "#lora-run=r1")
-    api.runs["r1"].update(phase={"name": "drawing samples", "done": 2, "total": 4}, seconds_left=150)
-    expect(page.locator(".lt-run-doing")).to_have_text("Drawing samples 2 of 4")
-    expect(page.locator(".lt-run-under")).to_contain_text("Step 50 / 100")
-    expect(page.locator(".lt-run-under")).to_contain_text("Time left 2 min 30 s")
-    page.click("#lt-tab-runs")
-    expect(page.locator(".lt-run-line")).to_have_text("drawing samples 2 of 4 · 50 / 100 · Time left 2 min 30 s")
-
-
-def test_samples_are_shown_step_by_step_or_prompt_by_prompt_each_with_what_the_other_leaves_out(open_page, address, api):
-    api.add_run("r1", total=300)
-    for step in (100, 200, 300):
-        api.advance("r1", step)
-        api.add_sample("r1", step, 2)
-    page = open_page(address + "#lora-run=r1")
-    heads, texts = page.locator(".lt-sample-row h3"), page.locator(".lt-sample-text")
-    expect(heads).to_have_text(["Step 300", "Step 200", "Step 100"])
-    expect(texts).to_have_text(["photo of sls frog on a leaf", "photo of sls frog in the rain"] * 3)
-    page.locator(".lt-samples label", has_text="By prompt").click()
-    expect(heads).to_have_text(["photo of sls frog on a leaf", "photo of sls frog in the rain"])
-    expect(texts).to_have_text(["Step 300", "Step 200", "Step 100"] * 2)
-    api.add_sample("r1", 350, 2)
-    expect(texts.first).to_have_text("Step 350")
+    marks, rows = page.locator(".lt-files li:has-text('in use')"), page.locator(".lt-files li")
+    expect(marks).to_have_count(1)
+    expect(marks).to_contain_text("sls_frog.safetensors")
+    expect(marks.get_by_role("button", name="Use this one")).to_have_count(0)
+    rows.nth(1).get_by_role("button", name="Use this one").click()
+    expect(marks).to_contain_text("sls_frog-step00000020.safetensors")
+    expect(page.locator(".lt-toast").last).to_have_text("In use now as <lora:sls_frog>: Step 20")
+    expect(page.locator(".lt-use")).to_contain_text("sls_frog is this run's file of: Step 20")
+    expect(page.locator(".lt-use a")).to_contain_text("sls_frog-step00000020.safetensors")
+    assert [body for path, body in api.posted if path.endswith("/use")] == [
+        {"file": "sls_frog-step00000020.safetensors", "as_result": True}
+    ]
+    page.get_by_role("button", name="Train further").click()  # what is in use is replaced, which is said
+    expect(page.locator("dialog")).to_contain_text("sls_frog-step00000020.safetensors is in use now as <lora:sls_frog>.")
+    page.keyboard.press("Escape")
+    rows.first.get_by_role("button", name="Use this one").click()
+    expect(marks).to_contain_text("final")
+    expect(page.locator(".lt-use-which")).to_have_count(0)
+    api.used = {**api.used, "file": None}
     page.reload()
-    expect(heads).to_have_count(2), "the choice is remembered"
+    expect(page.locator(".lt-run-page")).to_contain_text("none of these files")
+    expect(rows.get_by_role("button", name="Use this one")).to_have_count(2)
 
 
-def test_one_prompt_alone_is_followed_over_the_steps_at_once(open_page, address, api):
-    api.add_run("r1", total=300)
-    for step in (100, 200):
-        api.add_sample("r1", step, 1)
+def test_a_comparison_says_what_is_wrong_at_its_fields_and_which_file_is_in_use(open_page, address, api):
+    api.add_run("r1", total=40)
+    api.advance("r1", 20)
+    api.add_file("r1")
+    api.advance("r1", 40)
+    api.finish("r1")
+    names = [file["name"] for file in api.runs["r1"]["files"]]
+    loras = [{"name": name, "step": step, "file": name} for name, step in zip(names, (20, 40), strict=True)]
+    keys = ["p0-without", *(f"p0-l{lora}-s{strength}" for lora in (0, 1) for strength in (0, 1))]
+    cells = [{"key": key, "text": "a frog", "url": f"grids/g1/file/{key}_1.png"} for key in keys]
+    settings = {"seed": 7, "width": 512, "height": 768, "sampler": "euler_a", "steps": 20, "cfg_scale": 7}
+    grid = {
+        "id": "g1",
+        "state": "finished",
+        "message": "",
+        "advice": "",
+        "done": 5,
+        "total": 5,
+        "loras": loras,
+        "prompts": ["a frog"],
+    }
+    api.grids = [{**grid, "strengths": [0.6, 1], "settings": settings, "base_model": "v1-5", "cells": cells, "sheet": "sheet"}]
     page = open_page(address + "#lora-run=r1")
-    expect(page.locator(".lt-sample-row h3")).to_have_text(["photo of sls frog on a leaf"])
-    expect(page.locator(".lt-sample-text")).to_have_text(["Step 200", "Step 100"])
-    expect(page.locator(".lt-samples .lt-segments")).to_be_hidden()
+    card = page.locator(".lt-compare-files")
+    card.get_by_text("Compare saved files").click()
+    expect(card.locator(".lt-grid-shown")).to_contain_text("seed 7 · v1-5 · 512×768 · euler_a · Steps 20 · CFG 7")
+    expect(card.locator("tbody th")).to_have_text(["without", "Step 20Use this one", "Step 40in use"])
+    card.get_by_role("button", name="Use this one").click()
+    expect(card.locator("tbody th")).to_have_text(["without", "Step 20in use", "Step 40Use this one"])
+    shown = [card.locator("td img").nth(at).bounding_box() for at in range(5)]
+    assert all(box["width"] >= 160 and abs(box["height"] / box["width"] - 1.5) < 0.05 for box in shown), shown
 
-
-def test_large_pictures_are_walked_through_in_rows_and_in_time(open_page, address, api):
-    api.add_run("r1", total=300)
-    for step in (100, 200, 300):
-        api.add_sample("r1", step, 2)
-    page = open_page(address + "#lora-run=r1")
-    page.locator(".lt-run-samples .lt-picture").first.click()
-    caption, count = page.locator(".lt-light figcaption"), page.locator(".lt-light-count")
-    expect(count).to_have_text("1 / 6")
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowRight")
-    expect(caption).to_have_text("photo of sls frog on a leaf\nStep 200, Seed 42")  # the next row
-    page.keyboard.press("End")
-    expect(caption).to_have_text("photo of sls frog in the rain\nStep 100, Seed 43")
-    expect(page.get_by_role("button", name="Earlier step")).to_be_disabled()
-    page.keyboard.press("ArrowUp")
-    expect(caption).to_have_text("photo of sls frog in the rain\nStep 200, Seed 43")  # the same prompt, later
-    page.get_by_role("button", name="Later step").click()
-    expect(caption).to_have_text("photo of sls frog in the rain\nStep 300, Seed 43")
-    page.keyboard.press("Escape")
-    expect(page.locator(".lt-run-samples .lt-picture").first).to_be_focused()
-
-
-def test_a_row_stays_in_the_page_while_its_run_stays_the_same(open_page, address, api):
-    for position, name in enumerate(("ink", "frog", "hat"), 1):
-        api.add_run(name, name=name, state="queued", queue_position=position)
-    page = open_page(address + "#lora-runs")
-    expect(page.locator(".lt-run")).to_have_count(3)
-    page.evaluate("document.querySelectorAll('.lt-runs > li').forEach((row, index) => (row.made = index))")
-    page.get_by_role("button", name="hat: sooner").focus()
-    for name, position in {"ink": 2, "frog": 1}.items():  # somebody else moves them
-        api.runs[name]["queue_position"] = position
-    expect(page.locator(".lt-run strong").first).to_have_text("frog")
-    api.add_run("new", name="new", state="running", step=3)
-    expect(page.locator(".lt-run strong")).to_have_text(["new", "frog", "ink", "hat"])
-    made = page.evaluate("[...document.querySelectorAll('.lt-runs > li')].map((row) => row.made ?? null)")
-    assert made == [None, None, None, 2], "the two that were moved have changed, the last has not"
-    expect(page.get_by_role("button", name="hat: sooner")).to_be_focused()
-
-
-def test_the_queue_is_reordered_and_emptied_from_the_list_by_keyboard_too(open_page, address, api):
-    api.add_run("r1", name="first")
-    for position, name in enumerate(("ink", "oil", "chalk"), 1):
-        api.add_run(name, name=name, state="queued", queue_position=position)
-    api.add_run("old", name="old", state="finished")
-    page = open_page(address + "#lora-runs")
-    names = page.locator(".lt-run-title strong")
-    expect(names).to_have_text(["first", "ink", "oil", "chalk", "old"])  # at work, then as they wait, then the others
-    expect(page.get_by_role("button", name="ink: sooner")).to_be_disabled()
-    expect(page.get_by_role("button", name="chalk: later")).to_be_disabled()
-    page.get_by_role("button", name="chalk: sooner").focus()
-    page.keyboard.press("Enter")
-    expect(names).to_have_text(["first", "ink", "chalk", "oil", "old"])
-    expect(page.get_by_role("button", name="chalk: sooner")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(names).to_have_text(["first", "chalk", "ink", "oil", "old"])
-    page.get_by_role("button", name="ink: take it out of the queue").click()
-    expect(page.locator("dialog")).to_contain_text("Take ink out of the queue?")
-    page.locator("dialog").get_by_role("button", name="Remove").click()
-    expect(names).to_have_text(["first", "chalk", "oil", "old"])
-    assert [path for path, _ in api.posted] == ["runs/chalk/move", "runs/chalk/move", "runs/ink/delete"]
-
-
-def test_the_keyboards_focus_survives_what_the_page_draws_anew(open_page, address, api):
-    api.add_run("r1", total=100)
-    api.advance("r1", 10)
-    api.add_sample("r1", 10)
-    page = open_page(address)
-    page.locator("#lt-tab-train").focus()
-    page.keyboard.press("ArrowRight")
-    expect(page.locator("#lt-tab-data")).to_be_focused()
-    page.keyboard.press("ArrowRight")
-    expect(page.locator("#lt-tab-runs")).to_be_focused()
-    page.locator(".lt-run").focus()
-    api.advance("r1", 20)  # the list is drawn anew
-    expect(page.locator(".lt-run-line")).to_contain_text("20 / 100")
-    expect(page.locator(".lt-run")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(page.locator(".lt-run-page h1")).to_have_text("sls_frog")
-    expect(page.locator("#lt-panel")).to_be_focused()  # not the page's beginning
-    page.keyboard.press("Tab")
-    expect(page.locator(".lt-back")).to_be_focused()
-    picture = page.locator(".lt-run-samples .lt-picture").nth(1)
-    picture.focus()
-    api.add_sample("r1", 20)
-    expect(page.locator(".lt-run-samples .lt-picture")).to_have_count(4)
-    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "frog_000010_1.png"
-    stop = page.locator(".lt-run-head").get_by_role("button", name="Stop", exact=True)
-    stop.focus()
-    page.keyboard.press("Enter")
-    page.keyboard.press("Escape")
-    expect(stop).to_be_focused()
-    page.locator("#lt-language").focus()
-    page.locator("#lt-language").select_option("ko")
-    expect(page.locator("#lt-tab-runs")).to_contain_text("목록")
-    expect(page.locator("#lt-language")).to_be_focused()
-
-
-def test_a_hundred_thousand_steps_are_drawn_quickly(open_page, address):
-    page = open_page(address)
-    milliseconds = page.evaluate(
-        "async () => {"
-        + MODULE
-        + """
-        const { lossChart } = await module("runs/chart.js");
-        const count = 100000, steps = Array.from({length: count}, (_, i) => i + 1);
-        const chart = lossChart(new AbortController().signal);
-        document.querySelector(".lt-app").append(chart.element);
-        const data = {steps, loss: steps.map((i) => 0.1 + 0.05 * Math.sin(i * 1.7)), lr: steps.map(() => 1e-4), total: count};
-        const times = [1, 2, 3].map(() => {  // the shortest: the machine may be busy with other tests
-            const start = performance.now();
-            chart.update(data);
-            return performance.now() - start;
-        });
-        return Math.min(...times);
-    }"""
-    )
-    assert milliseconds < 4000
-
-
-def test_thinning_keeps_peaks_and_the_range_leaves_out_one_outlier(open_page, address):
-    page = open_page(address)
-    low, high, points = page.evaluate(
-        "async () => {"
-        + MODULE
-        + """
-        const { thin, range } = await module("runs/chart.js");
-        const steps = Array.from({length: 5000}, (_, i) => i), values = steps.map((i) => (i === 1234 ? 9 : 0.1));
-        const points = thin(steps, values, 300);
-        const [low, high] = range(values);
-        return [low, high, points];
-    }"""
-    )
-    assert len(points) == 300 and max(point[2] for point in points) == 9
-    assert 0 <= low < 0.1 < high < 1
-
-
-def test_generate_inserts_the_lora_and_shows_the_pictures(open_page, address, api):
-    api.loras = [{"name": "sls_frog", "path": "/l", "bytes": 1, "modified": 2, "activation": "sls frog", "weight": 0.8}]
-    page = open_page(address + "#lora-generate")
-    page.fill("#lt-g-prompt", "photo of")
-    page.click("text=Insert")
-    expect(page.locator("#lt-g-prompt")).to_have_value("photo of sls frog <lora:sls_frog:0.8>")
-    page.fill("#lt-g-width", "500")
-    expect(page.locator("#lt-g-width-wrong")).to_contain_text("multiple of 8")
-    page.click(".lt-btn-train")
-    expect(page.locator("#lt-g-width")).to_be_focused()
-    assert not [path for path, _ in api.posted if path == "generate"]
-    page.fill("#lt-g-width", "512")
-    page.fill("#lt-g-batch_count", "3")
-    page.keyboard.press("Control+Enter")
-    expect(page.locator(".lt-results img")).to_have_count(3)
-    (sent,) = [body["request"] for path, body in api.posted if path == "generate"]
-    assert sent["prompt"] == "photo of sls frog <lora:sls_frog:0.8>" and sent["width"] == 512 and sent["batch_count"] == 3
-    page.get_by_label("Reuse the last seed").click()
-    expect(page.locator("#lt-g-seed")).to_have_value("1234569")
-    page.get_by_label("Random seed").click()
-    expect(page.locator("#lt-g-seed")).to_have_value("-1")
-    expect(page.locator(".lt-infotext")).to_contain_text(re.compile("photo of sls frog"))
+    strengths, draw = card.get_by_label("Strengths"), card.get_by_role("button", name=re.compile("^Draw"))
+    said = card.locator("#lt-grid_strengths-wrong")
+    for typed, told in {
+        "": "Give at least one strength",
+        "0.6 strong": "“strong” is no strength",
+        "0.8 100": "100 is too far: strengths go from -10 to 10",
+    }.items():
+        strengths.fill(typed)
+        expect(said).to_contain_text(told)
+        expect(strengths).to_have_attribute("aria-invalid", "true")
+        expect(draw).to_be_disabled()
+    strengths.fill("0,8")
+    expect(said).to_have_text("Read as: 0.8")
+    expect(draw).to_have_text("Draw 3 pictures")
+    card.get_by_text("How they are drawn").click()
+    card.get_by_label("Width").fill("500")
+    expect(card.locator("#lt-grid_width-wrong")).to_contain_text("multiple of 8")
+    expect(draw).to_be_disabled()
+    card.get_by_label("Width").fill("64")
+    card.get_by_label("CFG").fill("7,5")
+    draw.click()
+    expect(draw).to_be_enabled()
+    (asked,) = [body for path, body in api.posted if path.endswith("/grids")]
+    assert (asked["strengths"], asked["width"], asked["cfg_scale"], asked["seed"]) == ([0.8], 64, 7.5, 1)
+    assert asked["files"] == names

@@ -6,14 +6,16 @@ import io
 import json
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from lora_trainer.errors import HostError, InputError, InputErrors
 from lora_trainer.grids.book import GridBook
 from lora_trainer.grids.grid import Candidate, Grid, checked
-from lora_trainer.grids.sheet import sheet
+from lora_trainer.grids.sheet import model_of, sheet
 
 SETTINGS = {"width": 64, "height": 128, "steps": 2, "seed": 7}
 
@@ -24,9 +26,11 @@ def grid(tmp_path):
     return checked(files, [0.5, 1], ["a frog <lora:frog:0.8>", "a pond"], SETTINGS)
 
 
-def png(colour=(255, 0, 0)):
-    out = io.BytesIO()
-    Image.new("RGB", (64, 128), colour).save(out, "PNG")
+def png(colour=(255, 0, 0), text=""):
+    out, told = io.BytesIO(), PngInfo()
+    if text:
+        told.add_text("parameters", text)
+    Image.new("RGB", (64, 128), colour).save(out, "PNG", pnginfo=told)
     return out.getvalue()
 
 
@@ -53,9 +57,10 @@ def test_every_file_is_drawn_at_every_strength_for_every_prompt_and_none_once(gr
     ("files", "strengths", "prompts", "told"),
     [
         (0, [1], ["x"], "no LoRA is chosen"),
-        (1, [], ["x"], "no strengths"),
-        (1, ["1"], ["x"], "no strengths"),
-        (1, [float("nan")], ["x"], "no strengths"),
+        (1, [], ["x"], "there is no strength"),
+        (1, ["1"], ["x"], "'1' is no strength"),
+        (1, [0.8, 100], ["x"], "^(?!.*0.8 is).*100 is no strength. Give numbers from -10 to 10"),
+        (1, [float("nan")], ["x"], "nan is no strength"),
         (1, [1], ["<lora:a:1>", " "], "no prompt"),
         (1, [1], "x", "no prompt"),
         (20, [1, 2, 3], [str(i) for i in range(9)], "549 pictures, of at most 400"),
@@ -139,3 +144,41 @@ def test_the_sheet_shows_all_of_it_and_says_what_it_was_drawn_with(tmp_path, gri
     said = json.loads(text["grid"])
     assert said["loras"] == [{"name": "frog-step1", "step": 1}, {"name": "frog", "step": None}] and said["settings"] == SETTINGS
     assert "a frog" in text["parameters"] and str(tmp_path) not in str(text)
+
+
+DRAWN = (
+    'a pond\nSteps: 2, Sampler: Euler a, Seed: 7, Size: 64x128, Model: "my, own", Lora hashes: "frog: 0123456789ab", RNG: CPU'
+)
+
+
+def test_the_sheet_and_its_text_say_base_model_and_seed_in_the_words_of_the_pictures(tmp_path, grid):
+    grid = replace(grid, settings={**SETTINGS, "negative_prompt": "blurry", "checkpoint": str(tmp_path / "asked.safetensors")})
+    (tmp_path / "one.png").write_bytes(png(text=DRAWN))
+
+    def made(picture):
+        whole = Image.open(io.BytesIO(sheet(grid, lambda cell: picture)))
+        return whole, whole.text["parameters"].splitlines()
+
+    whole, lines = made(tmp_path / "one.png")
+    line = 'Steps: 2, Sampler: Euler a, Seed: 7, Size: 64x128, Model: "my, own", RNG: CPU'
+    assert lines == ["a frog", "a pond", "Negative prompt: blurry", line]
+    assert model_of(grid, [None, tmp_path / "one.png"]) == "my, own"
+    assert (
+        str(tmp_path) not in str(whole.text) and json.loads(whole.text["grid"])["settings"]["checkpoint"] == "asked.safetensors"
+    )
+    plain, lines = made(None)  # nothing is drawn yet: what was asked for
+    assert "seed: 7" in lines[-1] and "checkpoint: asked.safetensors" in lines[-1] and "blurry" not in lines[-1]
+    assert model_of(grid, []) == "asked"
+    top = whole.convert("L").crop((0, 0, whole.width, 60)), plain.convert("L").crop((0, 0, plain.width, 60))
+    assert all(min(one.getdata()) < 160 for one in top), "and so does the picture, on top"
+
+
+def test_small_pictures_are_enlarged_on_the_sheet_and_large_ones_made_smaller(tmp_path, grid):
+    def size_of(width, height):
+        one = replace(grid, prompts=("x",), strengths=(1.0,), settings={"width": width, "height": height})
+        colours = Image.open(io.BytesIO(sheet(one, lambda cell: None))).convert("RGB").getcolors(1 << 24)
+        return next(count for count, colour in colours if colour == (0xE5, 0xE7, 0xEB)) / 3
+
+    assert size_of(64, 64) == 192 * 192
+    assert size_of(256, 384) == 256 * 384
+    assert size_of(1024, 512) == 512 * 256

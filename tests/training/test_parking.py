@@ -170,6 +170,35 @@ def test_a_pause_lasts_until_it_is_ended(card, options_for):
     assert reporter.of("parked")[0]["paused"]
 
 
+def test_what_is_to_be_saved_while_it_is_paused_is_saved_at_once_and_changes_nothing(card, options_for, tmp_path):
+    """In the middle of an epoch, with an average of the weights: the file, its state and the file to try meanwhile."""
+    settings = {"max_train_steps": 4, "ema_decay": 0.9}
+    alone = Recorder()
+    train(options_for(output_name="alone", save_every_n_steps=2, **settings), reporter=alone)
+
+    def user(event):
+        kind, step = event["type"], event.get("step")
+        if kind == "step" and step == 2:
+            return Control(paused=True)
+        if kind == "parked":
+            return Control(paused=True, save=1)
+        if kind == "saved" and step == 2:
+            return Control(paused=True, save=1, live=1)
+        return Control(save=1, live=1) if kind == "state" and step == 2 else None
+
+    reporter = Recorder(user)
+    train(options_for(output_name="paused", save_state=True, **settings), reporter=reporter)
+    kinds = [
+        event["type"] for event in reporter.events if event["type"] in ("step", "parked", "saved", "live", "state", "unparked")
+    ]
+    assert kinds == ["step", "step", "parked", "saved", "live", "state", "unparked", "step", "step", "saved", "state"]
+    assert reporter.saved == ["paused-step00000002.safetensors", "paused.safetensors"]
+    out = tmp_path / "out"
+    for name in ("", "-step00000002"):
+        assert tensors_equal(out / f"alone{name}.safetensors", out / f"paused{name}.safetensors"), name
+    assert reporter.losses == alone.losses and (out / "paused-step00000002-state").is_dir()
+
+
 def test_short_main_memory_keeps_the_training_on_the_card_and_says_so_once(card, monkeypatch):
     monkeypatch.setattr(main_memory.psutil, "virtual_memory", lambda: type("M", (), {"available": 100})())
     park, _, network, *_, recorder = small_training()

@@ -138,6 +138,19 @@ def test_every_text_that_is_used_is_there():
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if texts_of(name)])
+def test_no_text_is_given_twice(name):
+    names = [one or other for one, _, other, _ in PAIR.findall(SOURCES[name])]
+    assert [one for one in names if names.count(one) > 1] == [], "the first of them would never be said"
+
+
+def test_the_loss_chart_calls_different_things_by_different_words():
+    said = texts_of("runs/texts.js")
+    for language in (0, 1):
+        shown = [said[name][language] for name in ("raw", "smoothed", "smoothing", "validation_key", "learning_rate", "loss")]
+        assert len(set(shown)) == len(shown)
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if texts_of(name)])
 def test_a_text_is_there_in_both_languages_with_the_same_places_and_is_said(name):
     speakers = "".join(SOURCES[one] for one in SOURCES if name == SHARED or home_of(one) == name)
     prefixes = tuple(re.findall(r'(?<![\w.])t\((?:`|")(\w+_)(?:\$\{|" \+)|`(\w+_)\$\{[^`]*`', speakers))

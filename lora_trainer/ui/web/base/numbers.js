@@ -1,6 +1,12 @@
 // Numbers as people read them.
 import { language } from "./texts.js";
 
+// A number as people type it, with a point or a decimal comma; NaN for any other text.
+export function readNumber(text) {
+    const number = text.trim() === "" ? NaN : Number(text.trim().replace(/^([+-]?\d+),(\d+)$/, "$1.$2"));
+    return Number.isFinite(number) ? number : NaN;
+}
+
 const locale = (english) => (language === "ko" ? "ko-KR" : english);
 
 export function formatBytes(count) {

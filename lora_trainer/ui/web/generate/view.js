@@ -6,13 +6,12 @@ import { icon } from "../base/icons.js";
 import { poll } from "../base/poll.js";
 import { recall, remember } from "../base/memory.js";
 import { copyButton, note, report } from "../base/messages.js";
+import { readNumber } from "../base/numbers.js";
 import { gallery } from "../base/pictures.js";
 import { language } from "../base/texts.js";
+import { LIMITS, readSetting } from "./limits.js";
 import { START } from "./prompt.js";
 import { t } from "./texts.js";
-
-// [lowest, highest, is whole]
-const LIMITS = { steps: [1, 150, true], cfg_scale: [0, 30, false], width: [64, 2048, true], height: [64, 2048, true], seed: [-1, 2 ** 32 - 1, true], batch_size: [1, 16, true], batch_count: [1, 100, true], clip_skip: [1, 12, true] };
 
 let shown = null; // {id, answer}: stays when the view is left and opened again
 
@@ -31,12 +30,10 @@ function generateView(signal) {
     }
     function number(name, label, ...beside) {
         const read = () => {
-            const [low, high, isWhole] = LIMITS[name];
-            const value = Number(inputs[name].value);
-            const isRight = inputs[name].value.trim() !== "" && Number.isFinite(value) && value >= low && value <= high && (!isWhole || Number.isInteger(value)) && (!["width", "height"].includes(name) || value % 8 === 0);
-            wrong(name, isRight ? "" : t(["width", "height"].includes(name) ? "want_size" : "want_range", { low, high }));
-            if (isRight) keep(name, value);
-            return isRight;
+            const found = readSetting(name, inputs[name].value);
+            wrong(name, found.wrong);
+            if (!found.wrong) keep(name, found.value);
+            return !found.wrong;
         };
         inputs[name] = h("input", { class: "lt-input", type: "text", inputmode: "decimal", autocomplete: "off", id: `lt-g-${name}`, value: String(request[name]), oninput: read });
         inputs[name].check = read;
@@ -105,11 +102,12 @@ function generateView(signal) {
             insert.disabled = false;
         }).catch(report);
         list.addEventListener("change", () => (weight.value = String(known.find((one) => one.name === list.value)?.weight || 0.8)));
+        const weightText = () => { const number = readNumber(weight.value); return Number.isNaN(number) ? weight.value.trim() || "1" : String(number); };
         function add() {
             const one = known.find((lora) => lora.name === list.value);
             const text = inputs.prompt.value.replace(/\s+$/, "");
             const words = one?.activation && !text.includes(one.activation) ? `${one.activation} ` : "";
-            inputs.prompt.value = `${text}${text ? " " : ""}${words}<lora:${list.value}:${weight.value.trim() || "1"}>`;
+            inputs.prompt.value = `${text}${text ? " " : ""}${words}<lora:${list.value}:${weightText()}>`;
             keep("prompt", inputs.prompt.value);
             inputs.prompt.focus();
         }

@@ -18,14 +18,19 @@ export const actionOf = (id) => (action, body) => post(`runs/${encodeURIComponen
 // Without prompts there is nothing to draw. They lie in the run's own file, or its configuration names another.
 const hasPrompts = ({ prompts, config }) => Boolean(prompts?.trim()) || /^\s*sample_prompts\s*=\s*[^\s#]/m.test(config || "");
 
-export function actions(run, id, detail) {
+// When what is asked for between two steps will be done. One that has left the card can save there, but draws no samples.
+const savedWhen = (run) => (!run.step ? "save_asked_first" : !run.card?.is_asked ? "save_asked" : run.card.is_free ? "save_asked_away" : "save_asked_later");
+const drawnWhen = (run) => (!run.step ? "sample_asked_first" : run.card?.is_asked ? "sample_asked_later" : "sample_asked");
+
+// `page.run()` is the run as it is when a button is pressed; `page.waitsForFile` is set while a person waits for one.
+export function actions(run, id, detail, page) {
     const send = actionOf(id), buttons = [];
     if (run.state === "running") {
         buttons.push(run.card?.paused
             ? button(t("go_on"), () => send("pause", { paused: false }), "lt-btn-primary")
             : button(t("pause"), async () => { await send("pause", { paused: true }); say(t(isOnCpu(run) ? "pause_asked_cpu" : "pause_asked")); }));
-        buttons.push(button(t("save_now"), async () => { await send("save"); say(t("save_asked")); }));
-        if (hasPrompts(detail)) buttons.push(button(t("sample_now"), async () => { await send("sample"); say(t("sample_asked")); }));
+        buttons.push(button(t("save_now"), async () => { await send("save"); page.waitsForFile = true; say(t(savedWhen(page.run()))); }));
+        if (hasPrompts(detail)) buttons.push(button(t("sample_now"), async () => { await send("sample"); say(t(drawnWhen(page.run()))); }));
     }
     if (["running", "queued"].includes(run.state)) {
         const question = run.state === "queued" && !run.resumable ? "cancel_ask" : "stop_ask";
@@ -50,20 +55,25 @@ export function actions(run, id, detail) {
 }
 
 // Goes on from the last state. What has changed since is told before; what cannot be gone on from, too.
-export async function resume(run, id, body = {}) {
+// `isTold`: it was said already that the file in use is replaced.
+export async function resume(run, id, body = {}, isTold = false) {
     const path = `runs/${encodeURIComponent(id)}/resume`;
     const steps = body.steps ? `?steps=${body.steps}` : "";
-    const { problems } = await get(path + steps);
+    const { problems, replaces } = await get(path + steps);
     if (problems.some((problem) => problem.level === "error")) return tell(problems, t("resume_cannot"));
-    const question = [h("p", {}, t("resume_changed")), ...problems.map(note)];
-    if (problems.length && !(await ask(question, t("resume_anyway"), { isHarmless: true }))) return;
+    const question = [problems.length > 0 && h("p", {}, t("resume_changed")), ...problems.map(note), replaces && replaced(replaces)];
+    const isOpen = problems.length || (replaces && !isTold);
+    if (isOpen && !(await ask(question, t(problems.length ? "resume_anyway" : "resume"), { isHarmless: true }))) return;
     await post(path, body);
     say(t("resumed"));
 }
 
+const replaced = ({ file, name }) => h("p", {}, t("resume_replaces", { x: file, name }));
+
 async function trainFurther(run, id) {
+    const { used } = await get(`runs/${encodeURIComponent(id)}/use`);
     const steps = h("input", { type: "number", min: 1, step: 1, value: Math.max(1, Math.round((run.total_steps || 1000) / 4)), "aria-label": t("further_steps") });
-    const question = [h("p", {}, t("further_ask")), h("label", { class: "lt-row" }, t("further_steps"), steps)];
+    const question = [h("p", {}, t("further_ask")), used.chosen && replaced(used), h("label", { class: "lt-row" }, t("further_steps"), steps)];
     if (!(await ask(question, t("further"), { isHarmless: true }))) return;
-    await resume(run, id, { steps: Number(steps.value) });
+    await resume(run, id, { steps: Number(steps.value) }, true);
 }

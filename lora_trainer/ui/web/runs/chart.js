@@ -85,7 +85,7 @@ export function lossChart(signal) {
     const empty = h("p", { class: "lt-chart-empty" }, t("chart_empty"));
     const slider = h("input", { type: "range", min: "0", max: "1", step: "0.05", value: String(amount), "aria-label": t("smoothing"),
         oninput: () => { amount = Number(slider.value); remember("smoothing", amount); compute(); } });
-    const aside = h("span", { class: "lt-key lt-key-validation", hidden: true }, t("validation"));
+    const aside = h("span", { class: "lt-key lt-key-validation", hidden: true }, t("validation_key"));
     const legend = h("div", { class: "lt-chart-legend" },
         h("span", { class: "lt-key lt-key-raw" }, t("raw")), h("span", { class: "lt-key lt-key-smooth" }, t("smoothed")), aside,
         h("label", { class: "lt-chart-smoothing" }, t("smoothing"), slider));

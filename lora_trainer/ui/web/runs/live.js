@@ -12,7 +12,7 @@ export function liveCard(run, id) {
     const live = run.live;
     if (!live || run.state !== "running" || !run.step) return [];
     const send = actionOf(id);
-    const renew = async () => { await send("live", { now: true }); say(t(run.card?.is_asked ? "live_asked_later" : "live_asked")); };
+    const renew = async () => { await send("live", { now: true }); say(t(run.card?.is_free ? "live_asked_away" : "live_asked")); };
     const every = h("input", { type: "number", min: 0, step: 1, value: live.every ?? "", placeholder: t("live_never"), "aria-label": t("live_every"),
         onchange: (event) => event.target.reportValidity() && send("live", { every: Number(event.target.value || 0) }) });
     const keep = h("input", { type: "checkbox", checked: live.keep, onchange: (event) => send("live", { keep: event.target.checked }) });

@@ -2,25 +2,27 @@
 // what is new, so that a reload or a second window shows the same.
 import { app, canGenerate } from "../base/app.js";
 import { fill, h } from "../base/elements.js";
-import { ApiError, get, post, urlOf } from "../base/host.js";
+import { ApiError, get, urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { poll } from "../base/poll.js";
-import { copyButton, note, say } from "../base/messages.js";
+import { copyButton, note, report, say } from "../base/messages.js";
 import { formatBytes, formatDuration, formatNumber, formatShort } from "../base/numbers.js";
 import { go } from "../base/place.js";
 import { tryPrompt } from "../generate/prompt.js";
 import { lossChart } from "./chart.js";
-import { actions, button } from "./actions.js";
+import { actions } from "./actions.js";
 import { cardNote } from "./card.js";
+import { fileList } from "./files.js";
 import { gridCard } from "./grid.js";
+import { inUse, labelOf } from "./in_use.js";
 import { liveCard } from "./live.js";
 import { recipeOf } from "./recipe.js";
 import { sampleGallery } from "./samples.js";
-import { doing, progressBar, stateText, statusLine } from "./standing.js";
+import { doing, isOver, progressBar, stateText, statusLine } from "./standing.js";
 import { tagSliders } from "./tag.js";
 import { t } from "./texts.js";
 import { worstPictures } from "./worst.js";
-import { refreshCards, sendButton } from "../webui.js";
+import { sendButton } from "../webui.js";
 
 export function runView(signal, id) {
     const body = h("div", { class: "lt-run-view" }, h("p", { class: "lt-loading", role: "status" }, t("loading")));
@@ -51,14 +53,16 @@ export function runView(signal, id) {
 
 function runPage(signal, detail, id) {
     let run = detail;
+    const page = { run: () => run, waitsForFile: false };
     const measured = detail.curve?.validation;
     const curve = { validation: { steps: [...(measured?.steps || [])], loss: [...(measured?.loss || [])] }, steps: [...(detail.curve?.steps || [])], loss: [...(detail.curve?.loss || [])], lr: [...(detail.curve?.lr || [])], total: detail.total_steps, isOver: isOver(detail) };
     const chart = lossChart(signal);
-    const parts = Object.fromEntries(["head", "card", "standing", "numbers", "notes", "lora", "live", "files"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
+    const parts = Object.fromEntries(["head", "card", "standing", "numbers", "notes", "lora", "live"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
     const samples = sampleGallery(() => t(isOver(run) ? "samples_never" : "samples_none"));
     const worst = worstPictures(signal, id);
     const live = h("p", { class: "lt-offscreen", "aria-live": "polite" });
-    const grid = gridCard(signal, id, detail);
+    const used = inUse(signal, id), saved = fileList(signal, id, used);
+    const grid = gridCard(signal, id, detail, used);
     const log = h("pre", { class: "lt-log", tabindex: "0", "aria-label": t("log") });
     const element = h("div", { class: "lt-run-page" },
         h("button", { type: "button", class: "lt-link lt-back", onclick: () => go("runs") }, icon("back"), t("back_to_runs")),
@@ -68,7 +72,7 @@ function runPage(signal, detail, id) {
             h("section", { class: "lt-card lt-run-chart" }, h("h2", {}, t("loss")), chart.element),
             h("section", { class: "lt-card lt-run-samples" }, samples.element)),
         worst.element,
-        h("section", { class: "lt-card" }, h("h2", {}, t("files")), parts.files),
+        h("section", { class: "lt-card" }, h("h2", {}, t("files")), saved.element),
         grid.element,
         h("section", { class: "lt-card" }, h("h2", {}, t("log")), log),
         h("section", { class: "lt-card" }, h("h2", {}, t("repeat")), recipeOf(detail)));
@@ -84,15 +88,16 @@ function runPage(signal, detail, id) {
 
     function show(logText) {
         worst.update(run);
-        part("head", [run.name, stateText(run), run.active, run.card?.paused, run.device, run.resumable, run.lora], () => actions(run, id, detail));
+        part("head", [run.name, stateText(run), run.active, run.card?.paused, run.device, run.resumable, run.lora], () => actions(run, id, detail, page));
         part("card", [run.card, run.device], () => cardNote(run, id));
         part("notes", [run.state, run.message, run.advice, run.warnings, Math.floor(((app.state.time || 0) - (run.last_sign_of_life || 0)) / 30)], () => notes(run));
         part("standing", [run.step, run.total_steps, doing(run), run.phase, run.state, run.queue_position, Math.round(run.seconds_left || 0)], () => standing(run));
         part("numbers", [run.epoch, run.smoothed_loss, run.lrs, run.lr, run.samples_per_second, run.peak_memory, run.seconds_left, run.ended], () => numbers(run));
-        part("lora", [run.lora, run.state], () => lora(run, detail.config));
-        part("live", [run.live, run.state, Boolean(run.step), run.card?.is_asked], () => liveCard(run, id));
+        part("lora", [run.lora, run.state, run.files, used.now], () => lora(run, detail.config, used.now));
+        part("live", [run.live, run.state, Boolean(run.step), run.card?.is_free], () => liveCard(run, id));
         if (isNew("samples", [run.samples, isOver(run)])) samples.show(run.samples);
-        part("files", run.files, () => files(run, id));
+        if (isNew("files", [run.files, run.active])) saved.show(run);
+        if (isNew("ended", [run.active, run.lora])) used.look().catch(report);
         grid.refresh(run);
         const tenth = run.total_steps ? Math.floor((10 * (run.step || 0)) / run.total_steps) * 10 : 0;
         const how = !run.active ? "" : run.step ? ` ${tenth} %` : `, ${run.phase?.name || doing(run)}`;
@@ -113,6 +118,10 @@ function runPage(signal, detail, id) {
         for (const event of events || []) {
             if (event.type === "resumed") backTo(curve, event.step);
             if (event.type === "validation") measuredAt(curve.validation, event);
+            if (event.type === "saved" && page.waitsForFile && !event.final) {
+                page.waitsForFile = false;
+                say(t("saved_now", { x: labelOf({ step: event.step, name: event.path }) }));
+            }
             if (event.type !== "step") continue;
             const at = curve.steps.length;
             if (at && event.step <= curve.steps[at - 1]) continue;
@@ -124,6 +133,7 @@ function runPage(signal, detail, id) {
         if ((events || []).some((event) => ["step", "resumed", "validation"].includes(event.type)) || wasActive !== run.active) chart.update(curve);
         show(logText);
     }
+    used.watch(signal, () => show(null));
     chart.update(curve);
     show(detail.log);
     setTimeout(() => (log.scrollTop = log.scrollHeight));
@@ -174,9 +184,10 @@ function numbers(run) {
     return h("dl", { class: "lt-numbers" }, cells.map(([name, value]) => h("div", {}, h("dt", {}, t(name)), h("dd", {}, value))));
 }
 
-function lora(run, config) {
+function lora(run, config, used) {
     if (!run.lora || !["finished", "stopped"].includes(run.state)) return [];
-    const final = (run.files || []).find((file) => file.final) || (run.files || []).at(-1);
+    const files = run.files || [];
+    const shown = files.find((file) => file.name === used?.file) || files.find((file) => file.final) || files.at(-1);
     const line = h("div", { class: "lt-prompt-line" }), buttons = h("span", { class: "lt-row" });
     const show = (prompt) => {
         fill(line, h("code", {}, prompt), copyButton(prompt));
@@ -185,22 +196,8 @@ function lora(run, config) {
     };
     show(run.lora.prompt);
     return h("section", { class: "lt-card lt-use" }, h("h2", {}, t("use_it")),
-        line, tagSliders(run.lora.name, run.lora.prompt, config, show),
+        line, used?.file && shown?.name === used.file && !shown.final && h("p", { class: "lt-use-which" }, t("use_which", { x: labelOf(shown), name: used.name })),
+        tagSliders(run.lora.name, run.lora.prompt, config, show),
         h("div", { class: "lt-row" }, buttons,
-            final && h("a", { class: "lt-btn", href: urlOf(final.url), download: final.name }, icon("download"), `${t("download")} ${final.name} (${formatBytes(final.bytes)})`)));
-}
-
-const isOver = (run) => ["finished", "stopped", "failed"].includes(run.state);
-function files(run, id) {
-    if (!run.files?.length) return h("p", { class: "lt-subdued" }, t(isOver(run) ? "files_never" : "files_none"));
-    const use = async (file) => {
-        const { lora: placed } = await post(`runs/${encodeURIComponent(id)}/use`, { file: file.name, overwrite: false });
-        refreshCards();
-        say(t("used_file", { x: placed?.name || file.name }));
-    };
-    return h("ul", { class: "lt-files" }, [...run.files].reverse().map((file) => h("li", {},
-        h("code", {}, file.name), file.final && h("span", { class: "lt-badge lt-badge-finished" }, t("final")),
-        h("span", { class: "lt-subdued" }, [file.step && t("samples_at", { x: formatNumber(file.step) }), formatBytes(file.bytes)].filter(Boolean).join(" · ")),
-        h("span", { class: "lt-row lt-end" }, !file.final && button(t("use_file"), () => use(file), "lt-btn-small"),
-            h("a", { class: "lt-btn lt-btn-small", href: urlOf(file.url), download: file.name, "aria-label": `${t("download")} ${file.name}` }, icon("download"))))));
+            shown && h("a", { class: "lt-btn", href: urlOf(shown.url), download: shown.name }, icon("download"), `${t("download")} ${shown.name} (${formatBytes(shown.bytes)})`)));
 }

@@ -20,6 +20,8 @@ export function progressBar(run) {
         h("div", { class: "lt-bar-fill", style: isOpen ? null : `width:${(share * 100).toFixed(2)}%` }));
 }
 
+export const isOver = (run) => ["finished", "stopped", "failed"].includes(run.state);
+
 // A run that ended before its end, and left a state to go on from.
 export const isInterrupted = (run) => Boolean(run.resumable) && ["failed", "stopped"].includes(run.state);
 

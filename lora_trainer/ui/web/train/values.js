@@ -5,6 +5,7 @@
 import { listeners } from "../base/listeners.js";
 import { recall, remember } from "../base/memory.js";
 import { say } from "../base/messages.js";
+import { readNumber } from "../base/numbers.js";
 import { language } from "../base/texts.js";
 import { isDotted, read, written } from "./concepts/names.js";
 import { t } from "./texts.js";
@@ -25,8 +26,8 @@ function parse(control, text) {
     if (typed === "") return { value: control.default === "" ? "" : null };
     if (control.kind === "list") return { value: typed.split("\n").map((line) => line.trim()).filter(Boolean) };
     if (!NUMBERS.includes(control.kind)) return { value: typed };
-    const number = Number(typed.replace(/^(-?\d+),(\d+)$/, "$1.$2"));
-    if (!Number.isFinite(number)) return { error: control.kind === "integer" ? "want_integer" : "want_number" };
+    const number = readNumber(typed);
+    if (Number.isNaN(number)) return { error: control.kind === "integer" ? "want_integer" : "want_number" };
     if (control.kind === "integer" && !Number.isInteger(number)) return { error: "want_integer" };
     if (control.minimum != null && number < control.minimum) return { error: "want_minimum", x: control.minimum };
     if (control.maximum != null && number > control.maximum) return { error: "want_maximum", x: control.maximum };

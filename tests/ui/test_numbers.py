@@ -1,0 +1,55 @@
+"""How the page reads the numbers that people type."""
+
+from __future__ import annotations
+
+import json
+
+
+def test_strengths_are_read_as_they_are_meant_or_it_is_said_which_is_none(evaluated):
+    """(typed, strengths, what is none, whether it is worth saying what was read)"""
+    cases = [
+        ("0.6, 0.8, 1", [0.6, 0.8, 1], "", False),
+        ("0 0.8", [0, 0.8], "", False),
+        ("0.6,0.8,1", [0.6, 0.8, 1], "", True),
+        ("0,8", [0.8], "", True),
+        ("0,6; 0,8; 1", [0.6, 0.8, 1], "", True),
+        ("0,6, 0,8, 1", [0.6, 0.8, 1], "", True),
+        ("0,6 0,8", [0.6, 0.8], "", True),
+        (" -1;.5\t1. ", [-1, 0.5, 1], "", False),
+        ("0.8, 0,8, .8", [0.8], "", True),
+        ("1,", [1], "", False),
+        ("", [], "", False),
+        (" ;, ", [], "", False),
+        ("1,2,3", [], "1,2,3", True),
+        ("0.6 strong", [], "strong", False),
+        ("0x10", [], "0x10", False),
+        ("1e1", [], "1e1", False),
+        ("Infinity", [], "Infinity", False),
+        ("0,8,1.5", [0, 8, 1.5], "", True),
+    ]
+    found = evaluated("runs/strengths.js", f"{json.dumps([one[0] for one in cases])}.map(m.readStrengths)")
+    for (typed, numbers, wrong, is_guess), read in zip(cases, found, strict=True):
+        assert (read["numbers"], read["wrong"], read["isGuess"]) == (numbers, wrong, is_guess), typed
+    far = evaluated("runs/strengths.js", '["100", "0.8 -10.5", "10 -10"].map(m.readStrengths)')
+    assert [(one["wrong"], one["isFar"]) for one in far] == [("100", True), ("-10.5", True), ("", False)]
+
+
+def test_a_number_has_a_point_or_a_decimal_comma(evaluated):
+    typed = ["0.8", "0,8", " -1,5 ", "1e-4", "7", "", " ", "0,8,1", "0,8.1", "x", "Infinity"]
+    assert evaluated("base/numbers.js", f"{json.dumps(typed)}.map(m.readNumber)") == [0.8, 0.8, -1.5, 1e-4, 7, *["NaN"] * 6]
+
+
+def test_what_a_picture_cannot_be_drawn_with_is_said(evaluated):
+    asked = [
+        ["cfg_scale", "7,5"],
+        ["steps", "20"],
+        ["steps", "2.5"],
+        ["width", "100"],
+        ["seed", "-1"],
+        ["seed", "x"],
+        ["steps", ""],
+    ]
+    found = evaluated("generate/limits.js", f"{json.dumps(asked)}.map(([name, text]) => m.readSetting(name, text))", "ko")
+    assert found[0] == {"value": 7.5, "wrong": ""} and found[1]["wrong"] == found[4]["wrong"] == ""
+    assert found[3]["wrong"] == "64에서 2048 사이의 8의 배수를 입력하세요."
+    assert all("입력하세요" in found[place]["wrong"] for place in (2, 5, 6))
