@@ -33,9 +33,12 @@ class Command:
 
 # Scripts of sd-scripts that this program does not have, with what to do instead.
 _NOT_YET: dict[str, str] = {
-    "fine_tune train_db train_textual_inversion train_textual_inversion_XTI train_controlnet sdxl_train "
-    "sdxl_train_textual_inversion sdxl_train_control_net_lllite sd3_train sd3_train_network flux_train flux_train_network "
-    "lumina_train_network": "This program trains LoRA for SD1, SD2 and SDXL: see train_network --help.",
+    "fine_tune train_db train_controlnet sdxl_train sdxl_train_control_net_lllite sd3_train sd3_train_network flux_train "
+    "flux_train_network "
+    "lumina_train_network": "This program trains LoRA and embeddings for SD1, SD2 and SDXL: see train_network --help.",
+    "train_textual_inversion_XTI": (
+        "Its embeddings, one for each layer, are read by hardly any program: see train_textual_inversion --help."
+    ),
     "cache_latents cache_text_encoder_outputs": (
         "Not needed: images are sorted into buckets, and what --cache_latents asks for is made, when a training starts."
     ),
@@ -47,10 +50,17 @@ _NOT_YET: dict[str, str] = {
 MISSING = {name: advice for names, advice in _NOT_YET.items() for name in names.split()}
 _OTHER_NAMES = {"check_lora_weights": "check_lora", "sdxl_merge_lora": "merge_lora", "sdxl_gen_img": "gen_img"}
 
-_ALL_SECTIONS = ("model", "network", "dataset", "optimizer", "training", "sampling", "saving")
+_ALL_SECTIONS = ("trained", "model", "network", "dataset", "optimizer", "training", "sampling", "saving")
 COMMANDS: tuple[Command, ...] = (
     Command("train_network", "train a LoRA", _ALL_SECTIONS, "lora_trainer.training.command:main"),
     Command("sdxl_train_network", "the same, for an SDXL model", _ALL_SECTIONS, "lora_trainer.training.command:sdxl"),
+    Command("train_textual_inversion", "train an embedding", _ALL_SECTIONS, "lora_trainer.training.command:textual_inversion"),
+    Command(
+        "sdxl_train_textual_inversion",
+        "the same, for an SDXL model",
+        _ALL_SECTIONS,
+        "lora_trainer.training.command:sdxl_textual_inversion",
+    ),
     Command("generate", "draw pictures, with LoRA files if wanted", (), "lora_trainer.sampling.command:main"),
     Command("gen_img_diffusers", "draw pictures, as kohya-ss' script does", (), "lora_trainer.sampling.gen_img.command:main"),
     Command("gen_img", "the same, by the script's newer name", (), "lora_trainer.sampling.gen_img.command:main"),

@@ -62,6 +62,10 @@ class LoraFileError(LoraTrainerError):
     """A LoRA file cannot be read, or does not fit the model."""
 
 
+class EmbeddingFileError(LoraTrainerError):
+    """An embedding file cannot be read, or does not fit the model."""
+
+
 class TrainingError(LoraTrainerError):
     """Training cannot go on."""
 

@@ -14,6 +14,7 @@ import torch
 
 from .. import prompt_weights
 from ..errors import InputError
+from . import words
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
@@ -47,8 +48,7 @@ def count_tokens(tokenizer: CLIPTokenizer, caption: str, *, weighted: bool = Fal
 
 
 def _ids(tokenizer: CLIPTokenizer, text: str) -> list[int]:
-    # Not truncated here, and without the warning about it: the chunks are ours.
-    return tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))
+    return [token for unit in words.units(tokenizer, text) for token in unit]
 
 
 def _tokenize(

@@ -19,8 +19,9 @@ from .family_checks import command_problem
 from .resolve import ALIASES, train_options
 from .schema import Option, Title
 from .train import OPTIONS, OPTIONS_BY_NAME, TrainOptions
+from .trained import EMBEDDING
 
-_DESCRIPTION = """Train a LoRA. Options may also stand in a TOML file (--config_file); what is typed here wins.
+_DESCRIPTION = """Train a LoRA or an embedding. Options may also stand in a TOML file (--config_file); what is typed here wins.
 A yes/no option is switched on by its name alone and off by --no-NAME or --NAME=false."""
 
 TRAIN = "train_network"
@@ -69,6 +70,8 @@ def parse(argv: Sequence[str], command: str = TRAIN) -> TrainOptions | None:
     None when there is nothing to train: --output_config wrote its file. Raises InputError and InputErrors.
     """
     given = given_options(argv, command)
+    if command.endswith("train_textual_inversion"):
+        given.setdefault("trains", EMBEDDING)
     options = train_options(given, allow_import=True)
     if problem := command_problem(command, options.model.pretrained_model_name_or_path):
         raise problem

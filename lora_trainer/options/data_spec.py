@@ -80,7 +80,8 @@ class DataSpec:
 
     `source` is the data set file or training folder it was read from; `skipped` are messages about folders and settings
     that were left out, to be shown as findings. `masked_loss`: masks that are pictures count.
-    `skip_cache_check`: what cache_info wrote is not compared with the files.
+    `skip_cache_check`: what cache_info wrote is not compared with the files. `word`: what captions have to hold, or nothing is
+    learned from their pictures.
     """
 
     datasets: tuple[DatasetSpec, ...]
@@ -88,3 +89,4 @@ class DataSpec:
     masked_loss: bool = False
     skip_cache_check: bool = False
     skipped: tuple[str, ...] = ()
+    word: str | None = None

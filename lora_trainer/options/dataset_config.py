@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors
 from ..foreign.reading import is_file, is_folder
 from ..paths import seen_from, user_path
-from . import located
+from . import located, sentences
 from .data_spec import CHANGING, DatasetSpec, DataSpec, SubsetSpec
 from .dataset_folders import folder_spec, metadata_spec, parse_folder_name
 from .dataset_keys import DATASET, GENERAL, HEADINGS, KEYS, SUBSET, Key
 from .train import OPTIONS_BY_NAME, TrainOptions, flat
+from .trained import EMBEDDING
 from .values import BadValue, convert, did_you_mean, face_range, resolution_pair
 
 __all__ = ["DataSpec", "DatasetSpec", "SubsetSpec", "data_spec", "load", "parse_folder_name"]
@@ -30,8 +31,12 @@ def data_spec(options: TrainOptions) -> DataSpec:
     Raises InputErrors with everything that is wrong in the file.
     """
     if options.dataset.dataset_config:
-        return load(Path(options.dataset.dataset_config), options)
-    return metadata_spec(options) if options.dataset.in_json else folder_spec(options)
+        found = load(Path(options.dataset.dataset_config), options)
+    else:
+        found = metadata_spec(options) if options.dataset.in_json else folder_spec(options)
+    if options.trained.trains != EMBEDDING:
+        return found
+    return replace(sentences.told_by(found, options.trained), word=options.trained.token_string)
 
 
 def load(path: Path, options: TrainOptions, *, check_paths: bool = True) -> DataSpec:

@@ -13,7 +13,7 @@ from ..paths import user_path
 _MODEL = "pretrained_model_name_or_path"
 _FIXED_LAYER = {"sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}  # the text encoder's layer cannot be chosen
 _LEAST_SIDE = {"sdxl": 768}  # pixels; pictures fall apart below
-_COMMANDS = {"sdxl_train_network": "sdxl"}
+_COMMANDS = {"sdxl_train_network": "sdxl", "sdxl_train_textual_inversion": "sdxl"}
 
 
 def v2_problem(values: Mapping[str, Any]) -> InputError | None:
@@ -29,14 +29,14 @@ def v2_problem(values: Mapping[str, Any]) -> InputError | None:
 
 
 def command_problem(command: str, model: str | None) -> InputError | None:
-    """Why `model` cannot be trained by this command, or None; train_network takes every family."""
+    """Why `model` cannot be trained by this command, or None; a command without sdxl_ takes every family."""
     expected, kind = _COMMANDS.get(command), _kind(model)
     if expected and kind and kind != expected:
         return InputError(
             f"{command} is for {modelfile.TITLES[expected]}, but {model} is {modelfile.TITLES[kind]}.",
             field=_MODEL,
             where=f"--{_MODEL}",
-            advice="Use train_network, which finds the family by itself, or choose another model.",
+            advice=f"Use {command.removeprefix('sdxl_')}, which finds the family by itself, or choose another model.",
         )
     return None
 

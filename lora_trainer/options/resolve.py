@@ -17,7 +17,8 @@ from .network_findings import network_args_problems
 from .optimizer_kinds import OLD_NAMES
 from .path_checks import name_problem, path_problem
 from .python_names import IMPORTED, import_problem
-from .rules import IMPLIED, Rule, broken_rules
+from .rule import Rule
+from .rules import IMPLIED, broken_rules
 from .schema import Option
 from .train import OPTIONS, OPTIONS_BY_NAME, SECTIONS, TrainOptions
 from .values import BadValue, convert, did_you_mean

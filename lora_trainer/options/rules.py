@@ -1,6 +1,6 @@
 """Rules that more than one option decides, as data: which options, what is wrong, what to do.
 
-A rule's `broken` gets all values by option name. The first of its fields that was given is the one named in the error.
+Those of what is trained, besides a network, stand in `trained_rules`.
 """
 
 from __future__ import annotations
@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
 
+from . import trained_rules
 from .optimizer_kinds import OLD_NAMES, kind_of, makes_its_rate
-
-Values = Mapping[str, Any]
+from .rule import Rule, Values
+from .trained import NETWORK
 
 IMPLIED = {  # an option -> the option that is on with it
     "cache_latents_to_disk": "cache_latents",
@@ -22,16 +21,6 @@ IMPLIED = {  # an option -> the option that is on with it
 }
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """`message` and `advice` may name options in braces: their values are put in."""
-
-    fields: tuple[str, ...]
-    broken: Callable[[Values], bool]
-    message: str
-    advice: str = ""
 
 
 def _required(name: str, what: str, advice: str) -> Rule:
@@ -99,6 +88,8 @@ def _no_data(values: Values) -> bool:
 
 def _no_rate(values: Values) -> bool:
     """Every part that is trained has a learning rate of 0."""
+    if values["trains"] != NETWORK:
+        return not values["learning_rate"]
     unet = values["learning_rate"] if values["unet_lr"] is None else values["unet_lr"]
     texts = values["text_encoder_lr"] or (values["learning_rate"],)
     rates = [] if values["network_train_text_encoder_only"] else [unet]
@@ -107,7 +98,11 @@ def _no_rate(values: Values) -> bool:
 
 
 def _trains_text(values: Values) -> bool:
-    return not values["network_train_unet_only"] and any(values["text_encoder_lr"] or (values["learning_rate"],))
+    return (
+        values["trains"] == NETWORK
+        and not values["network_train_unet_only"]
+        and any(values["text_encoder_lr"] or (values["learning_rate"],))
+    )
 
 
 def _is_scheduled(values: Values) -> bool:
@@ -141,7 +136,12 @@ def _bucket_limits(values: Values) -> tuple[int, int]:
 
 RULES: tuple[Rule, ...] = (
     _required("pretrained_model_name_or_path", "The base model", "Choose the .safetensors or .ckpt file to train on."),
-    _required("network_module", "The kind of network", "Give networks.lora for a LoRA."),
+    Rule(
+        ("network_module",),
+        lambda v: v["trains"] == NETWORK and not v["network_module"] and not v["debug_dataset"],
+        "The kind of network is missing (network_module).",
+        "Give networks.lora for a LoRA.",
+    ),
     _required("output_dir", "The folder for the result", "Name a folder; it is made when it does not exist."),
     _required("output_name", "The name of the result", "Give the LoRA a name, without ending: it is used as <lora:name:1>."),
     Rule(
@@ -379,6 +379,7 @@ RULES: tuple[Rule, ...] = (
     _not_assignment("lr_scheduler_args", "num_cycles=2"),
     _endless("optimizer_args"),
     _endless("lr_scheduler_args"),
+    *trained_rules.RULES,
 )
 
 

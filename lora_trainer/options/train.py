@@ -13,9 +13,11 @@ from .optimizer import OptimizerOptions
 from .sampling import SamplingOptions
 from .saving import SavingOptions
 from .schema import Option, options_of
+from .trained import TrainedOptions
 from .training import TrainingOptions
 
 SECTIONS: Mapping[str, type] = {
+    "trained": TrainedOptions,
     "model": ModelOptions,
     "network": NetworkOptions,
     "dataset": DatasetOptions,
@@ -30,6 +32,7 @@ SECTIONS: Mapping[str, type] = {
 class TrainOptions:
     """Everything that decides a training, checked (by `resolve.train_options`) and complete."""
 
+    trained: TrainedOptions = field(default_factory=TrainedOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     network: NetworkOptions = field(default_factory=NetworkOptions)
     dataset: DatasetOptions = field(default_factory=DatasetOptions)

@@ -13,8 +13,8 @@ from .states import StateInfo
 
 # What a state is made of: with another one there is nothing to go on from.
 FIXED = (
-    "network_module", "network_dim", "network_alpha", "dim_from_weights", "network_train_unet_only",
-    "network_train_text_encoder_only", "full_fp16", "full_bf16",
+    "trains", "token_string", "num_vectors_per_token", "network_module", "network_dim", "network_alpha", "dim_from_weights",
+    "network_train_unet_only", "network_train_text_encoder_only", "full_fp16", "full_bf16",
 )  # fmt: skip
 _LOOSE_ARGUMENTS = {"dropout", "rank_dropout", "module_dropout"}  # of network_args: they change no shape
 # Of the sections that decide what is learned, the options that do not, or that the data's digest or `_optimizer` stand for.
@@ -26,7 +26,7 @@ _NO_MATTER = {
     "ddp_gradient_as_bucket_view", "ddp_static_graph", "gradient_checkpointing", "cpu_offload_checkpointing",
     "split_batch_when_full", "optimizer_type", "use_8bit_adam", "use_lion_optimizer", "network_args", "seed",
 }  # fmt: skip
-_SECTIONS = ("model", "network", "dataset", "optimizer", "training")
+_SECTIONS = ("trained", "model", "network", "dataset", "optimizer", "training")
 _MACHINE = {"torch": "PyTorch", "device": "the device", "precision": "the precision"}
 
 

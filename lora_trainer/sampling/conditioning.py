@@ -1,8 +1,9 @@
 """From a prompt of any length to what the UNet reads, as the Web UI does it.
 
-The prompt is parsed for weights, cut into chunks of 75 tokens (preferably after a comma; BREAK ends a chunk), each chunk is
-encoded alone between a start and an end of its own, and the chunks' states are joined whole: 77 positions each. A token's state
-is multiplied by its weight, then the chunk is scaled back to the mean that it had; with two text encoders, in each of them.
+The prompt is parsed for weights, cut into chunks of 75 tokens (preferably after a comma; BREAK ends a chunk; an added word
+stays whole), each chunk is encoded alone between a start and an end of its own, and the chunks' states are joined whole: 77
+positions each. A token's state is multiplied by its weight, then the chunk is scaled back to the mean that it had; with two
+text encoders, in each of them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .. import prompt_weights
 from ..log import logger
 from ..models import text
 from ..models.conditioning import Conditioning
+from ..models.words import FIRST, units
 from .prompt_parts import BREAK
 
 if TYPE_CHECKING:
@@ -69,11 +71,11 @@ def tokenize(tokenizer: CLIPTokenizer, prompt: str) -> tuple[Tensor, Tensor]:
             if number:  # a BREAK stood before it
                 rows.append(row)
                 row = []
-            for token in tokenizer.convert_tokens_to_ids(tokenizer.tokenize(part)):
-                if len(row) == text.CHUNK:
-                    full, row = _cut(row, comma) if token != comma else (row, [])
+            for unit in units(tokenizer, part):
+                if row and len(row) + len(unit) > text.CHUNK:
+                    full, row = (row, []) if unit == (comma,) or unit[0] >= FIRST else _cut(row, comma)
                     rows.append(full)
-                row.append((token, weight))
+                row += [(token, weight) for token in unit[: text.CHUNK]]
     if row or not rows:
         rows.append(row)
     return _padded(tokenizer, rows)

@@ -79,14 +79,14 @@ def encode(of: Setting, loaded: Loaded) -> LatentsCache | None:
 
 
 def build(of: Setting, loaded: Loaded, losses_to: Path | None = None) -> tuple[Loop, str]:
-    """Build the network, its optimizer and the loop; returns it, and how the optimizer is described in files.
+    """Build what is trained, its optimizer and the loop; returns it, and how the optimizer is described in files.
 
     `losses_to` is where the loss of each picture is written.
     """
     options, plan, processes, emit = of.options, of.plan, of.processes, of.reporter.emit
     model, chosen = loaded.model, options.training
-    phase(emit, "building the network")
-    network = prepare.network(options.network, model, of.seed, of.computed.device)
+    phase(emit, "building what is trained")
+    network = prepare.trained(options, model, plan, of.seed, of.computed.device, emit)
     memory.save(chosen, model)
     built = optimizers.of(options.optimizer, network, emit)
     updater = Updater.of(options, network, built, of.computed, processes, total_steps=of.counts.total_steps, seed=of.seed)

@@ -1,4 +1,4 @@
-"""`python -m lora_trainer train_network ...` (or `sdxl_train_network`), alone or under `accelerate launch`."""
+"""`python -m lora_trainer train_network ...` or `train_textual_inversion ...`, alone or under `accelerate launch`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ from .session import EXIT_OK
 def sdxl(argv: Sequence[str]) -> int:
     """`main` for a model of SDXL, and no other."""
     return main(argv, "sdxl_train_network")
+
+
+def textual_inversion(argv: Sequence[str]) -> int:
+    """`main` for an embedding."""
+    return main(argv, "train_textual_inversion")
+
+
+def sdxl_textual_inversion(argv: Sequence[str]) -> int:
+    """`main` for an embedding for a model of SDXL, and no other."""
+    return main(argv, "sdxl_train_textual_inversion")
 
 
 def main(argv: Sequence[str], command: str = cli.TRAIN) -> int:

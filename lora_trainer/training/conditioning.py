@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
@@ -12,7 +11,6 @@ from ..data.plan import DataPlan
 from ..data.together import ALONE, Together
 from ..models import Model
 from ..models.conditioning import Conditioning
-from ..networks.base import AdapterNetwork
 from ..options import TrainOptions
 from ..options.model import ModelOptions
 from . import captions as shown
@@ -20,6 +18,7 @@ from .memory import Resting
 from .phases import Emit, phase
 from .precision import Precision
 from .text_store import TextStore
+from .trained import Trained
 
 CHUNK = 16  # captions that are encoded at once beforehand
 MOST_KEPT = 4096  # captions whose states are kept; SD1's take 118 KB each in 16 bits, SDXL's 318
@@ -159,7 +158,7 @@ class TextStates:
 def text_states(
     options: TrainOptions,
     model: Model,
-    network: AdapterNetwork[Any],
+    network: Trained,
     plan: DataPlan,
     precision: Precision,
     processes: Together,
@@ -171,7 +170,7 @@ def text_states(
     return TextStates.of(options.model, model, changes, plan, precision, emit, store=store, together=processes)
 
 
-def text_changes(network: AdapterNetwork[Any], plan: DataPlan) -> bool:
+def text_changes(network: Trained, plan: DataPlan) -> bool:
     """Whether the text states change while training: the network on the text encoders is trained, or has another strength
     (network_multiplier) in one data set than in another."""
     strengths = {dataset.spec.network_multiplier for dataset in plan.datasets}

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 
 from ..data.plan import DataPlan, StepCounts, count_steps, make_plan
+from ..embeddings import files as embedding_files
+from ..embeddings.embedding import Embedding
 from ..errors import InputError
-from ..models import Model, load, tokenizer_cache
+from ..models import Model, load, tokenizer_cache, words
 from ..networks import registry
 from ..networks.arguments import parse_network_args
 from ..networks.base import AdapterNetwork
@@ -17,12 +19,15 @@ from ..options.dataset_config import data_spec
 from ..options.family_checks import hints
 from ..options.model import ModelOptions
 from ..options.network import NetworkOptions
+from ..options.trained import EMBEDDING, NETWORK, TrainedOptions
 from ..options.training import TrainingOptions
+from ..paths import user_path
 from . import captions, memory, optimizers, schedulers, trackers, validation
 from .distributed import Processes
 from .objective import Objective
 from .phases import Emit, phase
 from .precision import Precision, choose
+from .trained import Trained
 
 
 def check(options: TrainOptions) -> None:
@@ -32,8 +37,9 @@ def check(options: TrainOptions) -> None:
         raise InputError(message, field="debug_dataset", advice="Leave it out to train.")
     if options.training.check:
         raise InputError("check measures a training and makes none.", field="check", advice="Leave it out to train.")
-    registry.get(options.network.network_module)
-    parse_network_args(options.network.network_args)
+    if options.trained.trains == NETWORK:
+        registry.get(options.network.network_module)
+        parse_network_args(options.network.network_args)
     optimizers.check(options.optimizer)
     trackers.check(options.saving)
     memory.check(options.training)
@@ -120,6 +126,35 @@ def objective(options: TrainingOptions, model: Model, device: torch.device) -> O
             raise InputError(message.format(name, model.source), field=name, advice=advice)
     model.zero_terminal_snr |= options.zero_terminal_snr
     return Objective.of(options, model.prediction_type, device, zero_terminal_snr=model.zero_terminal_snr)
+
+
+def trained(options: TrainOptions, model: Model, plan: DataPlan, seed: int, device: torch.device, emit: Emit) -> Trained:
+    """What is trained, on the model and on the device."""
+    if options.trained.trains == EMBEDDING:
+        return embedding(options.trained, model, plan, seed, device, emit)
+    return network(options.network, model, seed, device)
+
+
+def embedding(options: TrainedOptions, model: Model, plan: DataPlan, seed: int, device: torch.device, emit: Emit) -> Embedding:
+    """The vectors of the new word, which the model knows from now on. Raises InputError for what does not fit the model."""
+    if any(dataset.spec.network_multiplier != 1.0 for dataset in plan.datasets):
+        message = "network_multiplier is for a network: an embedding has no strength."
+        raise InputError(message, field="network_multiplier", advice="Leave it out.")
+    word = (options.token_string or "").strip()
+    if options.weights:
+        starts = list(embedding_files.load(user_path(options.weights)))
+        there, wanted = len(starts[0]), options.num_vectors_per_token
+        if there != wanted:
+            message = f"{options.weights} has {there} vectors, but num_vectors_per_token is {wanted}."
+            advice = f"Give num_vectors_per_token {there}."
+            raise InputError(message, field="num_vectors_per_token", advice=advice)
+    else:
+        starts, note = words.start_vectors(model, options.init_word, options.num_vectors_per_token, seed)
+        if note:
+            emit({"type": "warning", "message": note})
+    made = Embedding(word, starts).to(device)
+    words.teach(model, word, list(made.vectors))
+    return made
 
 
 def network(options: NetworkOptions, model: Model, seed: int, device: torch.device) -> AdapterNetwork[Any]:

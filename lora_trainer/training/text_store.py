@@ -15,12 +15,12 @@ from ..data.plan import DataPlan
 from ..foreign.reading import UnreadableError
 from ..models import Model, identity
 from ..models.conditioning import Conditioning
-from ..networks.base import AdapterNetwork
 from ..options.dataset import DatasetOptions
 from ..options.model import ModelOptions
 from . import captions
 from .encoding import tell_shelves
 from .phases import Emit
+from .trained import Trained
 
 _NAME = "text"
 
@@ -41,7 +41,7 @@ class TextStore:
         options: DatasetOptions,
         settings: ModelOptions,
         model: Model,
-        network: AdapterNetwork[Any],
+        network: Trained,
         plan: DataPlan,
         dtype: torch.dtype,
         emit: Emit,

@@ -43,7 +43,7 @@ class TrainResult:
 def train(
     options: TrainOptions, *, reporter: Reporter, processes: Processes | None = None, losses_to: Path | None = None
 ) -> TrainResult:
-    """Train a network as `options` say, and save it.
+    """Train what `options` say, and save it.
 
     `reporter` takes events and is asked for the user's wishes (docs/architecture.md); `losses_to` is where the loss of each
     picture is written (`picture_losses`), None for nowhere. Raises InputError(s) for what is wrong with the input,

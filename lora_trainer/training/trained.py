@@ -29,6 +29,10 @@ class Trained(Protocol):
         """All its numbers, float32 on the device (between steps in another type where full_bf16 or full_fp16 say so)."""
         ...
 
+    def adapters(self, part: Part | None = None) -> Sequence[torch.nn.Module]:
+        """The modules that it has on one part of the model (on all when None), trained or not."""
+        ...
+
     def parameter_groups(
         self, text_encoder_lr: float | Sequence[float] | None, unet_lr: float | None, default_lr: float | None
     ) -> list[dict[str, Any]]:

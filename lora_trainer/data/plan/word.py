@@ -1,0 +1,34 @@
+"""Whether captions hold the word that is trained (an embedding's): from the pictures of others nothing is learned."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from .model import Finding, PlannedImage, SubsetPlan
+from .words import count, name_some
+
+
+def lacking(word: str, images: Sequence[PlannedImage], subsets: Sequence[SubsetPlan]) -> list[Finding]:
+    """An error where no training picture's caption holds `word`, a warning where some do not; case does not count."""
+    wanted = re.compile(rf"(?<![^\W\d_]){re.escape(' '.join(word.split()))}(?![^\W\d_])", re.IGNORECASE)
+    trained = [image for image in images if image.repeats and not image.is_reg]
+    without = [image for image in trained if not wanted.search(_whole(image, subsets[image.subset]))]
+    if not without:
+        return []
+    where, files = str(Path(without[0].path).parent), tuple(image.path for image in without)
+    if len(without) == len(trained):
+        message = (
+            f"no caption holds the word {word!r} (token_string), so that nothing would be learned. Write it into the captions."
+        )
+        return [Finding("error", message, where, "token_string", "word_missing", files)]
+    names = name_some(Path(path).name for path in files)
+    lack = count(len(without), "caption does", "captions do")
+    message = f"{lack} not hold the word {word!r} (token_string), so that nothing is learned from their pictures: {names}."
+    return [Finding("warning", message, where, "token_string", "word_missing", files)]
+
+
+def _whole(image: PlannedImage, subset: SubsetPlan) -> str:
+    parts = (subset.spec.caption_prefix, image.caption, subset.spec.caption_suffix)
+    return " ".join(" ".join(part.split()) for part in parts if part)

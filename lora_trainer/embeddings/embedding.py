@@ -1,0 +1,78 @@
+"""An embedding in training: the vectors that stand for a word (textual inversion, Gal et al. 2022, arXiv 2208.01618)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..networks.targets import Part
+from ..options.block_arguments import Shape
+from . import files
+
+
+class Embedding(nn.Module):
+    """`vectors`: one parameter [n, width], float32, for each text encoder. The model reads them where a caption has `word`."""
+
+    def __init__(self, word: str, starts: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.word = word
+        self.vectors = nn.ParameterList(nn.Parameter(start.detach().float().clone()) for start in starts)
+        self.multiplier = (1.0, 1.0)
+
+    @property
+    def shape(self) -> Shape:
+        """The number of vectors stands for rank and alpha."""
+        return Shape(len(self.vectors[0]), float(len(self.vectors[0])))
+
+    def set_multiplier(self, text_encoder: float, unet: float | None = None) -> None:
+        """A word has no strength besides its weight in a prompt: none but 1 can be asked for."""
+        assert (text_encoder, unet) in ((1.0, None), (1.0, 1.0)), "an embedding has no strength"
+
+    def adapters(self, part: Part | None = None) -> Sequence[nn.Module]:
+        """Itself, on the text encoders."""
+        return [] if part == "unet" else [self]
+
+    def parameter_groups(
+        self, text_encoder_lr: float | Sequence[float] | None, unet_lr: float | None, default_lr: float | None
+    ) -> list[dict[str, Any]]:
+        """One group, of the general rate. Raises InputError when that is 0."""
+        if not default_lr:
+            advice = "Give a learning rate above 0, for example 5e-3."
+            raise InputError("there is nothing to train: learning_rate is 0.", field="learning_rate", advice=advice)
+        return [{"params": list(self.vectors), "lr": default_lr, "name": "embedding"}]
+
+    def trained_parameters(self, part: Part | None = None) -> list[nn.Parameter]:
+        """The vectors, which are on the text encoders."""
+        return [] if part == "unet" else list(self.vectors)
+
+    def start_step(self, step: int) -> None:
+        """Every step is like the others."""
+
+    @torch.no_grad()
+    def apply_max_norm(self, max_norm: float) -> tuple[int, float, float]:
+        """Limit the length of each vector; (how many were shrunk, mean and greatest length after it)."""
+        shrunk, lengths = 0, []
+        for vectors in self.vectors:
+            length = vectors.norm(dim=1, keepdim=True)
+            shrunk += int((length > max_norm).sum())
+            vectors.mul_((max_norm / length.clamp(min=1e-12)).clamp(max=1.0))
+            lengths.append(length.clamp(max=max_norm))
+        every = torch.cat(lengths)
+        return shrunk, float(every.mean()), float(every.max())
+
+    def training_state(self) -> dict[str, Tensor]:
+        """The vectors by the names of their parameters."""
+        return {name: tensor.detach() for name, tensor in self.named_parameters()}
+
+    def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """The vectors by the names of the file format."""
+        names = files.names_for(len(self.vectors))
+        return {name: vectors.detach() for name, vectors in zip(names, self.vectors, strict=True)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """An embedding goes on from a training state, or begins with the vectors of a file (`files.load`)."""
+        raise NotImplementedError

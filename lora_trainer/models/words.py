@@ -1,0 +1,172 @@
+"""Words that a model did not know: embeddings (textual inversion, Gal et al. 2022, arXiv 2208.01618).
+
+An added word is a row of vectors, which the text encoder reads where it reads the vectors of its vocabulary's tokens. A caption
+has the word where the tokens of its name stand, as the Web UI finds it, in either case of letters. The tokens of added words
+have numbers from `FIRST` on, which no vocabulary has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .family import Model
+
+FIRST = 1 << 20
+Unit = tuple[int, ...]  # tokens that belong together
+
+
+@dataclass
+class AddedWords:
+    """The added words of a model by their names: for each of its text encoders vectors [n, width of it].
+
+    The tokenizers and the text encoders of the model share it, so that both know of a word at once.
+    """
+
+    vectors: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
+
+    def first_of(self, name: str) -> int:
+        """The number of a word's first token."""
+        names = list(self.vectors)
+        return FIRST + sum(len(self.vectors[before][0]) for before in names[: names.index(name)])
+
+    def table(self, encoder: int) -> Tensor:
+        """All vectors for one text encoder, [tokens, width], float32."""
+        return torch.cat([vectors[encoder].float() for vectors in self.vectors.values()])
+
+
+class WordTokenizer:
+    """A tokenizer that finds added words. In all else it is the one that it was made from."""
+
+    def __init__(self, tokenizer: Any, words: AddedWords) -> None:
+        self.known, self.words = tokenizer, words
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "known":  # not there yet: while it is copied
+            raise AttributeError(name)
+        return getattr(self.known, name)
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of the vocabulary alone."""
+        found: list[int] = self.known.convert_tokens_to_ids(self.known.tokenize(text))
+        return found
+
+    def units(self, text: str) -> list[Unit]:
+        """The tokens of `text`, those of an added word together. Of two words that begin alike the longer one is meant."""
+        ids = self.ids(text)
+        names = sorted(((self.ids(name), name) for name in self.words.vectors), key=lambda pair: -len(pair[0]))
+        units: list[Unit] = []
+        at = 0
+        while at < len(ids):
+            name = next((name for own, name in names if own and ids[at : at + len(own)] == own), None)
+            if name is None:
+                units.append((ids[at],))
+                at += 1
+            else:
+                first = self.words.first_of(name)
+                units.append(tuple(range(first, first + len(self.words.vectors[name][0]))))
+                at += len(self.ids(name))
+        return units
+
+
+class WordEmbedding(nn.Module):
+    """The token embedding of a text encoder, with the vectors of added words behind its own."""
+
+    def __init__(self, known: nn.Embedding, words: AddedWords, encoder: int) -> None:
+        super().__init__()
+        self.known, self.words, self.encoder = known, words, encoder
+
+    @property
+    def weight(self) -> Tensor:
+        """The vocabulary's vectors."""
+        return self.known.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Vectors [..., width] in the vocabulary's dtype for token numbers [...]."""
+        added = (ids - FIRST).clamp(min=0)
+        known = self.known(torch.where(ids < FIRST, ids, torch.zeros_like(ids)))
+        table = self.words.table(self.encoder).to(known.device)
+        return torch.where((ids < FIRST)[..., None], known, table[added.clamp(max=len(table) - 1)].to(known.dtype))
+
+
+def teach(model: Model, name: str, vectors: Sequence[Tensor]) -> None:
+    """Let `model` know the word `name`, by vectors [n, width] for each of its text encoders, which are not copied.
+
+    A word that it was taught before gets the new vectors. Raises InputError for a name without a token, for vectors of another
+    width than the text encoders', and where their numbers differ.
+    """
+    words = _words_of(model)
+    tokenizer = model.tokenizers[0]
+    if not tokenizer.ids(name):
+        raise InputError(f"{name!r} is no word: nothing of it can stand in a caption.", advice="Take letters or digits.")
+    widths = [encoder.get_input_embeddings().weight.shape[1] for encoder in model.text_encoders]
+    given = [tuple(tensor.shape) for tensor in vectors]
+    if [shape[1] for shape in given] != widths or len({shape[0] for shape in given}) != 1:
+        raise InputError(
+            f"the vectors of {name!r} are of the shapes {given}, but the text encoders of {model.source} read "
+            f"{' and '.join(str(width) for width in widths)} numbers for a token.",
+            advice="An embedding fits models of the family that it was made for alone.",
+        )
+    words.vectors[name] = tuple(vectors)
+
+
+def forget(model: Model, name: str) -> None:
+    """Undo `teach`; a model without added words is as it was loaded."""
+    words = _words_of(model)
+    words.vectors.pop(name, None)
+    if not words.vectors:
+        model.tokenizers[:] = [one.known for one in model.tokenizers]
+        for encoder in model.text_encoders:
+            encoder.set_input_embeddings(encoder.get_input_embeddings().known)
+
+
+def units(tokenizer: Any, text: str) -> list[Unit]:
+    """The tokens of `text`, one at a time but for those of an added word.
+
+    They are not cut off, and there is no warning of many, as the tokenizer's own call has it: the chunks are ours.
+    """
+    if isinstance(tokenizer, WordTokenizer):
+        return tokenizer.units(text)
+    return [(token,) for token in tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))]
+
+
+def start_vectors(model: Model, word: str | None, count: int, seed: int) -> tuple[list[Tensor], str]:
+    """Vectors [count, width], float32, for each text encoder to begin a new word with, and what there is to say of them.
+
+    They are those of the tokens of `word`, again from the first where it has fewer; what it has more of is left out. Without a
+    word they are drawn (from `seed`): as far from the vocabulary's mean as its vectors are.
+    """
+    found, note = [], ""
+    for tokenizer, encoder in zip(model.tokenizers, model.text_encoders, strict=True):
+        table = encoder.get_input_embeddings().weight.detach().float()
+        if word is None:
+            draw = torch.Generator().manual_seed(seed)
+            noise = torch.randn((count, table.shape[1]), generator=draw)
+            found.append(table.mean(0).cpu() + noise * table.std(0).cpu())
+            continue
+        ids = [token for unit in units(tokenizer, word) for token in unit]
+        if not ids:
+            raise InputError(f"init_word {word!r} has no token.", field="init_word", advice="Give an ordinary word.")
+        if len(ids) > count:
+            note = f"init_word {word!r} has {len(ids)} tokens: the first {count} are begun with (num_vectors_per_token)."
+        found.append(table[[ids[number % len(ids)] for number in range(count)]].cpu().clone())
+    return found, note
+
+
+def _words_of(model: Model) -> AddedWords:
+    """The model's added words; it has the place for them from now on."""
+    first = model.tokenizers[0]
+    if isinstance(first, WordTokenizer):
+        return first.words
+    words = AddedWords()
+    model.tokenizers[:] = [WordTokenizer(one, words) for one in model.tokenizers]
+    for number, encoder in enumerate(model.text_encoders):
+        encoder.set_input_embeddings(WordEmbedding(encoder.get_input_embeddings(), words, number))
+    return words
