@@ -67,6 +67,7 @@ ALLOWED: dict[str, set[str]] = {
     "networks.recipe": {"options"},
     "networks": {"options"},
     "models": {"options"},
+    "embeddings": {"options"},
     "recipes": {"options", "data.plan"} | FILE_HALF,
     "hosts.base": {"runs"},
     "hosts": {"options", "runs", "installing", "demo.files"},
@@ -76,8 +77,10 @@ ALLOWED: dict[str, set[str]] = {
     | DEMO_HALF
     | ASKING,
     "apps": {"hosts.base", "hosts", "api", "ui", "installing"},
-    "sampling": {"options", "models", "networks", "runs", "data.plan"} | FILE_HALF,
-    "training": {"options", "installing", "models", "networks", "data", "sampling", "runs"} | FILE_HALF | {"data.plan"},
+    "sampling": {"options", "models", "networks", "embeddings", "runs", "data.plan"} | FILE_HALF,
+    "training": {"options", "installing", "models", "networks", "embeddings", "data", "sampling", "runs"}
+    | FILE_HALF
+    | {"data.plan"},
     "demo": {"models", "sampling", "training", "options", "runs"},
     "demo.files": set(),
     "demo.world": set(),
@@ -100,7 +103,7 @@ FLOORS = [
     FLOOR_0,
     {"options", "installing", "networks.key_names", "demo.files", "demo.world", "demo.trial_sheet"},
     {"data.plan", "networks.files", "networks.metadata", "networks.recipe", "demo.trial"},
-    {"runs", "recipes", "datasets", "grids", "demo.recipe", "models", "networks", "data"},
+    {"runs", "recipes", "datasets", "grids", "demo.recipe", "models", "networks", "data", "embeddings"},
     {"hosts.base", "sampling"},
     {"hosts", "ui", "training", "tools", "captioning"},
     {"api", "demo"},

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..networks.targets import Part
 from ..options.block_arguments import Shape
 from . import files
 
@@ -32,7 +31,7 @@ class Embedding(nn.Module):
         """A word has no strength besides its weight in a prompt: none but 1 can be asked for."""
         assert (text_encoder, unet) in ((1.0, None), (1.0, 1.0)), "an embedding has no strength"
 
-    def adapters(self, part: Part | None = None) -> Sequence[nn.Module]:
+    def adapters(self, part: str | None = None) -> Sequence[nn.Module]:
         """Itself, on the text encoders."""
         return [] if part == "unet" else [self]
 
@@ -45,7 +44,7 @@ class Embedding(nn.Module):
             raise InputError("there is nothing to train: learning_rate is 0.", field="learning_rate", advice=advice)
         return [{"params": list(self.vectors), "lr": default_lr, "name": "embedding"}]
 
-    def trained_parameters(self, part: Part | None = None) -> list[nn.Parameter]:
+    def trained_parameters(self, part: str | None = None) -> list[nn.Parameter]:
         """The vectors, which are on the text encoders."""
         return [] if part == "unet" else list(self.vectors)
 

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
 
-if TYPE_CHECKING:
-    from .family import Model
-
 FIRST = 1 << 20
 Unit = tuple[int, ...]  # tokens that belong together
+
+
+class Model(Protocol):
+    """What of a model a word is for (`family.Model`)."""
+
+    text_encoders: list[Any]
+    tokenizers: list[Any]
+    source: str
 
 
 @dataclass

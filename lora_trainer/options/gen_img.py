@@ -54,6 +54,12 @@ class _Prompts:
         "프롬프트의 <lora:이름:0.8>을 찾을 폴더들입니다.",
         ours="the folder in which <lora:NAME:0.8> in a prompt is looked for",
     )
+    textual_inversion_embeddings: tuple[str, ...] | None = opt(
+        None,
+        "Embedding files. A prompt uses one by its name without ending.",
+        "임베딩 파일들입니다. 프롬프트에 확장자를 뺀 파일 이름을 적으면 사용됩니다.",
+        path="files",
+    )
     max_embeddings_multiples: int | None = opt(
         None,
         "Cut prompts off after so many times 75 tokens; left out, they may be of any length.",
@@ -291,7 +297,6 @@ class _Refused:
     gradual_latent_every_n_steps: int = _refused("Gradual latent", "Gradual latent", 3)
     gradual_latent_s_noise: float = _refused("Gradual latent", "Gradual latent", 1.0)
     gradual_latent_unsharp_params: str | None = _refused("Gradual latent", "Gradual latent")
-    textual_inversion_embeddings: tuple[str, ...] | None = _refused("Textual inversion", "Textual inversion")
     XTI_embeddings: tuple[str, ...] | None = _refused("Textual inversion (XTI)", "Textual inversion (XTI)")
     network_regional_mask_max_color_codes: int | None = _refused("A network per region", "영역별 네트워크")
     emb_normalize_mode: str = opt(

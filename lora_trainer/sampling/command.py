@@ -15,6 +15,7 @@ from ..errors import InputError, InputErrors
 from ..foreign.reading import is_folder
 from ..log import logger
 from ..networks import registry
+from . import embeddings
 from .generate import LoraFolders, LoraUse, draw, save_png, without_tags
 from .lora_tags import checked_multiplier
 from .names import Names
@@ -30,7 +31,8 @@ def main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     networks = _networks(options)
     requests = _requests(options)
-    folders = _folders(options.lora_dir)
+    folders = LoraFolders(_folders(options.lora_dir, "lora_dir"))
+    words = embeddings.in_folders(_folders(options.embeddings_dir, "embeddings_dir"))
     for request in requests:
         without_tags(request, folders)
     logger.info("loading %s", options.ckpt)
@@ -43,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     )
     names = Names(Path(options.outdir))
     for request in requests:
-        for picture in draw(model, request, loras=folders, networks=networks):
+        for picture in draw(model, request, loras=folders, networks=networks, words=words):
             path = names.path(picture.seed)
             save_png(path, picture)
             logger.info("written: %s", path)
@@ -75,6 +77,13 @@ def parser() -> argparse.ArgumentParser:
     add("--clip_skip", type=int, default=1, help="1: the text encoder's last layer, 2: the one before")
     add("--outdir", default="outputs", help="folder for the pictures")
     add("--lora_dir", action="append", default=[], metavar="FOLDER", help="where <lora:...> looks; may be given several times")
+    add(
+        "--embeddings_dir",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="where embeddings lie: a file's name is its word",
+    )
     add("--network_module", nargs="*", default=[], metavar="MODULE", help="accepted for kohya's command lines: networks.lora")
     add("--network_weights", nargs="*", default=[], metavar="FILE", help="LoRA files for all prompts")
     add("--network_mul", nargs="*", type=float, default=[], metavar="NUMBER", help="one multiplier for each, 1 where left out")
@@ -137,10 +146,8 @@ def _networks(options: argparse.Namespace) -> list[LoraUse]:
     return [LoraUse(Path(path), factor, factor) for path, factor in zip(options.network_weights, factors, strict=True)]
 
 
-def _folders(paths: Sequence[str]) -> LoraFolders:
-    missing = [
-        InputError(f"the folder {path} does not exist.", field="lora_dir") for path in paths if not is_folder(Path(path))
-    ]
+def _folders(paths: Sequence[str], field: str) -> list[Path]:
+    missing = [InputError(f"the folder {path} does not exist.", field=field) for path in paths if not is_folder(Path(path))]
     if missing:
         raise InputErrors(missing)
-    return LoraFolders([Path(path) for path in paths])
+    return [Path(path) for path in paths]

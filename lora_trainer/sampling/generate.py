@@ -20,7 +20,7 @@ from torch import Tensor
 from ..errors import InputError, OutOfMemoryError, TrainingError
 from ..models import vae
 from ..paths import write_atomic
-from . import conditioning, lora_tags, prompt_parts, prompt_schedule, samplers
+from . import conditioning, embeddings, lora_tags, prompt_parts, prompt_schedule, samplers
 from .denoiser import Denoiser
 from .loras import LoraFolders, LoraUse, applied, short_hash
 from .request import Details, ImageRequest, infotext
@@ -54,12 +54,20 @@ def generate(
     *,
     loras: LoraFolders | None = None,
     networks: Sequence[LoraUse] = (),
+    words: Mapping[str, Path] | None = None,
     details: Details | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> list[Picture]:
     """Return the pictures of `request`, fewer when `should_stop` said so; see `draw`."""
-    how = {"loras": loras, "networks": networks, "details": details, "progress": progress, "should_stop": should_stop}
+    how = {
+        "loras": loras,
+        "networks": networks,
+        "words": words,
+        "details": details,
+        "progress": progress,
+        "should_stop": should_stop,
+    }
     return list(draw(model, request, **how))
 
 
@@ -69,6 +77,7 @@ def draw(
     *,
     loras: LoraFolders | None = None,
     networks: Sequence[LoraUse] = (),
+    words: Mapping[str, Path] | None = None,
     details: Details | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -76,8 +85,9 @@ def draw(
     """Yield the pictures of `request` batch by batch.
 
     `<lora:...>` tags of the prompt are looked up in `loras`; `networks` are put on besides. They are taken off when the last
-    picture is out or the iterator is closed. A picture depends on its own seed alone, not on the batch it is drawn in (to
-    rounding). No global random state is used or changed. `should_stop` is asked before every step.
+    picture is out or the iterator is closed. `words` are embedding files by the words that mean them. A picture depends on its
+    own seed alone, not on the batch it is drawn in (to rounding). No global random state is used or changed. `should_stop` is
+    asked before every step.
     Raises InputError, LoraFileError, and OutOfMemoryError when the card is full.
     """
     request, details = request.with_seed(), details or Details()
@@ -94,7 +104,7 @@ def draw(
         "strength": details.strength if details.start else None,
         "loras": {**details.hashes, **{use.name: short_hash(use.path) for use in uses}},
     }
-    with applied(model, uses):
+    with applied(model, uses), embeddings.known(model, words or {}, [prompt, request.negative_prompt]) as about["embeddings"]:
         try:
             sigmas = sampler.spacing(request.steps, model.zero_terminal_snr)[request.steps - steps :]
             denoisers = _denoisers(model, prompt, request, details, steps)

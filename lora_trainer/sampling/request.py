@@ -125,11 +125,12 @@ def infotext(
     model: str = "",
     strength: float | None = None,
     loras: Mapping[str, str] | None = None,
+    embeddings: Mapping[str, str] | None = None,
 ) -> str:
     """Return the text "parameters" of a picture in the Web UI's format, from which its page can be filled again.
 
-    `label` and `schedule` are the sampler's names there; `strength` is that of a start image; `loras`: name -> 12-digit hash.
-    The noise is drawn on the CPU.
+    `label` and `schedule` are the sampler's names there; `strength` is that of a start image; `loras`: name -> 12-digit hash;
+    `embeddings`: word -> 10-digit hash. The noise is drawn on the CPU.
     """
     values = {
         "Steps": request.steps,
@@ -143,6 +144,7 @@ def infotext(
         "Clip skip": request.clip_skip if request.clip_skip > 1 else "",
         "RNG": "CPU",
         "Lora hashes": ", ".join(f"{_bare(name)}: {digest}" for name, digest in (loras or {}).items()),
+        "TI hashes": ", ".join(f"{_bare(name)}: {digest}" for name, digest in (embeddings or {}).items()),
     }
     line = ", ".join(f"{key}: {_quoted(str(value))}" for key, value in values.items() if value != "")
     negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""

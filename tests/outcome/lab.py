@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +27,7 @@ from lora_trainer.demo import judge, score, trial, world
 from lora_trainer.models import load
 from lora_trainer.options.resolve import train_options
 from lora_trainer.paths import write_atomic
+from lora_trainer.sampling.embeddings import known
 from lora_trainer.sampling.loras import LoraUse, applied
 from lora_trainer.training.train import train
 from tests.training.conftest import Recorder
@@ -168,17 +169,30 @@ class Lab:
         return path.with_name(f"{path.stem}-best.safetensors")
 
     def draw(
-        self, captions: Sequence[str], *loras: LoraUse | Path, size: tuple[int, int] = (world.SIDE, world.SIDE), seed: int = 0
+        self,
+        captions: Sequence[str],
+        *loras: LoraUse | Path,
+        words: Mapping[str, Path] | None = None,
+        size: tuple[int, int] = (world.SIDE, world.SIDE),
+        seed: int = 0,
     ) -> Seen:
-        """Return one picture of size (width, height), multiples of 64, for each of `captions`."""
+        """Return one picture of size (width, height), multiples of 64, for each of `captions`; `words` are embedding files."""
         uses = [one if isinstance(one, LoraUse) else LoraUse(one) for one in loras]
         how = replace(self.how, seed=seed + self.seed)
-        files = [self.model_file, *(one.path for one in uses)]
+        files = [self.model_file, *(one.path for one in uses), *(words or {}).values()]
         stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-        asked = (tuple(captions), [vars(one) for one in uses], stamps, size, how, self.model.prediction_type)
+        asked = (
+            tuple(captions),
+            sorted(words or {}),
+            [vars(one) for one in uses],
+            stamps,
+            size,
+            how,
+            self.model.prediction_type,
+        )
         path = self.folder / "drawn" / f"{sha256(repr(asked).encode()).hexdigest()[:24]}.safetensors"
         if not path.is_file():
-            with applied(self.model, uses):
+            with applied(self.model, uses), known(self.model, words or {}, captions):
                 drawn = score.pictures(self.model, captions, how, *size)
             write_atomic(path, lambda file: file.write(save({"drawn": drawn.contiguous()})))
         return self.look(load_file(path)["drawn"], captions)

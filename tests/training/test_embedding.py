@@ -16,7 +16,13 @@ from lora_trainer.training.trainee import Trainee
 from .conftest import Recorder, short_training
 from .test_resuming import assert_kills_change_nothing
 
-EMBEDDING = {"network_module": None, "trains": "embedding", "token_string": "sls", "num_vectors_per_token": 2, "learning_rate": 0.1}
+EMBEDDING = {
+    "network_module": None,
+    "trains": "embedding",
+    "token_string": "sls",
+    "num_vectors_per_token": 2,
+    "learning_rate": 0.1,
+}
 
 
 @pytest.fixture

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from ... import log, modelfile
+from ...embeddings import files as embedding_files
 from ...errors import InputError, InputErrors, LoraTrainerError
 from ...foreign.reading import is_there
 from ...log import logger
+from ...models.words import forget, teach
 from ...networks import files
 from ...options import tool_cli
 from ...options.gen_img import GenImg
@@ -64,18 +66,23 @@ def run(options: GenImg) -> None:
         return jobs
 
     jobs = None if options.interactive else planned(_lines(options))
+    words = {Path(path).stem: Path(path) for path in options.textual_inversion_embeddings or ()}
+    vectors = {word: embedding_files.load(path) for word, path in words.items()}
     if options.network_show_meta:
         _show_metadata(uses)
     model = _load(options)
     check_family(options, model.family.name, source)
+    for word in words:  # one that was asked for by its file must not be left out
+        teach(model, word, vectors[word])
+        forget(model, word)
     names = Names(Path(options.outdir), sequential=options.sequential_file_name)
     with Networks(model, uses, options) as networks:
         if jobs is not None:
-            _draw(options, model, networks, names, folders, jobs)
+            _draw(options, model, networks, names, folders, words, jobs)
             return
         for number, line in enumerate(_asked(), 1):
             try:
-                _draw(options, model, networks, names, folders, planned([(f"prompt {number}", line)]))
+                _draw(options, model, networks, names, folders, words, planned([(f"prompt {number}", line)]))
             except LoraTrainerError as error:
                 sys.stderr.write(f"{error}\n")
 
@@ -145,7 +152,15 @@ def _check_tags(jobs: Iterable[Job], folders: LoraFolders) -> None:
         raise InputErrors(errors.values())
 
 
-def _draw(options: GenImg, model: Model, networks: Networks, names: Names, folders: LoraFolders, jobs: Sequence[Job]) -> None:
+def _draw(
+    options: GenImg,
+    model: Model,
+    networks: Networks,
+    names: Names,
+    folders: LoraFolders,
+    words: Mapping[str, Path],
+    jobs: Sequence[Job],
+) -> None:
     count, done = sum(len(job.seeds) for job in jobs), 0
     for job in jobs:
         networks.set_multipliers(job.prompt.multipliers)
@@ -162,7 +177,7 @@ def _draw(options: GenImg, model: Model, networks: Networks, names: Names, folde
             multipliers=networks.multipliers,
         )
         name = job.prompt.file_name or (job.start.stem if job.start and options.use_original_file_name else None)
-        for picture in draw(model, request, loras=folders, details=details):
+        for picture in draw(model, request, loras=folders, words=words, details=details):
             path = names.path(picture.seed, name)
             save_png(path, picture, _texts(options, job, request, picture.seed))
             done += 1
