@@ -43,7 +43,9 @@ NONE = {
     "cannot allocate memory", "can't allocate memory", "{} for {}", "{}, line {}", "lora-trainer {}", "and {} more",
     "lora-trainer data set",
     "Made by LoRA Trainer of the pictures beside it, so that the next training starts sooner. It may be deleted.",
-    "a picture of",
+    "a picture of", "TI hashes", "in the style of", "made in the style of",
+    *(f"{kind} photo" for kind in ("close-up", "cropped", "bright", "dark", "good")),
+    *(f"{kind} painting" for kind in ("large", "small", "dark")),
     "WHERE state IN ({})", "AND state IN ({})", "datasets {}", "# Made from {}", "{}, line {}, column {}",
 }  # fmt: skip
 FOR_PROGRAMMERS = {"ValueError", "TypeError", "RuntimeError", "AssertionError", "NotImplementedError", "KeyError"}

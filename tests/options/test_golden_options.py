@@ -12,7 +12,8 @@ from lora_trainer.options.resolve import ALIASES
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "options.json"
 SCRIPTS = json.loads(GOLDEN.read_text(encoding="utf-8"))["scripts"]
-REFERENCE = {o["dest"]: o for script in ("train_network.py", "sdxl_train_network.py") for o in SCRIPTS[script]}
+TRAINS = ("train_textual_inversion.py", "sdxl_train_textual_inversion.py", "train_network.py", "sdxl_train_network.py")
+REFERENCE = {o["dest"]: o for script in TRAINS for o in SCRIPTS[script]}
 
 # Every deliberate difference: (option, aspect) -> (the reference's, ours, why).
 DIFFERENCES = {
@@ -71,7 +72,7 @@ def test_every_option_is_declared_once_and_one_that_the_reference_lacks_says_why
     assert set(REFERENCE) == THEIRS | set(ALIASES) - {"scheduler_args", "networkdim"}
     documents = {"scheduler_args": "lr_scheduler_args", "networkdim": "network_dim"}  # spellings of theirs
     assert {"caption_extention": "caption_extension", **documents} == ALIASES
-    assert len(OPTIONS) == len(OPTIONS_BY_NAME) and len(THEIRS) == 195
+    assert len(OPTIONS) == len(OPTIONS_BY_NAME) and len(THEIRS) == 201
     for option in OPTIONS:
         assert not option.ours or len(option.ours) > 20, option.name
 

@@ -46,7 +46,8 @@ NOT_READERS = (
     "dataclasses",
     "copy",
 )
-BUT = ("lora_trainer.options.dataset_folders", "lora_trainer.options.dataset_config")  # these make the data set of the options
+# These make the data set of the options.
+BUT = ("lora_trainer.options.dataset_folders", "lora_trainer.options.dataset_config", "lora_trainer.options.sentences")
 TEXTS = {"training_comment": "ss_training_comment"} | {
     option.name: f"modelspec.{option.name.removeprefix('metadata_')}"
     for option in OPTIONS
@@ -77,7 +78,7 @@ def trained(tmp_path_factory, tiny_sd1, pictures):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def reads(trained, tmp_path_factory) -> set[str]:
-    """The options that were read by a room other than `options` in two trainings that go through every place that reads one."""
+    """The options that were read by a room other than `options` in trainings that go through every place that reads one."""
     prompts = tmp_path_factory.mktemp("prompts") / "prompts.txt"
     prompts.write_text("a frog --w 64 --h 64 --s 1\n")
     found: set[str] = set()
@@ -86,6 +87,7 @@ def reads(trained, tmp_path_factory) -> set[str]:
             patch.setattr(declared, "__getattribute__", _recording(found))
         logs = {"logging_dir": str(prompts.parent / "logs"), "log_config": True}
         trained(max_train_steps=1, sample_prompts=str(prompts), sample_every_n_steps=1, cache_latents_to_disk=True, **logs)
+        trained(max_train_steps=1, network_module=None, trains="embedding", token_string="sls")
         trained(
             max_train_steps=2,
             cache_latents=False,

@@ -90,7 +90,7 @@ def test_captions_without_the_word_are_told(embedding_options, pictures, tmp_pat
         train(embedding_options(token_string="sks"), reporter=Recorder())
     recorder = Recorder()
     train(embedding_options(token_string="colour 1", max_train_steps=1), reporter=recorder)
-    assert any("3 captions do not hold the word 'colour 1'" in event["message"] for event in recorder.of("warning"))
+    assert any("3 of 4 captions lack the word 'colour 1'" in event["message"] for event in recorder.of("warning"))
 
 
 @pytest.mark.parametrize(

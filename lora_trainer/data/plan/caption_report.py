@@ -66,7 +66,11 @@ class _Reporter:
             without = f"no image has a caption ({spec.caption_extension} file) and the class tokens are empty"
             self._add("warning", f"{without}; all are trained with an empty caption.{hint}", "class_tokens", code="no_caption")
         elif spec.caption_extension == NO_CAPTIONS:
-            self._add("info", f"all images are trained {_as(spec.class_tokens)}.", "class_tokens")
+            first, *others = spec.class_tokens.split("\n")
+            text = f"all images are trained as {first!r}."
+            if others:
+                text = f"all images are trained with {len(others) + 1} sentences in turns, such as {first!r}."
+            self._add("info", text, "class_tokens")
         else:
             text = f"no image has a caption ({spec.caption_extension} file); all are trained as {spec.class_tokens!r}.{hint}"
             self._add("warning" if hint else "info", text, code="no_caption", fix=self._words())
@@ -154,8 +158,3 @@ class _Reporter:
         folder = self.spec.place
         files = tuple(str(folder / name) for name in images)
         self.findings.append(Finding(level, message, str(folder), field, code, files, fix))  # type: ignore[arg-type]
-
-
-def _as(text: str) -> str:
-    first, *others = text.split("\n")
-    return f"in turns with {len(others) + 1} sentences, such as {first!r}" if others else f"as {text!r}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .model import Finding, PlannedImage, SubsetPlan
-from .words import count, name_some
+from .words import name_some
 
 
 def lacking(word: str, images: Sequence[PlannedImage], subsets: Sequence[SubsetPlan]) -> list[Finding]:
@@ -24,8 +24,8 @@ def lacking(word: str, images: Sequence[PlannedImage], subsets: Sequence[SubsetP
         )
         return [Finding("error", message, where, "token_string", "word_missing", files)]
     names = name_some(Path(path).name for path in files)
-    lack = count(len(without), "caption does", "captions do")
-    message = f"{lack} not hold the word {word!r} (token_string), so that nothing is learned from their pictures: {names}."
+    few = f"{len(without)} of {len(trained)}"
+    message = f"{few} captions lack the word {word!r} (token_string), and nothing is learned from their pictures: {names}."
     return [Finding("warning", message, where, "token_string", "word_missing", files)]
 
 
