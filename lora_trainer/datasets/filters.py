@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+from ..data.plan.lint import WHY
 from ..data.plan.model import Size
 from ..errors import InputError
+from ..options.values import did_you_mean
 from .model import Picture
 from .regexes import matching
 from .tags import matcher, same_as, wildcard
@@ -43,6 +45,11 @@ _FLAGS: dict[str, Test] = {
 }
 _TEXTS = ("tag", "name", "folder", "finding", "bucket")
 _NUMBER = re.compile(r"(\w+)\s*(>=|<=|!=|>|<|=)\s*(-?[0-9]*\.?[0-9]+)(?=[\s)]|$)")
+_NAMED = re.compile(r"([^\W\d]\w*)(\s*)(:|>=|<=|!=|>|<|=)\s*")  # the beginning of a condition
+_KNOWN = (
+    f"there are {', '.join(_TEXTS)} with a colon (tag:frog), {', '.join(_NUMBERS)} with >, >=, <, <=, = or != and a number "
+    f"(tokens>75), and {', '.join(_FLAGS)} alone"
+)
 _SIZE = re.compile(r"([0-9]+)\s*[x,×]\s*([0-9]+)")
 
 
@@ -142,30 +149,48 @@ class _Parser:
             self._fail("a word or condition is missing", start)
         if self.text[start] == "/":
             return self._regex()
-        if number := _NUMBER.match(self.text, start):
+        number = _NUMBER.match(self.text, start)
+        if number and number[1].lower() in _NUMBERS:
             return self._number(number)
         if self.text[start] == '"':
             return _constant(_has_text(self._quoted()))
-        name = re.compile(r"(\w+):").match(self.text, start)
-        if name and name[1].lower() in _TEXTS:
-            self.at = name.end()
-            value_at = self.at
-            value = self._quoted() if self.text[self.at : self.at + 1] == '"' else self._plain()
-            if not value:
-                self._fail(f"a value is missing behind {name[1]}:", value_at)
-            return self._text(name[1].lower(), value, value_at)
+        if named := _NAMED.match(self.text, start):
+            self._must_be_known(named)
+            if named[3] == ":" and not named[2] and named[1].lower() in _TEXTS:
+                return self._named_text(named)
         word = self._plain()
         if word.lower() in _FLAGS:
             return _constant(_FLAGS[word.lower()])
         return _constant(_has_text(word))
 
+    def _must_be_known(self, named: re.Match[str]) -> None:
+        """Fail where something is written as a condition and is none: it would be searched for as a text, and not be found."""
+        name, sign, rest = named[1].lower(), named[3], self.text[named.end() :].split(")")[0].split()
+        if name in _NUMBERS and sign != ":":
+            what = f"{rest[0]!r} is no number" if rest else "a number is missing"
+            self._fail(f"{what} behind {name}{sign}", named.end())
+        if named[2]:  # white space before the sign: two words
+            return
+        if name in _NUMBERS:
+            self._fail(f"{name} is compared with a number, as in {name}>=4", named.start())
+        if name in _FLAGS:
+            self._fail(f"{name} stands alone, without {sign}", named.start())
+        if name in _TEXTS and sign != ":":
+            self._fail(f"behind {name} stands a colon, as in {name}:frog", named.start())
+        if name not in _TEXTS:
+            near = did_you_mean(name, (*_TEXTS, *_NUMBERS, *_FLAGS))
+            what = f"there is no condition {named[1]}{sign} ({_KNOWN}); what is in quotation marks is searched for as it is"
+            self._fail(f"{what}. {near}" if near else what, named.start())
+
+    def _named_text(self, named: re.Match[str]) -> Callable[[Around], Test]:
+        self.at = value_at = named.end(3)
+        value = self._quoted() if self.text[self.at : self.at + 1] == '"' else self._plain()
+        if not value:
+            self._fail(f"a value is missing behind {named[1]}:", value_at)
+        return self._text(named[1].lower(), value, value_at)
+
     def _number(self, found: re.Match[str]) -> Callable[[Around], Test]:
-        of = _NUMBERS.get(found[1].lower())
-        if of is None:
-            known = ", ".join(_NUMBERS)
-            self._fail(
-                f"{found[1]} is nothing that can be compared (these are: {known}); quote it to search for it", found.start()
-            )
+        of = _NUMBERS[found[1].lower()]
         self._go_to(found.end())
         compare, wanted = _COMPARE[found[2]], float(found[3])
 
@@ -189,6 +214,8 @@ class _Parser:
         if name == "folder":
             return lambda around: _in_folder(around, pattern)
         if name == "finding":
+            if not any(pattern.fullmatch(code) for code in WHY):
+                self._fail(f"there is no finding {value} (there are {', '.join(WHY)})", at)
             return _constant(lambda one: any(pattern.fullmatch(found.casefold()) for found in one.findings))
         return _constant(
             lambda one: bool(pattern.fullmatch(one.name.casefold()) or pattern.fullmatch(Path(one.name).stem.casefold()))
@@ -284,6 +311,9 @@ def _not(inner: Callable[[Around], Test]) -> Callable[[Around], Test]:
 
 def _in_folder(around: Around, pattern: re.Pattern[str]) -> Test:
     inside = {index for index, name in enumerate(around.folders) if pattern.fullmatch(name.casefold())}
+    if not inside:
+        some = ", ".join(dict.fromkeys(around.folders))
+        raise InputError(f"No folder of this data set is called so; there are: {some}.", field="filter")
     return lambda one: one.folder in inside
 
 

@@ -173,6 +173,18 @@ def test_a_dropped_folder_in_kohyas_form_becomes_concepts_with_uploads_of_their_
     uploads = [[path.name for path in sorted(Path(folder).iterdir())] for folder in (values["image_dir"], values["reg_dir"])]
     assert uploads == [["1.png", "2.png"], ["1.png"]], "each folder is an upload of its own, and names stay"
 
+    for name in ("5_xyz cat", "2_qwe owl"):  # the same for a parent folder that is chosen for a concept that was added
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        (tmp_path / "mine" / name / "1.png").write_bytes(base64.b64decode(png_of(place)))
+    page.get_by_role("button", name="Add a concept").click()
+    expect(cards).to_have_count(3)
+    cards.nth(2).locator("input[webkitdirectory]").set_input_files(tmp_path / "mine")
+    expect(cards).to_have_count(4)
+    expect(cards.nth(3).locator(".lt-tile")).to_have_count(1)
+    expect(cards.nth(2).locator(".lt-tile")).to_have_count(1)
+    told = [(one["identifier"], one["class_name"], one["num_repeats"]) for one in sent(page)["concepts"][1:]]
+    assert sorted(told) == [("qwe", "owl", 2), ("xyz", "cat", 5)]
+
 
 def png_of(place) -> str:
     return base64.b64encode(next(place.images.glob("*.png")).read_bytes()).decode()

@@ -77,6 +77,10 @@ def found(text):
         ("gre*yes", [0, 1]),
         ("50%", [4]),
         ("[0-9]", []),
+        (":/", [4]),  # a text, no condition
+        ("1:1", []),
+        ("frog >_<", []),
+        ('"re:zero"', []),
     ],
 )
 def test_a_filter_finds(text, ids):
@@ -98,7 +102,18 @@ def test_a_filter_finds(text, ids):
         ("()", 2, "missing"),
         ("/frog", 1, "no"),
         ("bucket:big", 8, "512x768"),
-        ("colour>3", 1, "colour"),
+        ("colour>3", 1, "no condition colour>.*tag, name.*tokens, tags.*untagged"),
+        ("frog foo:bar", 6, "no condition foo:.*quotation marks"),
+        ("nmae:frog", 1, "Did you mean name"),
+        ("stars>=", 8, "number is missing behind stars>="),
+        ("(stars>= )", 10, "number is missing behind stars>="),
+        ("tokens>abc", 8, "'abc' is no number behind tokens>"),
+        ("tokens > abc", 10, "'abc' is no number"),
+        ("loss>0,5", 6, "'0,5' is no number"),
+        ("stars:4", 1, "stars>=4"),
+        ("tag=frog", 1, "tag:frog"),
+        ("untagged:yes", 1, "stands alone"),
+        ("finding:nonsense", 9, "no finding nonsense.*long_caption"),
         ("(" * 60 + "a", 41, "brackets"),
     ],
 )
@@ -107,6 +122,11 @@ def test_a_filter_that_is_wrong_says_where_and_what(text, where, what):
         parse(text)
     assert f"at character {where}:" in caught.value.message
     assert caught.value.field == "filter"
+
+
+def test_a_folder_that_is_none_of_the_data_sets_is_told_with_those_that_are():
+    with pytest.raises(InputError, match="frogs, toads"):
+        found("frog folder:birds")
 
 
 def test_a_filter_that_is_too_long_is_refused():

@@ -2,7 +2,6 @@
 import { app } from "../base/app.js";
 import { report, say } from "../base/messages.js";
 import { go } from "../base/place.js";
-import { partsOfDrop, takeDrop } from "./concepts/kohya.js";
 import { isSettings } from "./recreate.js";
 import { t } from "./texts.js";
 import { transfer } from "./transfer.js";
@@ -41,9 +40,7 @@ export function catchDrops(signal, uploads, recreate) {
             const drop = await reading;
             const { settings, others } = toldApart(drop.files);
             if (settings.length) await recreate.take(settings.map(({ file }) => file));
-            const parts = partsOfDrop(others);
-            if (parts) takeDrop(parts);
-            if (parts ? drop.unread.length : others.length || drop.unread.length || !settings.length) upload.take({ ...drop, files: parts ? [] : others });
+            if (others.length || drop.unread.length || !settings.length) upload.take({ ...drop, files: others });
         } catch (error) {
             report(error);
         }

@@ -10,7 +10,7 @@ import { note, report } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
 import { openFolders } from "../data/open.js";
 import { captionPanel } from "./captioning.js";
-import { kohyaOffer } from "./concepts/kohya.js";
+import { kohyaOffer, partsOfDrop, takeDrop } from "./concepts/kohya.js";
 import { scopeOf, took } from "./concepts/scope.js";
 import { makeField } from "./controls.js";
 import { t } from "./texts.js";
@@ -71,6 +71,10 @@ export function imageUpload(signal, scope, onFolder) {
 
     // This view may be left before all has arrived: only what the form holds is touched then.
     function take(drop) {
+        const parts = partsOfDrop(drop.files); // a folder of kohya's form, dropped or chosen
+        if (parts) takeDrop(parts, scopeOf(scope.id));
+        if (parts && !drop.unread.length) return null;
+        if (parts) drop = { ...drop, files: [] };
         const all = transfer.take(drop, () => scopeOf(scope.id)?.upload || "", (answer, { files, folder: name }) => {
             if (name && scopeOf(scope.id)) onFolder(name);
             took(scope.id, answer, files);

@@ -35,10 +35,11 @@ export function partsOfDrop(files) {
     return found.length > 1 || found.some((one) => one.depth > 0) ? { groups: found, rest } : null;
 }
 
-// Makes concepts of them; the pictures travel one folder after the other.
-export function takeDrop({ groups, rest }) {
+// Makes concepts of them, the first of the one that they were chosen for where it has no pictures yet; the pictures travel one folder
+// after the other.
+export function takeDrop({ groups, rest }, chosen = null) {
     const parts = groups.map((one) => ({ ...one, words: wordsOfFolder(one.name) }));
-    const mine = parts.filter((one) => !one.isReg).map((one, at) => ({ ...one, id: (at ? add : fillOrAdd)(one.words).id }));
+    const mine = parts.filter((one) => !one.isReg).map((one, at) => ({ ...one, id: (at ? add(one.words) : fillOrAdd(one.words, chosen)).id }));
     told = { read: parts.map((one) => said(one.name, one.words, one.isReg)), left: rest.map((one) => one.name) };
     redraw();
     for (const { id, files } of mine) transfer.take({ files, unread: [] }, () => scopeOf(id)?.upload || "", (answer) => took(id, answer, files), id);

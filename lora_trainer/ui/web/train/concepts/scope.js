@@ -57,9 +57,10 @@ export function remove(index) {
     return values.merge({ ...Object.fromEntries(fields.map((field) => [field.name, next[field.name] ?? field.default])), concepts: rest });
 }
 
-// The first without pictures takes what is told, else a new one does.
-export function fillOrAdd(told) {
-    const empty = scopes().find((scope) => !scope.get("image_dir") && !scope.upload);
+// The one that it is for takes what is told where it has no pictures, else the first without pictures, else a new one.
+export function fillOrAdd(told, chosen = null) {
+    const isEmpty = (scope) => !scope.get("image_dir") && !scope.upload;
+    const empty = chosen && isEmpty(chosen) ? chosen : scopes().find(isEmpty);
     if (!empty) return add(told);
     for (const [field, value] of Object.entries(told)) if (field !== "id") empty.set(field, value);
     return empty;
