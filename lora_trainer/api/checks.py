@@ -34,7 +34,7 @@ from ..runs.result import free_name
 from ..runs.store import QUEUED, RUNNING, STOPPING, Run
 from ..sampling import sample_requests
 from ..sampling.prompts import parse_prompt_file, parse_prompt_text
-from . import drafts, folders, linting, packages
+from . import drafts, folders, linting, packages, trying
 from . import keys as own_keys
 from .answers import problem
 from .drafts import Draft
@@ -59,7 +59,7 @@ class Checked:
     disk: dict[str, Any] | None = None
     package: dict[str, Any] | None = None
     exists: bool = False
-    caption: str | None = None  # of the first picture that has a caption file
+    tried: str = ""  # as a prompt, in place of the words that call the subjects up
 
     @property
     def family(self) -> str:
@@ -172,24 +172,12 @@ def _request(service: Service, checked: Checked, body: Mapping[str, Any], genera
         "when_host_ends": "continue" if service.host.worker_outlives_host() else "stop",
         "values": dict(body.get("values") or {}) or None,
         "generate": {"checkpoint": str(base), **_drawn_size(checked.files), **generate},
-        "caption": _first_caption(checked),
+        "caption": checked.tried,
         "body": dict(body),
         "image_folders": sorted(
             {str(one.image_dir) for each in checked.files.data.datasets for one in each.subsets if one.image_dir}
         ),
     }
-
-
-_LONGEST_PROMPT = 300  # characters of a caption that is tried as a prompt
-
-
-def _first_caption(checked: Checked) -> str:
-    """The first caption that is trained, to be tried as a prompt where it lacks identifier or class: words that stand in no
-    caption call nothing up. "" where they stand there, or are the captions."""
-    caption = (checked.caption or "").strip()
-    concepts_words = [words.split() for words in checked.draft.words.casefold().split(", ") if words]
-    is_called_so = any(all(word in caption.casefold() for word in words) for words in concepts_words)
-    return "" if is_called_so or len(caption) > _LONGEST_PROMPT or "\n" in caption else caption
 
 
 def _drawn_size(files: RunFiles) -> dict[str, int]:
@@ -232,7 +220,8 @@ def _look_at_data(checked: Checked, files: RunFiles) -> None:
     checked.problems += [linting.problem(finding, checked.draft) for finding in plan.findings]
     checked.plan = _plan_view(plan)
     captioned = (image for image in plan.images if image.has_caption and not image.is_reg and not image.kept_aside)
-    checked.caption = next((example(image.caption, plan.subsets[image.subset].spec) for image in captioned), None)
+    captions = (example(image.caption, plan.subsets[image.subset].spec) for image in captioned)
+    checked.tried = trying.prompt(checked.draft.words, captions)
     try:
         counts = count_steps(
             plan,

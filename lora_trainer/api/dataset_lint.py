@@ -80,13 +80,13 @@ def _edit_for(dataset: DataSet, asked: Sequence[Finding]) -> tuple[Any, list[int
 def look_at(service: Service, dataset: DataSet, body: dict[str, Any]) -> tuple[Draft, Lint]:
     """Everything that is found in a data set: as the form's `values` train it, else by itself."""
     if isinstance(body.get("values"), dict):
-        draft = drafts.read({"values": body["values"]})
+        draft = drafts.read({"values": body["values"]}, service.datasets.left_out)
         files = _files(service, draft)
         if files is not None and set(_places(files.data)) & {str(folder.path) for folder in dataset.folders}:
             plan = make_plan(files.data, prior_loss_weight=files.options.training.prior_loss_weight)
             return draft, _all(plan, linting.look(draft, files, plan, None, seconds=_SECONDS))
     plan = make_plan(_spec(dataset))
-    return drafts.read({"options": {}}), _all(plan, lint(plan, LintSettings(), seconds=_SECONDS))
+    return drafts.read({"options": {}}, service.datasets.left_out), _all(plan, lint(plan, LintSettings(), seconds=_SECONDS))
 
 
 def _all(plan: DataPlan, found: Lint) -> Lint:
@@ -116,7 +116,13 @@ def _spec(dataset: DataSet) -> DataSpec:
     for folder in dataset.folders:
         repeats, words = parse_folder_name(folder.name) or (1, "")
         subsets.append(
-            SubsetSpec(image_dir=folder.path, num_repeats=repeats, class_tokens=words, caption_extension=dataset.ending)
+            SubsetSpec(
+                image_dir=folder.path,
+                num_repeats=repeats,
+                class_tokens=words,
+                caption_extension=dataset.ending,
+                exclude=tuple(name for name, one in folder.pictures.items() if one.left_out),
+            )
         )
     return DataSpec(datasets=(DatasetSpec(resolution=_RESOLUTION, subsets=tuple(subsets), enable_bucket=True),))
 

@@ -24,12 +24,15 @@ _LEAST = 10  # that are offered, however few pictures there are
 
 
 def plan_of(service: Service, body: Mapping[str, Any]) -> tuple[Series, dict[str, Any]]:
-    """(what would be made for a concept of the form, {"count", "needed", "there", "sizes", "folder", "caption"}).
+    """(what would be made for a concept of the form, {"count", "needed", "own", "there", "sizes", "folder", "caption"}).
+
+    `needed` is what the check counts: the places that an epoch has for the regularisation images of all concepts; `own` those
+    that the concept's pictures ask for.
 
     `body`: {"values": as in check, "prefix": "" or "concepts.0."; "count", "seed", "prompt" and what _ASKED holds, as wanted}.
     Raises InputErrors for a concept without class or pictures, a missing model, numbers out of range.
     """
-    draft, prefix = drafts.read(body), body.get("prefix", "")
+    draft, prefix = drafts.read(body, service.datasets.left_out), body.get("prefix", "")
     refused = folders.of_draft(draft, service.host.access())
     if refused:
         raise InputErrors(refused)
@@ -46,9 +49,9 @@ def plan_of(service: Service, body: Mapping[str, Any]) -> tuple[Series, dict[str
         errors.append(InputError("Choose a base model first: it draws the pictures.", field="pretrained_model_name_or_path"))
     if errors:
         raise InputErrors(errors)
-    buckets = _buckets(service, draft, concept, prefix)
-    needed = sum(buckets.values())
-    count = _whole(body, "count", min(MOST, max(_LEAST, needed)), 1, MOST)
+    buckets, needed = _buckets(service, draft, concept, prefix)
+    own = sum(buckets.values())
+    count = _whole(body, "count", min(MOST, max(_LEAST, own)), 1, MOST)
     seed = _whole(body, "seed", 1, 0, 2**32)
     vae = str(draft.base.get("vae") or "").strip()
     series = Series(
@@ -69,6 +72,7 @@ def plan_of(service: Service, body: Mapping[str, Any]) -> tuple[Series, dict[str
     told = {
         "count": series.total,
         "needed": needed,
+        "own": own,
         "there": there,
         "sizes": sizes,
         "folder": str(series.folder),
@@ -77,8 +81,10 @@ def plan_of(service: Service, body: Mapping[str, Any]) -> tuple[Series, dict[str
     return series, told
 
 
-def _buckets(service: Service, draft: drafts.Draft, concept: Concept, prefix: str) -> Counter[tuple[int, int]]:
-    """How often an epoch shows a picture of the concept in each bucket."""
+def _buckets(
+    service: Service, draft: drafts.Draft, concept: Concept, prefix: str
+) -> tuple[Counter[tuple[int, int]], int]:
+    """(how often an epoch shows a picture of the concept in each bucket, how often it shows one of any concept)."""
     folder = service.paths.runs / "draft"
     try:
         files = drafts.files(draft, folder, draft.name or "draft")
@@ -96,7 +102,7 @@ def _buckets(service: Service, draft: drafts.Draft, concept: Concept, prefix: st
     counted: Counter[tuple[int, int]] = Counter()
     for image in mine:
         counted[image.bucket] += image.repeats
-    return counted
+    return counted, plan.datasets[mine[0].dataset].train_images
 
 
 def _whole(body: Mapping[str, Any], name: str, usual: int, least: int, most: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -148,9 +149,12 @@ def _lora_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
     view = lora_view(Path(run.result), str(request.get("activation") or ""))
     generate = request.get("generate")
     generate = generate if isinstance(generate, dict) else {}
-    caption = str(request.get("caption") or "")
-    captioned = f"{caption} <lora:{view['name']}:0.8>" if caption else view["prompt"]
-    return {**view, "prompt": str(generate.get("prompt") or captioned), "generate": generate}
+    return {**view, "prompt": str(generate.get("prompt") or _tried(Path(run.result), request)), "generate": generate}
+
+
+def _tried(path: Path, request: Mapping[str, Any]) -> str:
+    """A prompt that calls up what a file has learned."""
+    return str(lora_view(path, str(request.get("caption") or request.get("activation") or ""))["prompt"])
 
 
 def _live_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
@@ -163,7 +167,7 @@ def _live_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
     request = folder.request()
     generate = request.get("generate")
     generate = generate if isinstance(generate, dict) else {}
-    prompt = lora_view(Path(found["name"]), str(request.get("activation") or ""))["prompt"]
+    prompt = _tried(Path(found["name"]), request)
     asked = str(generate.get("prompt") or "")
     tag = f"<lora:{Path(str(request.get('target') or '')).stem}:"
     return {**found, "prompt": asked.replace(tag, f"<lora:{found['name']}:") if tag in asked else prompt, "generate": generate}

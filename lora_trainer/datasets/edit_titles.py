@@ -47,6 +47,7 @@ def _plain(kind: str, values: Mapping[str, Any]) -> str:
         "underscores": "Underscores changed",
         "tidy": "Captions tidied",
         "encoding": "Written as UTF-8",
+        "drop_empty": "Empty caption files deleted",
         "rename_all": "Tags corrected",
         "cut": "Captions shortened",
         "join": "Lines joined",

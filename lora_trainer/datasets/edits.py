@@ -323,6 +323,7 @@ _KINDS: Mapping[str, _Kind] = {
     "underscores": _Kind({"to": (_one_of("spaces", "underscores"), _MISSING)}, _underscores),
     "tidy": _Kind({}, _tidy),
     "encoding": _Kind({}, _same),
+    "drop_empty": _Kind({}, _same),
     "stars": _Kind({"count": (_number(0, 5), _MISSING)}, of="stars"),
     "leave_out": _Kind({"on": (_flag, True)}, of="left_out"),
     "mask": _Kind({"png": (_picture, _MISSING)}, of="files"),

@@ -15,7 +15,7 @@ from typing import NoReturn
 from ..data.plan.lint import WHY
 from ..data.plan.model import Size
 from ..errors import InputError
-from ..options.values import did_you_mean
+from ..options.values import nearest
 from .model import Picture
 from .regexes import matching
 from .tags import matcher, same_as, wildcard
@@ -167,8 +167,9 @@ class _Parser:
         """Fail where something is written as a condition and is none: it would be searched for as a text, and not be found."""
         name, sign, rest = named[1].lower(), named[3], self.text[named.end() :].split(")")[0].split()
         if name in _NUMBERS and sign != ":":
-            what = f"{rest[0]!r} is no number" if rest else "a number is missing"
-            self._fail(f"{what} behind {name}{sign}", named.end())
+            before = f"{name}{sign}"
+            what = f"{rest[0]!r} behind {before} is no number" if rest else f"a number is missing behind {before}"
+            self._fail(what, named.end())
         if named[2]:  # white space before the sign: two words
             return
         if name in _NUMBERS:
@@ -178,9 +179,7 @@ class _Parser:
         if name in _TEXTS and sign != ":":
             self._fail(f"behind {name} stands a colon, as in {name}:frog", named.start())
         if name not in _TEXTS:
-            near = did_you_mean(name, (*_TEXTS, *_NUMBERS, *_FLAGS))
-            what = f"there is no condition {named[1]}{sign} ({_KNOWN}); what is in quotation marks is searched for as it is"
-            self._fail(f"{what}. {near}" if near else what, named.start())
+            self._fail(_no_condition(named[1], sign), named.start())
 
     def _named_text(self, named: re.Match[str]) -> Callable[[Around], Test]:
         self.at = value_at = named.end(3)
@@ -279,6 +278,13 @@ class _Parser:
 
     def _fail(self, what: str, at: int) -> NoReturn:
         raise InputError(f"The filter is wrong at character {at + 1}: {what}.", field="filter", where="")
+
+
+def _no_condition(name: str, sign: str) -> str:
+    asked, near = f"{name}{sign}", nearest(name.lower(), (*_TEXTS, *_NUMBERS, *_FLAGS))
+    if near:
+        return f'there is no condition "{asked}" but {near}: {_KNOWN}; what is in quotation marks is searched for as it is'
+    return f'there is no condition "{asked}": {_KNOWN}; what is in quotation marks is searched for as it is'
 
 
 def _constant(test: Test) -> Callable[[Around], Test]:

@@ -19,6 +19,7 @@ _EDITS: dict[str, Callable[[_Values], dict[str, Any]]] = {
     "add_words": lambda values: {"kind": "add", "tags": _tags(values["text"]), "at": "start"},
     "write_captions": lambda values: {"kind": "add", "tags": _tags(values["text"]), "at": "start"},
     "remove_words": lambda values: {"kind": "regex", "pattern": _word(values["text"]), "ignore_case": True},
+    "drop_empty": lambda values: {"kind": "drop_empty"},
     "reencode": lambda values: {"kind": "encoding"},
     "join_lines": lambda values: {"kind": "join"},
     "cut_captions": lambda values: {"kind": "cut", "tokens": values["tokens"]},

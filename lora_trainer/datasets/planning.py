@@ -70,6 +70,8 @@ def plan_texts(
         after = source.style.to_bytes(text) if text.strip() else None
         if edit.kind == "encoding":
             after = None if source.data is None else text.encode() + (b"\n" if source.style.ends_with_newline else b"")
+        elif edit.kind == "drop_empty":
+            after = source.data if text.strip() else None
         elif text == source.style.text:
             continue
         if after != source.data:
@@ -167,7 +169,8 @@ def preview(dataset: DataSet, edit: Edit, pictures: list[Picture], versions: Map
             ready.append(one)
     texts = [one.caption.text or "" for one in ready]
     for one, before, after in zip(ready, texts, edit.apply(texts), strict=True):
-        if before != after or (edit.kind == "encoding" and one.caption.encoding):
+        is_dropped = edit.kind == "drop_empty" and one.caption.file is not None and not before.strip()
+        if before != after or is_dropped or (edit.kind == "encoding" and one.caption.encoding):
             told.changed.append((one, one.caption.text, after if after.strip() else None))
     return told
 

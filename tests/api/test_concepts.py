@@ -178,7 +178,7 @@ def test_the_list_is_saved_as_a_file_that_says_everything_itself(client, both, t
 def test_regularisation_pictures_are_made_of_a_concepts_class_in_its_buckets(client, service, both, tmp_path):
     asked = {"values": both, "prefix": "concepts.0."}
     planned = post(client, "regularisation/plan", asked).json()
-    assert (planned["needed"], planned["count"], planned["there"], planned["caption"]) == (6, 10, 0, "dog")
+    assert (planned["own"], planned["count"], planned["there"], planned["caption"]) == (6, 10, 0, "dog")
     assert sum(one["count"] for one in planned["sizes"]) == 10
     assert planned["folder"] == str(tmp_path / "user" / "regularisation" / "base" / "dog")
     started = post(client, "regularisation", {**asked, "count": 3})
@@ -187,7 +187,17 @@ def test_regularisation_pictures_are_made_of_a_concepts_class_in_its_buckets(cli
     told = get(client, "regularisation").json()
     assert (told["state"], told["done"]) == ("finished", 3), told
     used = {**both, "concepts": [{**both["concepts"][0], "reg_dir": told["folder"]}]}
-    assert post(client, "regularisation/plan", {**asked, "values": used, "count": 3}).json()["there"] == 3
+    planned = post(client, "regularisation/plan", {**asked, "values": used, "count": 3}).json()
+    assert planned["there"] == 3
+    said = [one["message"] for one in post(client, "check", {"values": used}).json()["problems"]]
+    (places,) = [text for text in said if "regularisation images fill" in text]
+    assert f"fill {planned['needed']} places" in places and planned["needed"] > planned["own"], "the check counts the same"
+    dataset = post(client, "datasets", {"folders": [both["image_dir"]]}).json()
+    ids = post(client, f"datasets/{dataset['id']}/query", {"filter": ""}).json()["ids"]
+    post(client, f"datasets/{dataset['id']}/edit", {"edit": {"kind": "leave_out"}, "ids": ids[:1]})
+    fewer = post(client, "regularisation/plan", {**asked, "values": used}).json()["needed"]
+    said = [one["message"] for one in post(client, "check", {"values": used}).json()["problems"]]
+    assert fewer < planned["needed"] and any(f"fill {fewer} places" in text for text in said), "without what is left out"
     service.generation.release_card()
 
 

@@ -80,6 +80,30 @@ def test_misspelt_tags_are_corrected_in_one_step(client, images, values):
     assert (images / "2.txt").read_text() == "sls, frog, green eyes"
 
 
+@pytest.mark.parametrize(("words", "mended"), [({}, b"sls frog"), ({"identifier": "", "class_name": ""}, None)])
+def test_an_empty_caption_file_stops_no_training_for_good(client, images, values, words, mended):
+    (images / "1.txt").write_bytes(b"")
+    sent = {**values, **words}
+    wrong = [one for one in post(client, "check", {"values": sent}).json()["problems"] if one["level"] == "error"]
+    assert [(one["code"], bool(one["fix"]["label"])) for one in wrong] == [("empty_caption", True)]
+    dataset = post(client, "datasets", {"folders": [str(images)]}).json()
+    assert ask(client, dataset, "mend", code="empty_caption", values=sent).json()["changed"] == 1
+    assert texts(images).get("1") == mended
+    assert post(client, "check", {"values": sent}).json()["ok"]
+    ask(client, dataset, "undo")
+    assert texts(images)["1"] == b""
+
+
+def test_nothing_is_found_about_pictures_that_are_left_out(client, images, values, opened):
+    (images / "2.txt").write_text("frog, " * 200)
+    ids = post(client, f"datasets/{opened['id']}/query", {"filter": "name:2"}).json()["ids"]
+    for body in ({}, {"values": values}):
+        assert found(client, opened, **body)["long_caption"]["ids"] == ids
+    ask(client, opened, "edit", edit={"kind": "leave_out"}, ids=ids)
+    for body in ({}, {"values": values}):
+        assert "long_caption" not in found(client, opened, **body)
+
+
 def test_what_the_form_mends_and_what_is_not_there_is_refused(client, opened, values):
     sent = {**values, "resolution": "1024", "enable_bucket": True}
     refused = ask(client, opened, "mend", code="enlarged", values=sent)

@@ -120,7 +120,7 @@ def test_a_lora_is_tried_with_a_caption_where_identifier_and_class_stand_in_none
     for number in range(3):
         (images / f"{number}.txt").write_text(f"a green toad in rain {number}")
     run = run_to_end(service, client, post(client, "runs", {"values": values}).json()["id"])
-    assert run["lora"]["prompt"] == "a green toad in rain 0 <lora:frog:0.8>"
+    assert run["lora"]["prompt"] == "sls frog, a green toad in rain 0 <lora:frog:0.8>"
     only_words = {**values, "caption_source": "words"}
     run = run_to_end(service, client, post(client, "runs", {"values": only_words}).json()["id"])
     assert run["lora"]["prompt"].startswith("sls frog <lora:frog")

@@ -204,6 +204,9 @@ def test_many_are_changed_after_a_look_and_back_again_after_a_restart(open_page,
         page.fill("#lt-data-edit-pattern", "(")
         expect(page.locator(".lt-data-bulk .lt-wrong")).to_be_visible()
         page.select_option("#lt-data-kind", "sort")
+        page.fill("#lt-data-edit-keep_tokens", "abc")
+        expect(page.locator(".lt-data-bulk .lt-wrong")).to_have_text("A whole number is expected: Tags kept in front.")
+        page.fill("#lt-data-edit-keep_tokens", "0")
         page.get_by_role("button", name="Change 6 captions").click()
         expect_caption(page, frogs, 2, "close-up, rain, sls frog, still water")
     with real_api.running(tmp_path / "host") as place:

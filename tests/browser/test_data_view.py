@@ -75,10 +75,12 @@ def test_the_images_of_the_form_are_opened_from_there_and_trained_from_here(open
     page.get_by_label("Negative prompt 1").fill("blurry")
     page.get_by_label("Sampler 1").select_option("ddim")
     expect(page.locator("#lt-prompts")).to_have_value("photo of sls frog --n blurry --ss ddim --w 512 --d 7 --cn x\n# later")
-    page.get_by_role("button", name="From the captions").click()  # those of the four pictures
-    expect(page.locator("#lt-prompts")).to_have_value(re.compile("# later(\nphoto of sls frog [a-z ]+){4}$"))
+    page.fill("#lt-identifier", "sls")
+    page.fill("#lt-class_name", "frog")
+    page.get_by_role("button", name="From words and captions").click()  # those of the four pictures
+    expect(page.locator("#lt-prompts")).to_have_value(re.compile("# later\nsls frog(\nphoto of sls frog [a-z ]+){4}$"))
     page.get_by_role("button", name="Remove Prompt 1").click()
-    expect(page.locator("#lt-prompts")).to_have_value(re.compile("^# later\nphoto of sls frog on a leaf"))
+    expect(page.locator("#lt-prompts")).to_have_value(re.compile("^# later\nsls frog\nphoto of sls frog on a leaf"))
 
 
 def test_twenty_thousand_pictures_are_scrolled_filtered_and_a_hundred_of_them_changed(open_page, place, frogs_of):

@@ -66,6 +66,7 @@ CASES = [
     ({"kind": "underscores", "to": "underscores"}, "green eyes, a frog", "green_eyes, a_frog"),
     ({"kind": "tidy"}, " frog ,,leaf  green , \n\n a  b,", "frog, leaf green\na b"),
     ({"kind": "tidy"}, "sls|||frog,,leaf", "sls ||| frog, leaf"),
+    ({"kind": "drop_empty"}, " as , it is\n\n", " as , it is\n\n"),
     ({"kind": "encoding"}, " as , it is\n\n", " as , it is\n\n"),
 ]
 

@@ -137,7 +137,7 @@ def read_lines(path: Path) -> list[str]:
     except OSError as error:
         raise InputError(f"the caption cannot be read: {error.strerror or error}.", where=str(path)) from error
     if not data:
-        advice = "Write a caption into it, or delete it (the class tokens are the caption then)."
+        advice = "Write a caption into it, or delete it: identifier and class are the caption then, where there are some."
         raise EmptyError("the caption file is empty.", where=str(path), field="caption_extension", advice=advice)
     if len(data) > MAX_BYTES:
         message = f"the caption file is larger than {MAX_BYTES >> 20} MB, so it is no caption."

@@ -109,7 +109,8 @@ def _mend_of(error: InputError, file: str, spec: SubsetSpec) -> tuple[str, tuple
     if isinstance(error, EncodingError):
         return "encoding", (file,), Fix("reencode")
     if isinstance(error, EmptyError):
-        return "empty_caption", (file,), Fix("write_captions", {"text": spec.class_tokens}) if spec.class_tokens else None
+        words = spec.class_tokens
+        return "empty_caption", (file,), Fix("write_captions", {"text": words}) if words else Fix("drop_empty")
     return "", (file,), None
 
 

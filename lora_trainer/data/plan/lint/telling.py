@@ -43,6 +43,7 @@ _LABELS = {
     "add_words": lambda values: f"Write {values['text']!r} in front of these captions",
     "remove_words": lambda values: f"Take {values['text']!r} out of these captions",
     "write_captions": lambda values: f"Write {values['text']!r} as their caption",
+    "drop_empty": "Delete the empty caption files",
     "reencode": "Save them as UTF-8",
     "join_lines": "Join the lines into one",
     "cut_captions": "Shorten them to what is read",

@@ -39,7 +39,9 @@ export function bulkPanel(signal, data) {
 
     const ids = () => (scope === "chosen" ? data.selection.ids : data.ids);
     const edit = () => ({ kind, ...Object.fromEntries(KINDS[kind].map(([name, control]) => [name, read(control, given[name])])) });
-    const read = (control, value) => (control === "tags" ? value.split(",").map((tag) => tag.trim()).filter(Boolean) : control === "number" ? Number(value) || 0 : control === "place" && /^\d+$/.test(value) ? Number(value) : value);
+    const read = (control, value) => (control === "tags" ? value.split(",").map((tag) => tag.trim()).filter(Boolean) : control === "number" ? Number(value) : control === "place" && /^\d+$/.test(value) ? Number(value) : value);
+    // The field that is to hold a whole number and does not.
+    const wrongNumber = () => KINDS[kind].find(([name, control]) => (control === "number" && !/^\d{1,6}$/.test(String(given[name]).trim())) || (control === "place" && given[name] === ""));
     const isReady = () => KINDS[kind].every(([name]) => !NEEDED.includes(name) || String(given[name]).trim());
 
     function choose(name) {
@@ -62,7 +64,7 @@ export function bulkPanel(signal, data) {
         const choice = h("select", { class: "lt-input", id, onchange: () => send() }, ["end", "start", "index", "after"].map((value) => h("option", { value }, t(`place_${value}`))));
         const send = () => {
             more.hidden = !["index", "after"].includes(choice.value);
-            put(choice.value === "after" ? `after:${more.value.trim()}` : choice.value === "index" ? String(Math.max(0, Number(more.value) - 1 || 0)) : choice.value);
+            put(choice.value === "after" ? `after:${more.value.trim()}` : choice.value === "index" ? (/^[1-9]\d{0,5}$/.test(more.value.trim()) ? String(more.value - 1) : "") : choice.value);
         };
         return h("div", { class: "lt-beside" }, choice, more);
     }
@@ -74,6 +76,8 @@ export function bulkPanel(signal, data) {
         scopes.element.title = t("scope_counts", { chosen: formatNumber(data.selection.size), shown: formatNumber(data.ids.length) });
         button.disabled = true;
         button.textContent = t("apply");
+        const wrong = wrongNumber();
+        if (wrong) return void fill(result, h("p", { class: "lt-wrong", role: "alert" }, t("number_wanted", { x: t(`field_${wrong[0]}`) })));
         if (!element.isConnected || !isReady() || !those.length) return void fill(result, h("p", { class: "lt-subdued" }, t(those.length ? "preview_waits" : "preview_none_chosen")));
         try {
             const answer = await data.preview(edit(), those);

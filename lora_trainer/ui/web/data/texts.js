@@ -204,6 +204,7 @@ export const t = texts({
     apply_to: ["Change {x} {x:caption|captions}", "캡션 {x}개 바꾸기"],
     preview_waits: ["What it would change is shown here before it is done.", "적용하기 전에 바뀔 내용이 여기에 표시됩니다."],
     preview_none_chosen: ["Choose pictures first.", "먼저 이미지를 선택하세요."],
+    number_wanted: ["A whole number is expected: {x}.", "정수를 입력하세요: {x}."],
     preview_count: ["{x} of {of} would change", "{of}개 중 {x}개가 바뀝니다"],
     no_history: ["Nothing has been changed yet.", "아직 바뀐 것이 없습니다."],
     back_before: ["Back to before this", "이 앞으로 되돌리기"],

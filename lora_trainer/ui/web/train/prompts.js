@@ -62,14 +62,16 @@ export function promptEditor(field) {
             h("div", { class: "lt-prompt-numbers" }, NUMBERS.map(([letters, text]) => input(`prompts_${text}`, told.options[letters], (value) => (told.options[letters] = value.trim()), { inputmode: "decimal" })), sampler));
     }
 
-    // Some captions of the images, spread over all of them, as far as they differ.
+    // The words that call the subjects up, and some captions of the images, spread over all of them, as far as they differ.
     async function fromCaptions() {
-        const found = (await Promise.all(scopes().filter((scope) => scope.get("image_dir")).map((scope) =>
+        const trained = scopes().filter((scope) => scope.get("image_dir") && !scope.get("is_off")), isNew = (text) => text && !lines().some((line) => readLine(line).prompt === text);
+        const words = [...new Set(trained.map((scope) => scope.words()))].filter(isNew);
+        const found = (await Promise.all(trained.filter((scope) => scope.get("caption_source") !== "words").map((scope) =>
             get(scope.upload ? `uploads/${encodeURIComponent(scope.upload)}` : `images?folder=${encodeURIComponent(scope.get("image_dir"))}`)))).flatMap((answer) => answer.images);
-        const texts = [...new Set(found.map((one) => (one.caption || "").split("\n")[0].replaceAll(" --", " ").trim()).filter((text) => text && !text.startsWith("#")))].filter((text) => !lines().some((line) => readLine(line).prompt === text));
-        if (!texts.length) return say(t("prompts_no_captions"), "error");
+        const texts = [...new Set(found.map((one) => (one.caption || "").split("\n")[0].replaceAll(" --", " ").trim()).filter((text) => !text.startsWith("#")))].filter((text) => isNew(text) && !words.includes(text));
+        if (!texts.length && !words.length) return say(t("prompts_no_captions"), "error");
         const step = Math.max(1, texts.length / FROM_CAPTIONS);
-        put([...lines(), ...Array.from({ length: Math.min(FROM_CAPTIONS, texts.length) }, (_, index) => texts[Math.floor(index * step)])]);
+        put([...lines(), ...words, ...Array.from({ length: Math.min(FROM_CAPTIONS, texts.length) }, (_, index) => texts[Math.floor(index * step)])]);
         fold.open = true;
         return undefined;
     }
