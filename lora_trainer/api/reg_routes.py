@@ -81,9 +81,7 @@ def plan_of(service: Service, body: Mapping[str, Any]) -> tuple[Series, dict[str
     return series, told
 
 
-def _buckets(
-    service: Service, draft: drafts.Draft, concept: Concept, prefix: str
-) -> tuple[Counter[tuple[int, int]], int]:
+def _buckets(service: Service, draft: drafts.Draft, concept: Concept, prefix: str) -> tuple[Counter[tuple[int, int]], int]:
     """(how often an epoch shows a picture of the concept in each bucket, how often it shows one of any concept)."""
     folder = service.paths.runs / "draft"
     try:
