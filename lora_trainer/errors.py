@@ -92,3 +92,12 @@ class StoreError(LoraTrainerError):
 
 class NotInstalledError(LoraTrainerError):
     """A package that is needed is not installed."""
+
+
+_FULL = ("out of memory", "not enough memory", "cannot allocate memory", "can't allocate memory", "defaultcpuallocator")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the card's or the main memory is full, whoever raised it (torch need not be there)."""
+    is_named_so = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return isinstance(error, MemoryError) or is_named_so or any(words in str(error).lower() for words in _FULL)

@@ -13,8 +13,8 @@ import torch
 from torch.autograd import DeviceType
 from torch.utils.flop_counter import FlopCounterMode
 
+from lora_trainer.models.card import peak_memory
 from lora_trainer.runs.control import Control
-from lora_trainer.training.metrics import peak_memory
 
 COUNTED, WARM, PROFILED = 2, 6, 3  # the step whose operations are counted; steps before the timing; steps profiled after it
 _LAUNCHES = ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx", "cudaGraphLaunch")

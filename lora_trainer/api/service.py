@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +20,7 @@ from ..hosts.base import Access, Checkpoint, Host
 from ..log import logger
 from ..paths import user_path
 from ..recipes.preset_store import PresetStore
-from ..runs.borrowing import borrowed
+from ..runs.borrowing import Borrowing
 from ..runs.generation import Generation
 from ..runs.lending import Lending, Standing
 from ..runs.reg_images import RegImages
@@ -141,11 +140,18 @@ class Service:
             return
         self.trouble = None
         made = self.generation
-        lending = Lending(wants=made.wants_card, serve=made.tick, leave=lambda: made.leave_card() and self.host.leave_card())
+        lending = Lending(
+            wants=made.wants_card,
+            serve=made.tick,
+            leave=lambda: made.leave_card() and self.host.leave_card(),
+            need=made.need,
+            is_crowded=made.is_crowded,
+            policy=self.host.pictures_policy,
+        )
         self._supervisor = Supervisor(
             store, self.host, self.paths.runs, before_start=made.release_card, waits_for=self._first, lending=lending
         )
-        self.host.share_card(partial(borrowed, self._supervisor))
+        self.host.share_card(Borrowing(self._supervisor))
 
     def is_training(self) -> bool:
         """Whether a run is at work."""

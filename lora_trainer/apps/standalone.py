@@ -23,7 +23,7 @@ from .. import log
 from ..api import routes
 from ..api.service import forget, service_for
 from ..errors import HostError, InputError
-from ..hosts.base import LOOPBACK, host_names
+from ..hosts.base import AUTOMATIC, LOOPBACK, POLICIES, host_names
 from ..hosts.standalone import StandaloneHost
 from ..log import logger
 from .gates import Gates
@@ -106,6 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="folder of runs, models and LoRA files (default: user)")
     parser.add_argument("--ckpt-dir", type=Path, metavar="FOLDER", help="a further folder of base models")
     parser.add_argument("--lora-dir", type=Path, metavar="FOLDER", help="folder that finished LoRA files go to")
+    parser.add_argument(
+        "--pictures",
+        choices=POLICIES,
+        default=AUTOMATIC,
+        help="what becomes of pictures that are wanted during a training: automatic (default): both use the card where its "
+        "memory is enough for both, as measured, else they take turns; share: both use it; hand_over: they take turns; refuse",
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
     return parser
 
@@ -136,6 +143,7 @@ def _host(given: argparse.Namespace) -> StandaloneHost:
         listens_to=given.host,
         names=host_names(given.allow_host),
         folders=tuple(given.allow_folder),
+        pictures=given.pictures,
         **({"data_dir": given.data_dir} if given.data_dir else {}),
     )
     host.make_folders()

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
+from ..runs.policies import AUTOMATIC as AUTOMATIC
+from ..runs.policies import POLICIES as POLICIES
 from ..runs.worker import WorkerHost
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HostError
+from ..runs.policies import AUTOMATIC
 from ..runs.worker import Borrow
 from .base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
 
@@ -25,6 +26,7 @@ class FakeHost:
         self.password = ""
         self.paints: Callable[..., bytes | None] | None = None
         self.outlived = True
+        self.pictures = AUTOMATIC
         self.missing: list[HostProblem] = []
         self.python = sys.executable
         self.python_path: list[Path] = []
@@ -51,6 +53,9 @@ class FakeHost:
 
     def reclaim_gpu(self) -> None:
         self.calls.append(("reclaim_gpu",))
+
+    def pictures_policy(self) -> str:
+        return self.pictures
 
     def share_card(self, borrow: Borrow) -> None:
         self.borrow = borrow

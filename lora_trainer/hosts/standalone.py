@@ -18,6 +18,7 @@ from .. import modelfile
 from ..demo import files
 from ..errors import InputError
 from ..paths import ROOT_DIR
+from ..runs.policies import AUTOMATIC
 from ..runs.worker import Borrow
 from .base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
 
@@ -34,7 +35,7 @@ class StandaloneHost:
 
     `listens_to` is the address the page is served on: only a loopback one checks the Host header against known names.
     `names` are further names that the page may be opened under (base.host_names), `folders` the folders that it may look into
-    besides our own: all when none is given and nobody else can come in.
+    besides our own: all when none is given and nobody else can come in. `pictures` is one of policies.POLICIES.
     """
 
     data_dir: Path = ROOT_DIR / "user"
@@ -44,6 +45,7 @@ class StandaloneHost:
     listens_to: str = "127.0.0.1"
     names: frozenset[str] = frozenset()
     folders: tuple[Path, ...] = ()
+    pictures: str = AUTOMATIC
     worker_packages: Path = ROOT_DIR / "worker-packages"
     name: str = field(default="standalone", init=False)
 
@@ -101,6 +103,9 @@ class StandaloneHost:
 
     def reclaim_gpu(self) -> None:
         """Nothing to take back."""
+
+    def pictures_policy(self) -> str:
+        return self.pictures
 
     def share_card(self, borrow: Borrow) -> None:
         """Pictures are made by a process of their own (runs.generation)."""

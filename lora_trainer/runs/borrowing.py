@@ -6,34 +6,57 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..log import logger
 from .supervisor import Supervisor
 
 _LOOK_SECONDS = 0.1
+LATE_SECONDS = 30.0  # a training that has not left the card by then is spoken of in the log, too
 
 
-@contextmanager
-def borrowed(supervisor: Supervisor, should_stop: Callable[[], bool], tell: Callable[[str], None]) -> Iterator[str]:
-    """Wait until the training has left the card, and keep it away while the context lasts (see worker.Borrow).
+class Borrowing:
+    """See worker.Borrow. Whoever calls may hold the host's queue lock: what ends the wait needs it not."""
 
-    Gives "", or why the card cannot be had. Whoever calls may hold the host's queue lock: what ends the wait needs it not.
-    """
-    supervisor.lending.begin()
-    try:
-        yield _wait(supervisor, should_stop, tell)
-    finally:
-        supervisor.lending.end()
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
 
+    @contextmanager
+    def __call__(self, should_stop: Callable[[], bool], tell: Callable[[str], None], need: int | None = None) -> Iterator[str]:
+        """Wait until the training has made room, and keep the card while the context lasts."""
+        lending = self._supervisor.lending
+        lending.begin(need)
+        has_it = False
+        try:
+            reason = self._wait(should_stop, tell)
+            has_it = not reason
+            yield reason
+        finally:
+            lending.end(need, used=has_it)
 
-def _wait(supervisor: Supervisor, should_stop: Callable[[], bool], tell: Callable[[str], None]) -> str:
-    while True:
-        run = supervisor.store.active()
-        if run is None:
-            return ""
-        standing = supervisor.standing(run)
-        if standing.is_free or standing.refusal:
-            return "" if standing.is_free else standing.refusal
-        if should_stop():
-            return f"{run.name} is being trained on this card, and it was not waited until it left it."
-        doing = (supervisor.progress(run.id)[0].phase or {}).get("name")
-        tell(f"Waiting until the training of {run.name} leaves the card{f' ({doing})' if doing else ''}.")
-        time.sleep(_LOOK_SECONDS)
+    def crowded(self) -> bool:
+        """What is drawn found too little memory: whether a training shared the card, which it leaves now."""
+        run = self._supervisor.store.active()
+        return run is not None and self._supervisor.lending.crowded(self._supervisor.folder(run.id))
+
+    def _wait(self, should_stop: Callable[[], bool], tell: Callable[[str], None]) -> str:
+        began, is_said = time.monotonic(), False
+        while True:
+            run = self._supervisor.store.active()
+            if run is None:
+                return ""
+            standing, progress = self._supervisor.standing(run), self._supervisor.progress(run.id)[0]
+            step = f"step {progress.step}" if progress.step else "before its first step"
+            if standing.is_free or standing.refusal:
+                if standing.shares:
+                    tell(f"{run.name} trains on while you generate ({step}).")
+                elif standing.is_free:
+                    tell(f"Training of {run.name} paused while you generate ({step}).")
+                return "" if standing.is_free else standing.refusal
+            if should_stop():
+                return f"{run.name} is being trained on this card, and it was not waited until it left it."
+            waited = time.monotonic() - began
+            doing = progress.doing or step
+            tell(f"Waiting until the training of {run.name} makes room ({doing}; {waited:.0f} s).")
+            if waited > LATE_SECONDS and not is_said:
+                logger.warning("A picture has waited %.0f s for the training of %s: %s", waited, run.name, doing)
+                is_said = True
+            time.sleep(_LOOK_SECONDS)

@@ -11,6 +11,7 @@ from ..foreign.json_text import read_number, read_table
 from ..paths import write_text_atomic
 
 _asking = threading.Lock()
+_COUNTERS = ("save", "sample", "park", "share", "live")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +22,14 @@ class Control:
     steps: 0 is never, None as the options say.
 
     `park` only grows, too: while it is odd the card is lent to somebody else, and the worker keeps off it. `paused` is the
-    user's own wish for the same, for as long as they like.
+    user's own wish for the same, for as long as they like. While `share` is odd somebody else uses the card beside the worker.
     """
 
     stop: bool = False
     save: int = 0
     sample: int = 0
     park: int = 0
+    share: int = 0
     paused: bool = False
     live: int = 0
     live_every: int | None = None
@@ -37,11 +39,16 @@ class Control:
         """Whether the worker is to leave the card and wait; one that is to stop does that first."""
         return not self.stop and (self.paused or self.park % 2 == 1)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether somebody uses the card beside the worker, or is about to."""
+        return self.share % 2 == 1
+
 
 def read_control(path: Path) -> Control:
     """What is asked now; nothing when there is no file or it cannot be read."""
     found = read_table(path)
-    counts = {counter: max(0, int(read_number(found, counter) or 0)) for counter in ("save", "sample", "park", "live")}
+    counts = {counter: max(0, int(read_number(found, counter) or 0)) for counter in _COUNTERS}
     every = read_number(found, "live_every")
     return Control(
         stop=bool(found.get("stop")),
@@ -58,13 +65,15 @@ def ask(
     save: bool = False,
     sample: bool = False,
     park: bool | None = None,
+    share: bool | None = None,
     paused: bool | None = None,
     live: bool = False,
     live_every: int | None = None,
 ) -> Control:
     """Add to what is asked, atomically. Called by the host alone. Raises SaveError (disk full).
 
-    `park` lends the card to somebody else (True) or gives it back (False).
+    `park` lends the card to somebody else (True) or gives it back (False), `share` begins (True) or ends to use it beside the
+    worker.
     """
     with _asking:
         now = read_control(path)
@@ -74,6 +83,7 @@ def ask(
             save=now.save + save,
             sample=now.sample + sample,
             park=now.park + (park is not None and park != bool(now.park % 2)),
+            share=now.share + (share is not None and share != now.is_shared),
             paused=now.paused if paused is None else paused,
             live=now.live + live,
             live_every=now.live_every if live_every is None else live_every,

@@ -139,8 +139,12 @@ class RunReporter:
             self._control = read_control(self.folder.control)
         if self._control.stop:
             return
-        if self._control.park % 2 and self._host_is_gone():  # who borrowed the card will not give it back
-            self._control = replace(self._control, park=self._control.park + 1)
+        if (self._control.park % 2 or self._control.is_shared) and self._host_is_gone():  # nobody will give the card back
+            self._control = replace(
+                self._control,
+                park=self._control.park + self._control.park % 2,
+                share=self._control.share + self._control.is_shared,
+            )
         if self.folder.is_deleted():
             self._stop(f"{self.folder.path} was deleted: stopping. What was trained is saved there anew.")
         elif self._stops_with_host and self._host_is_gone():
@@ -217,6 +221,8 @@ def _say(event: Mapping[str, Any], total: int | None) -> str:
         return f"saved {event.get('path')}"
     if kind in ("parked", "unparked"):
         return "waiting off the card" if kind == "parked" else "going on"
+    if kind == "crowded":
+        return f"step {event.get('step')}: {event.get('message', '')}"
     if kind == "state":
         return f"saved the training state {event.get('path')}"
     if kind == "resumed":

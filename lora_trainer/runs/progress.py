@@ -16,6 +16,8 @@ from .events import Event, read_events
 _SMOOTHING = 0.98  # weight of the past per step: the smoothed loss looks back over about 50 steps
 _CURVE_POINTS = 600
 _KEPT_WARNINGS = 50
+_MEMORY = ("free", "reserved", "peak")
+_NOT_OF_CARD: dict[str, Any] = dict.fromkeys(("parked", "not_parked", "memory", "shared", "crowded"))
 
 
 @dataclass
@@ -109,6 +111,9 @@ class Progress:
     finished: Event | None = None
     parked: Event | None = None  # the worker waits off the card (training.parking)
     not_parked: Event | None = None  # it was asked to, and cannot
+    memory: dict[str, int] | None = None  # of the card, as it was measured last: free, reserved and peak (training.card)
+    shared: Event | None = None  # the worker's answer to who wants to use the card beside it
+    crowded: Event | None = None  # the card was too full for both
     live: Event | None = None  # the newest file with the weights as they were, by this worker
     state: Event | None = None  # the newest state that was written: what a resumed run goes on from
     curve: Curve = field(default_factory=Curve)
@@ -134,6 +139,14 @@ class Progress:
             return None
         return max(0.0, (self.total_steps - self.step) * self.seconds_per_step)
 
+    @property
+    def doing(self) -> str:
+        """What the worker does besides making steps ("drawing samples 2/4"), "" while it makes them."""
+        if not self.phase or self.phase["name"] == "training":
+            return ""
+        count = f" {self.phase['done']}/{self.phase['total']}" if self.phase["total"] else ""
+        return f"{self.phase['name']}{count}"
+
     def since(self, started: float | None) -> Progress:
         """The same for a worker that was started at that time: the last words of one before it are not its own.
 
@@ -142,7 +155,7 @@ class Progress:
         word = self.finished or self.failed
         if word is None or started is None or (_number(word.get("time")) or 0.0) >= started:
             return self
-        return replace(self, finished=None, failed=None, parked=None, not_parked=None, live=None)
+        return replace(self, finished=None, failed=None, live=None, **_NOT_OF_CARD)
 
     def fold(self, event: Event) -> None:
         self.last_time = _number(event.get("time")) or self.last_time
@@ -158,8 +171,8 @@ class Progress:
             self.told_left = _number(event.get("seconds_left", self.told_left))
         elif kind == "started":
             self.device = str(event.get("device") or "")
-            self.failed = self.finished = self.parked = self.not_parked = self.told_left = None  # of a worker before this one
-            self.live = None
+            self.failed = self.finished = self.told_left = self.live = None  # of a worker before this one
+            self.parked = self.not_parked = self.memory = self.shared = self.crowded = None
             for name in ("total_steps", "epochs", "steps_per_epoch"):
                 setattr(self, name, _whole(event.get(name)))
         elif kind == "resumed":
@@ -168,6 +181,10 @@ class Progress:
             self.parked = event if kind == "parked" else None
         elif kind == "not_parked":
             self.not_parked = event
+        elif kind == "shared":
+            self.shared = {**event, "memory": _memory(event)}
+        elif kind == "crowded":
+            self.crowded = event
         elif kind == "live":
             self.live = event
         elif kind == "state":
@@ -210,6 +227,7 @@ class Progress:
         self.told_left = _number(event.get("seconds_left"))
         memory = _number(event.get("peak_memory"))
         self.peak_memory = int(memory) if memory is not None else self.peak_memory
+        self.memory = _memory(event) if "memory" in event else self.memory
         self.loss = _number(event.get("loss"))
         if self.loss is None or self.step is None:
             return  # not a number: said by the failure that follows
@@ -226,6 +244,14 @@ class Progress:
         self._first_step = self._first_step or (self.step, self.last_time)
         steps = self.step - self._first_step[0]
         return (self.last_time - self._first_step[1]) / steps if steps > 0 else None
+
+
+def _memory(event: Event) -> dict[str, int] | None:
+    """What was measured of the card, where all of it was."""
+    told = event.get("memory")
+    found = {name: _whole(told.get(name)) for name in _MEMORY} if isinstance(told, Mapping) else {}
+    whole = {name: number for name, number in found.items() if number is not None}
+    return whole if len(whole) == len(_MEMORY) else None
 
 
 def _whole(value: Any) -> int | None:

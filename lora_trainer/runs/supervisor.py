@@ -287,8 +287,9 @@ class Supervisor:
                 message="Its folder was deleted: stopping.",
             ):
                 run = self._get(run.id)
-            self.lending.tick(folder)
-            self.live.follow(folder, self.progress(run.id)[0].since(run.started))
+            progress = self.progress(run.id)[0].since(run.started)
+            self.lending.tick(folder, progress)
+            self.live.follow(folder, progress)
             self._escalate(run, found)
         else:
             self._conclude(run, folder, found)

@@ -17,9 +17,23 @@ from ..errors import HostError
 from ..paths import ROOT_DIR
 from .folder import RunFolder, WorkerProcess
 
-# borrow(should_stop, tell): a context in which the card is ours when it gives ""; else it gives why it is not. `tell` is called
-# with what is waited for, `should_stop` asked whether to wait no longer.
-Borrow = Callable[[Callable[[], bool], Callable[[str], None]], AbstractContextManager[str]]
+
+class Borrow(Protocol):
+    """The card for a while in the middle of a training (runs.borrowing)."""
+
+    def __call__(
+        self, should_stop: Callable[[], bool], tell: Callable[[str], None], need: int | None = None
+    ) -> AbstractContextManager[str]:
+        """A context in which the card is ours when it gives ""; else it gives why it is not.
+
+        `tell` is called with what is waited for, `should_stop` asked whether to wait no longer. `need` is how many bytes of the
+        card will be taken; None where nobody has measured that.
+        """
+        ...
+
+    def crowded(self) -> bool:
+        """Too few bytes were free: whether that was because a training shares the card. It leaves it then: try again."""
+        ...
 
 
 class WorkerHost(Protocol):
@@ -39,6 +53,10 @@ class WorkerHost(Protocol):
 
     def reclaim_gpu(self) -> None:
         """The worker has left the card. Called after every lend_gpu, also after failures; harmless when called twice."""
+        ...
+
+    def pictures_policy(self) -> str:
+        """What becomes of pictures that are wanted during a training: one of policies.POLICIES."""
         ...
 
     def share_card(self, borrow: Borrow) -> None:

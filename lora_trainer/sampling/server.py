@@ -8,8 +8,12 @@
     FOLDER/results/ID/          status.json and 0.png, 1.png, ... (each readable as soon as the status names it):
                                 {"state": "waiting" | "loading" | "running" | "finished" | "stopped" | "failed",
                                  "done", "total": sampler steps, "message", "advice": "" unless it failed,
-                                 "images": [{"name", "seed", "prompt", "info"}]}
+                                 "images": [{"name", "seed", "prompt", "info"}],
+                                 "peak_memory": bytes of the card (of main memory without one) at most, once it is over}
     FOLDER/results/ID/stop      the host creates it to break the request off at the next step
+    FOLDER/wait                 the host has created it: a training has the card, nothing is begun
+    FOLDER/shared               the host has created it: a training uses the card, too
+    FOLDER/crowded              the server creates it when its memory is not enough then; it begins anew when `shared` is gone
     FOLDER/off                  the host creates it; the server sends its model to main memory and deletes it
     FOLDER/quit                 the host creates it; the server breaks off, deletes it and leaves
     FOLDER/worker.json          which process the server is; a second one refuses to start
@@ -31,19 +35,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from .. import log
-from ..errors import InputError, LoraTrainerError, SaveError
+from ..errors import InputError, LoraTrainerError, SaveError, is_out_of_memory
 from ..foreign.json_text import read_json, read_table
 from ..foreign.reading import UnreadableError
 from ..log import logger
+from ..models import card
 from ..models.main_memory import free_card
 from ..paths import write_text_atomic
 from ..runs.folder import RunFolder
 from .generate import LoraFolders, draw, save_png
 from .request import from_mapping
-from .session import Session
+from .session import Session, choose_device
 
 HEARTBEAT_SECONDS = 2.0
 LOOK_SECONDS = 0.1
@@ -63,6 +66,7 @@ class Status:
     message: str = ""
     advice: str = ""
     images: list[dict[str, Any]] = field(default_factory=list)
+    peak_memory: int | None = None
 
     def write(self, folder: Path) -> None:
         """Raises SaveError when the disk is full; on Windows a reader can be in the way for a moment, so it is tried again."""
@@ -105,7 +109,9 @@ class Server:
         last = time.monotonic()
         while not self._must_quit():
             waiting = self._waiting()
-            if waiting:
+            if self._is_crowded() or (self.folder / "wait").exists() and waiting:
+                time.sleep(LOOK_SECONDS)
+            elif waiting:
                 self.answer(waiting[0])
                 last = time.monotonic()
             elif (self.folder / "off").exists():
@@ -118,7 +124,8 @@ class Server:
                 time.sleep(LOOK_SECONDS)
 
     def answer(self, path: Path) -> None:
-        """Draw one request file; whatever happens is told in its status, and the file is deleted."""
+        """Draw one request file; whatever happens is told in its status, and the file is deleted. Where the card is too full
+        because a training uses it, too, the request waits until that has left it."""
         folder = self.folder / "results" / path.stem
         folder.mkdir(parents=True, exist_ok=True)
         status = Status()
@@ -127,21 +134,41 @@ class Server:
         except LoraTrainerError as error:
             # The parts of InputErrors carry their own advice in the text.
             status.state, status.message, status.advice = "failed", error.message, error.advice
-        except torch.cuda.OutOfMemoryError:
-            status.state, status.message = "failed", "The card is full."
-            status.advice = "Lower the batch size or the size, or close other programs that use the card."
         except Exception as error:  # a bug of ours must not end the server; its trace is in the log
-            logger.exception("request %s failed", path.stem)
-            status.state, status.message = "failed", f"{type(error).__name__}: {error}"
-            status.advice = "This is a mistake in the program; the log has the details."
+            if not is_out_of_memory(error):
+                logger.exception("request %s failed", path.stem)
+                status.state, status.message = "failed", f"{type(error).__name__}: {error}"
+                status.advice = "This is a mistake in the program; the log has the details."
+            elif self._has_company():
+                (self.folder / "crowded").touch()
+                status = Status()
+            else:
+                status.state, status.message = "failed", "The card is full."
+                status.advice = "Lower the batch size or the size, or close other programs that use the card."
         if status.state == "failed":
             logger.warning("request %s failed: %s", path.stem, status.message)
+            free_card()
+        if status.state == "waiting":
+            logger.info("request %s: the card is too full beside a training, waiting until that has left it", path.stem)
+            self._session.leave_card()
             free_card()
         try:
             status.write(folder)
         except SaveError as error:
             logger.error("request %s: its status could not be written: %s", path.stem, error)
-        path.unlink(missing_ok=True)
+        if status.state != "waiting":
+            path.unlink(missing_ok=True)
+
+    def _has_company(self) -> bool:
+        """Whether a training uses the card, too, or is on its way off it."""
+        return (self.folder / "shared").exists() or (self.folder / "wait").exists()
+
+    def _is_crowded(self) -> bool:
+        """Whether to wait until a training that uses the card, too, has left it."""
+        crowded = self.folder / "crowded"
+        if crowded.exists() and not (self.folder / "shared").exists():
+            crowded.unlink()
+        return crowded.exists()
 
     def _draw(self, values: Mapping[str, Any], folder: Path, status: Status) -> None:
         model_path, folders = _text(values, "model"), values.get("lora_dirs") or []
@@ -163,6 +190,8 @@ class Server:
         if must_stop():
             status.state = "stopped"
             return
+        where = choose_device(device or "auto")
+        card.begin_peak(where)
         model = self._session.model(model_path, vae=vae or None, precision=precision or "auto", device=device or "auto")
         status.state = "running"
         status.write(folder)
@@ -181,6 +210,7 @@ class Server:
             image = {"name": f"{number}.png", "seed": picture.seed, "prompt": request.prompt, "info": picture.info}
             status.images.append(image)
             status.write(folder)
+        status.peak_memory = card.peak_memory(where)
         status.state = "finished" if len(status.images) == request.count else "stopped"
 
     def _waiting(self) -> list[Path]:

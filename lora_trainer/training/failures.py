@@ -8,10 +8,8 @@ from pathlib import Path
 
 import torch
 
-from ..errors import NotFiniteError, OutOfMemoryError
+from ..errors import NotFiniteError, OutOfMemoryError, is_out_of_memory
 from ..options import TrainOptions
-
-_FULL = ("out of memory", "not enough memory", "cannot allocate memory", "can't allocate memory", "defaultcpuallocator")
 
 
 @contextmanager
@@ -24,10 +22,6 @@ def memory_explained(options: TrainOptions, device: torch.device) -> Iterator[No
             raise
         place = "graphics card's memory" if device.type == "cuda" else "main memory"
         raise OutOfMemoryError(f"The {place} is full.", advice=what_to_lower(options, device)) from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or any(words in str(error).lower() for words in _FULL)
 
 
 def what_to_lower(options: TrainOptions, device: torch.device) -> str:

@@ -10,8 +10,8 @@ from typing import Any, cast
 import torch
 
 from ..data.dataset import Batch
+from ..errors import is_out_of_memory
 from ..models.main_memory import free_card
-from . import failures
 from .phases import Emit
 from .trainee import Trainee
 from .update import Updater
@@ -40,11 +40,12 @@ class Gradients:
     splits: bool = False
     parts: int = 1
 
-    def add(self, batches: Iterable[tuple[Batch, int]], *, step: int, samples: int) -> torch.Tensor:
+    def add(self, batches: Iterable[tuple[Batch, int]], *, step: int, samples: int, may_split: bool = True) -> torch.Tensor:
         """Add the gradients of `batches`, each with the number of samples before it in the step.
 
         Returns the loss of this process's samples: a scalar without gradients, whose sum over the processes is the mean over
-        the step's `samples`. Raises what torch raises when the memory is full, and cannot hold a single sample either.
+        the step's `samples`. Raises what torch raises when the memory is full, and cannot hold a single sample either; at once
+        where it may not be split (`may_split`).
         """
         seen: list[tuple[Batch, int]] = []
         coming = iter(batches)
@@ -52,7 +53,7 @@ class Gradients:
             try:
                 return self._add(_remembered(seen, coming), step, samples)
             except (RuntimeError, MemoryError) as error:
-                if not (self.splits and failures.is_out_of_memory(error) and self._can_split(seen)):
+                if not (self.splits and may_split and is_out_of_memory(error) and self._can_split(seen)):
                     raise
             if self.trainee.pictures is not None:
                 self.trainee.pictures.forget(step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,16 +12,18 @@ import torch
 from ..data.dataset import Batch
 from ..data.plan import DataPlan, PlannedBatch, StepCounts
 from ..errors import NotFiniteError
+from ..models.card import peak_memory
 from ..runs.events import Reporter
 from .distributed import Processes
 from .gradients import Gradients
 from .interrupt import StopOnSignal
-from .metrics import LossAverage, Speed, peak_memory
+from .metrics import LossAverage, Speed
 from .parking import Parking
 from .picture_losses import PictureLosses
 from .position import Position
 from .previews import Previews
 from .saver import Saver
+from .sharing import Result, Sharing
 from .state_saver import StateSaver
 from .update import Updater
 from .validation import Validation
@@ -51,6 +53,7 @@ class Loop:
     epochs_done: int = 0
     stopped: bool = False
     average: LossAverage = field(init=False)
+    sharing: Sharing = field(init=False)
     _speed: Speed = field(default_factory=Speed)
     _parks: float = 0  # how many processes were asked to leave the card
     _saves: int = 0  # how often saving was asked for and done
@@ -60,6 +63,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         self.average = LossAverage(self.counts.steps_per_epoch)
+        self.sharing = Sharing(self.parking, self._serve_if_asked)
 
     @property
     def step(self) -> int:
@@ -81,6 +85,9 @@ class Loop:
                 except RuntimeError:  # a data-loader process that ended of the same signal as we were asked to stop by
                     if not self.signals.asked:
                         raise
+                    self.stopped = True
+                    return
+                if loss is None:
                     self.stopped = True
                     return
                 average = self.average.add(loss)
@@ -140,15 +147,19 @@ class Loop:
         self._saves, self._drawings = min(state["saves"], asked.save), min(state["drawings"], asked.sample)
         self._lives = min(state.get("lives", 0), asked.live)
 
-    def make_step(self, group: Sequence[PlannedBatch], batches: Iterator[Batch]) -> float:
-        """Train on `group`; return the loss, the mean over its samples.
+    def make_step(self, group: Sequence[PlannedBatch], batches: Iterator[Batch]) -> float | None:
+        """Train on `group`; return the loss, the mean over its samples, or None when it was told to stop before."""
+        samples = sum(len(planned.images) for planned in group)
+        own = [(self._told(next(batches)), planned.first - group[0].first) for planned in group]
+        return self.sharing.step(lambda is_shared: self._step_on(own, samples, may_split=not is_shared), self.step)
+
+    def _step_on(self, own: Sequence[tuple[Batch, int]], samples: int, *, may_split: bool) -> float:
+        """Make the step of these batches, each with the number of samples before it.
 
         Raises NotFiniteError for a loss or gradients that are no number, before they have changed a weight.
         """
-        samples = sum(len(planned.images) for planned in group)
         number = self.updater.start()
-        own = ((self._told(next(batches)), planned.first - group[0].first) for planned in group)
-        total = self.gradients.add(own, step=number, samples=samples)
+        total = self.gradients.add(own, step=number, samples=samples, may_split=may_split)
         control = self.reporter.control()
         norm = self.updater.gather()
         stops, parks = self.signals.asked or control.stop, self.parking.is_asked()
@@ -182,6 +193,7 @@ class Loop:
                 "samples_per_second": self._speed.samples_per_second,
                 "seconds_left": self._seconds_left(self.step),
                 "peak_memory": peak_memory(self.processes.device),
+                **self.parking.measured(),
             }
         )
 
@@ -221,6 +233,7 @@ class Loop:
 
     def _leave_card_if_asked(self) -> None:
         """Let somebody else have the card, in all processes at once; after the last step nothing is left to go on with."""
+        self.parking.tell_room(self.step)
         asked = self._parks if self.processes.world_size > 1 else self.parking.is_asked()
         if asked and not self.stopped and self.step < self.counts.total_steps:
             self.stopped = self.parking.together(self.step, self._while_waiting)
@@ -248,6 +261,8 @@ class Loop:
     def _while_drawing(self) -> bool:
         """Asked before each step of a sampler: whether to break off. Who asks to save does not wait for the pictures."""
         self._save_if_asked()
+        if self.step:
+            self.parking.tell_room(self.step)
         return self.parking.obey(self.step, self._serve_if_asked) or self.signals.asked or bool(self.reporter.control().stop)
 
     def _while_waiting(self) -> None:
@@ -266,13 +281,20 @@ class Loop:
         """Measure the loss on the images kept aside, if it is time to, and save the best."""
         if self.validation is None or self.stopped:
             return
-        is_best = self.validation.after(self.step, self.epochs_done, epoch)
+        validation = self.validation
+        is_best = self.attempt(lambda: validation.after(self.step, self.epochs_done, epoch))
         if is_best is None:
             return
         if is_best and self.saver is not None:
             self.saver.best(self.step, self.epochs_done, self.validation.best)
         self.reporter.emit({"type": "phase", "name": "training", "done": 0, "total": 0})
         self._speed.resume()
+
+    def attempt(self, work: Callable[[], Result]) -> Result | None:
+        """`work()`, again where a shared card was too full for it; None when it was told to stop before."""
+        done = self.sharing.attempt(work, self.step)
+        self.stopped = self.stopped or self.sharing.was_stopped
+        return done
 
     def _after_epoch(self) -> None:
         self._validate(self.epochs_done)
@@ -299,7 +321,9 @@ class Loop:
             return False
         assert self.saver is not None
         self.saver.before_sample(self.step, self.epochs_done)
-        self.previews.draw(self.step, 0 if at_first else epoch, self._while_drawing, self._seconds_left(self.step + 1))
+        previews, left = self.previews, self._seconds_left(self.step + 1)
+        numbered = 0 if at_first else epoch
+        self.attempt(lambda: previews.draw(self.step, numbered, self._while_drawing, left))
         self._drawings = self.reporter.control().sample  # who asked meanwhile has them
         self.reporter.emit({"type": "phase", "name": "training", "done": 0, "total": 0})
         return True

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
-
-import torch
 
 _SPEED_WINDOW = 50  # steps
 
@@ -62,15 +59,3 @@ class Speed:
     def samples_per_second(self) -> float:
         samples = sum(samples for _, samples in self._steps) / len(self._steps)
         return samples / max(self.seconds_per_step, 1e-9)
-
-
-def peak_memory(device: torch.device) -> int | None:
-    """Return the most bytes that were in use so far: of the card, or of this process on the CPU; None where nobody knows."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -13,18 +13,19 @@ from typing import Any
 
 import torch
 
+from ..errors import is_out_of_memory
 from ..log import logger
-from ..models import Model
+from ..models import Model, card
 from ..models.main_memory import Parked, Place, copied_once, free_card, is_on_card, places
 from ..runs.control import Control
 from ..runs.events import Reporter
-from . import failures
 from .distributed import Processes
 from .interrupt import StopOnSignal
 from .phases import Emit
 
 _LOOK_SECONDS = 0.1
 _SECONDS_BETWEEN_TRIES = 5.0
+_SECONDS_BETWEEN_MEASURES = 2.0
 
 
 @dataclass
@@ -43,6 +44,8 @@ class Parking:
     should_stop: Callable[[], bool] = lambda: False
     _frozen: Parked | None = None  # what is not trained, for the next time
     _refused: int = -1  # the request that could not be obeyed
+    _told: int = 0  # the request to share the card that was answered
+    _measured: float = float("-inf")  # when the memory was looked at last
 
     @classmethod
     def of(cls, model: Model, reporter: Reporter, processes: Processes, signals: StopOnSignal) -> Parking:
@@ -70,6 +73,44 @@ class Parking:
         waits, stops = self.processes.add_up([float(self.is_asked()), float(self._is_to_stop())])
         return bool(waits), bool(stops)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether somebody uses the card beside this training, who was told what room there is."""
+        control = self.control()
+        return control.is_shared and control.share == self._told
+
+    def tell_room(self, step: int) -> None:
+        """Answer who wants to use the card beside this training: with what is measured of its memory. Asked between two steps.
+
+        Several processes share with nobody: one whose memory is full would leave the others waiting.
+        """
+        control = self.control()
+        if control.is_shared and control.share != self._told:
+            self._told = control.share
+            self.emit({"type": "shared", "step": step, "share": control.share, "memory": self._memory()})
+
+    def measured(self) -> dict[str, Any]:
+        """The memory as it is, for the event of a step; nothing where that was told a moment ago."""
+        if time.monotonic() < self._measured + _SECONDS_BETWEEN_MEASURES:
+            return {}
+        self._measured = time.monotonic()
+        return {"memory": self._memory()}
+
+    def _memory(self) -> dict[str, int] | None:
+        return card.memory(self.processes.device) if self.processes.world_size == 1 else None
+
+    def make_room(self, step: int, meanwhile: Callable[[], None] = lambda: None) -> bool:
+        """The card is too full for this training and who uses it beside it: keep off until they are done with it. Returns
+        whether it was told to stop meanwhile."""
+        message = "The card is too full for the training and the pictures: from now on they take turns. Nothing is lost."
+        self.emit({"type": "crowded", "step": step, "share": self._told, "message": message})
+
+        def look() -> tuple[bool, bool]:
+            control = self.control()
+            return control.is_off_the_card or control.is_shared, self._is_to_stop()
+
+        return self._wait(step, look, meanwhile, must=True)
+
     def is_asked(self) -> bool:
         """Whether this process is to leave the card."""
         control = self.control()
@@ -90,15 +131,28 @@ class Parking:
     def _is_to_stop(self) -> bool:
         return self.should_stop() or self.control().stop
 
-    def _wait(self, step: int, look: Callable[[], tuple[bool, bool]], meanwhile: Callable[[], None]) -> bool:
-        """Wait while `look` gives (True, False). Who is to stop does not come back: all is saved from main memory."""
+    def _wait(
+        self, step: int, look: Callable[[], tuple[bool, bool]], meanwhile: Callable[[], None], *, must: bool = False
+    ) -> bool:
+        """Wait while `look` gives (True, False). Who is to stop does not come back: all is saved from main memory.
+
+        Where main memory has no room the training goes on; who `must` wait does that with the weights on the card.
+        """
         try:
             parked = self.leave()
         except MemoryError as error:
+            if must:
+                free_card()
+                return self._wait_for(step, look, meanwhile, [])
             self._refused = self.control().park
             message = f"The training keeps the card: its weights find no room in main memory. {error}"
             self.emit({"type": "not_parked", "step": step, "park": self._refused, "message": message})
             return False
+        return self._wait_for(step, look, meanwhile, parked)
+
+    def _wait_for(
+        self, step: int, look: Callable[[], tuple[bool, bool]], meanwhile: Callable[[], None], parked: list[Parked]
+    ) -> bool:
         answered: tuple[int, bool] | None = None
         waits, stops = look()
         while waits and not stops:
@@ -157,7 +211,7 @@ class Parking:
             try:
                 return self.come_back(parked)
             except RuntimeError as error:
-                if not failures.is_out_of_memory(error) or self.control().stop:
+                if not is_out_of_memory(error) or self.control().stop:
                     raise
             free_card()
             if not said:

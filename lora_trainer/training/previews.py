@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ..data.plan import DataPlan
 from ..log import logger
@@ -65,7 +66,7 @@ class Previews:
     """Draws `prompts` into `folder` when it is time to. The pictures' randomness is their own: training is not changed.
 
     `size` (width, height) is that of a prompt that gives none, the training's own. Within `with shown():` the network's weights
-    are those to draw with.
+    are those to draw with. `attempt(work)` is how one is drawn (Sharing.attempt).
     """
 
     model: Model
@@ -82,6 +83,7 @@ class Previews:
     schedule: Schedule
     shown: Callable[[], AbstractContextManager[None]] = nullcontext
     resting: Resting | None = None
+    attempt: Callable[[Callable[[], Any]], Any] = lambda work: work()
     watch: DrawingTime = field(default_factory=lambda: DrawingTime())
 
     @classmethod
@@ -95,6 +97,7 @@ class Previews:
         plan: DataPlan,
         emit: Emit,
         shown: Callable[[], AbstractContextManager[None]] = nullcontext,
+        attempt: Callable[[Callable[[], Any]], Any] = lambda work: work(),
     ) -> Previews | None:
         """What draws `prompts`; None when there are none. The pictures go to the folder `sample` of the output folder."""
         if not prompts:
@@ -114,6 +117,7 @@ class Previews:
             schedule=Schedule.of(options),
             resting=trainee.encoder.resting,
             shown=shown,
+            attempt=attempt,
         )
 
     def seconds_to_come(self, times: int, samples_per_second: float) -> float:
@@ -176,26 +180,28 @@ class Previews:
 
         try:
             with self.precision.autocast():
-                drawn = preview.draw(
-                    self.model,
-                    [prompt],
-                    self.folder,
-                    name=self.name,
-                    step=step,
-                    epoch=epoch,
-                    seed=self.seed,
-                    sampler=self.sampler,
-                    clip_skip=self.clip_skip,
-                    size=self.size,
-                    network=self.network,
-                    progress=told,
-                    should_stop=should_stop,
+                drawn = self.attempt(
+                    lambda: preview.draw(
+                        self.model,
+                        [prompt],
+                        self.folder,
+                        name=self.name,
+                        step=step,
+                        epoch=epoch,
+                        seed=self.seed,
+                        sampler=self.sampler,
+                        clip_skip=self.clip_skip,
+                        size=self.size,
+                        network=self.network,
+                        progress=told,
+                        should_stop=should_stop,
+                    )
                 )
         except Exception as error:  # whatever it is, the training goes on
             logger.warning("sample picture %d of step %d failed", number, step, exc_info=True)
             self.emit({"type": "warning", "message": f"A sample picture of step {step} could not be drawn: {error}"})
             return
-        for sample in drawn:
+        for sample in drawn or ():
             self.emit({"type": "sample", "path": str(sample.path), "step": step, "prompt": sample.prompt, "seed": sample.seed})
 
 

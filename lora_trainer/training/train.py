@@ -28,6 +28,7 @@ from .loop import Loop
 from .phases import Emit, phase
 from .previews import Previews, sample_prompts
 from .saver import Saver
+from .sharing import Undo
 from .state_saver import StateSaver
 
 
@@ -81,13 +82,16 @@ def train(
         loop, optimizer = assembling.build(setting, loaded, losses_to)
         updater, trainee, network = loop.updater, loop.gradients.trainee, loop.updater.trained
         pieces = resuming.pieces(loop)  # what remembers something from one step to the next
+        loop.sharing.undo = Undo(updater, pieces, loop.pictures)
         if processes.is_main:
             metadata = file_metadata(options, loaded.model, network, plan, counts, optimizer, start)
             saving = SavePlan.of(options.saving, counts.epochs)
             number_format, mine = options.saving.save_precision, start.session_of_files
             loop.saver = pieces["saver"] = Saver(network, saving, metadata, emit, number_format, updater.shown, mine)
             loop.states = StateSaver.of(options.saving, saving, pieces, start.facts, emit)
-            loop.previews = Previews.of(options.sampling, prompts, trainee, network, saving, plan, emit, updater.shown)
+            loop.previews = Previews.of(
+                options.sampling, prompts, trainee, network, saving, plan, emit, updater.shown, loop.attempt
+            )
         resuming.go_on(start, pieces, loop, emit)
 
         phase(emit, "training")

@@ -57,14 +57,20 @@ def test_a_training_that_waits_for_pictures_says_until_when(open_page, address, 
     expect(note).to_have_count(0)
     run["card"] = {**CARD, "is_asked": True}
     expect(note).to_contain_text("leaves the card after this step")
+    run["card"] = {**CARD, "is_asked": True, "waited": 65.0}
+    expect(note).to_contain_text("Asked for 1 min 5 s, it is still at this: step 41.")
+    run["card"] = {**CARD, "is_asked": True, "is_free": True, "shares": True}
+    expect(note).to_contain_text("The training goes on while you generate (step 40)")
+    expect(note.get_by_role("button")).to_have_count(0)
+    expect(page.locator(".lt-run-title .lt-badge")).to_have_text("running")
     run["card"] = {**CARD, "is_asked": True, "is_free": True}
-    expect(note).to_contain_text("waits while pictures are made (step 40)")
+    expect(note).to_contain_text("Training paused while you generate (step 40)")
     expect(page.locator(".lt-run-title .lt-badge")).to_have_text("waiting")
     expect(page.locator(".lt-run-doing")).to_have_text("Waiting while pictures are made")
     run["card"] = {**CARD, "is_asked": True, "is_free": True, "paused": True}  # of what changes, the card alone
     expect(page.locator(".lt-run-doing")).to_have_text("Paused")
     run["card"] = {**CARD, "is_asked": True, "is_free": True, "seconds_left": 15.2}
-    expect(note).to_contain_text("it goes on in 15 s")
+    expect(note).to_contain_text("Training paused while you generate (step 40), goes on in 15 s.")
     note.get_by_role("button", name="Go on now").click()
     expect(note).to_have_count(0)
     run["card"] = {**CARD, "is_asked": True, "refusal": "The training keeps the card: no room."}

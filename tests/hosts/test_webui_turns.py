@@ -10,10 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from lora_trainer.hosts.webui import away, gate, gpu
+from lora_trainer.hosts.webui import away, gate, gpu, measured
 from lora_trainer.hosts.webui.host import WebuiHost
-from lora_trainer.runs.borrowing import borrowed
+from lora_trainer.runs import control
+from lora_trainer.runs.borrowing import Borrowing
 from lora_trainer.runs.lending import Lending
+from lora_trainer.runs.peaks import Peaks
 
 from ..runs.harness import make, run_until, submit, until
 from . import webui_stub
@@ -45,7 +47,7 @@ class Turns:
         self.reason, self.taken, self.now = reason, 0, 0
 
     @contextmanager
-    def __call__(self):
+    def __call__(self, p):
         self.taken, self.now = self.taken + 1, self.now + 1
         try:
             if not self.reason:
@@ -130,7 +132,7 @@ def test_a_picture_waits_for_a_real_worker_and_nothing_waits_for_ever(webui, tmp
     """The Web UI's thread holds its queue lock from the first moment on; the supervisor goes on meanwhile."""
     host = WebuiHost()
     supervisor = make(tmp_path, lending=Lending(leave=host.leave_card, idle_seconds=0.2))
-    host.share_card(lambda *asked: borrowed(supervisor, *asked))
+    host.share_card(Borrowing(supervisor))
     monkeypatch.setattr(supervisor.host, "lend_gpu", host.lend_gpu)
     monkeypatch.setattr(supervisor.host, "reclaim_gpu", host.reclaim_gpu)
     submit(supervisor, "step", "wait-for-file", "parks")
@@ -138,7 +140,7 @@ def test_a_picture_waits_for_a_real_worker_and_nothing_waits_for_ever(webui, tmp
     drawn = []
     thread = threading.Thread(target=lambda: drawn.append(draw(webui)), daemon=True)
     thread.start()
-    until(supervisor, lambda: "leaves the card" in str(sys.modules["modules.shared"].state.textinfo))
+    until(supervisor, lambda: "makes room" in str(sys.modules["modules.shared"].state.textinfo))
     assert not drawn and webui.lock.held
     (supervisor.folder("run-1").path / "go-on").touch()
     until(supervisor, lambda: drawn)
@@ -149,13 +151,90 @@ def test_a_picture_waits_for_a_real_worker_and_nothing_waits_for_ever(webui, tmp
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the fake worker is started by a shell script")
+@pytest.mark.parametrize("webui", ["kept in main memory"], indirect=True)
+def test_pictures_are_measured_and_share_the_card_until_one_finds_it_too_full(webui, tmp_path, monkeypatch):
+    """The first has a turn, in which it is measured; the next ones are drawn beside the training; one that finds too little
+    memory is drawn again in a turn."""
+    host = WebuiHost()
+    lending = Lending(leave=host.leave_card, policy=host.pictures_policy, idle_seconds=0.2)
+    supervisor = make(tmp_path, lending=lending)
+    host.share_card(Borrowing(supervisor))
+    monkeypatch.setattr(supervisor.host, "lend_gpu", host.lend_gpu)
+    monkeypatch.setattr(supervisor.host, "reclaim_gpu", host.reclaim_gpu)
+    memory = SimpleNamespace(held=lambda: 1 << 30, begin_peak=lambda: None, peak=lambda: 3 << 30)
+    monkeypatch.setattr(measured, "memory", memory)
+    monkeypatch.setattr(measured, "_peaks", Peaks())
+    fails = []
+    inner = webui.processing.process_images_inner
+
+    def process_images_inner(p):
+        if fails:
+            raise fails.pop()
+        return inner(p)
+
+    monkeypatch.setattr(webui.processing, "process_images_inner", process_images_inner)
+    submit(supervisor, "step", "parks", memory={"free": 4 << 30, "reserved": 1 << 30, "peak": 1 << 30})
+    until(supervisor, lambda: supervisor.progress("run-1")[0].step)
+
+    def drawn(**size):
+        answers = []
+
+        def ask():
+            with webui.lock:
+                p = SimpleNamespace(is_api=True, **{"width": 512, "height": 512, "batch_size": 1, **size})
+                answers.append(webui.processing.process_images(p))
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        until(supervisor, lambda: not thread.is_alive())
+        assert answers == ["picture"]
+        until(supervisor, lambda: not supervisor.standing(supervisor.store.get("run-1")).is_asked)
+        asked = control.read_control(supervisor.folder("run-1").control)
+        return asked.park // 2, asked.share // 2
+
+    assert drawn() == (1, 0), "nobody knows what it takes"
+    assert drawn() == (1, 1)
+    assert "trains on while you generate" in str(sys.modules["modules.shared"].state.textinfo)
+    assert drawn(enable_hr=True, hr_scale=1.5) == (2, 1)
+    fails.append(RuntimeError("CUDA out of memory"))
+    assert drawn() == (3, 2)
+    assert drawn() == (4, 2), "from then on they take turns"
+    (supervisor.folder("run-1").path / "go-on").touch()
+    run_until(supervisor, "finished")
+
+
+def test_a_picture_that_finds_too_little_memory_alone_fails_with_the_hosts_own_error(webui):
+    gpu.lend(lambda: "training", Turns(), lambda: False)
+    with pytest.raises(RuntimeError, match="out of memory"), webui.lock:
+        gate._raising(lambda p: (_ for _ in ()).throw(RuntimeError("CUDA out of memory")))(SimpleNamespace())
+
+
+@pytest.mark.parametrize("webui", ["dropped"], indirect=True)
+@pytest.mark.parametrize(
+    ("kept", "policy"),
+    [
+        ({}, "automatic"),
+        ({"lora_trainer_while_training": "always take turns"}, "hand_over"),
+        ({"lora_trainer_while_training": "share"}, "share"),
+        ({"lora_trainer_while_training": ["?"]}, "automatic"),
+        ({"lora_trainer_pictures": False}, "refuse"),
+        ({"lora_trainer_free_card": False}, "share"),
+        ({"lora_trainer_free_card": False, "lora_trainer_while_training": "automatic"}, "automatic"),
+    ],
+)
+def test_the_setting_and_the_switches_that_it_replaced_say_what_becomes_of_pictures(webui, kept, policy):
+    sys.modules["modules.shared"].opts.data.update(kept)
+    assert WebuiHost().pictures_policy() == policy
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the fake worker is started by a shell script")
 def test_interrupting_ends_the_waiting(webui, tmp_path):
     supervisor = make(tmp_path)
     submit(supervisor, "step", "wait-for-file")
     until(supervisor, lambda: supervisor.progress("run-1")[0].step)
-    with borrowed(supervisor, lambda: True, lambda text: None) as reason:
+    with Borrowing(supervisor)(lambda: True, lambda text: None) as reason:
         assert "frog is being trained on this card" in reason
     (supervisor.folder("run-1").path / "go-on").touch()
     run_until(supervisor, "finished")
-    with borrowed(supervisor, lambda: True, lambda text: None) as reason:
+    with Borrowing(supervisor)(lambda: True, lambda text: None) as reason:
         assert reason == "", "no training, no waiting"

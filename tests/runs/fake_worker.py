@@ -67,7 +67,8 @@ def main(folder: str) -> int:
     for word in script:
         if word == "step":
             step += 1
-            reporter.emit({"type": "step", "step": step, "epoch": 1, "loss": 1.0 / step, "lr": {"unet": 1e-4}})
+            told = {"step": step, "epoch": 1, "loss": 1.0 / step, "lr": {"unet": 1e-4}}
+            reporter.emit({"type": "step", **told, "memory": reporter.folder.request().get("memory")})
         elif word == "save":
             save(reporter, step, final=False, name=f"frog-step{step:08d}")
         elif word == "forget":  # as save_last_n_steps has it removed
@@ -82,9 +83,21 @@ def main(folder: str) -> int:
             path.mkdir(parents=True)
             reporter.emit({"type": "state", "path": str(path), "step": step, "epoch": 0, "rolling": True})
         elif word == "parks":
-            answered = None
+            answered, shared = None, 0
             while not (folder / "go-on").exists() and not reporter.control().stop:
                 asked = reporter.control()
+                if (folder / "deaf").exists() and not (folder / "die").exists():
+                    time.sleep(0.02)
+                    continue
+                if (folder / "die").exists():
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if asked.is_shared and asked.share != shared:
+                    shared = asked.share
+                    told = {"share": shared, "memory": reporter.folder.request().get("memory")}
+                    reporter.emit({"type": "shared", "step": step, **told})
+                if asked.is_shared and (folder / "crowd").exists():
+                    (folder / "crowd").unlink()
+                    reporter.emit({"type": "crowded", "step": step, "share": shared})
                 if (asked.park, asked.paused) != answered:
                     answered = (asked.park, asked.paused)
                     kind = "parked" if asked.is_off_the_card else "unparked"
@@ -139,6 +152,14 @@ def serve(folder: Path) -> int:
             if "leave" in request["prompt"] and not (folder / "left").exists():
                 (folder / "left").touch()
                 return 0
+            if (folder / "wait").exists():
+                break
+            if (folder / "crowded").exists() and (folder / "shared").exists():
+                break
+            (folder / "crowded").unlink(missing_ok=True)
+            if "heavy" in request["prompt"] and (folder / "shared").exists():
+                (folder / "crowded").touch()
+                break
             say(result, state="running", done=1, total=2)
             if "die" in request["prompt"]:
                 sys.stderr.write("out of something\n")
@@ -150,7 +171,7 @@ def serve(folder: Path) -> int:
             for name in names:
                 (result / name).write_bytes(PICTURE)
             images = [{"name": name, "seed": 1, "prompt": request["prompt"]} for name in names]
-            say(result, state=state, done=2, total=2, images=images)
+            say(result, state=state, done=2, total=2, images=images, peak_memory=2 << 30)
             path.unlink()
         (folder / "off").unlink(missing_ok=True)
         time.sleep(0.02)

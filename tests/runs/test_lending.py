@@ -39,8 +39,8 @@ def supervisor(tmp_path, pictures):
     return make(tmp_path, lending=lending)
 
 
-def begin(supervisor, *script):
-    submit(supervisor, "step", *(script or ("parks",)))
+def begin(supervisor, *script, **request):
+    submit(supervisor, "step", *(script or ("parks",)), **request)
     until(supervisor, lambda: supervisor.progress("run-1")[0].step)
     return lambda: supervisor.standing(supervisor.store.get("run-1"))
 
@@ -150,11 +150,17 @@ def test_a_run_stopped_while_it_is_paused_ends(supervisor):
     run_until(supervisor, FINISHED)  # as the fake worker calls it
 
 
-def test_pictures_standing_alone_get_the_card_and_give_it_back(tmp_path):
-    """The whole chain as `api.service` puts it together: asking, waiting, drawing, the card given back."""
+@pytest.fixture
+def alone(tmp_path):
+    """The chain as `api.service` puts it together: the supervisor, and the other end of the generating process."""
     made: list[Generation] = []
     lending = Lending(
-        wants=lambda: made[0].wants_card(), serve=lambda: made[0].tick(), leave=lambda: made[0].leave_card(), idle_seconds=0.2
+        wants=lambda: made[0].wants_card(),
+        serve=lambda: made[0].tick(),
+        leave=lambda: made[0].leave_card(),
+        need=lambda: made[0].need(),
+        is_crowded=lambda: made[0].is_crowded(),
+        idle_seconds=0.2,
     )
     supervisor = make(tmp_path, lending=lending)
 
@@ -163,12 +169,61 @@ def test_pictures_standing_alone_get_the_card_and_give_it_back(tmp_path):
         return supervisor.standing(run) if run else Standing(is_free=True)
 
     made.append(Generation(supervisor.host, tmp_path / "generated", standing=standing))
-    begin(supervisor)
-    requests = [made[0].submit({"prompt": name}) for name in ("a", "b")]
-    assert made[0].status(requests[0])["state"] == "waiting"
-    until(supervisor, lambda: all(made[0].status(name)["state"] == "finished" for name in requests))
-    assert standing().is_free and made[0]._is_alive()
-    until(supervisor, lambda: supervisor.progress("run-1")[0].parked is None)
-    assert control.read_control(supervisor.folder("run-1").control).park == 2
-    finish(supervisor)
+    yield supervisor, made[0], standing
     made[0].release_card()
+
+
+def are_over(generation, *names):
+    return lambda: all(generation.status(name)["state"] == "finished" for name in names)
+
+
+def has_card_back(supervisor):
+    return lambda: not control.read_control(supervisor.folder("run-1").control).is_off_the_card
+
+
+def test_pictures_standing_alone_get_the_card_and_give_it_back(alone):
+    """Asking, waiting, drawing, the card given back; and the same again, while the process of before is still there."""
+    supervisor, generation, standing = alone
+    begin(supervisor)
+    for turn in (1, 2):
+        requests = [generation.submit({"prompt": name}) for name in ("a", "b")]
+        assert generation.status(requests[0])["state"] == "waiting"
+        assert (generation.folder / "wait").exists(), "a process that is there begins nothing"
+        until(supervisor, are_over(generation, *requests))
+        assert standing().is_free and generation._is_alive()
+        until(supervisor, has_card_back(supervisor))
+        assert control.read_control(supervisor.folder("run-1").control).park == 2 * turn
+        until(supervisor, lambda: supervisor.progress("run-1")[0].parked is None)
+    finish(supervisor)
+
+
+def test_pictures_that_were_measured_are_drawn_beside_a_training_that_leaves_room(alone):
+    """The first is measured in a turn of its own; a larger one is not known; what finds too little memory gets a turn after
+    all, and so do all that follow it."""
+    supervisor, generation, standing = alone
+    begin(supervisor, memory={"free": 8 << 30, "reserved": 1 << 30, "peak": 1 << 30})
+
+    def draw(prompt, **size):
+        request = generation.submit({"prompt": prompt, "width": 512, "height": 512, "batch_size": 1, **size})
+        until(supervisor, are_over(generation, request))
+        until(supervisor, lambda: not standing().is_asked)
+        asked = control.read_control(supervisor.folder("run-1").control)
+        return asked.park // 2, asked.share // 2
+
+    assert draw("the first") == (1, 0), "nobody knows what it takes"
+    assert draw("as large") == (1, 1)
+    assert draw("smaller", width=64) == (1, 2)
+    assert draw("wider", width=640) == (2, 2)
+    assert draw("heavy") == (3, 3) and not generation.is_crowded()
+    assert draw("as large as the first") == (4, 3)
+    finish(supervisor)
+
+
+def test_pictures_that_nobody_waits_for_any_more_do_not_take_the_card(alone):
+    supervisor, generation, standing = alone
+    begin(supervisor, "wait-for-file")
+    request = generation.submit({"prompt": "a"})
+    until(supervisor, lambda: standing().is_asked)
+    assert generation.stop(request)["state"] == "stopped" and not generation._is_alive()
+    until(supervisor, lambda: not standing().is_asked)
+    finish(supervisor)

@@ -113,6 +113,60 @@ def test_a_request_stopped_while_it_waited_loads_no_model(server):
     assert status(server)["state"] == "stopped"
 
 
+def in_a_thread(server, until):
+    """Let the server serve until `until()`, then end it."""
+    thread = threading.Thread(target=server._serve, daemon=True)
+    thread.start()
+    end = time.monotonic() + 200
+    while not until() and time.monotonic() < end:
+        time.sleep(0.02)
+    (server.folder / "quit").touch()
+    thread.join(200)
+    assert not thread.is_alive()
+    (server.folder / "quit").unlink()
+    return until()
+
+
+def test_a_card_too_full_beside_a_training_is_waited_for_and_the_pictures_drawn_then(server, tiny_sd1, monkeypatch):
+    real, tries = room.draw, []
+
+    def full_at_first(*arguments, **named):
+        tries.append(None)
+        if len(tries) == 1:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(room, "draw", full_at_first)
+    path = ask(server, tiny_sd1)
+    (server.folder / "shared").touch()
+    assert in_a_thread(server, (server.folder / "crowded").exists)
+    assert status(server)["state"] == "waiting" and path.exists() and len(tries) == 1
+    (server.folder / "shared").unlink()
+    (server.folder / "wait").touch()
+    server._is_crowded()
+    assert not (server.folder / "crowded").exists()
+    (server.folder / "wait").unlink()
+    assert in_a_thread(server, lambda: not path.exists())
+    found = status(server)
+    assert (found["state"], len(found["images"])) == ("finished", 1) and found["peak_memory"] > 0
+
+
+def test_a_full_card_without_a_training_beside_is_said(server, tiny_sd1, monkeypatch):
+    monkeypatch.setattr(room, "draw", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("CUDA out of memory")))
+    path = ask(server, tiny_sd1)
+    server.answer(path)
+    assert status(server)["message"] == "The card is full." and "Lower" in status(server)["advice"] and not path.exists()
+
+
+def test_nothing_is_begun_while_a_training_has_the_card(server, tiny_sd1, monkeypatch):
+    monkeypatch.setattr(server, "answer", lambda path: pytest.fail("it is to wait"))
+    looks = []
+    monkeypatch.setattr(server, "_is_crowded", lambda: looks.append(None))
+    (server.folder / "wait").touch()
+    path = ask(server, tiny_sd1)
+    assert in_a_thread(server, lambda: len(looks) > 2) and path.exists()
+
+
 def test_leaves_when_idle_and_beats_meanwhile(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "HEARTBEAT_SECONDS", 0.05)
     server = Server(tmp_path, idle_seconds=0.4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lora_trainer.models import card
 from lora_trainer.training import metrics
 
 
@@ -26,8 +27,8 @@ def test_speed_leaves_out_pauses_and_a_slow_first_step(monkeypatch):
 
 
 def test_peak_memory_of_the_process_is_known_and_grows():
-    before = metrics.peak_memory(torch.device("cpu"))
+    before = card.peak_memory(torch.device("cpu"))
     if before is None:
         pytest.skip("this system does not tell")
     block = torch.ones(16_000_000)
-    assert metrics.peak_memory(torch.device("cpu")) >= max(before, block.numel() * 4)
+    assert card.peak_memory(torch.device("cpu")) >= max(before, block.numel() * 4)

@@ -19,14 +19,16 @@ from typing import Any
 
 from fastapi import HTTPException
 
+from ...errors import is_out_of_memory
 from ...log import logger
 
 _TI = "modules.textual_inversion"
 _MARK = "lora_trainer_gate_of"
-# A turn lasts while somebody draws; it gives the reason why there is none, or "" when the card is ours.
-Turn = Callable[[], AbstractContextManager[str]]
+# A turn lasts while somebody draws what it is given; it gives the reason why there is none, or "" when the card is ours.
+Turn = Callable[[Any], AbstractContextManager[str]]
 _refusal: Callable[[], str] | None = None
 _turn: Turn | None = None
+_makes_room: Callable[[], bool] | None = None
 _is_lent = False
 
 
@@ -40,11 +42,12 @@ class CardIsTaken(HTTPException, RuntimeError):
         return self.detail
 
 
-def close(refusal: Callable[[], str], turn: Turn | None = None) -> None:
-    """From now on let in who gets a `turn`; without one answer with the text of `refusal()`. Closing again changes both."""
-    global _refusal, _turn, _is_lent
+def close(refusal: Callable[[], str], turn: Turn | None = None, makes_room: Callable[[], bool] | None = None) -> None:
+    """From now on let in who gets a `turn`; without one answer with the text of `refusal()`. What finds too little memory is
+    drawn again, in a turn of its own, where `makes_room()` says so. Closing again changes all of it."""
+    global _refusal, _turn, _makes_room, _is_lent
     install()
-    _refusal, _turn, _is_lent = refusal, turn, False
+    _refusal, _turn, _makes_room, _is_lent = refusal, turn, makes_room, False
 
 
 def lend() -> None:
@@ -72,7 +75,7 @@ def open_again() -> bool:
 
 
 @contextmanager
-def _let_in() -> Iterator[str]:
+def _let_in(p: Any) -> Iterator[str]:
     """Gives why nothing may be drawn, or "" for as long as it may."""
     refusal, turn = _refusal, _turn
     if refusal is None:
@@ -80,7 +83,7 @@ def _let_in() -> Iterator[str]:
     elif turn is None:
         yield refusal()
     else:
-        with turn() as reason:
+        with turn(p) as reason:
             yield reason
 
 
@@ -113,10 +116,15 @@ def install() -> None:
 
 def _raising(original: Callable[..., Any]) -> Callable[..., Any]:
     def gate(*arguments: Any, **named: Any) -> Any:
-        with _let_in() as reason:
-            if reason:
-                raise CardIsTaken(_say(reason))
-            return original(*arguments, **named)
+        while True:
+            with _let_in(arguments[0] if arguments else named.get("p")) as reason:
+                if reason:
+                    raise CardIsTaken(_say(reason))
+                try:
+                    return original(*arguments, **named)
+                except Exception as error:
+                    if _refusal is None or not is_out_of_memory(error) or not (_makes_room and _makes_room()):
+                        raise
 
     return gate
 
@@ -140,7 +148,7 @@ def _answering(original: Callable[..., Any]) -> Callable[..., Any]:
     def gate(self: Any, p: Any, *arguments: Any) -> Any:
         if getattr(p, "is_api", False):
             return original(self, p, *arguments)
-        with _let_in() as reason:
+        with _let_in(p) as reason:
             if not reason:
                 return original(self, p, *arguments)
         processing = importlib.import_module("modules.processing")

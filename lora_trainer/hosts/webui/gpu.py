@@ -12,26 +12,29 @@ from collections.abc import Callable, Iterator
 
 from ...errors import HostError
 from ...log import logger
-from . import away, gate
+from . import away, gate, measured
 
 _guard = threading.Lock()
 
 
-def lend(refusal: Callable[[], str], turn: gate.Turn | None = None) -> None:
+def lend(refusal: Callable[[], str], turn: gate.Turn | None = None, makes_room: Callable[[], bool] | None = None) -> None:
     """Free the card. Waits for a running generation; later ones get a `turn`, or without one the text of `refusal()`.
+
+    `makes_room` is asked whether one that found too little memory is to be tried again.
 
     Raises HostError when the model cannot be taken off; generations are not refused then.
     """
     from modules import call_queue
 
     with call_queue.queue_lock:
-        _hand_over(lambda: gate.close(refusal, turn))
+        _hand_over(lambda: gate.close(refusal, turn, makes_room))
 
 
 def take_turn() -> None:
-    """The training has left the card: bring the model back, for who draws now. The caller holds the queue lock."""
+    """The training has made room on the card: bring the model back, for who draws now. The caller holds the queue lock."""
     with _guard:
         if not gate.is_lent():
+            measured.model_is_away()
             away.bring_back()
             gate.lend()
 
@@ -70,7 +73,7 @@ def _hand_over(close: Callable[[], None]) -> None:
             gate.open_again()
             raise HostError(
                 f"The Web UI's model could not be taken off the card: {error}.",
-                advice="Restart the Web UI, or switch 'Free the card while training' off in its settings.",
+                advice="Restart the Web UI, and start the training before the first picture.",
             ) from error
 
 

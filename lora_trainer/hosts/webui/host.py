@@ -13,7 +13,7 @@ from ...errors import HostError
 from ...installing import retries, worker_packages
 from ...runs.worker import Borrow
 from ..base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
-from . import access, drawing, gpu, hotload, settings
+from . import access, drawing, gpu, hotload, measured, settings
 
 _HOW = 'in Settings > LoRA Trainer, write it into "{}" and apply the settings.'
 
@@ -122,13 +122,16 @@ class WebuiHost:
         return variables
 
     def lend_gpu(self) -> None:
-        """Drop the model and refuse generations, unless the settings say that both share the card."""
-        if settings.free_card():
-            gpu.lend(self._refusal, self._turn if self._borrow and settings.pictures_while_training() else None)
+        """Take the model off the card, and let generations wait for their turn."""
+        gpu.lend(self._refusal, self._turn if self._borrow else None, self._makes_room)
 
     def reclaim_gpu(self) -> None:
         """Accept generations again."""
         gpu.reclaim()
+
+    def pictures_policy(self) -> str:
+        """As the settings say."""
+        return settings.pictures_policy()
 
     def share_card(self, borrow: Borrow) -> None:
         """Pictures ask by it for their turn."""
@@ -159,18 +162,33 @@ class WebuiHost:
         sd_models.list_models()
 
     @contextmanager
-    def _turn(self) -> Iterator[str]:
-        """The card in the middle of a training, while a picture is made. What is waited for stands in the progress bar."""
+    def _turn(self, p: Any) -> Iterator[str]:
+        """The card in the middle of a training, while `p` is drawn. What is waited for stands in the progress bar."""
         from modules import shared
+
+        def should_stop() -> bool:
+            return bool(shared.state.interrupted or getattr(shared.state, "stopping_generation", False))
 
         def tell(text: str) -> None:
             shared.state.textinfo = text
 
         assert self._borrow is not None
-        with self._borrow(lambda: bool(shared.state.interrupted), tell) as reason:
-            if not reason:
-                gpu.take_turn()
-            yield reason
+        with self._borrow(should_stop, tell, measured.need(p)) as reason:
+            if reason:
+                yield reason
+                return
+            gpu.take_turn()
+            with measured.drawing(p):
+                yield ""
+
+    def _makes_room(self) -> bool:
+        """A picture found too little memory: whether a training shares the card, which it leaves now."""
+        from modules import devices
+
+        makes_room = self._borrow is not None and self._borrow.crowded()
+        if makes_room:
+            devices.torch_gc()
+        return makes_room
 
     def _refusal(self) -> str:
         return (

@@ -5,15 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...paths import user_path
+from ...runs.policies import AUTOMATIC, HAND_OVER, REFUSE, SHARE
 from ..base import host_names
 
 SECTION = ("lora_trainer", "LoRA Trainer")
 
-FREE_CARD = "lora_trainer_free_card"
-PICTURES = "lora_trainer_pictures"
+PICTURES = "lora_trainer_while_training"
+_FORMER_FREE_CARD, _FORMER_PICTURES = (
+    "lora_trainer_free_card",
+    "lora_trainer_pictures",
+)  # two switches, before there was one choice
+_POLICIES = {
+    AUTOMATIC: "automatic",
+    SHARE: "always share the card",
+    HAND_OVER: "always take turns",
+    REFUSE: "no pictures while training",
+}
 OUTLIVE = "lora_trainer_outlive"
 SUBFOLDER = "lora_trainer_lora_subfolder"
 USER_DIR = "lora_trainer_user_dir"
+PICTURES_LABEL = "Pictures while training"
 FOLDERS = "lora_trainer_folders"
 FOLDERS_LABEL = "Folders that the LoRA Trainer page may look into"
 ALLOWED_HOSTS = "lora_trainer_allowed_hosts"
@@ -22,15 +33,16 @@ ALLOWED_HOSTS_LABEL = "Further names that the LoRA Trainer page may be opened un
 
 def add() -> None:
     """Add the section (callback of on_ui_settings)."""
+    from gradio import Radio
     from modules import shared
 
     options = {
-        FREE_CARD: shared.OptionInfo(True, "Free the card while training", section=SECTION).info(
-            "the model leaves the card; off: both share it (for large cards)"
-        ),
-        PICTURES: shared.OptionInfo(True, "Make pictures in the middle of a training", section=SECTION).info(
-            "the training leaves the card while pictures are made, and goes on 20 seconds after the last one; off: generating "
-            "is answered with a message until the training has ended"
+        PICTURES: shared.OptionInfo(
+            _POLICIES[_former_policy()], PICTURES_LABEL, Radio, {"choices": list(_POLICIES.values())}, section=SECTION
+        ).info(
+            "automatic: the training goes on beside pictures where the card's memory is enough for both, as measured; else it "
+            "leaves the card while they are made, and goes on 20 seconds after the last one. Sharing: it always goes on; where "
+            "the card is too full for both, they take turns from then on"
         ),
         OUTLIVE: shared.OptionInfo(True, "Go on training when the Web UI is closed", section=SECTION).info(
             "off: a training saves and stops two minutes after the Web UI has ended"
@@ -53,14 +65,17 @@ def add() -> None:
         shared.opts.add_option(key, option)
 
 
-def free_card() -> bool:
-    """Whether the host's model leaves the card while a worker trains."""
-    return _read(FREE_CARD, True) is not False
+def pictures_policy() -> str:
+    """What becomes of pictures that are wanted during a training: one of policies.POLICIES."""
+    chosen = _read(PICTURES, None)
+    return next((policy for policy, words in _POLICIES.items() if chosen in (policy, words)), _former_policy())
 
 
-def pictures_while_training() -> bool:
-    """Whether a training lends the card to pictures."""
-    return _read(PICTURES, True) is not False
+def _former_policy() -> str:
+    """What the switches of former versions say, where they were moved."""
+    if _read(_FORMER_PICTURES, True) is False:
+        return REFUSE
+    return SHARE if _read(_FORMER_FREE_CARD, True) is False else AUTOMATIC
 
 
 def worker_outlives_host() -> bool:

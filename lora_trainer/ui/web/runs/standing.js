@@ -3,8 +3,8 @@ import { h } from "../base/elements.js";
 import { formatDuration, formatNumber, formatShort } from "../base/numbers.js";
 import { t } from "./texts.js";
 
-// The state in a word; a running one that has left its place says that instead.
-const isAway = (run) => run.state === "running" && Boolean(run.card?.is_asked && run.card.is_free);
+// The state in a word; a running one that has left its place says that instead (not one that shares the card and goes on).
+const isAway = (run) => run.state === "running" && Boolean(run.card?.is_asked && run.card.is_free && !run.card.shares);
 export const stateText = (run) => (isAway(run) ? t(run.card.paused ? "state_paused" : "state_waiting") : t("state_" + run.state));
 export const badge = (run) => h("span", { class: `lt-badge lt-badge-${isAway(run) ? "stopped" : run.state}` }, stateText(run));
 
