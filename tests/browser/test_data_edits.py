@@ -132,6 +132,18 @@ def test_what_was_written_while_the_host_was_away_is_saved_when_it_is_back(open_
     expect(note).to_have_count(0)
 
 
+def test_what_was_written_just_before_the_page_is_loaded_anew_is_saved_after_it(open_page, place, frogs):
+    page = opened(open_page, place, frogs)
+    choose(page, 3)
+    page.route("**/edit", lambda route: route.abort())  # the host is being loaded anew, too
+    page.locator(".lt-data-text").fill("Written last. Here.")
+    page.reload()
+    expect(page.locator(".lt-data-tile").first).to_be_visible()
+    page.unroute("**/edit")
+    expect_caption(page, frogs, 3, "Written last. Here.")
+    assert page.evaluate("localStorage.getItem('lora-trainer.data.unsaved')") == "[]"
+
+
 def test_what_is_too_long_to_be_read_is_struck_through(open_page, place, tmp_path):
     long = ", ".join(f"very long detail number {number}" for number in range(20))
     page = opened(open_page, place, folder_of_links(tmp_path / "long", 1, (long,)))

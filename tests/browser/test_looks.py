@@ -10,6 +10,8 @@ expect = pytest.importorskip("playwright.sync_api").expect
 HOST_STYLE = """
     :root { --block-background-fill: transparent; --body-background-fill: #0b0f19; --body-text-color: #f3f4f6; }
     .prose :last-child { margin-bottom: 0 !important; }
+    .prose [type="checkbox"], .prose [type="radio"] { appearance: none; background-color: #fff; }
+    .prose [type="checkbox"]:checked { background-image: linear-gradient(#fff, #fff); }
 """
 
 
@@ -39,6 +41,17 @@ def test_a_dialog_stands_in_the_middle_and_nothing_shows_through_it_in_a_web_ui(
     dialog = page.locator("dialog.lt-ask")
     assert_is_centred(page, dialog.bounding_box())
     assert is_opaque(dialog)
+
+
+def test_a_box_shows_in_a_web_ui_whether_it_is_ticked(open_page, address, api):
+    api.add_run("r1")
+    api.finish("r1")
+    page = open_page(address + "#lora-runs")
+    in_a_web_ui(page)
+    box = page.locator("input[type=checkbox]:not(.lt-switch)").first
+    box.check()
+    style = box.evaluate("(one) => [getComputedStyle(one).appearance, getComputedStyle(one).backgroundImage]")
+    assert style == ["auto", "none"], "the browser draws it, not the host, whose tick is white on white"
 
 
 def test_the_caption_dialog_does_so_too(open_page, address, api, frogs, drop):

@@ -121,3 +121,26 @@ def test_a_run_that_began_and_ended_unseen_is_told_when_the_page_is_looked_at(op
     assert page.evaluate("window.refreshed") == 0
     leave(page, "lora_trainer")
     page.wait_for_function("window.refreshed === 1")
+
+
+def test_a_reload_opens_the_tab_where_it_was_open_and_not_where_it_was_left(open_page, address, api):
+    api.host = "webui"
+    api.add_run("r1", total=20)
+    page = open_page(address + "#lora-run=r1")
+    ours, theirs = page.locator("#lora_trainer_root"), page.locator("#tab_txt2img")
+    begin = f"({AROUND})(3); document.querySelectorAll('#tabs > div > button')[2].click();"  # the Web UI begins with txt2img
+    page.add_init_script(f"document.addEventListener('DOMContentLoaded', () => {{ {begin} }});")
+    page.reload()
+    expect(theirs).to_be_visible()
+    leave(page, "lora_trainer")
+    expect(ours).to_be_visible()
+    page.evaluate("document.body.innerHTML = 'Reloading...'")  # as Reload UI does
+    page.reload()
+    expect(ours).to_be_visible()
+    leave(page)
+    expect(theirs).to_be_visible()
+    page.wait_for_timeout(300)
+    page.reload()
+    page.wait_for_selector(".lt-tabs", state="attached")
+    expect(theirs).to_be_visible()
+    assert page.url.endswith("#lora-run=r1")

@@ -8,10 +8,11 @@ import { formatNumber } from "./base/numbers.js";
 import { go, place, watchMoves } from "./base/place.js";
 import { poll } from "./base/poll.js";
 import { language, setLanguage, texts } from "./base/texts.js";
+import { offerSending } from "./send/gallery.js";
 import { catchElsewhere } from "./train/drops.js";
 import { values } from "./train/values.js";
 import { VIEWS } from "./views.js";
-import { refreshCards, tabOf } from "./webui.js";
+import { refreshCards, tabOf, wasOpen } from "./webui.js";
 
 const t = texts({
     language: ["Language", "언어"],
@@ -37,12 +38,13 @@ export async function startFrame(mount) {
     [app.state, app.form] = await Promise.all([getPatiently("state"), getPatiently("form")]);
     openTab(mount);
     draw();
+    offerSending();
 }
 
-// In the Web UI the tab itself has to be opened when the address names something of ours.
+// In the Web UI the tab itself has to be opened: where it was open before a reload, else when the address names something of ours.
 function openTab(mount) {
-    if (!location.hash.startsWith("#lora-") || mount.offsetParent) return;
-    tabOf("lora_trainer", "LoRA Trainer")?.click();
+    const isWanted = wasOpen(mount) ?? location.hash.startsWith("#lora-");
+    if (isWanted && !mount.offsetParent) tabOf("lora_trainer", "LoRA Trainer")?.click();
 }
 
 function draw() {

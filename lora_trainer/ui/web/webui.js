@@ -5,6 +5,7 @@ import { texts } from "./base/texts.js";
 const t = texts({ send_to_txt2img: ["Send to txt2img", "txt2img로 보내기"] });
 
 const TABS = ["txt2img", "img2img"];
+const OPEN = "lora-trainer.open";
 
 // Let its Lora page list a new file.
 export const refreshCards = () => {
@@ -37,4 +38,13 @@ export function tabOf(name, title) {
     return buttons.find((button) => button.getAttribute("aria-controls") === `tab_${name}`)
         || (panels.length === buttons.length && buttons[place])
         || buttons.find((button) => button.textContent.trim().toLowerCase() === title.toLowerCase());
+}
+
+// Whether our tab was the open one when this page was loaded anew (the Web UI's "Reload UI" does that); null: it was not. To be
+// asked once; from then on it is noted whenever the tab is opened or left, as Reload UI takes the page away before it loads.
+export function wasOpen(mount) {
+    const isReloaded = performance.getEntriesByType("navigation")[0]?.type === "reload";
+    const before = isReloaded ? sessionStorage.getItem(OPEN) : null;
+    new IntersectionObserver(() => mount.isConnected && sessionStorage.setItem(OPEN, mount.offsetParent ? "yes" : "no")).observe(mount);
+    return before && before === "yes";
 }

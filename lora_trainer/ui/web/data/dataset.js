@@ -14,6 +14,7 @@ import { followCopies } from "../train/concepts/folders.js";
 import { values } from "../train/values.js";
 import { holding, isMade, isWritten, keepHeld } from "./held.js";
 import { selection } from "./selection.js";
+import { forget, keepUnsaved, unsaved } from "./unsaved.js";
 
 const MOST_ROWS = 500; // asked for at once
 const SAFE = ["caption", "stars", "leave_out"]; // edits that are the same when they are done twice
@@ -159,6 +160,8 @@ export function dataset(signal, opened, how) {
             await sleep(1000);
         }
     };
+    // A text that one wrote has arrived, or is not wanted any more.
+    const settled = (body) => body.edit?.kind === "caption" && forget({ dataset: data.id, id: body.ids[0], text: body.edit.text });
     // Does what changes files, one after the other, and shows what has become of it. `bodyOf` gives the request when its turn comes;
     // `done` is what it is called then, `from` the caption that another is written in place of. Gives the answer, or null where
     // nothing was done: what was in the way, and what was written, is held then.
@@ -176,7 +179,10 @@ export function dataset(signal, opened, how) {
         } catch (error) {
             data.saving = "";
             if (isWritten(body) || (isMade(body) && signal.aborted)) hold({ problem: error.message, conflicts: [], of });
-            else report(error);
+            else {
+                settled(body);
+                report(error);
+            }
             tell("saving");
             tell("held");
             return null;
@@ -185,6 +191,7 @@ export function dataset(signal, opened, how) {
         data.saving = isHeld ? "" : done;
         data.lastTitle = answer.step?.title || "";
         if (isHeld) hold({ conflicts: answer.conflicts, of });
+        else settled(body);
         if (answer.dataset && answer.dataset !== data.id) return goOn(answer);
         await sync();
         const seen = [...new Set([...wanted, ...data.selection.ids.slice(0, MOST_ROWS)])].filter((id) => stale.has(id));
@@ -201,10 +208,23 @@ export function dataset(signal, opened, how) {
         return change("edit", () => ({ edit, ids, versions: versions(ids) }));
     };
     // Another caption of one picture, written where it read as in `base` (a row). What we have made of it ourselves meanwhile is no conflict.
-    data.write = (base, text) => change("edit", () => {
-        const now = data.rows.get(base.id), { version } = now?.caption === base.caption ? now : base;
-        return { edit: { kind: "caption", text }, ids: [base.id], versions: { [base.id]: version } };
-    }, { from: base.caption });
+    data.write = (base, text) => {
+        keepUnsaved(data.id, base, text);
+        return change("edit", () => {
+            const now = data.rows.get(base.id), { version } = now?.caption === base.caption ? now : base;
+            return { edit: { kind: "caption", text }, ids: [base.id], versions: { [base.id]: version } };
+        }, { from: base.caption });
+    };
+    // What the page before this one had written and could not save.
+    data.writeUnsaved = async () => {
+        const kept = unsaved(data.id);
+        if (kept.length) await data.load(kept.map((one) => one.id));
+        for (const one of kept) {
+            const row = data.rows.get(one.id);
+            if (!row || row.caption === one.text) forget(one); // gone, or it arrived and only the answer did not
+            else data.write(one, one.text);
+        }
+    };
     data.used = (tags) => uses.tell(tags);
     data.preview = (edit, ids) => data.post("preview", { edit, ids });
     data.mend = (body) => change("mend", () => body);
@@ -213,6 +233,7 @@ export function dataset(signal, opened, how) {
     // What is held is done all the same ({force}), for the others alone ({skip}), or once more; or it is put away.
     const letGo = (one, instead = []) => {
         data.held = data.held.flatMap((other) => (other === one ? instead : [other]));
+        if (!instead.length) settled(one.body);
         tell("held");
     };
     data.again = (one, how = {}) => {

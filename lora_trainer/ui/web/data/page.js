@@ -4,7 +4,7 @@ import { busy } from "../base/dialogs.js";
 import { fill, h } from "../base/elements.js";
 import { icon } from "../base/icons.js";
 import { recall, remember } from "../base/memory.js";
-import { note } from "../base/messages.js";
+import { note, report } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
 import { go } from "../base/place.js";
 import { bulkPanel } from "./bulk.js";
@@ -132,6 +132,7 @@ export function dataPage(signal, opened) {
         if (was.isWriting && data.selection.ids.length) open("caption");
         else if (focused === document.body || app.mount.contains(focused)) grid.element.focus({ preventScroll: true });
     });
+    data.writeUnsaved().catch(report);
     data.follow();
     return element;
 }
