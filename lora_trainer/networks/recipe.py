@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..foreign.model_header import PICKLES, SAFETENSORS
 from ..options.config_file import given
-from ..options.saving import HubOptions, StateOptions
+from ..options.hub import HubOptions
+from ..options.saving import StateOptions
 from ..options.schema import Option
 from ..options.trackers import LoggingOptions
 from ..options.train import OPTIONS_BY_NAME

@@ -61,6 +61,11 @@ class SavePlan:
         """The weights as they are, while it trains: NAME-live.safetensors."""
         return self._file(f"{self.name or DEFAULT_LAST}-live")
 
+    @property
+    def losses(self) -> Path:
+        """How well each picture was learned: NAME-losses.json."""
+        return self.folder / f"{self.name or DEFAULT_LAST}-losses.json"
+
     def is_ours(self, path: Path) -> bool:
         """Whether a training with this plan may write to `path`, or to a file that <lora:name> could mean as well."""
         if path.suffix not in LORA_SUFFIXES:

@@ -79,13 +79,14 @@ def train(
         if processes.any(signals.asked or reporter.control().stop):
             return _finish(TrainResult(None, start.step, "stopped"), emit)
         masks = kept_masks(latents, plan, emit)
-        loop, optimizer = assembling.build(setting, loaded, losses_to)
+        saving = SavePlan.of(options.saving, counts.epochs)
+        beside = saving.losses if options.saving.save_picture_losses else None
+        loop, optimizer = assembling.build(setting, loaded, losses_to or beside)
         updater, trainee, network = loop.updater, loop.gradients.trainee, loop.updater.trained
         pieces = resuming.pieces(loop)  # what remembers something from one step to the next
         loop.sharing.undo = Undo(updater, pieces, loop.pictures)
         if processes.is_main:
             metadata = file_metadata(options, loaded.model, network, plan, counts, optimizer, start)
-            saving = SavePlan.of(options.saving, counts.epochs)
             number_format, mine = options.saving.save_precision, start.session_of_files
             loop.saver = pieces["saver"] = Saver(network, saving, metadata, emit, number_format, updater.shown, mine)
             loop.states = StateSaver.of(options.saving, saving, pieces, start.facts, emit)

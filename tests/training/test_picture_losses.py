@@ -75,17 +75,22 @@ def test_what_a_mask_hides_and_what_is_computed_anew_does_not_count_and_regulari
     assert (row["path"], row["loss"], row["relative"]) == ("/x/0.png", 1.0, 1.0)
 
 
+@pytest.mark.effect("save_picture_losses")
 def test_a_training_that_was_killed_tells_the_same_losses(options_for, tmp_path, monkeypatch):
+    """In the file that its caller wants, or beside its LoRA where the options ask for one."""
     monkeypatch.setattr(picture_losses, "_BATCHES", 2)
     chosen = {"max_train_steps": 4, "save_state": True, "save_every_n_steps": 1, "save_last_n_steps": 1, "train_batch_size": 2}
     whole = Recorder()
-    train(options_for(output_dir=str(tmp_path / "whole"), **chosen), reporter=whole, losses_to=tmp_path / "whole.json")
+    train(options_for(output_dir=str(tmp_path / "whole"), save_picture_losses=True, **chosen), reporter=whole)
     with pytest.raises(Killed):
         train(options_for(**chosen), reporter=killed_at(6), losses_to=tmp_path / "killed.json")
     resumed = Recorder()
     train(options_for(**chosen, resume="latest"), reporter=resumed, losses_to=tmp_path / "killed.json")
     assert resumed.of("resumed")
-    told = json.loads((tmp_path / "whole.json").read_text())
+    (beside,) = (tmp_path / "whole").glob("*-losses.json")
+    assert beside.with_name(f"{beside.stem.removesuffix('-losses')}.safetensors").is_file()
+    told = json.loads(beside.read_text())
+    assert not list((tmp_path / "out").glob("*-losses.json")), "nobody asked for it there"
     assert told == json.loads((tmp_path / "killed.json").read_text())
     assert (told["step"], sum(row["seen"] for row in told["pictures"])) == (4, 8)
     steps = len({event["step"] for event in whole.of("step")})
