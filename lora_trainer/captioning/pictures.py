@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..data.decoding import load_pixels
-from ..data.plan.files import Listing, list_folder, read_facts
+from ..data.plan.files import Listing, list_folder, list_tree, read_facts
 from ..data.resize import Pixels
 from ..errors import InputError
 from ..log import logger
@@ -42,14 +42,14 @@ def find(root: Path, *, recursive: bool) -> Found:
 
     A sub-folder that cannot be read is told and passed over. Raises InputError where there is no picture.
     """
-    listings: dict[Path, Listing] = {}
-    for folder in _folders(root) if recursive else [root]:
-        try:
-            listings[folder] = list_folder(folder)
-        except OSError as error:
-            if folder == root:
-                raise InputError(f"the folder cannot be read: {error.strerror or error}.", where=str(root)) from error
-            logger.warning("%s is passed over: it cannot be read (%s).", folder, error.strerror or error)
+
+    def passed_over(folder: Path, error: OSError) -> None:
+        logger.warning("%s is passed over: it cannot be read (%s).", folder, error.strerror or error)
+
+    try:
+        listings = dict(list_tree(root, passed_over)) if recursive else {root: list_folder(root)}
+    except OSError as error:
+        raise InputError(f"the folder cannot be read: {error.strerror or error}.", where=str(root)) from error
     pictures = [
         Picture(folder / name, (folder / name).relative_to(root).as_posix())
         for folder, listing in listings.items()
@@ -61,12 +61,6 @@ def find(root: Path, *, recursive: bool) -> Found:
         said = f" {others[0]} is of a kind or spelling that is not read." if others else ""
         raise InputError(f"there are no pictures in it.{said}", field="train_data_dir", where=str(root), advice=look)
     return Found(root, pictures, listings)
-
-
-def _folders(root: Path) -> Iterator[Path]:
-    for folder, names, _ in os.walk(root, onerror=lambda error: logger.warning("%s is passed over.", error.filename)):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        yield Path(folder)
 
 
 def _has_folders(root: Path) -> bool:

@@ -28,7 +28,8 @@ _TYPED = ("folder", "path", "written", "hub")
 
 
 def page_tools(language: str) -> list[dict[str, Any]]:
-    """The tools in `language` ("en" or "ko"), JSON-able: {name, title, help, writes, suggest, fields} (a PageTool). A field is
+    """The tools in `language` ("en" or "ko"), JSON-able: {name, title, help, writes, suggest, confirm: null or {question,
+    button, unless: field}, fields} (a PageTool). A field is
     {name, label, kind, help, choices: [{value, label}], value, required, more}; kind is lora, loras (with a ratio each),
     checkpoint, folder, path, written (a file to write), hub (a model's folder or its name there), toggle, choice, text or
     number; `more` says that it is seldom needed."""
@@ -41,10 +42,18 @@ def page_tools(language: str) -> list[dict[str, Any]]:
             "writes": tool.writes,
             "suggest": list(tool.suggest),
             "package": tool.package,
+            "confirm": _confirm(tool, place),
             "fields": [_field(shown, option, place) for shown, option in tool.options()],
         }
         for tool in TOOLS
     ]
+
+
+def _confirm(tool: PageTool, place: int) -> dict[str, str] | None:
+    if tool.confirm is None:
+        return None
+    question, button = tool.confirm
+    return {"question": question[place], "button": button[place], "unless": tool.harmless}
 
 
 def _field(shown: Shown, option: Option, place: int) -> dict[str, Any]:

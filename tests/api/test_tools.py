@@ -203,6 +203,9 @@ def test_caches_are_shown_and_removed_on_the_page(client, service, host, loras, 
     (tmp_path / "frogs" / "0.png").write_bytes(b"a picture")
     shown = run(client, service, "clear_cache", {"folder": str(tmp_path), "show": True})
     assert shown["state"] == "finished" and "1 file, 1.5 MB" in shown["log"] and shown["files"] == []
+    (tool,) = [one for one in get(client, "tools").json()["spec"]["en"] if one["name"] == "clear_cache"]
+    assert shown["writes"] == tool["writes"] == "removal", "no report that finds nothing wrong"
+    assert tool["confirm"]["unless"] == "show" and "Remove" in tool["confirm"]["question"]
     removed = run(client, service, "clear_cache", {"folder": str(tmp_path), "show": False})
     assert "removed: 1 file, 1.5 MB" in removed["log"] and not kept.exists() and (tmp_path / "frogs" / "0.png").exists()
 
@@ -318,7 +321,7 @@ def test_the_page_knows_a_first_name_for_the_result_of_every_tool(client):
     for tool in get(client, "tools").json()["spec"]["en"]:
         names = {field["name"] for field in tool["fields"]}
         asked = re.findall(r"\{(\w+)\}", " ".join(tool["suggest"]))
-        assert tool["writes"] in ("", "captions", "metadata") or (asked and set(asked) <= names), tool["name"]
+        assert tool["writes"] in ("", "captions", "metadata", "removal") or (asked and set(asked) <= names), tool["name"]
 
 
 def test_a_number_of_0_is_held_against_its_bounds_and_not_called_missing(client, host):

@@ -114,6 +114,15 @@ def test_every_tool_is_drawn_and_the_rows_of_a_merge_come_and_go(program, open_p
         for more in page.locator(".lt-tool-more").all():
             more.evaluate("fold => fold.open = true")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tool.text_content()
+    page.locator(".lt-tool-choice", has_text="디스크의 캐시").click()
+    expect(page.locator(".lt-results-card")).to_contain_text("지운 것을 보여 줍니다")  # not: nothing is changed
+    page.locator("#lt-tool-show").uncheck()
+    page.locator(".lt-btn-train").click()
+    question = page.locator("dialog.lt-ask")
+    expect(question).to_contain_text("캐시를 지울까요?")
+    question.get_by_role("button", name="취소").click()
+    expect(page.locator(".lt-wrong:visible")).to_have_count(0)  # nothing was asked of the host
+
     page.locator(".lt-tool-choice").first.click()
     rows = page.locator(".lt-ratio")
     expect(rows).to_have_count(2)

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .files import list_tree
+
 FOLDER = ".lora_trainer_cache"
 ENDING = ".safetensors"
 INFO = "images.json"
@@ -79,10 +81,10 @@ def sweep(place: Path) -> None:
 
 def image_folders(folder: Path) -> Iterator[Path]:
     """`folder` and the folders in it, at any depth, whose pictures have caches."""
-    yield folder
-    for path, names, _ in os.walk(folder):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        yield from (Path(path) / name for name in names)
+    try:
+        yield from (one for one, _ in list_tree(folder, lambda *_: None))
+    except OSError:
+        yield folder
 
 
 def size(folders: Iterable[Path]) -> CacheSize:

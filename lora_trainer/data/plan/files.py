@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +65,21 @@ def list_folder(folder: Path) -> Listing:
         return listing_of(entry.name for entry in entries if not entry.name.startswith(".") and is_file_entry(entry))
 
 
-def list_tree(folder: Path) -> Iterator[tuple[Path, Listing]]:
-    """The same for a folder and all in it, hidden ones left out, in a fixed order. Links to folders are not followed."""
-    yield folder, list_folder(folder)
+def list_tree(folder: Path, unread: Callable[[Path, OSError], None] | None = None) -> Iterator[tuple[Path, Listing]]:
+    """The same for a folder and all in it, hidden ones left out, in a fixed order. Links to folders are not followed.
+
+    `unread` hears of a folder below it that cannot be listed, which is passed over then; without it that raises, too.
+    """
     with os.scandir(folder) as entries:
-        inner = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)]
-    for name in sorted(inner):
-        yield from list_tree(folder / name)
+        there = [entry for entry in entries if not entry.name.startswith(".")]
+    yield folder, listing_of(entry.name for entry in there if is_file_entry(entry))
+    for name in sorted(entry.name for entry in there if entry.is_dir(follow_symlinks=False)):
+        try:
+            yield from list_tree(folder / name, unread)
+        except OSError as error:
+            if unread is None:
+                raise
+            unread(folder / name, error)
 
 
 def listing_of(files: Iterable[str]) -> Listing:

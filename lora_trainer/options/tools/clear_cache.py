@@ -43,7 +43,15 @@ TOOL = Tool(
                 "How much trainings have kept beside images (latents, texts), and its removal. Images and captions stay.",
                 "학습이 이미지 옆에 남긴 캐시(잠재값, 텍스트)의 크기를 보고 지웁니다. 이미지와 캡션은 그대로 둡니다.",
             ),
-            writes="",
+            writes="removal",
+            confirm=(
+                Title(
+                    "Remove what trainings have kept of these images? The next training makes it again, which takes a while.",
+                    "이 이미지들의 캐시를 지울까요? 다음 학습이 다시 만들며 시간이 걸립니다.",
+                ),
+                Title("Remove the caches", "캐시 지우기"),
+            ),
+            harmless="show",
             shown=(Shown("folder", kind="folder", required=True), Shown("show", start=True)),
         ),
     ),

@@ -37,7 +37,8 @@ class PageTool:
     """One tool of the page: a command with some of its options.
 
     `writes` is what its result is: "lora", "checkpoint", "captions" beside pictures, "metadata" (a file that the page names),
-    or "" when it only tells something.
+    "removal" of files that it finds (they are gone then), or "" when it only tells something.
+    `confirm` is asked before it starts, unless its field `harmless` is on: a question, and what the button says.
     `suggest` makes the result's name
     until the person writes one: its parts, each with a field's value, are joined; none is made while the first one is empty.
     `package` is one of installing.extras that it needs. `command` and `declared` are those of the Tool that it belongs to.
@@ -50,6 +51,8 @@ class PageTool:
     writes: str = "lora"
     suggest: tuple[str, ...] = ()
     package: str = ""
+    confirm: tuple[Title, Title] | None = None
+    harmless: str = ""
     command: str = ""
     declared: type = object
 

@@ -3,7 +3,6 @@ import { h, set } from "../base/elements.js";
 import { urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { keyed } from "../base/keyed.js";
-import { formatShort } from "../base/numbers.js";
 import { t } from "./texts.js";
 
 const GAP = 10, TEXT = 46; // pixels between tiles, and of the words below a picture
@@ -122,7 +121,7 @@ function tile(row) {
                 row.left_out && h("span", { class: "lt-data-mark" }, t("left_out")),
                 (row.problem || row.caption_problem) && h("span", { class: "lt-data-mark lt-data-mark-warn", title: row.problem || row.caption_problem }, icon("warning")),
                 row.findings?.length > 0 && h("span", { class: "lt-data-mark lt-data-mark-warn", title: t("findings_count", { x: row.findings.length }) }, icon("warning"), String(row.findings.length)),
-                Number.isFinite(row.loss) && h("span", { class: "lt-data-mark", title: t("loss_title") }, `${t("loss")} ${formatShort(row.loss)}`)),
+                Number.isFinite(row.loss) && h("span", { class: "lt-data-mark", title: t("loss_title", { x: row.loss.toFixed(2) }) }, t("loss_times", { x: row.loss.toFixed(2) }))),
             row.stars > 0 && h("span", { class: "lt-data-stars", "aria-hidden": "true" }, "★".repeat(row.stars))),
         h("span", { class: `lt-data-words${row.caption || !isRead(row) ? "" : " lt-missing"}` }, row.caption || (isRead(row) ? t("no_caption") : "…")));
     element.classList.toggle("lt-data-out", Boolean(row.left_out));

@@ -3,7 +3,7 @@ import { fill, h, set } from "../base/elements.js";
 import { urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { report } from "../base/messages.js";
-import { formatNumber, formatShort } from "../base/numbers.js";
+import { formatNumber } from "../base/numbers.js";
 import { showPicture } from "../base/pictures.js";
 import { sentence } from "../base/problems.js";
 import { debounce } from "../base/timing.js";
@@ -70,7 +70,8 @@ function onePicture(data, openTool) {
         name.textContent = row.name;
         facts.textContent = row.width ? `${row.width} × ${row.height}${row.bucket ? ` → ${row.bucket.join(" × ")}` : ""}` : "";
         facts.title = row.bucket ? t("bucket_title") : "";
-        loss.textContent = Number.isFinite(row.loss) ? `${t("loss")} ${formatShort(row.loss)}` : "";
+        loss.textContent = Number.isFinite(row.loss) ? t("loss_times", { x: row.loss.toFixed(2) }) : "";
+        loss.title = Number.isFinite(row.loss) ? t("loss_title", { x: row.loss.toFixed(2) }) : "";
         stars.show(row.stars);
         out.textContent = t(row.left_out ? "take_in" : "leave_out");
         set(out, "aria-pressed", String(Boolean(row.left_out)));

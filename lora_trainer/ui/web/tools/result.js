@@ -22,10 +22,10 @@ export function toolResult(job, title, undo) {
         isRunning && progress(job, title),
         job.state === "failed" && note({ level: "error", message: job.message }),
         job.state === "finished" && isReport && note({ level: problems ? "warning" : "info", message: t(problems ? "tool_problems" : "tool_sound") }),
-        job.state === "stopped" && h("p", { class: "lt-subdued" }, t("tool_stopped")),
+        job.state === "stopped" && h("p", { class: "lt-subdued" }, t(job.writes === "removal" ? "tool_stopped_removal" : "tool_stopped")),
         job.files.filter((one) => !pictures.includes(one)).map((one) => file(job, one)),
         pictures.map((one) => h("figure", { class: "lt-norms" }, h("img", { src: urlOf(one.url), alt: t("norms"), width: "780", height: "320" }), h("figcaption", { class: "lt-help" }, t("norms_hint")))),
-        log && (isReport || job.writes === "metadata" ? log : h("details", { class: "lt-fold" }, h("summary", {}, t("log")), log)),
+        log && (isReport || ["metadata", "removal"].includes(job.writes) ? log : h("details", { class: "lt-fold" }, h("summary", {}, t("log")), log)),
         again(job),
     ];
 }
@@ -48,7 +48,7 @@ const again = (job) => h("details", { class: "lt-fold" }, h("summary", {}, t("re
 
 // Before anything runs: what will come of it.
 export const emptyResult = (tool) =>
-    h("div", { class: "lt-empty lt-results-empty" }, icon(tool.writes ? "box" : "search"), h("span", {}, t("tool_result_here")), h("small", {}, t(tool.writes ? `tool_here_${tool.writes}` : "tool_here_report")));
+    h("div", { class: "lt-empty lt-results-empty" }, icon(["", "removal"].includes(tool.writes) ? "search" : "box"), h("span", {}, t("tool_result_here")), h("small", {}, t(tool.writes ? `tool_here_${tool.writes}` : "tool_here_report")));
 
 // Reading the files comes before the first count.
 function progress(job, title) {

@@ -1,6 +1,7 @@
 // The LoRA tools: choose one, fill in its fields (drawn from the host's table), run it, see what it made
 // (result.js).
 import { app } from "../base/app.js";
+import { ask } from "../base/dialogs.js";
 import { fill, h } from "../base/elements.js";
 import { get, getPatiently, post } from "../base/host.js";
 import { icon } from "../base/icons.js";
@@ -140,16 +141,16 @@ function draw(signal, view, page) {
             if (!base || !isTaken(base)) return base;
             for (let count = 2; ; count++) if (!isTaken(`${base}_${count}`)) return `${base}_${count}`;
         };
-        const name = h("input", { type: "text", id: "lt-tool-output", class: "lt-input", autocomplete: "off", spellcheck: "false", oninput: () => { chosen.output = name.value || null; chosen.overwrite = overwrite.checked = false; wrong.output(""); ask(); } });
+        const name = h("input", { type: "text", id: "lt-tool-output", class: "lt-input", autocomplete: "off", spellcheck: "false", oninput: () => { chosen.output = name.value || null; chosen.overwrite = overwrite.checked = false; wrong.output(""); askBack(); } });
         const overwrite = h("input", { type: "checkbox", role: "switch", id: "lt-tool-overwrite", class: "lt-switch", checked: chosen.overwrite, onchange: () => { chosen.overwrite = overwrite.checked; wrong.output(""); } });
         const asked = h("div", { class: "lt-field-toggle" }, h("div", { class: "lt-field-head" }, overwrite, h("label", { for: overwrite.id }, t("tool_overwrite"))));
-        const ask = () => (asked.hidden = !isTaken(name.value));
+        const askBack = () => (asked.hidden = !isTaken(name.value));
         follows = () => {
             if (chosen.output === null) name.value = suggested();
-            ask();
+            askBack();
         };
         name.value = chosen.output ?? suggested();
-        ask();
+        askBack();
         const about = { name: "output", label: t("tool_output"), help: t(tool.writes === "lora" ? "tool_output_lora" : "tool_output_checkpoint"), required: true };
         return drawn(about, { element: name, below: asked });
     }
@@ -157,7 +158,8 @@ function draw(signal, view, page) {
     // --- running
     async function start() {
         if (run.disabled) return;
-        const { values, overwrite } = settings();
+        const { values, overwrite } = settings(), { confirm } = tool;
+        if (confirm && !values[confirm.unless] && !(await ask(confirm.question, confirm.button))) return;
         const body = { tool: tool.name, values, output: fields.querySelector("#lt-tool-output")?.value ?? "", overwrite };
         for (const say of Object.values(wrong)) say("");
         said.textContent = "";
@@ -213,7 +215,7 @@ function draw(signal, view, page) {
     function showJob(job) {
         run.disabled = Boolean(running() || lacking);
         cancel.hidden = !running();
-        const text = JSON.stringify([job, language]);
+        const text = JSON.stringify([job || tool.name, language]);
         if (result.dataset.text === text) return; // the keyboard's focus stays
         result.dataset.text = text;
         fill(result, job ? toolResult(job, tools.find((one) => one.name === job.tool)?.title || job.tool, () => undo(job)) : emptyResult(tool));
