@@ -1,11 +1,8 @@
-"""Everything about a draft that can be known before anything starts, and the start itself."""
+"""Everything about a draft that can be known before anything starts."""
 
 from __future__ import annotations
 
-import re
-import secrets
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,12 +26,11 @@ from ..options.optimizer_hints import optimizer_hints
 from ..options.simple import RunFiles
 from ..paths import safe_name, user_path
 from ..runs import disk
-from ..runs import folder as run_folder
 from ..runs.result import free_name
-from ..runs.store import QUEUED, RUNNING, STOPPING, Run
+from ..runs.store import QUEUED, RUNNING, STOPPING
 from ..sampling import sample_requests
 from ..sampling.prompts import parse_prompt_file, parse_prompt_text
-from . import drafts, folders, linting, packages, trying
+from . import digests, drafts, folders, linting, packages, trying
 from . import keys as own_keys
 from .answers import problem
 from .drafts import Draft
@@ -42,7 +38,6 @@ from .names import Holder
 from .service import Service
 
 _BYTES_PER_RANK = {"sd1": 1.2e6, "sd2": 1.7e6, "sdxl": 7.2e6}  # of a LoRA on UNet and text encoders; double in float32
-_SD_VERSIONS = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"}  # as the Web UI calls them
 _EXAMPLES = 4
 
 
@@ -60,6 +55,7 @@ class Checked:
     package: dict[str, Any] | None = None
     exists: bool = False
     tried: str = ""  # as a prompt, in place of the words that call the subjects up
+    digest: str = ""  # what measured needs are known by (`digests`)
 
     @property
     def family(self) -> str:
@@ -121,76 +117,6 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
     return checked
 
 
-def submit(
-    service: Service,
-    body: Mapping[str, Any],
-    *,
-    generate: Mapping[str, Any] | None = None,
-    keys: Mapping[str, str] | None = None,
-) -> Run:
-    """Queue a run. Raises InputErrors with every error that `check` finds, StoreError when another host has the store.
-
-    `generate` is what the Generate page is to be filled with for its LoRA, besides base model and size. `keys` are those of an
-    earlier run with the same settings (see `api.keys`); what `body` holds of them counts.
-    """
-    service.store.must_write()
-    with service.names.holder() as holder:
-        run_id = _new_id(str(drafts.read(body).name))
-        path = service.supervisor.folder(run_id).path
-        checked = check(service, body, folder=path, holder=holder)
-        if not checked.ok or checked.files is None:
-            wrong = [one for one in checked.problems if one["level"] == "error"]
-            raise InputErrors(
-                InputError(one["message"], field=one["field"], where=one["where"], advice=one["advice"]) for one in wrong
-            )
-        kept, sent = own_keys.split(body)
-        files, request = checked.files, _request(service, checked, kept, generate or {})
-
-        def make(target: Path) -> object:
-            return run_folder.create(
-                target, config=files.config_toml, dataset=files.dataset_toml, prompts=files.prompts, request=request
-            )
-
-        with service.uploads.changing:  # from here on its images stay as they are
-            folders.must_be_there(files)
-            return service.supervisor.submit(run_id, checked.saved_as, make, keys={**(keys or {}), **sent})
-
-
-def _request(service: Service, checked: Checked, body: Mapping[str, Any], generate: Mapping[str, Any]) -> dict[str, Any]:
-    assert checked.files is not None
-    base = Path(str(checked.files.options.model.pretrained_model_name_or_path))
-    return {
-        "name": checked.saved_as,
-        "created": time.time(),
-        "target": str(service.paths.lora_dir / f"{checked.saved_as}.{checked.files.options.saving.save_model_as}"),
-        "overwrite": checked.draft.overwrite,
-        "activation": checked.draft.words,
-        "sd_version": _SD_VERSIONS.get(checked.family, "SD1"),
-        "preferred_weight": 0.8,
-        "description": f"Trained on {base.name} with LoRA Trainer.",
-        "command": checked.files.command_line,
-        "when_host_ends": "continue" if service.host.worker_outlives_host() else "stop",
-        "values": dict(body.get("values") or {}) or None,
-        "generate": {"checkpoint": str(base), **_drawn_size(checked.files), **generate},
-        "caption": checked.tried,
-        "body": dict(body),
-        "image_folders": sorted(
-            {str(one.image_dir) for each in checked.files.data.datasets for one in each.subsets if one.image_dir}
-        ),
-    }
-
-
-def _drawn_size(files: RunFiles) -> dict[str, int]:
-    """The size of the training, as pictures can have it."""
-    width, height = (side // 8 * 8 for side in files.data.datasets[0].resolution)
-    return {"width": width, "height": height}
-
-
-def _new_id(name: str) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
-    return "-".join(part for part in (time.strftime("%Y%m%d-%H%M%S"), slug, secrets.token_hex(2)) if part)
-
-
 def _choose_name(service: Service, checked: Checked, holder: Holder | None) -> None:
     """An existing LoRA is only overwritten when that was asked for; else the next free number is taken."""
     name, folder = checked.draft.name, service.paths.lora_dir
@@ -217,6 +143,7 @@ def _choose_name(service: Service, checked: Checked, holder: Holder | None) -> N
 def _look_at_data(checked: Checked, files: RunFiles) -> None:
     values = flat(files.options)
     plan = make_plan(files.data, seed=values["seed"] or 0, prior_loss_weight=values["prior_loss_weight"])
+    checked.digest = digests.digest(files, plan) if plan.images else ""
     checked.problems += [linting.problem(finding, checked.draft) for finding in plan.findings]
     checked.plan = _plan_view(plan)
     captioned = (image for image in plan.images if image.has_caption and not image.is_reg and not image.kept_aside)
@@ -356,13 +283,15 @@ _STATE_SIZE = 3  # a training state in files of float32: the weights, and what A
 
 
 def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:
-    """A guess at what the run will write, against what is free: too little for one file is an error."""
+    """What the run will write against what is free: too little for one file is an error. A guess, until it is measured."""
     values = flat(files.options)
     half = values["save_precision"] in ("fp16", "bf16")
     one = _BYTES_PER_RANK.get(checked.family, 1.2e6) * (1 if half else 2) * (values["network_dim"] or 4)
     steps = (checked.plan or {}).get("total_steps") or 0
     epochs = (checked.plan or {}).get("epochs") or 0
     state = one * _STATE_SIZE * (2 if half else 1)
+    if measured := (service.rehearsals.known(checked.digest) or {}).get("files"):
+        one, state = measured["one"], measured["state"]
     needed = disk.written(values, steps, epochs).bytes(one, state)
     free = min(_free_bytes(service.paths.user_dir), _free_bytes(service.paths.lora_dir))
     checked.disk = {"free": free, "needed": needed}

@@ -37,11 +37,13 @@ from . import (
     receiving,
     recipe_routes,
     reg_routes,
+    rehearsing,
     retraining,
     run_routes,
     security,
     sent,
     speech,
+    submitting,
     tools,
     trial,
     variants,
@@ -112,15 +114,20 @@ async def _form(service: Service, request: Request) -> Response:
 
 
 async def _check(service: Service, request: Request) -> Response:
-    checked = await service.look(checks.check, service, await json_body(request))
-    return answer(checked.view())
+    body = await json_body(request)
+
+    def look() -> dict[str, Any]:
+        checked = checks.check(service, body)
+        return {**checked.view(), "forecast": rehearsing.forecast(service, checked)}
+
+    return answer(await service.look(look))
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------
 
 
 async def _start(service: Service, request: Request) -> Response:
-    run = await service.change(checks.submit, service, await json_body(request))
+    run = await service.change(submitting.submit, service, await json_body(request))
     return answer({"id": run.id, "name": run.name}, 201)
 
 
@@ -291,6 +298,7 @@ _TABLE: list[tuple[str, str, Handler]] = [
     *variants.TABLE,
     *packages.TABLE,
     *batches.TABLE,
+    *rehearsing.TABLE,
     *concept_routes.TABLE,
     *reg_routes.TABLE,
 ]

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from ..errors import InputError
 from ..runs import placing
 from ..runs.store import Run
-from . import answers, checks, resuming, views
+from . import answers, resuming, submitting, views
 from .answers import answer, flag_of, json_body, number_of, text_of
 from .sending import file_answer
 from .service import Service
@@ -120,7 +120,7 @@ async def _again(service: Service, request: Request) -> Response:
         asked = before.get("body")
         if not isinstance(asked, dict):
             raise InputError("what was asked for this run is not known any more.", advice="Start it from the form.")
-        return checks.submit(service, asked, generate=before.get("generate"), keys=service.supervisor.keys(run_id))
+        return submitting.submit(service, asked, generate=before.get("generate"), keys=service.supervisor.keys(run_id))
 
     run = await service.change(do)
     return answer({"id": run.id, "name": run.name}, 201)

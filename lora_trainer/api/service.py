@@ -24,6 +24,7 @@ from ..runs.borrowing import Borrowing
 from ..runs.generation import Generation
 from ..runs.lending import Lending, Standing
 from ..runs.reg_images import RegImages
+from ..runs.rehearsals import Rehearsals
 from ..runs.store import Store
 from ..runs.supervisor import Supervisor
 from ..runs.tool_jobs import ToolJobs
@@ -56,6 +57,9 @@ class Service:
         self.tools = ToolJobs(host, self.paths.tools)
         self.packages = ToolJobs(host, self.paths.user_dir / "packages")  # what fetches one, not the packages
         self.batches = ToolJobs(host, self.paths.user_dir / "batches", kept=3)  # their pictures are large
+        self.rehearsals = Rehearsals(
+            host, self.paths.user_dir / "rehearsals", hindrance=self.who_has_the_card, release=self.generation.release_card
+        )
         self.datasets = Library(self.paths.user_dir)
         self.presets = PresetStore(self.paths.user_dir / "presets")
         self.names = Names()
@@ -149,13 +153,28 @@ class Service:
             policy=self.host.pictures_policy,
         )
         self._supervisor = Supervisor(
-            store, self.host, self.paths.runs, before_start=made.release_card, waits_for=self._first, lending=lending
+            store, self.host, self.paths.runs, before_start=self._clear_card, waits_for=self._first, lending=lending
         )
-        self.host.share_card(Borrowing(self._supervisor))
+        self.host.share_card(Borrowing(self._supervisor, self.rehearsals.at_work))
 
     def is_training(self) -> bool:
         """Whether a run is at work."""
         return self._supervisor is not None and self._supervisor.store.active() is not None
+
+    def who_has_the_card(self) -> str:
+        """Who uses the card now, or will in a moment; "" for nobody."""
+        store = self.store
+        run = store.active() or next(iter(store.queue()), None)
+        if run is not None:
+            return f"{run.name} is being trained on this card." if run.is_active else f"{run.name} waits to be trained."
+        if self.generation.wants_card():
+            return "Pictures are being made on this card."
+        return "Pictures are being captioned on this card." if (self.tools.captioning() or ("", False))[1] else ""
+
+    def _clear_card(self) -> None:
+        """A training begins: nothing of ours stays on the card."""
+        self.rehearsals.end()
+        self.generation.release_card()
 
     def _first(self, run: Path) -> str:
         """What the run of a folder has to wait for before it begins, or nothing."""
@@ -175,7 +194,7 @@ class Service:
 
     def _standing(self) -> Standing:
         run = self.store.active()
-        return self.supervisor.standing(run) if run else Standing(is_free=True)
+        return self.supervisor.standing(run) if run else Standing(is_free=not self.rehearsals.is_at_work())
 
 
 def _names(run: Path, folder: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from ..demo import files
 from ..errors import HostError
 from ..runs.store import Run
-from . import checks
+from . import submitting
 from .answers import Refusal
 from .service import Service
 
@@ -39,7 +39,7 @@ def start(service: Service, body: Mapping[str, Any]) -> Run:
     try:
         recipe.write_data(images, regularisation)
         asked = {"values": recipe.values(base, images, regularisation, steps=steps)}
-        return checks.submit(service, asked, generate={"prompt": prompt, **recipe.DRAWN})
+        return submitting.submit(service, asked, generate={"prompt": prompt, **recipe.DRAWN})
     except BaseException:
         for upload in made:
             service.uploads.delete(upload)

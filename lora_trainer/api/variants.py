@@ -16,7 +16,7 @@ from ..options.schema import Option
 from ..options.simple import SIMPLE_BY_NAME
 from ..options.train import OPTIONS_BY_NAME
 from ..options.values import BadValue, convert, did_you_mean
-from . import answers, checks, drafts
+from . import answers, checks, drafts, submitting
 from .answers import answer, flag_of, json_body, text_of
 from .service import Service
 
@@ -150,7 +150,7 @@ def submit_all(service: Service, body: Mapping[str, Any], option: str, values: l
         raise InputErrors(errors)
     queued = []
     for variant, asked in wanted:
-        run = checks.submit(service, asked)
+        run = submitting.submit(service, asked)
         queued.append({"id": run.id, "name": run.name, "value": variant.value})
     return queued
 

@@ -73,6 +73,7 @@ def detail_view(supervisor: Supervisor, run: Run) -> dict[str, Any]:
         "command": str(request.get("command") or ""),
         "values": request.get("values"),
         "folder": str(folder.path),
+        "forecast": request.get("forecast"),
     }
 
 

@@ -14,10 +14,13 @@ LATE_SECONDS = 30.0  # a training that has not left the card by then is spoken o
 
 
 class Borrowing:
-    """See worker.Borrow. Whoever calls may hold the host's queue lock: what ends the wait needs it not."""
+    """See worker.Borrow. Whoever calls may hold the host's queue lock: what ends the wait needs it not.
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
+    `others()` says what else is waited for, before a training is.
+    """
+
+    def __init__(self, supervisor: Supervisor, others: Callable[[], str] = lambda: "") -> None:
+        self._supervisor, self._others = supervisor, others
 
     @contextmanager
     def __call__(self, should_stop: Callable[[], bool], tell: Callable[[str], None], need: int | None = None) -> Iterator[str]:
@@ -39,6 +42,11 @@ class Borrowing:
 
     def _wait(self, should_stop: Callable[[], bool], tell: Callable[[str], None]) -> str:
         began, is_said = time.monotonic(), False
+        while other := self._others():
+            if should_stop():
+                return other
+            tell(other)
+            time.sleep(_LOOK_SECONDS)
         while True:
             run = self._supervisor.store.active()
             if run is None:

@@ -165,6 +165,11 @@ class Generation:
         # the server says "finished" a moment before it deletes the request
         return next((name for name in asked if self._is_open(name)), None)
 
+    def process(self) -> int | None:
+        """The id of the server's process while it lives."""
+        server = self._server()
+        return server.pid if server is not None and worker.is_alive(server) else None
+
     def release_card(self) -> None:
         """End the server, so that a training can have the card: asked first, ended after 15 seconds."""
         with self._lock:

@@ -1,5 +1,6 @@
 """A store, a fake host and a supervisor whose workers are the fake worker of tests/runs/fake_worker.py."""
 
+import json
 import stat
 import sys
 import time
@@ -18,6 +19,25 @@ def fake_python(folder: Path) -> str:
     path = folder / "python"
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{FAKE_WORKER}" "$@"\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def measuring(folder: Path, report: dict) -> str:
+    """A program that takes `-m lora_trainer rehearse FOLDER` and measures nothing: it waits for the file `go` in FOLDER, then
+    writes `report` there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    script, path = folder / "measures.py", folder / "measuring"
+    script.write_text(
+        "import pathlib, sys, time\n"
+        "folder = pathlib.Path(sys.argv[-1])\n"
+        "print('2026-01-01 INFO 3 / 6', flush=True)\n"
+        "end = time.monotonic() + 200\n"
+        "while not (folder / 'go').exists() and time.monotonic() < end:\n"
+        "    time.sleep(0.02)\n"
+        f"(folder / 'report.json').write_text({json.dumps(json.dumps(report))})\n"
+    )
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n')
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return str(path)
 

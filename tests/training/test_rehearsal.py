@@ -89,7 +89,7 @@ def test_larger_pictures_need_more_and_a_step_that_does_not_fit_is_told_by_small
     assert by["gradient_checkpointing"]["measured"] and by["gradient_checkpointing"]["needed"] < memory["needed"]
     assert by["train_batch_size"]["values"] == {"train_batch_size": 2} and not by["train_batch_size"]["measured"]
     told = "\n".join(lines(found))
-    assert "does not fit" in told and "python3 (process 7): 94.4 MB" in told and "--gradient_checkpointing=true" in told
+    assert "does not fit" in told and "python3 (process 7): 90.0 MB" in told and "--gradient_checkpointing=true" in told
 
 
 @pytest.mark.effect("check")
@@ -171,7 +171,7 @@ def test_other_programs_on_the_card_are_read_from_the_drivers_list():
 
 
 def test_a_finding_is_told_in_words_a_person_reads():
-    assert [size(number) for number in (12, 520_016, 38_400_000, 7_912_000_000)] == ["12 bytes", "520 kB", "38.4 MB", "7.91 GB"]
+    assert [size(number) for number in (12, 520_016, 38_400_000, 7_912_000_000)] == ["12 bytes", "508 KB", "36.6 MB", "7.4 GB"]
     assert [duration(seconds) for seconds in (0.26, 42.4, 900, 7260)] == ["0.26 s", "42 s", "15 min", "2 h 1 min"]
 
 

@@ -83,12 +83,12 @@ def _files(files: Mapping[str, Any] | None) -> Iterator[str]:
 
 
 def size(count: float) -> str:
-    """12345678 -> "12.3 MB"."""
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}" if unit != "bytes" else f"{count:.0f} bytes"
-        count /= 1000
-    return f"{count:.2f} GB"
+    """12345678 -> "11.8 MB", in units of 1024, as those of cards are."""
+    for unit in ("bytes", "KB", "MB"):
+        if count < 1024:
+            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}" if count < 100 else f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GB"
 
 
 def duration(seconds: float) -> str:

@@ -92,7 +92,7 @@ function runPage(signal, detail, id) {
         part("card", [run.card, run.device], () => cardNote(run, id));
         part("notes", [run.state, run.message, run.advice, run.warnings, Math.floor(((app.state.time || 0) - (run.last_sign_of_life || 0)) / 30)], () => notes(run));
         part("standing", [run.step, run.total_steps, doing(run), run.phase, run.state, run.queue_position, Math.round(run.seconds_left || 0)], () => standing(run));
-        part("numbers", [run.epoch, run.smoothed_loss, run.lrs, run.lr, run.samples_per_second, run.peak_memory, run.seconds_left, run.ended], () => numbers(run));
+        part("numbers", [run.epoch, run.smoothed_loss, run.lrs, run.lr, run.samples_per_second, run.peak_memory, run.seconds_left, run.ended], () => numbers(run, detail.forecast || {}));
         part("lora", [run.lora, run.state, run.files, used.now], () => lora(run, detail.config, used.now));
         part("live", [run.live, run.state, Boolean(run.step), run.card?.is_free], () => liveCard(run, id));
         if (isNew("samples", [run.samples, isOver(run)])) samples.show(run.samples);
@@ -168,7 +168,8 @@ function standing(run) {
     return [progressBar(run), h("div", { class: "lt-run-under" }, steps, h("span", { class: "lt-run-doing" }, doing(run).replace(/^./, (first) => first.toUpperCase())), h("span", {}, right))];
 }
 
-function numbers(run) {
+// `foretold` is what was measured before the start.
+function numbers(run, foretold = {}) {
     const rates = Object.entries(run.lrs || {});
     const rate = rates.length > 1 && new Set(rates.map(([, value]) => value)).size > 1
         ? h("span", { class: "lt-rates" }, rates.map(([name, value]) => h("span", {}, `${formatShort(value)} `, h("small", {}, name.replaceAll("_", " "))))) : formatShort(run.lr);
@@ -177,11 +178,11 @@ function numbers(run) {
         ["loss", formatShort(run.smoothed_loss ?? run.loss)],
         ["learning_rate", rate],
         ["speed", Number.isFinite(run.samples_per_second) ? t("per_second", { x: formatShort(run.samples_per_second) }) : "–"],
-        run.ended && run.started ? ["time_taken", formatDuration(run.ended - run.started)] : ["time_left", formatDuration(run.seconds_left ?? NaN)],
-        ["memory", run.peak_memory ? formatBytes(run.peak_memory) : "–"],
+        run.ended && run.started ? ["time_taken", formatDuration(run.ended - run.started), Number.isFinite(foretold.seconds) && formatDuration(foretold.seconds)] : ["time_left", formatDuration(run.seconds_left ?? NaN)],
+        ["memory", run.peak_memory ? formatBytes(run.peak_memory) : "–", Number.isFinite(foretold.needed) && formatBytes(foretold.needed)],
         ["device", run.device || "–"],
     ];
-    return h("dl", { class: "lt-numbers" }, cells.map(([name, value]) => h("div", {}, h("dt", {}, t(name)), h("dd", {}, value))));
+    return h("dl", { class: "lt-numbers" }, cells.map(([name, value, before]) => h("div", {}, h("dt", {}, t(name)), h("dd", {}, value, before && h("small", {}, ` ${t("foretold", { x: before })}`)))));
 }
 
 function lora(run, config, used) {

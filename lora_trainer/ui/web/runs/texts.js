@@ -31,6 +31,7 @@ export const t = texts({
     epoch: ["Epoch", "에포크"],
     time_left: ["Time left", "남은 시간"],
     time_taken: ["Took", "걸린 시간"],
+    foretold: ["(measured before: {x})", "(시작 전 측정: {x})"],
     speed: ["Speed", "속도"],
     per_second: ["{x} images/s", "초당 {x}장"],
     loss: ["Loss", "손실"],

@@ -14,6 +14,7 @@ import { labelOf } from "./concepts/scope.js";
 import { batchesButton } from "./batches.js";
 import { F } from "./fields.js";
 import { findingsView } from "./findings.js";
+import { forecastPanel } from "./forecast/panel.js";
 import { packageOffer } from "./packages.js";
 import { t } from "./texts.js";
 import { transfer } from "./transfer.js";
@@ -29,10 +30,10 @@ export function planView({ signal, fields, reveal, checked }) {
     const reasons = h("ul", { class: "lt-reasons", id: "lt-reasons", role: "status" });
     const button = h("button", { type: "submit", class: "lt-btn lt-btn-primary lt-btn-train", "aria-describedby": "lt-reasons", title: t("shortcut") });
     const see = batchesButton();
-    const offer = packageOffer(signal, () => check()), findings = findingsView();
+    const offer = packageOffer(signal, () => check()), findings = findingsView(), needs = forecastPanel(signal, () => check());
     const recipe = h("details", { class: "lt-fold" }, h("summary", {}, t("show_toml")), h("p", { class: "lt-subdued" }, t("show_toml_hint")), h("div"));
     const element = h("aside", { class: "lt-side", "aria-label": t("plan") },
-        h("section", { class: "lt-card lt-plan" }, h("h2", {}, t("plan")), body, findings.element, see, offer.element, recipe),
+        h("section", { class: "lt-card lt-plan" }, h("h2", {}, t("plan")), body, findings.element, needs.element, see, offer.element, recipe),
         h("div", { class: "lt-train-bar" }, button, reasons), h("section", { class: "lt-card" }, variantsPanel(signal).element));
 
     const isEmpty = (name) => !values.get(name);
@@ -87,6 +88,7 @@ export function planView({ signal, fields, reveal, checked }) {
         findings.show(problems.filter((problem) => problem.code), result?.plan?.waiting || 0);
         see.hidden = !result?.plan?.images;
         offer.show(result?.package);
+        needs.show(result?.forecast);
         showReasons(problems);
         body.classList.toggle("lt-stale", isChecking);
         set(body, "aria-busy", String(isChecking));
@@ -123,6 +125,7 @@ export function planView({ signal, fields, reveal, checked }) {
         isStarting = true;
         show();
         try {
+            if (!(await needs.before())) return;
             const { id } = await post("runs", { values: values.send(), overwrite: values.overwrite });
             values.overwrite = false;
             app.state = { ...app.state, active: app.state.active || id };
