@@ -69,7 +69,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"options"},
     "embeddings": {"options"},
     "recipes": {"options", "data.plan"} | FILE_HALF,
-    "hosts.base": {"runs"},
+    "hosts.base": {"options", "runs"},
     "hosts": {"options", "runs", "installing", "demo.files"},
     "ui": {"options", "hosts.base"},
     "api": {"options", "runs", "datasets", "grids", "recipes", "data.plan", "hosts.base", "ui", "installing"}

@@ -119,7 +119,7 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
 
 def _choose_name(service: Service, checked: Checked, holder: Holder | None) -> None:
     """An existing LoRA is only overwritten when that was asked for; else the next free number is taken."""
-    name, folder = checked.draft.name, service.paths.lora_dir
+    name, folder = checked.draft.name, service.paths.results(str(checked.draft.base.get("trains")))
     checked.saved_as = name
     try:
         safe_name(name)
@@ -134,7 +134,7 @@ def _choose_name(service: Service, checked: Checked, holder: Holder | None) -> N
             break
     if checked.saved_as != name:
         advice = "Choose another name, or ask to overwrite it." if checked.exists else "It waits or trains now."
-        message = f"There is a LoRA named {name} already: this one will be saved as {checked.saved_as}."
+        message = f"There is a file named {name} already: this one will be saved as {checked.saved_as}."
         checked.add("warning", message, field="output_name", advice=advice)
     elif checked.exists:
         checked.add("warning", f"The LoRA named {name} will be overwritten.", field="output_name")

@@ -151,7 +151,8 @@ def _files_of_script(draft: Draft, given: dict[str, Any], folder: Path) -> RunFi
     if draft.dataset is None:
         data = dataset_config.data_spec(options)
     else:
-        data = dataset_config.from_file(located.parse(folder / "dataset.toml", dataset_text), options)
+        read = dataset_config.from_file(located.parse(folder / "dataset.toml", dataset_text), options)
+        data = dataset_config.as_trained(read, options)
     return RunFiles(
         config_toml=config_file.to_toml(options),
         dataset_toml=dataset_text,

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..grids.grid import Candidate, checked
 from ..grids.sheet import model_of, sheet
 from ..modelfile import LORA_SUFFIXES
+from ..options.trained import EMBEDDING
 from ..sampling.request import from_mapping
 from . import answers, model_files
 from .answers import answer, json_body
@@ -45,6 +46,10 @@ def _of_run(service: Service, run_id: str, names: Any) -> list[Candidate]:
     """Saved files of the run. Raises InputError for one that is not there."""
     _known(service, run_id)
     folder = service.supervisor.folder(run_id)
+    if folder.request().get("trains") == EMBEDDING:
+        raise InputError(
+            "an embedding has no strength to compare.", field="files", advice="Try its files in prompts by their names."
+        )
     progress, _ = service.supervisor.progress(run_id)
     steps = {Path(path).name: saved.get("step") for path, saved in progress.files.items()}
     found = []

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..foreign.json_text import read_number
 from ..foreign.reading import is_file
 from ..options import concepts
+from ..options.trained import EMBEDDING
 from ..paths import user_path
 from .answers import answer, json_body
 from .dataset_routes import dataset_of, ids_of, steps_view
@@ -73,7 +74,7 @@ def further(values: Mapping[str, Any], dataset: DataSet, wanted: list[Picture], 
         settings["exclude"] = sorted({*(settings.get("exclude") or ()), *(folder.pictures.keys() - chosen)})
         table[concepts.SETTINGS] = settings
     first = tables[0]
-    made = {**first, "network_weights": weights}
+    made = {**first, "weights" if first.get("trains") == EMBEDDING else "network_weights": weights}
     if concepts.FURTHER in values:
         made[concepts.FURTHER] = tables[1:]
     steps = read_number(dict(values), "max_train_steps")

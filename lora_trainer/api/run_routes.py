@@ -133,8 +133,9 @@ async def _use(service: Service, request: Request) -> Response:
     def do() -> dict[str, Any]:
         run = _known(service, request)
         path = service.supervisor.use(run.id, name, overwrite=overwrite, as_result=as_result)
-        activation = str(service.supervisor.folder(run.id).request().get("activation") or "")
-        return {"lora": views.lora_view(path, activation)}
+        request_of = service.supervisor.folder(run.id).request()
+        activation, trains = (str(request_of.get(key) or "") for key in ("activation", "trains"))
+        return {"lora": views.lora_view(path, activation, trains)}
 
     return answer(await service.change(do))
 

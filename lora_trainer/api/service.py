@@ -116,6 +116,7 @@ class Service:
         vae = _chosen(self.host.vaes(), request["vae"], "vae", access) if request.get("vae") else None
         named = {name: str(path) for name, path in (files or {}).items()}
         places = {"lora_dirs": [str(self.paths.lora_dir)], "lora_files": named}
+        places["embeddings_dirs"] = [str(self.paths.embeddings_dir)]
         return self.generation.submit({**asked, "model": model, "vae": vae, **places})
 
     def start(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..foreign.reading import UnreadableError, read_text
+from ..options.trained import EMBEDDING, NETWORK
 from ..runs import live, resuming
 from ..runs.events import Event, read_events
 from ..runs.folder import RunFolder
@@ -67,6 +68,7 @@ def detail_view(supervisor: Supervisor, run: Run) -> dict[str, Any]:
         **run_view(supervisor, run),
         **parts_view(supervisor, run),
         "curve": curve_view(progress),
+        "trains": str(request.get("trains") or NETWORK),
         "config": _text(folder.config),
         "dataset": _text(folder.dataset),
         "prompts": _text(folder.prompts),
@@ -147,7 +149,7 @@ def _lora_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
     if not run.result:
         return None
     request = folder.request()
-    view = lora_view(Path(run.result), str(request.get("activation") or ""))
+    view = lora_view(Path(run.result), str(request.get("activation") or ""), str(request.get("trains") or ""))
     generate = request.get("generate")
     generate = generate if isinstance(generate, dict) else {}
     return {**view, "prompt": str(generate.get("prompt") or _tried(Path(run.result), request)), "generate": generate}
@@ -155,7 +157,8 @@ def _lora_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
 
 def _tried(path: Path, request: Mapping[str, Any]) -> str:
     """A prompt that calls up what a file has learned."""
-    return str(lora_view(path, str(request.get("caption") or request.get("activation") or ""))["prompt"])
+    words = str(request.get("caption") or request.get("activation") or "")
+    return str(lora_view(path, words, str(request.get("trains") or ""))["prompt"])
 
 
 def _live_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
@@ -174,9 +177,12 @@ def _live_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
     return {**found, "prompt": asked.replace(tag, f"<lora:{found['name']}:") if tag in asked else prompt, "generate": generate}
 
 
-def lora_view(path: Path, activation: str) -> dict[str, Any]:
-    prompt = f"{activation} <lora:{path.stem}:0.8>".strip()
-    return {"name": path.stem, "path": str(path), "prompt": prompt, "activation": activation}
+def lora_view(path: Path, activation: str, trains: str = "") -> dict[str, Any]:
+    """A result and the prompt that calls it up: a LoRA by its tag, an embedding by its name."""
+    is_embedding = trains == EMBEDDING
+    prompt = path.stem if is_embedding else f"{activation} <lora:{path.stem}:0.8>".strip()
+    facts = {"name": path.stem, "path": str(path), "activation": activation, "is_embedding": is_embedding}
+    return {**facts, "prompt": prompt}
 
 
 def events_after(path: Path, offset: int) -> tuple[list[Event], int, bool]:

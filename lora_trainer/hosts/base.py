@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
+from ..options.trained import EMBEDDING
 from ..runs.policies import AUTOMATIC as AUTOMATIC
 from ..runs.policies import POLICIES as POLICIES
 from ..runs.worker import WorkerHost
@@ -33,12 +34,18 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class HostPaths:
-    """`user_dir` is ours (store, runs, uploads). Finished LoRA files go to `lora_dir`. The folders need not exist yet."""
+    """`user_dir` is ours (store, runs, uploads). Finished LoRA files go to `lora_dir`, embeddings to `embeddings_dir`. The
+    folders need not exist yet."""
 
     user_dir: Path
     lora_dir: Path
+    embeddings_dir: Path
     checkpoint_dirs: tuple[Path, ...] = ()
     vae_dir: Path | None = None
+
+    def results(self, trains: str) -> Path:
+        """The folder of finished files, by the kind of training (option trains)."""
+        return self.embeddings_dir if trains == EMBEDDING else self.lora_dir
 
     @property
     def store(self) -> Path:
@@ -63,7 +70,13 @@ class HostPaths:
     @property
     def all(self) -> tuple[Path, ...]:
         """The folders of the host, which whoever uses its page may look into."""
-        return (self.user_dir, self.lora_dir, *self.checkpoint_dirs, *([self.vae_dir] if self.vae_dir else []))
+        return (
+            self.user_dir,
+            self.lora_dir,
+            self.embeddings_dir,
+            *self.checkpoint_dirs,
+            *([self.vae_dir] if self.vae_dir else []),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

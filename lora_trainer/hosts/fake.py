@@ -77,6 +77,7 @@ class FakeHost:
         return HostPaths(
             user_dir=self.folder / "user",
             lora_dir=self.folder / "loras",
+            embeddings_dir=self.folder / "embeddings",
             checkpoint_dirs=(self.folder / "models",),
             vae_dir=self.folder / "vae",
         )

@@ -31,7 +31,7 @@ DEMO_TITLE = "Demo model (shapes, 64x64)"
 
 @dataclass(kw_only=True)
 class StandaloneHost:
-    """`data_dir` holds models/, vae/, loras/, runs and uploads. `auth` is "user:password" or empty.
+    """`data_dir` holds models/, vae/, loras/, embeddings/, runs and uploads. `auth` is "user:password" or empty.
 
     `listens_to` is the address the page is served on: only a loopback one checks the Host header against known names.
     `names` are further names that the page may be opened under (base.host_names), `folders` the folders that it may look into
@@ -55,6 +55,7 @@ class StandaloneHost:
         return HostPaths(
             user_dir=data,
             lora_dir=(self.lora_dir or data / "loras").absolute(),
+            embeddings_dir=data / "embeddings",
             checkpoint_dirs=(*extra, data / "models"),
             vae_dir=data / "vae",
         )
@@ -62,7 +63,7 @@ class StandaloneHost:
     def make_folders(self) -> None:
         """The folders that a user puts files into. Raises InputError when they cannot be made."""
         paths = self.paths()
-        for folder in (paths.user_dir, paths.lora_dir, self.data_dir / "models", self.data_dir / "vae"):
+        for folder in (paths.user_dir, paths.lora_dir, paths.embeddings_dir, self.data_dir / "models", self.data_dir / "vae"):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:

@@ -60,8 +60,7 @@ class WordTokenizer:
 
     def ids(self, text: str) -> list[int]:
         """The tokens of the vocabulary alone."""
-        found: list[int] = self.known.convert_tokens_to_ids(self.known.tokenize(text))
-        return found
+        return _ids(self.known, text)
 
     def units(self, text: str) -> list[Unit]:
         """The tokens of `text`, those of an added word together. Of two words that begin alike the longer one is meant."""
@@ -107,9 +106,7 @@ def teach(model: Model, name: str, vectors: Sequence[Tensor]) -> None:
     A word that it was taught before gets the new vectors. Raises InputError for a name without a token, for vectors of another
     width than the text encoders', and where their numbers differ.
     """
-    words = _words_of(model)
-    tokenizer = model.tokenizers[0]
-    if not tokenizer.ids(name):
+    if not _ids(model.tokenizers[0], name):
         raise InputError(f"{name!r} is no word: nothing of it can stand in a caption.", advice="Take letters or digits.")
     widths = [encoder.get_input_embeddings().weight.shape[1] for encoder in model.text_encoders]
     given = [tuple(tensor.shape) for tensor in vectors]
@@ -119,7 +116,7 @@ def teach(model: Model, name: str, vectors: Sequence[Tensor]) -> None:
             f"{' and '.join(str(width) for width in widths)} numbers for a token.",
             advice="An embedding fits models of the family that it was made for alone.",
         )
-    words.vectors[name] = tuple(vectors)
+    _words_of(model).vectors[name] = tuple(vectors)
 
 
 def forget(model: Model, name: str) -> None:
@@ -139,7 +136,7 @@ def units(tokenizer: Any, text: str) -> list[Unit]:
     """
     if isinstance(tokenizer, WordTokenizer):
         return tokenizer.units(text)
-    return [(token,) for token in tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))]
+    return [(token,) for token in _ids(tokenizer, text)]
 
 
 def start_vectors(model: Model, word: str | None, count: int, seed: int) -> tuple[list[Tensor], str]:
@@ -163,6 +160,11 @@ def start_vectors(model: Model, word: str | None, count: int, seed: int) -> tupl
             note = f"init_word {word!r} has {len(ids)} tokens: the first {count} are begun with (num_vectors_per_token)."
         found.append(table[[ids[number % len(ids)] for number in range(count)]].cpu().clone())
     return found, note
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    found: list[int] = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))
+    return found
 
 
 def _words_of(model: Model) -> AddedWords:

@@ -34,9 +34,14 @@ def data_spec(options: TrainOptions) -> DataSpec:
         found = load(Path(options.dataset.dataset_config), options)
     else:
         found = metadata_spec(options) if options.dataset.in_json else folder_spec(options)
+    return as_trained(found, options)
+
+
+def as_trained(data: DataSpec, options: TrainOptions) -> DataSpec:
+    """`data` with what the kind of training asks of it: an embedding's word, and the sentences that it is trained with."""
     if options.trained.trains != EMBEDDING:
-        return found
-    return replace(sentences.told_by(found, options.trained), word=options.trained.token_string)
+        return data
+    return replace(sentences.told_by(data, options.trained), word=options.trained.token_string)
 
 
 def load(path: Path, options: TrainOptions, *, check_paths: bool = True) -> DataSpec:

@@ -12,6 +12,7 @@ from .network_kinds import KINDS
 from .schema import Option, Title
 from .simple import SIMPLE
 from .train import OPTIONS
+from .trained_rules import only_for
 
 _BASIC_TITLE = Title("Basics", "기본")
 
@@ -19,12 +20,12 @@ _BASIC_TITLE = Title("Basics", "기본")
 def form_spec(language: str = "en", *, start: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """The sections of the form in `language` ("en" or "ko"), JSON-able.
 
-    A section is {id, title, advanced, controls}; the first, "basic", is the main path. A control is {name, label, kind, help,
-    choices, minimum, maximum, above, step, default, value, advanced, optional}: kind is toggle, integer, number, choice, text,
-    secret, lines, list, file, folder, model, table or tables (with the controls of what they hold as `fields`); choices
-    are {value, label}; `default` is the option's own default and `value` what the form starts with (`start`, else the
-    default); network_args has `blocks`, too (see block_panel). Options that have no effect yet, or belong on the command
-    line, are left out.
+    A section is {id, title, advanced, controls}; the first, "basic", is the main path. A control is {name, only, label, kind,
+    help, choices, minimum, maximum, above, step, default, value, advanced, optional}: kind is toggle, integer, number,
+    choice, text, secret, lines, list, file, folder, model, table or tables (with the controls of what they hold as
+    `fields`); choices are {value, label}; `only` is the kind of training (`trains`) that it is for, "" for every kind;
+    `default` is the option's own default and `value` what the form starts with (`start`, else the default); network_args
+    has `blocks`, too (see block_panel). Options that have no effect yet, or belong on the command line, are left out.
     """
     start = start or {}
     everything = {option.name: option for option in (*SIMPLE, *OPTIONS) if option.form and option.supported}
@@ -50,6 +51,7 @@ def control(option: Option, language: str, start: Mapping[str, Any]) -> dict[str
     choices = option.ready or option.choices
     return {
         "name": option.name,
+        "only": only_for(option.name),
         "label": option.label_in(language),
         "kind": _kind(option),
         "help": option.help_in(language),

@@ -16,6 +16,8 @@ from .page_defaults import filled_in
 from .resolve import train_options
 from .schema import Option, opt, options_of
 from .train import OPTIONS_BY_NAME, TrainOptions
+from .trained import EMBEDDING
+from .trained_rules import shown_in_form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +81,9 @@ def to_files(
     """
     errors: list[InputError] = []
     simple = read_simple(simple_values, errors)
-    given = dict(option_values)
-    given["network_module"] = given.get("network_module") or "networks.lora"
+    given = shown_in_form(option_values)
+    if given.get("trains") != EMBEDDING:
+        given["network_module"] = given.get("network_module") or "networks.lora"
     given["dataset_config"] = str(folder / "dataset.toml")
     given, prompts = filled_in(given, "\n".join(words_of_all(simple)), simple.prompts)
     if prompts:
@@ -98,7 +101,7 @@ def to_files(
     dataset_toml = dataset_text(simple, left_out)
     file = located.parse(folder / "dataset.toml", dataset_toml)
     try:
-        data = dataset_config.from_file(file, options, check_paths=False)
+        data = dataset_config.as_trained(dataset_config.from_file(file, options, check_paths=False), options)
     except InputErrors as wrong:
         raise InputErrors(_of_concepts(wrong.errors, simple)) from wrong
     return RunFiles(

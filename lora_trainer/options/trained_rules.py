@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from .rule import Rule
 from .trained import EMBEDDING, NETWORK
 
@@ -12,7 +15,25 @@ _OF_NETWORKS = (
     "network_train_text_encoder_only", "unet_lr", "text_encoder_lr", "cache_text_encoder_outputs",
     "cache_text_encoder_outputs_to_disk",
 )  # fmt: skip
+_SHAPE = ("network_module", "network_dim", "network_alpha")  # have values in every form and preset, also where unused
 _DEFAULTS = {"num_vectors_per_token": 1}
+
+
+def only_for(option: str) -> str:
+    """The kind of training that an option is for: the page shows it with no other. "" for those of every kind."""
+    return EMBEDDING if option in _OF_EMBEDDINGS else NETWORK if option in (*_OF_NETWORKS, *_SHAPE) else ""
+
+
+def shown_in_form(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The form's values less those of options that it does not show for the kind of training that is chosen.
+
+    The word of an embedding is by default the result's name, by which the Web UI knows it.
+    """
+    trains = values.get("trains") or NETWORK
+    shown = {name: value for name, value in values.items() if only_for(name) in ("", trains)}
+    if trains == EMBEDDING and not shown.get("token_string"):
+        shown["token_string"] = values.get("output_name")
+    return shown
 
 
 def _alone(option: str, trains: str, advice: str) -> Rule:

@@ -2,6 +2,7 @@
 
     FOLDER/requests/ID.json     the host writes it whole (temporary file, rename); the server deletes it when it is over:
                                 {"model": path, "vae": path or null, "lora_dirs": [folders], "lora_files": {name: path},
+                                 "embeddings_dirs": [folders],
                                  "precision": "auto", "device": "auto"}
                                 and the fields of ImageRequest: "prompt", "negative_prompt", "width", "height",
                                 "steps", "cfg_scale", "seed", "sampler", "batch_size", "batch_count", "clip_skip"
@@ -44,6 +45,7 @@ from ..models import card
 from ..models.main_memory import free_card
 from ..paths import write_text_atomic
 from ..runs.folder import RunFolder
+from . import embeddings
 from .generate import LoraFolders, draw, save_png
 from .request import from_mapping
 from .session import Session, choose_device
@@ -53,7 +55,7 @@ LOOK_SECONDS = 0.1
 TELL_SECONDS = 0.2  # how often the progress is written
 _WRITE_ATTEMPTS = 5
 OVER = ("finished", "stopped", "failed")
-_OWN_KEYS = ("id", "model", "vae", "lora_dirs", "lora_files", "precision", "device")
+_OWN_KEYS = ("id", "model", "vae", "lora_dirs", "lora_files", "embeddings_dirs", "precision", "device")
 
 
 @dataclass
@@ -171,12 +173,11 @@ class Server:
         return crowded.exists()
 
     def _draw(self, values: Mapping[str, Any], folder: Path, status: Status) -> None:
-        model_path, folders = _text(values, "model"), values.get("lora_dirs") or []
+        model_path = _text(values, "model")
+        folders, others = (_folders(values, key) for key in ("lora_dirs", "embeddings_dirs"))
         vae, precision, device = (_text(values, key) for key in ("vae", "precision", "device"))
         if not model_path:
             raise InputError("no base model is chosen.", field="model", advice="Choose one.")
-        if not isinstance(folders, list) or not all(isinstance(entry, str) for entry in folders):
-            raise InputError(f"lora_dirs is {folders!r}; expected a list of folders.", field="lora_dirs")
         named = values.get("lora_files") or {}
         if not isinstance(named, dict) or not all(isinstance(path, str) for path in named.values()):
             raise InputError(f"lora_files is {named!r}; expected files by name.", field="lora_files")
@@ -204,8 +205,11 @@ class Server:
                 told = time.monotonic()
                 status.write(folder)
 
-        loras = LoraFolders([Path(entry) for entry in folders], {name: Path(path) for name, path in named.items()})
-        for number, picture in enumerate(draw(model, request, loras=loras, progress=progress, should_stop=must_stop)):
+        words = embeddings.in_folders(others)
+        loras = LoraFolders(folders, {name: Path(path) for name, path in named.items()})
+        for number, picture in enumerate(
+            draw(model, request, loras=loras, words=words, progress=progress, should_stop=must_stop)
+        ):
             save_png(folder / f"{number}.png", picture)
             image = {"name": f"{number}.png", "seed": picture.seed, "prompt": request.prompt, "info": picture.info}
             status.images.append(image)
@@ -238,6 +242,13 @@ class Server:
             with contextlib.suppress(OSError):
                 (self.folder / "heartbeat").touch()
             self._ended.wait(HEARTBEAT_SECONDS)
+
+
+def _folders(values: Mapping[str, Any], key: str) -> list[Path]:
+    folders = values.get(key) or []
+    if not isinstance(folders, list) or not all(isinstance(entry, str) for entry in folders):
+        raise InputError(f"{key} is {folders!r}; expected a list of folders.", field=key)
+    return [Path(entry) for entry in folders]
 
 
 def _text(values: Mapping[str, Any], key: str) -> str:

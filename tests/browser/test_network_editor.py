@@ -149,6 +149,22 @@ def choose(page, mode: str) -> None:
     page.locator(".lt-segment", has_text=re.compile(f"^{re.escape(mode)}$")).click()
 
 
+def test_what_belongs_to_a_network_is_not_shown_for_an_embedding(open_page, address, api):
+    page = opened(open_page, address)
+    word = page.locator("#lt-token_string")
+    page.click("[data-section=what_is_trained] > summary")
+    expect(word).to_be_hidden()
+    page.select_option("#lt-trains", "embedding")
+    expect(word).to_be_visible()
+    for name in ("network_dim", "network_module"):
+        expect(page.locator(f"#lt-{name}")).to_be_hidden()
+    expect(page.locator(".lt-blocks")).to_be_hidden()
+    expect(page.locator(".lt-example code")).not_to_contain_text("<lora:")
+    page.fill("#lt-search", "network_dim")
+    expect(page.locator(".lt-search-found")).to_contain_text("network_dim")
+    expect(page.locator("#lt-network_dim")).to_be_hidden()
+
+
 def test_ranks_and_alphas_per_block(open_page, address, api):
     page = opened(open_page, address)
     page.fill(ARGS, "rank_dropout=0.1")

@@ -6,9 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from lora_trainer.errors import StoreError
+from lora_trainer.models import load
 from lora_trainer.paths import write_text_atomic
 from lora_trainer.runs.folder import RunFolder, WorkerProcess
 from lora_trainer.sampling import server as room
@@ -45,6 +48,22 @@ def test_a_request_becomes_pictures_and_is_deleted(server, tiny_sd1, tmp_path, m
     assert not path.exists()
 
 
+def test_a_word_of_the_embeddings_folder_is_used_and_forgotten(server, tiny_sd1, tmp_path):
+    width = load(tiny_sd1, dtype=torch.float32, device="cpu").text_encoders[0].get_input_embeddings().weight.shape[1]
+    folder = tmp_path / "embeddings" / "mine"
+    folder.mkdir(parents=True)
+    save_file({"emb_params": torch.ones(2, width)}, folder / "qqq.safetensors")
+    save_file({"emb_params": torch.ones(2, width + 1)}, folder / "misfit.safetensors")
+    given = {"prompt": "a QQQ and a misfit", "embeddings_dirs": [str(tmp_path / "embeddings")]}
+    drawn = []
+    for name, more in {"with": {}, "without": {"embeddings_dirs": []}, "again": {"prompt": "a zzz and a misfit"}}.items():
+        server.answer(ask(server, tiny_sd1, name, **(given | more)))
+        assert status(server, name)["state"] == "finished", status(server, name)
+        drawn.append(Image.open(server.folder / "results" / name / "0.png"))
+    assert drawn[0].tobytes() != drawn[1].tobytes()
+    assert 'TI hashes: "qqq: ' in drawn[0].text["parameters"] and "TI hashes" not in drawn[2].text["parameters"]
+
+
 def test_the_model_is_kept_and_loaded_anew_when_its_file_changes(server, tiny_sd1, tmp_path, monkeypatch):
     copy = tmp_path / "model.safetensors"
     copy.write_bytes(tiny_sd1.read_bytes())
@@ -70,6 +89,7 @@ def test_the_model_is_kept_and_loaded_anew_when_its_file_changes(server, tiny_sd
         ({"model": "/no/such/model.safetensors"}, "such"),
         ({"prompt": "<lora:none:1>"}, "no such LoRA"),
         ({"lora_dirs": "x"}, "expected a list"),
+        ({"embeddings_dirs": [1]}, "expected a list"),
         ({"precision": "fp8"}, "'fp8' is not known"),
         ({"device": 3}, "device is 3"),
     ],

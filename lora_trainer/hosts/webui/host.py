@@ -38,6 +38,7 @@ class WebuiHost:
         return HostPaths(
             user_dir=settings.user_dir(Path(paths.data_path).absolute() / "lora-trainer"),
             lora_dir=lora_dir.absolute(),
+            embeddings_dir=Path(shared.cmd_opts.embeddings_dir or Path(paths.data_path) / "embeddings").absolute(),
             checkpoint_dirs=tuple(folder.absolute() for folder in checkpoint_dirs),
             vae_dir=(Path(paths.models_path) / "VAE").absolute(),
         )
@@ -148,10 +149,10 @@ class WebuiHost:
     def lora_changed(self, path: Path) -> None:
         """Forget what the host has cached of the file."""
         try:
-            hotload.forget(path)
+            hotload.forget(path, is_lora=not path.is_relative_to(self.paths().embeddings_dir))
         except Exception as error:  # whatever a fork's own code raises
             raise HostError(
-                f"The Web UI did not take the LoRA {path.name} anew: {error}.",
+                f"The Web UI did not take {path.name} anew: {error}.",
                 advice="Generate once without it, or restart the Web UI; the file itself is whole.",
             ) from error
 

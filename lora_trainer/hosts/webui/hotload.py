@@ -29,14 +29,19 @@ def lora_extension() -> ModuleType | None:
     return module if hasattr(module, "list_available_networks") else None
 
 
-def forget(path: Path) -> None:
-    """Forget everything that is cached of the LoRA file `path` and list the files again.
+def forget(path: Path, *, is_lora: bool = True) -> None:
+    """Forget everything that is cached of the LoRA file `path` and list the files again. Of an embedding (not `is_lora`)
+    nothing but conditionings is: its folder is looked at before each generation.
 
     Takes the host's queue lock, so it waits for a running generation. Never call it from the event loop, nor with the
     lock held.
     """
     from modules import call_queue
 
+    if not is_lora:
+        with call_queue.queue_lock:
+            _forget_conditioning()
+        return
     networks = lora_extension()
     if networks is None:
         logger.warning("The Web UI's built-in Lora extension is off: %s appears when it is on again.", path.name)

@@ -46,7 +46,7 @@ export function gridCard(signal, id, detail, used) {
         const names = JSON.stringify(run.files);
         if (names !== known) form.refresh(run);
         known = names;
-        element.hidden = !run.files?.length;
+        element.hidden = !run.files?.length || detail.trains === "embedding";
     } };
 }
 

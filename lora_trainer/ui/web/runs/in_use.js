@@ -26,7 +26,7 @@ export function inUse(signal, id) {
         const { lora } = await post(path, { file: name, as_result: true });
         refreshCards();
         await look();
-        say(t("used_as", { x: label, name: lora.name }));
+        say(t("used_as", { x: label, name: lora.is_embedding ? lora.name : `<lora:${lora.name}>` }));
     }
     poll(signal, EVERY, look);
     return self;

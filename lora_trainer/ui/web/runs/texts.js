@@ -107,7 +107,7 @@ export const t = texts({
     final: ["final", "최종"],
     use_file: ["Use this one", "이 파일 사용"],
     used_file: ["{x} is in the LoRA folder.", "{x} 파일을 LoRA 폴더에 넣었습니다."],
-    used_as: ["In use now as <lora:{name}>: {x}", "이제 <lora:{name}>(으)로 쓰입니다: {x}"],
+    used_as: ["In use now as {name}: {x}", "이제 {name}(으)로 쓰입니다: {x}"],
     in_use: ["in use", "사용 중"],
     in_use_as: ["In the LoRA folder as {x}", "LoRA 폴더에 {x}(으)로 있음"],
     in_use_is: ["The one in use lies in the LoRA folder as {x}. Each can be put there; none is lost.", "사용 중인 파일은 LoRA 폴더에 {x}(으)로 있습니다. 어느 파일이든 바꿔 넣을 수 있고 없어지지 않습니다."],

@@ -6,7 +6,7 @@ import { icon } from "../base/icons.js";
 import { recall, remember } from "../base/memory.js";
 import { OWN } from "./fields.js";
 import { t } from "./texts.js";
-import { values } from "./values.js";
+import { isForIt, values } from "./values.js";
 
 // Advanced options: sections that fold, and a search over names, labels and help texts.
 // `elsewhere` are names of those that other parts of the form draw; `make(control)` is called when a section is opened or found for the first time: 100 fields cost nothing before.
@@ -45,7 +45,7 @@ export function advancedOptions(elsewhere, make) {
     }
     function filter() {
         const terms = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-        const fits = (control) => terms.every((term) => (names.en.get(control.name) || "").includes(term) || (names.ko.get(control.name) || "").includes(term));
+        const fits = (control) => isForIt(control) && terms.every((term) => (names.en.get(control.name) || "").includes(term) || (names.ko.get(control.name) || "").includes(term));
         let count = 0;
         for (const { section, fold, grid, open } of folds) {
             const shown = terms.length ? section.controls.filter(fits) : section.controls;

@@ -43,6 +43,10 @@ function show(value) {
     return String(value);
 }
 
+// The kind of training that is chosen: what is shown of the form depends on it.
+export const trains = () => values.get("trains") || "network";
+export const isForIt = (control) => !control.only || control.only === trains();
+
 export const values = {
     controls: new Map(), // name -> control
     sections: [],

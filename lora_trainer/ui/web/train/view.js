@@ -27,7 +27,7 @@ import { recreatePanel } from "./recreate.js";
 import { tabNotice } from "./tabs.js";
 import { t } from "./texts.js";
 import { trialPanel } from "./trial.js";
-import { values } from "./values.js";
+import { trains, values } from "./values.js";
 
 export default { name: "train", title: () => t("train"), draw: trainView };
 
@@ -49,6 +49,7 @@ function trainView(signal) {
     const advanced = advancedOptions(inCards, (control) => {
         const made = makeField(control, { inline: true });
         const field = control.blocks ? networkEditor(made) : control.name === PROMPTS ? promptEditor(made) : made;
+        if (control.only) field.element.dataset.only = control.only; // what stands round a field, too
         fields.set(control.name, field);
         return field;
     });
@@ -114,6 +115,7 @@ function trainView(signal) {
     }
 
     function show(name) {
+        element.dataset.trains = trains();
         for (const field of fields.values()) if (!name || field.name === name || field.follows?.includes(name)) field.show();
         showExample();
         presets.show();
@@ -124,7 +126,7 @@ function trainView(signal) {
     function showExample() {
         const words = scopes().map((scope) => !scope.get("is_off") && scope.words()).filter(Boolean).join(", "), name = values.get(F.name);
         const file = name && output?.name === name ? output.saved_as || name : name;
-        fill(example, t("prompt_will_be"), " ", h("code", {}, `${words ? words + " " : ""}<lora:${file || "…"}:0.8>`));
+        fill(example, t("prompt_will_be"), " ", h("code", {}, trains() === "embedding" ? file || "…" : `${words ? words + " " : ""}<lora:${file || "…"}:0.8>`));
     }
     values.watch(signal, (name) => { follow(name); show(name); });
 

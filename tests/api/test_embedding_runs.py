@@ -1,0 +1,64 @@
+"""An embedding from the form to the embeddings folder: what is left out, what is filled in, and what calls it up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import toml
+
+from .conftest import get, post, problems_of
+from .test_runs import posix, run_to_end
+
+
+@pytest.fixture
+def wanted(values):
+    """The form's values for an embedding, with those of a network, which it does not show then."""
+    return {
+        **values,
+        "trains": "embedding",
+        "identifier": "frog-emb",
+        "output_name": "frog-emb",
+        "network_dim": 64,
+        "network_args": ["conv_dim=4"],
+        "unet_lr": 1e-4,
+        "learning_rate": 5e-3,
+        "caption_source": "words",
+    }
+
+
+@posix
+def test_an_embedding_goes_to_the_embeddings_and_is_called_by_its_name(client, service, host, wanted):
+    run_id = post(client, "runs", {"values": wanted}).json()["id"]
+    waiting = get(client, f"runs/{run_id}").json()["run"]
+    config = toml.loads(waiting["config"])
+    assert config["trained"]["token_string"] == "frog-emb", "the file's name, by which the Web UI knows it"
+    assert "network_args" not in str(config) and "unet_lr" not in str(config) and waiting["trains"] == "embedding"
+    run = run_to_end(service, client, run_id)
+    assert run["state"] == "finished", run
+    assert Path(run["lora"]["path"]) == host.paths().embeddings_dir / "frog-emb.safetensors"
+    assert run["lora"]["prompt"] == "frog-emb" and run["lora"]["is_embedding"]
+    assert not get(client, "loras").json()["loras"]
+    again = post(client, "check", {"values": wanted}).json()
+    assert again["output"]["saved_as"] == "frog-emb-2"
+    grid = {"files": ["frog-emb.safetensors"], "strengths": [1], "prompts": ["a"]}
+    assert "no strength" in str(post(client, f"runs/{run_id}/grids", grid).json())
+
+
+def test_captions_without_the_word_are_told_before_the_start(client, wanted):
+    answer = post(client, "check", {"values": {**wanted, "identifier": "sls", "output_name": "emb"}}).json()
+    assert not answer["ok"] and "no caption holds the word 'emb'" in problems_of(answer)["token_string"]
+
+
+def test_sentences_stand_in_for_the_captions(client, wanted):
+    answer = post(client, "check", {"values": {**wanted, "use_style_template": True}}).json()
+    assert answer["ok"], answer["problems"]
+    assert "style of frog-emb" in answer["plan"]["examples"][0]["caption"]
+
+
+def test_the_options_of_an_embedding_are_not_sent_for_a_network(client, values):
+    answer = post(client, "check", {"values": {**values, "token_string": "x", "init_word": "frog"}}).json()
+    assert answer["ok"], "the form does not show them then"
+    options = {"pretrained_model_name_or_path": values["pretrained_model_name_or_path"], "token_string": "x"}
+    problems = problems_of(post(client, "check", {"options": {**options, "output_name": "x"}}).json())
+    assert "has no effect when network is trained" in problems["token_string"]
