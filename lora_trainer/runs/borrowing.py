@@ -60,7 +60,7 @@ class Borrowing:
                     tell(f"Training of {run.name} paused while you generate ({step}).")
                 return "" if standing.is_free else standing.refusal
             if should_stop():
-                return f"{run.name} is being trained on this card, and it was not waited until it left it."
+                return f"The picture was interrupted while it waited for the training of {run.name}, which has the card."
             waited = time.monotonic() - began
             doing = progress.doing or step
             tell(f"Waiting until the training of {run.name} makes room ({doing}; {waited:.0f} s).")

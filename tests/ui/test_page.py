@@ -24,6 +24,14 @@ def test_the_tab_is_one_element_that_the_web_ui_does_not_store(tmp_path):
     assert len(again.blocks) == len(blocks.blocks)
 
 
+def test_the_tab_that_says_what_is_missing_is_not_stored_either():
+    gradio = pytest.importorskip("gradio")
+    from lora_trainer.apps.webui import _missing
+
+    inside = [block for block in _missing().blocks.values() if not isinstance(block, gradio.Blocks)]
+    assert inside and all(block.do_not_save_to_config for block in inside)
+
+
 def test_the_head_names_what_a_web_ui_loads_by_relative_addresses_with_the_version():
     addresses = re.findall(r'(?:src|href)="([^"]+)"', assets.head())
     base = f"lora-trainer/assets/{assets.assets().version}/"  # an absolute one would break --subpath
