@@ -124,5 +124,5 @@ def _texts(body: dict[str, Any], field: str) -> dict[str, str]:
     """Texts by name in the body. Raises Refusal (400) for anything else."""
     given = body.get(field, {})
     if not isinstance(given, dict) or not all(isinstance(text, str) for text in given.values()):
-        raise Refusal(400, f'"{field}" is an object of texts by the names of pictures.')
+        raise Refusal(400, f"{field!r} is no object of texts by the names of pictures.")
     return given
