@@ -132,7 +132,7 @@ export function dataset(signal, opened, how) {
     const lookSoon = debounce(800, () => !signal.aborted && (data.total <= MOST_LOOKED_AT || data.isFollowingFindings()) && data.look().catch(() => {}));
     // What asks or changes has its turn after what was begun before it, whatever became of that.
     const inTurn = (action) => {
-        const done = line.then(action);
+        const done = line.then(() => action());
         line = done.catch(() => {});
         return done;
     };
