@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import data, kill, loop_overhead, merge, outcomes, start
+from benchmarks import data, handover, kill, loop_overhead, merge, outcomes, start
 
 ROOT = Path(loop_overhead.__file__).parent
 SMALL = ["--resolution", "64"]
@@ -58,6 +58,15 @@ def test_the_start_of_a_worker_is_timed_phase_by_phase(tmp_path, tiny_sd1):
     assert sum(seconds for name, seconds in found["phases"].items() if name != "all") == pytest.approx(
         found["phases"]["all"], abs=0.01
     )
+
+
+def test_a_hand_over_is_timed_beside_the_plain_ways_and_all_that_a_training_holds_is_moved(tmp_path, tiny_sd1):
+    words = ["--model", str(tiny_sd1), "--times", "1", "--resolution", "64"]
+    found = handover.measure(handover.parser().parse_args(words), tmp_path)
+    training, pictures = found["training"], found["first picture"]
+    assert training["MiB"] <= training["MiB parked"] <= training["MiB"] * 1.1 + 1
+    assert training["ratio"] > 0 and pictures["kept, s"] > 0
+    assert pictures["ratio"] == pytest.approx(pictures["kept, s"] / pictures["read anew, s"], rel=0.01)
 
 
 def test_large_data_sets_are_measured_and_both_loaders_read_the_same_pixels(tmp_path):
