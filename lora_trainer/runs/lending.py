@@ -78,6 +78,7 @@ class Lending:
         self._wanted = False
         self._needed: int | None = 0  # by what is wanted besides the borrowers
         self._used = float("-inf")  # when the card was last used
+        self._was_wanted = False  # at the look before
         self._crowded: Path | None = None  # the run beside which pictures found too little memory
 
     def begin(self, need: int | None = None) -> None:
@@ -91,13 +92,14 @@ class Lending:
         with self._lock:
             self._borrowers.remove(need)
             self._wanted = bool(self._borrowers)
+            self._was_wanted = False
             if used:
                 self._used = time.monotonic()
 
     def go_on_now(self) -> None:
         """Do not wait for further pictures."""
         with self._lock:
-            self._used = float("-inf")
+            self._used, self._was_wanted = float("-inf"), False
 
     def crowded(self, folder: RunFolder) -> bool:
         """Who draws found too little memory: whether that was beside this run. From now on they take turns."""
@@ -109,6 +111,9 @@ class Lending:
     def tick(self, folder: RunFolder, progress: Progress) -> None:
         """One look at a run whose worker lives: ask for the card, or give it back. Raises SaveError (disk full)."""
         wanted = self._look(folder)
+        if self.standing(folder, progress).is_free and (wanted or self._was_wanted):  # also what began and ended since
+            self._used = time.monotonic()
+        self._was_wanted = wanted
         asked = control.read_control(folder.control)
         is_lent = asked.park % 2 == 1 or asked.is_shared
         if wanted and not is_lent and self._policy() != REFUSE:
@@ -119,8 +124,6 @@ class Lending:
         elif is_lent and not wanted and self._seconds_left() <= 0 and self._leave():
             control.ask(folder.control, share=False, park=False)
         if wanted:
-            if self.standing(folder, progress).is_free:
-                self._used = time.monotonic()
             self._serve()
 
     def standing(self, folder: RunFolder, progress: Progress) -> Standing:

@@ -209,6 +209,23 @@ def test_a_picture_that_finds_too_little_memory_alone_fails_with_the_hosts_own_e
         gate._raising(lambda p: (_ for _ in ()).throw(RuntimeError("CUDA out of memory")))(SimpleNamespace())
 
 
+@pytest.mark.parametrize(("free", "device"), [(9, "cpu"), (5, "meta")])
+def test_the_model_stays_in_main_memory_only_where_that_holds_it_besides_what_the_training_reads(
+    monkeypatch, tmp_path, free, device
+):
+    """A model of 3 GiB: twice that, and 2 GiB to spare."""
+    stub = webui_stub.install(monkeypatch, tmp_path)
+    tensor = SimpleNamespace(numel=lambda: 3 << 28, element_size=lambda: 4)
+    stub.model.parameters, stub.model.buffers = lambda: [tensor], list
+    stub.sd_models.send_model_to_cpu = lambda model: setattr(model, "device", "cpu")
+    stub.sd_models.send_model_to_device = lambda model: setattr(model, "device", "cuda")
+    psutil = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=free << 30))
+    monkeypatch.setitem(sys.modules, "psutil", psutil)
+    gpu.lend(lambda: "training")
+    assert stub.model.device == device
+    gpu.reclaim()
+
+
 @pytest.mark.parametrize("webui", ["dropped"], indirect=True)
 @pytest.mark.parametrize(
     ("kept", "policy"),

@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 
 from lora_trainer.paths import write_text_atomic
-from lora_trainer.runs import resuming
+from lora_trainer.runs import events, resuming
 from lora_trainer.runs.events import RunReporter
 from lora_trainer.runs.progress import ProgressBook
 
@@ -28,6 +28,7 @@ def _png(side: int = 64) -> bytes:
 
 
 PICTURE = _png()
+events._SECONDS_BETWEEN_LOOKS = 0.02  # nothing else is done between two looks
 
 
 def wait_for(condition, seconds=200.0):

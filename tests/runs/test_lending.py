@@ -35,7 +35,7 @@ def pictures():
 
 @pytest.fixture
 def supervisor(tmp_path, pictures):
-    lending = Lending(wants=lambda: pictures.wanted, serve=pictures.serve, leave=pictures.leave, idle_seconds=0.2)
+    lending = Lending(wants=lambda: pictures.wanted, serve=pictures.serve, leave=pictures.leave, idle_seconds=1.0)
     return make(tmp_path, lending=lending)
 
 
@@ -69,7 +69,7 @@ def test_the_card_is_lent_until_the_last_picture_and_a_while_after(supervisor, p
     assert pictures.served and standing().seconds_left is None and not pictures.left
     pictures.wanted = False
     supervisor.tick()
-    assert 0 <= standing().seconds_left <= 0.2
+    assert 0 <= standing().seconds_left <= 1.0
     until(supervisor, lambda: not standing().is_asked)
     assert pictures.left == 1
     until(supervisor, lambda: supervisor.progress("run-1")[0].parked is None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import threading
+
 import pytest
 import torch
 
@@ -120,34 +123,141 @@ def step(number):
     return "step", number, None
 
 
-def test_a_training_that_lends_the_card_at_any_moment_gives_the_bytes_of_one_left_alone(
-    card, options_for, tmp_path, monkeypatch
-):
-    """While encoding the images, after steps, twice in a row, and between the steps of a sample picture."""
+@pytest.mark.parametrize("seed", [0])
+def test_a_training_that_lends_the_card_at_any_moment_gives_the_bytes_of_one_left_alone(card, options_for, tmp_path, seed):
+    """While encoding the images, after steps of any number, twice in a row, between the steps of a sample picture, and while
+    measuring the loss on what is kept aside. (Another `seed`: other steps.)"""
     (tmp_path / "prompts.txt").write_text("a frog --s 2\n", encoding="utf-8")
     settings = {
-        "max_train_steps": 5,
+        "max_train_steps": 8,
         "gradient_accumulation_steps": 2,
         "vae_batch_size": 2,
+        "validation_split": 0.25,
+        "validate_every_n_steps": 4,
         "sample_prompts": str(tmp_path / "prompts.txt"),
         "sample_every_n_steps": 3,
         "save_every_n_steps": 2,
     }
     alone = Recorder()
     train(options_for(output_name="alone", **settings), reporter=alone)
-    drawing = ("phase", None, "drawing samples")
-    borrower = Borrower(("phase", None, "encoding the images"), step(1), step(2), drawing, step(4))
+    drawn = random.Random(seed)
+    early, late = drawn.choice([1, 2]), drawn.choice([5, 6])
+    phases = {name: ("phase", None, name) for name in ("encoding the images", "drawing samples", "measuring the loss")}
+    borrower = Borrower(
+        phases["encoding the images"],
+        step(early),
+        phases["drawing samples"],
+        phases["measuring the loss"],
+        step(late),
+        step(late + 1),
+    )
     lending = Recorder(borrower)
     train(options_for(output_name="lent", **settings), reporter=lending)
     assert not borrower.at, "the card was borrowed each time"
-    assert [event["step"] for event in lending.of("parked")] == [0, 1, 2, 3, 4]
-    assert len(lending.of("unparked")) == 5
+    assert [event["step"] for event in lending.of("parked")] == [0, early, 3, 4, late, late + 1]
+    assert len(lending.of("unparked")) == 6
     assert lending.losses == alone.losses
+    assert [event["loss"] for event in lending.of("validation")] == [event["loss"] for event in alone.of("validation")]
     out = tmp_path / "out"
     for one, other in (("alone", "lent"), ("alone-step00000004", "lent-step00000004")):
         assert tensors_equal(out / f"{one}.safetensors", out / f"{other}.safetensors")
     pictures = [sorted(path.read_bytes() for path in (out / "sample").glob(f"{name}*.png")) for name in ("alone", "lent")]
     assert pictures[0] == pictures[1] and pictures[0]
+
+
+class Together:
+    """Two processes, played by two threads: `add_up` waits for both, as theirs does."""
+
+    def __init__(self):
+        self._both, self._given = threading.Barrier(2, timeout=60), [[], []]
+
+    def of(self, rank):
+        pair = Processes("cpu")
+        pair.rank, pair.world_size = rank, 2
+
+        def add_up(values):
+            self._given[rank] = list(values)
+            self._both.wait()
+            total = [sum(both) for both in zip(*self._given, strict=True)]
+            self._both.wait()
+            return total
+
+        pair.add_up = add_up
+        return pair
+
+
+def test_both_of_two_processes_leave_the_card_though_one_alone_is_asked_and_come_back_with_the_same_bytes(card):
+    together, told = Together(), {}
+
+    def train_in(rank):
+        park, base, network, optimizer, extra, recorder = small_training()
+        park.processes = together.of(rank)
+        before, looks = everything(base, network, optimizer, extra), []
+        if rank == 0:  # the other one's reporter is asked nothing
+            recorder._control = Control(park=1)
+            park.control = lambda: Control(park=1 + (len(looks) > 2))
+        stopped = park.together(4, lambda: looks.append(network.weight.data_ptr()))
+        same = all(map(torch.equal, everything(base, network, optimizer, extra), before))
+        told[rank] = (stopped, same, len(looks), [event["type"] for event in recorder.events])
+
+    threads = [threading.Thread(target=train_in, args=(rank,)) for rank in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert told[0] == (False, True, 3, ["parked", "unparked"])
+    assert told[1] == (False, True, 3, ["unparked"]), "and nobody asked it"
+
+
+def test_a_paused_training_holds_nothing_of_the_card(card):
+    park, base, network, optimizer, extra, recorder = small_training()
+
+    def held():
+        tensors = [*base.state_dict().values(), *network.state_dict().values(), extra["ema"]]
+        return {one.data_ptr() for one in tensors + [one for state in optimizer.state.values() for one in state.values()]}
+
+    on_card, seen = held(), []
+    recorder._control = Control(paused=True)
+
+    def while_paused():
+        seen.append(held() & on_card)
+        recorder._control = Control()
+
+    assert not park.obey(3, while_paused)
+    assert seen == [set()] and recorder.of("parked")[0]["paused"]
+
+
+class Locking:
+    """CUDA's page-locking, as a machine does it that lets so many bytes be locked."""
+
+    def __init__(self, limit):
+        self.limit, self.locked, self.asked = limit, {}, []
+
+    def cudaHostRegister(self, place, size, flags):
+        self.asked.append(size)
+        if size > self.limit:
+            return 2  # cudaErrorMemoryAllocation
+        self.locked[place] = size
+        return 0
+
+    def cudaHostUnregister(self, place):
+        del self.locked[place]
+        return 0
+
+
+@pytest.mark.parametrize(("limit", "is_locked"), [(1 << 20, True), (100, False)])
+def test_just_what_is_asked_for_is_page_locked_and_without_that_it_is_ordinary_memory(monkeypatch, limit, is_locked):
+    """torch's own page-locked memory comes in powers of two: 65 KiB would lock 128."""
+    cuda = Locking(limit)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "cudart", lambda: cuda)
+    memory = MainMemory([torch.zeros(65 << 10, dtype=torch.uint8)])
+    assert cuda.asked == [memory.bytes] == [65 << 10] and bool(cuda.locked) == is_locked
+    memory.tensors[0].fill_(7)
+    assert bool((memory.tensors[0] == 7).all())
+    memory.free()
+    memory.free()
+    assert not cuda.locked
 
 
 def test_who_is_stopped_while_off_the_card_saves_without_coming_back(card, options_for, tmp_path, monkeypatch):
