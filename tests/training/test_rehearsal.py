@@ -14,6 +14,7 @@ from lora_trainer.training import command
 from lora_trainer.training.rehearsal import card, measuring
 from lora_trainer.training.rehearsal.card import Holder, Room
 from lora_trainer.training.rehearsal.measuring import rehearse
+from lora_trainer.training.rehearsal.meter import Meter
 from lora_trainer.training.rehearsal.report import report
 from lora_trainer.training.rehearsal.savings import Sizes, savings
 from lora_trainer.training.rehearsal.shapes import line, rehearsed, seconds_of_all, steps_of
@@ -68,9 +69,11 @@ def test_the_parts_of_a_step_and_the_time_are_those_of_this_training(about, tiny
 
 def test_larger_pictures_need_more_and_a_step_that_does_not_fit_is_told_by_smaller_ones(options_for, monkeypatch, about):
     options = options_for(resolution="128", train_batch_size=4)
-    larger = measured(options)["memory"]["parts"]["working"]
+    monkeypatch.setattr(measuring, "room", lambda device: Room(100 << 20, 200 << 20))
+    whole = rehearse(options, reporter=Recorder()).found
     before = about[1]["memory"]["parts"]["working"]
-    assert 5 * before < larger < 9 * before, "four times the pixels, twice the samples"
+    assert 5 * before < whole.working < 9 * before, "four times the pixels, twice the samples"
+    assert not whole.overflowed and whole.checkpointed < whole.working, "with little room checkpointing is tried, too"
 
     real = Trainee.batch_loss
 
@@ -80,13 +83,18 @@ def test_larger_pictures_need_more_and_a_step_that_does_not_fit_is_told_by_small
         return real(self, batch, **how)
 
     monkeypatch.setattr(Trainee, "batch_loss", small)
-    monkeypatch.setattr(measuring, "room", lambda device: Room(100 << 20, 200 << 20, (Holder(7, "python3", 90 << 20),)))
+    monkeypatch.setattr(measuring, "room", lambda device: Room(80 << 20, 200 << 20, (Holder(7, "python3", 90 << 20),)))
+    monkeypatch.setattr(Meter, "_peak", lambda self: 50 << 20)  # on the CPU it is that of all tests until now
+    monkeypatch.setattr(measuring, "held", lambda device: 50 << 20)
     found = measured(options)
     memory = found["memory"]
     assert memory["full_in"] == "step" and memory["estimated"] and not memory["fits"]
-    assert memory["parts"]["working"] == pytest.approx(larger, rel=0.15)
+    assert memory["parts"]["working"] == pytest.approx(whole.working, rel=0.15)
+    assert memory["needed"] == pytest.approx((50 << 20) + whole.working, rel=0.1)
     by = {next(iter(one["values"])): one for one in memory["savings"]}
-    assert by["gradient_checkpointing"]["measured"] and by["gradient_checkpointing"]["needed"] < memory["needed"]
+    assert by["gradient_checkpointing"]["measured"]
+    less = memory["needed"] - by["gradient_checkpointing"]["needed"]
+    assert less == pytest.approx(whole.working - whole.checkpointed, rel=0.25)
     assert by["train_batch_size"]["values"] == {"train_batch_size": 2} and not by["train_batch_size"]["measured"]
     told = "\n".join(lines(found))
     assert "does not fit" in told and "python3 (process 7): 90.0 MB" in told and "--gradient_checkpointing=true" in told
@@ -103,6 +111,7 @@ def test_check_prints_what_is_needed_and_leaves_no_file(tiny_sd1, pictures, tmp_
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(measuring, "room", lambda device: Room(1 << 20, 2 << 20))
     monkeypatch.setattr(measuring, "PARTS", {name: measuring.PARTS[name] for name in ("loading", "latents", "texts")})
+    monkeypatch.setattr(measuring, "_try_checkpointing", lambda of: None)
     assert command.main(line) == 3
     assert "it does not fit" in capsys.readouterr().out
 
@@ -116,8 +125,8 @@ def test_a_training_is_not_made_of_it(options_for):
 SIZES = Sizes(model=1000, texts=200, vae=100, trained=40, optimizer=80, working=4000)
 
 
-def saved(options, peaks=None, sizes=SIZES, on_card=True):
-    found = savings(options, sizes, peaks or {"loading": 2000, "step": sizes.step}, on_card=on_card)
+def saved(options, peaks=None, sizes=SIZES, **how):
+    found = savings(options, sizes, peaks or {"loading": 2000, "step": sizes.step}, **{"on_card": True, **how})
     return {next(iter(one.values)): one for one in found}
 
 
@@ -132,6 +141,9 @@ def test_what_would_need_less_is_what_is_not_in_force_and_lowers_the_highest_pea
     assert saved(plain, sizes=replace(SIZES, checkpointed=900))["gradient_checkpointing"].needed == 5420 - 3100
     assert "cache_latents" not in saved(options_for()) and "fp8_base" not in saved(options_for(mixed_precision="no"))
     assert saved(plain, {"loading": 6000, "step": 5420}) == {}, "a step that is not the highest peak need not shrink"
+    other = saved(plain, datasets=rehearse_plan(options_for(train_batch_size=2, resolution="256")).datasets)
+    assert "train_batch_size" not in other and "resolution" not in other, "what a data set has of its own is not set there"
+    assert saved(plain, datasets=rehearse_plan(plain).datasets).keys() == found.keys()
     encoding = saved(options_for(vae_batch_size=8), {"latents": 9000, "step": 5420})
     assert list(encoding) == ["vae_batch_size"] and encoding["vae_batch_size"].needed == 5420
 

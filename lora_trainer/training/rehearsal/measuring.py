@@ -32,6 +32,7 @@ from .meter import Meter, held, wait, working_memory
 from .shapes import Step, narrowed, rehearsed, steps_of
 
 CAPTIONS = "encoding the captions"
+TIGHT = 0.92  # of what is free: more may not be there the next time
 _PIXELS_A_BYTE = 4  # of latents: four numbers of 32 bits stand for 64 pixels
 
 
@@ -140,6 +141,8 @@ def rehearse(
             break
     if found.overflowed == "step":
         _estimate(of)
+    elif not found.overflowed and max(found.meter.peaks.values()) > TIGHT * found.room.free:
+        _try_checkpointing(of)
     return of
 
 
@@ -174,11 +177,12 @@ def _encode(of: Rehearsal) -> None:
     width, height = max(buckets, key=lambda bucket: bucket[0] * bucket[1])
     count = min(of.options.dataset.vae_batch_size, buckets.count((width, height)))
     nothing = torch.zeros(count, 3, height, width)
-    for _ in range(2 if of.processes.device.type == "cuda" else 1):  # a card's first time tells nothing of the others
-        began = time.perf_counter()
-        with of.found.meter.phase("latents"):
+    with of.found.meter.phase("latents"):
+        for _ in range(2 if of.processes.device.type == "cuda" else 1):  # a card's first time tells nothing of the others
+            began = time.perf_counter()
             of.loaded.encoder.posterior(nothing)
-        of.found.latent_seconds = (time.perf_counter() - began) / (count * width * height)
+            wait(of.processes.device)
+            of.found.latent_seconds = (time.perf_counter() - began) / (count * width * height)
     of.latents = assembling.encode(of.setting, of.loaded)
 
 
@@ -230,15 +234,22 @@ def _working(of: Rehearsal) -> None:
 
 
 def _estimate(of: Rehearsal) -> None:
-    """A step did not fit: how much it needs follows from smaller ones, and what checkpointing would save is tried."""
-    loop, device, training = of.loop, of.processes.device, of.options.training
+    """A step did not fit: how much it needs follows from smaller ones."""
+    assert of.loop is not None
+    of.loop.updater.clear()
+    of.found.working = shrunk.estimate(of.loop, _read(of, of.chosen[0]), of.processes.device)
+    of.found.is_estimated = True
+    _try_checkpointing(of)
+
+
+def _try_checkpointing(of: Rehearsal) -> None:
+    """There is too little memory: what gradient checkpointing, the best that costs no quality, would save. The last that is
+    done, for the model stays so."""
+    loop, training = of.loop, of.options.training
     assert loop is not None
-    batches = _read(of, of.chosen[0])
-    loop.updater.clear()
-    of.found.working, of.found.is_estimated = shrunk.estimate(loop, batches, device), True
     if not training.gradient_checkpointing:
         memory.save(replace(training, gradient_checkpointing=True, torch_compile=False), loop.gradients.trainee.model)
-        of.found.checkpointed = shrunk.estimate(loop, batches, device, whole=True)
+        of.found.checkpointed = shrunk.estimate(loop, _read(of, of.chosen[0]), of.processes.device, whole=True)
 
 
 def _read(of: Rehearsal, step: Step) -> list[Batch]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..metrics import peak_memory
+from ...models.card import peak_memory
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Meter:
 
     def _begin(self) -> None:
         if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # what an earlier phase left there counts with that one
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
             with suppress(OSError):  # Linux alone: VmHWM counts from now
@@ -77,8 +78,8 @@ def in_main_memory() -> int:
 
 
 def held(device: torch.device) -> int:
-    """The bytes that torch reserved on a card, or those of this process."""
-    return torch.cuda.memory_reserved(device) if device.type == "cuda" else in_main_memory()
+    """The bytes of what lies on a card, or those of this process."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else in_main_memory()
 
 
 def working_memory(device: torch.device, work: Callable[[], Any]) -> int:

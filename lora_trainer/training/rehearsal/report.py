@@ -19,11 +19,10 @@ from ..precision import device_name
 from ..resuming import Start
 from ..validation import LEVELS
 from ..validation import Schedule as ValidationSchedule
-from .measuring import Rehearsal
+from .measuring import TIGHT, Rehearsal
 from .savings import Sizes, savings
 from .shapes import line, seconds_of_all
 
-TIGHT = 0.92  # of what is free: more may not be there the next time
 _FORWARD = 1 / 3  # a forward pass against one with its gradients
 
 
@@ -54,7 +53,8 @@ def _memory(of: Rehearsal) -> dict[str, Any]:
     helps = []
     if needed is not None and sizes is not None and (not fits or is_tight):
         on_card = of.processes.device.type != "cpu"
-        helps = [vars(one) | {"fits": one.needed <= room.free} for one in savings(of.options, sizes, peaks, on_card=on_card)]
+        found_out = savings(of.options, sizes, peaks, on_card=on_card, datasets=of.plan.datasets)
+        helps = [vars(one) | {"fits": one.needed <= room.free} for one in found_out]
     return {
         **room.as_dict(),
         "needed": needed,

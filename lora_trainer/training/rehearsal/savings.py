@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...data.plan.model import DatasetPlan
 from ...options import TrainOptions
+from ...options.trained import NETWORK
 
 _ADAM = {"adamw", "adam", "adamw8bit", "adam8bit"}
 _SIXTEEN_BITS = 2
@@ -42,12 +44,19 @@ class Saving:
     measured: bool = False
 
 
-def savings(options: TrainOptions, sizes: Sizes, peaks: Mapping[str, int], *, on_card: bool) -> list[Saving]:
-    """What would help, the most helpful first. `peaks` are those of all phases; what is in force already is left out, and what
-    does not lower the highest of them."""
-    needed = max(peaks.values())
+def savings(
+    options: TrainOptions, sizes: Sizes, peaks: Mapping[str, int], *, on_card: bool, datasets: Sequence[DatasetPlan] = ()
+) -> list[Saving]:
+    """What would help, the most helpful first. `peaks` are those of all phases.
+
+    What is in force already is left out, and what does not lower the highest peak, and the batch size and resolution of the
+    options where one of the `datasets` has its own.
+    """
+    needed, own = max(peaks.values()), _of_their_own(options, datasets)
     found = []
     for values, phase, less, measured in _possible(options, sizes, on_card):
+        if own & values.keys():
+            continue
         after = max(max(0, peak - less) if name == phase else peak for name, peak in peaks.items())
         if needed - after >= _LEAST * needed:
             found.append(Saving(values, after, measured))
@@ -74,15 +83,24 @@ def _possible(options: TrainOptions, sizes: Sizes, on_card: bool) -> Iterator[tu
     eight = training.mixed_precision != "no" and not (options.model.fp8_base or options.model.fp8_base_unet)
     if eight:
         yield {"fp8_base": True}, "step", (sizes.model + sizes.texts) // _SIXTEEN_BITS, False
-    if not network.network_train_unet_only and sizes.texts:
+    is_network = options.trained.trains == NETWORK
+    if is_network and not network.network_train_unet_only and sizes.texts:
         yield {"network_train_unet_only": True}, "step", sizes.texts if on_card else 0, False
     if on_card and options.optimizer.optimizer_type.lower() in _ADAM - {"adamw8bit", "adam8bit"}:
         yield {"optimizer_type": "AdamW8bit"}, "step", sizes.optimizer * 3 // 4, False
     rank = network.network_dim or 4
-    if rank > 4 and not network.dim_from_weights:
+    if is_network and rank > 4 and not network.dim_from_weights:
         yield {"network_dim": rank // 2}, "step", (sizes.trained * 2 + sizes.optimizer) // 2, False
     if dataset.cache_latents and dataset.vae_batch_size > 1:
         yield {"vae_batch_size": 1}, "latents", 1 << 62, False
+
+
+def _of_their_own(options: TrainOptions, datasets: Sequence[DatasetPlan]) -> set[str]:
+    """Which of the options that count for a data set one of them has otherwise."""
+    side = _square(options.dataset.resolution)
+    batches = {one.spec.batch_size for one in datasets} - {options.dataset.train_batch_size}
+    sizes = {one.resolution for one in datasets} - {(side, side)}
+    return ({"train_batch_size"} if batches else set()) | ({"resolution"} if sizes else set())
 
 
 def _square(resolution: str | None) -> int:
