@@ -171,13 +171,22 @@ class CardRules:
         finally:
             self._dtype, self._made = before, {}
 
+    def forward(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """`call`, a forward pass, whose use of autocast `backward` repeats."""
+
+        @wraps(call)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            self._last = None
+            return call(*args, **kwargs)
+
+        return called
+
     def backward(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """`call`, a backward pass, in which checkpointed blocks are computed again as the forward pass before computed them."""
 
         @wraps(call)
         def called(*args: Any, **kwargs: Any) -> Any:
-            last, self._last = self._last, None
-            with self.autocast(last):
+            with self.autocast(self._last):
                 return call(*args, **kwargs)
 
         return called

@@ -74,10 +74,8 @@ def count(case: Case, folder: Path) -> Counts:
             found.append(meta.end_step())
 
     with ExitStack() as stack:
-        forward, backward = (
-            meta.within("forward", Trainee.batch_loss),
-            meta.within("backward", rules.backward(Updater.backward)),
-        )
+        forward = meta.within("forward", rules.forward(Trainee.batch_loss))
+        backward = meta.within("backward", rules.backward(Updater.backward))
         stack.enter_context(mock.patch.object(Trainee, "batch_loss", forward))
         stack.enter_context(mock.patch.object(Updater, "backward", backward))
         for one in (foreach_like_a_card(), rules, meta):

@@ -16,6 +16,8 @@ from . import files
 class Embedding(nn.Module):
     """`vectors`: one parameter [n, width], float32, for each text encoder. The model reads them where a caption has `word`."""
 
+    needs_autocast = False  # the model reads them in its own type
+
     def __init__(self, word: str, starts: Iterable[Tensor]) -> None:
         super().__init__()
         self.word = word
@@ -50,6 +52,9 @@ class Embedding(nn.Module):
 
     def start_step(self, step: int) -> None:
         """Every step is like the others."""
+
+    def end_step(self) -> None:
+        """Nothing was prepared for it."""
 
     @torch.no_grad()
     def apply_max_norm(self, max_norm: float) -> tuple[int, float, float]:

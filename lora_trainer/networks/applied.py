@@ -28,7 +28,7 @@ class _Applied:
         y = self.original(x, *args, **kwargs)
         for adapter in self.adapters:
             if adapter.strength != 0.0:
-                y = adapter(x, y)
+                y = adapter.forward(x, y)  # without torch's machinery for hooks, of which there are none
         return y
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, LoraFileError
@@ -41,6 +42,8 @@ class AdapterNetwork(nn.Module, Generic[Adapter]):
     seed: int = 0
     plus: Mapping[str, float] = {}  # LoRA+: how many times faster the second factors of a part learn
     file_is = "the file"  # what messages call one of whose path nothing is known
+    needs_autocast = False  # whether its modules compute with weights of another type than their input's
+    computed: torch.dtype | None = None  # the type that the model computes in, where that is known
 
     def __init__(
         self, pairs: Iterable[tuple[Target, Adapter]], multiplier: float = 1.0, *, left_out: Iterable[str] = ()
@@ -191,7 +194,10 @@ class AdapterNetwork(nn.Module, Generic[Adapter]):
         return [parameter for adapter in self.trained_adapters(part) for parameter in adapter.parameters()]
 
     def start_step(self, step: int) -> None:
-        """Called before each optimizer step, from 1; for networks whose steps differ."""
+        """Called before each optimizer step, from 1; for networks whose steps differ, or that prepare something for it."""
+
+    def end_step(self) -> None:
+        """Called when the optimizer has changed the weights: what was prepared of them no longer holds."""
 
     def training_state(self) -> dict[str, Tensor]:
         """Every number that the network holds, by names of its own and as it is: what a training state keeps. Not copies."""

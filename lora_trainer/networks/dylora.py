@@ -12,11 +12,11 @@ as its alpha. (The paper writes alpha / b for the rank b: then frozen ranks woul
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..options.block_arguments import Shape
 from ..randomness import rng
@@ -49,7 +49,6 @@ class DyLoRAModule(LoRAModule):
         assert rank % unit == 0, (rank, unit)
         down, up = self.lora_down, self.lora_up
         del self.lora_down, self.lora_up
-        self._geometry = {"stride": down.stride, "padding": down.padding, "dilation": down.dilation} if self.is_conv else {}
         self.downs = nn.ParameterList(nn.Parameter(part.clone()) for part in down.weight.detach().split(unit))
         self.ups = nn.ParameterList(nn.Parameter(part.clone()) for part in up.weight.detach().split(unit, dim=1))
         self.active: int | None = None
@@ -69,17 +68,14 @@ class DyLoRAModule(LoRAModule):
             for parameter, part in zip(blocks, whole.split(blocks[0].shape[dim], dim=dim), strict=True):
                 parameter.copy_(part)
 
-    def down(self, x: Tensor) -> Tensor:
-        """From the layer's input to the inner values of the ranks in use."""
-        weight = torch.cat(self._in_use(self.downs))
-        return F.conv2d(x, weight, **self._geometry) if self.is_conv else F.linear(x, weight)
+    def weights(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """(down, up) of the ranks in use, in `dtype`."""
+        blocks = self.copies or [*self.parameters()]
+        half = len(blocks) // 2
+        down, up = torch.cat(self._in_use(blocks[:half])), torch.cat(self._in_use(blocks[half:]), dim=1)
+        return (down, up) if down.dtype == dtype else (down.to(dtype), up.to(dtype))
 
-    def up(self, inner: Tensor) -> Tensor:
-        """From the inner values of the ranks in use to the layer's output."""
-        weight = torch.cat(self._in_use(self.ups), dim=1)
-        return F.conv2d(inner, weight) if self.is_conv else F.linear(inner, weight)
-
-    def _in_use(self, blocks: nn.ParameterList) -> list[Tensor]:
+    def _in_use(self, blocks: Sequence[Tensor]) -> list[Tensor]:
         if self.active is None or not self.training:
             return [*blocks]
         return [*(block.detach() for block in blocks[: self.active]), blocks[self.active]]
@@ -115,6 +111,7 @@ class DyLoRANetwork(Network):
             for blocks in (adapter.downs, adapter.ups):
                 for number, parameter in enumerate(blocks):
                     parameter.requires_grad_(number == adapter.active)
+        super().start_step(step)
 
 
 def _make(target: Target, shape: Shape, arguments: DyLoRAArguments, seed: int, dropouts: Dropouts) -> DyLoRAModule:

@@ -39,6 +39,8 @@ _FULL = {
 class LycorisNetwork(AdapterNetwork[Any]):
     """LyCORIS' modules of one model. Its state dict has LyCORIS' keys."""
 
+    needs_autocast = True
+
     def _nothing(self) -> InputError:
         return InputError("LyCORIS found no layer to train.", field="network_args", advice="Choose another preset.")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..errors import InputError
 from . import functional
@@ -26,6 +28,9 @@ class LoRAModule(nn.Module):
 
     `lora_down.weight` [rank, in(, kh, kw)], `lora_up.weight` [out, rank(, 1, 1)] and the scalar `alpha` are float32 and
     named as in kohya's files. `alpha` 0 means alpha = rank. strength = multiplier * alpha / rank.
+
+    It computes in the type of its input. `copies` are its parameters in that type, during an optimizer step of a network that
+    made them (`copies.copies`); without them each pass casts.
     """
 
     def __init__(
@@ -57,7 +62,9 @@ class LoRAModule(nn.Module):
                 field="network_alpha",
                 advice="Give a larger one; 0 itself means the rank.",
             )
+        self._geometry = (layer.stride, layer.padding, layer.dilation) if self.is_conv else ()
         self.multiplier = 1.0
+        self.copies: Sequence[Tensor] | None = None
         self.refresh()
 
     def refresh(self) -> None:
@@ -91,42 +98,37 @@ class LoRAModule(nn.Module):
         self.lora_down.weight.copy_(down)
         self.lora_up.weight.copy_(up)
 
-    def down(self, x: Tensor) -> Tensor:
-        """From the layer's input to the inner values."""
-        return self.lora_down(x)
-
-    def up(self, inner: Tensor) -> Tensor:
-        """From the inner values to the layer's output."""
-        return self.lora_up(inner)
+    def weights(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """(down, up) to compute with in `dtype`, differentiable."""
+        down, up = self.copies or (self.lora_down.weight, self.lora_up.weight)
+        return (down, up) if down.dtype == dtype else (down.to(dtype), up.to(dtype))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return y + strength * up(down(x)), in the dtype of `y`; `x` and `y` are input and output of the frozen layer."""
-        dtype = next(self.parameters()).dtype
-        if x.dtype != dtype and not _autocast(x.device.type):
-            x = x.to(dtype)
         if self._drops and self.training:
             return self._forward_with_dropout(x, y)
-        change = self.up(self.down(x))
+        down, up = self.weights(x.dtype)
+        change = self._up(self._down(x, down), up)
         return torch.add(y, change.to(y.dtype), alpha=self.strength)
+
+    def _down(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.conv2d(x, weight, None, *self._geometry) if self.is_conv else F.linear(x, weight)
+
+    def _up(self, inner: Tensor, weight: Tensor) -> Tensor:
+        return F.conv2d(inner, weight) if self.is_conv else F.linear(inner, weight)
 
     def _forward_with_dropout(self, x: Tensor, y: Tensor) -> Tensor:
         drop, strength = self.dropouts, self.strength
         if drop.module and torch.rand(()).item() < drop.module:
             return y
-        inner = self.down(x)
+        down, up = self.weights(x.dtype)
+        inner = self._down(x, down)
         if drop.neuron:
-            inner = nn.functional.dropout(inner, drop.neuron)
+            inner = F.dropout(inner, drop.neuron)
         if drop.rank:
             rank = inner.shape[1 if self.is_conv else -1]
             mask = torch.rand(inner.shape[0], rank, device=inner.device) > drop.rank
             spread = (-1, rank, 1, 1) if self.is_conv else (-1, *(1,) * (inner.ndim - 2), rank)
             inner = inner * mask.view(spread)
             strength /= 1.0 - drop.rank
-        return y + (self.up(inner) * strength).to(y.dtype)
-
-
-def _autocast(device_type: str) -> bool:
-    try:
-        return torch.is_autocast_enabled(device_type)
-    except TypeError:  # torch before 2.4 takes no argument
-        return torch.is_autocast_cpu_enabled() if device_type == "cpu" else torch.is_autocast_enabled()
+        return y + (self._up(inner, up) * strength).to(y.dtype)

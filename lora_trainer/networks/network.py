@@ -14,6 +14,7 @@ from ..options.block_arguments import Shape
 from . import applied, lengths
 from .base import AdapterNetwork, Encoders, LoadReport
 from .blocks import block_of
+from .copies import copies
 from .files import group_keys
 from .module import LoRAModule
 from .targets import Target, find_targets
@@ -126,6 +127,21 @@ class Network(AdapterNetwork[LoRAModule]):
             if target.part == "unet" and block is not None:
                 members.setdefault(block, []).append(self._modules[name])
         return [(f"unet_block{block}", members[block], self._block_weights[block]) for block in sorted(members)]
+
+    def start_step(self, step: int) -> None:
+        """The modules get copies of their weights in the type of the model, until `end_step`."""
+        parameters = [(module, [*module.parameters()]) for module in self.adapters()]
+        flat = [parameter for _, own in parameters for parameter in own]
+        if self.computed is None or flat[0].dtype == self.computed:
+            return
+        made = iter(copies(flat, self.computed))
+        for module, own in parameters:
+            module.copies = [next(made) for _ in own]
+
+    def end_step(self) -> None:
+        """The modules have their own weights alone again."""
+        for module in self.adapters():
+            module.copies = None
 
     def apply_max_norm(self, max_norm: float) -> Tensor:
         """Shrink every module whose change is longer than `max_norm` to that length; the multiplier plays no part.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..data.cache import LatentsCache
@@ -87,14 +87,15 @@ def build(of: Setting, loaded: Loaded, losses_to: Path | None = None) -> tuple[L
     model, chosen = loaded.model, options.training
     phase(emit, "building what is trained")
     network = prepare.trained(options, model, plan, of.seed, of.computed.device, emit)
+    computed = replace(of.computed, mixed=network.needs_autocast)
     memory.save(chosen, model)
     built = optimizers.of(options.optimizer, network, emit)
     updater = Updater.of(options, network, built, of.computed, processes, total_steps=of.counts.total_steps, seed=of.seed)
     processes.same_start(network.parameters())
-    text = text_states(options, model, network, plan, of.computed, processes, emit)
+    text = text_states(options, model, network, plan, computed, processes, emit)
     pictures = PictureLosses(plan, losses_to) if losses_to and processes.is_main else None
     noise = NoiseSettings.of(chosen)
-    trainee = Trainee(model, text, loaded.encoder, loaded.objective, noise, of.computed, of.seed, network, pictures)
+    trainee = Trainee(model, text, loaded.encoder, loaded.objective, noise, computed, of.seed, network, pictures)
     total, store, shown = of.counts.total_steps, loaded.store, updater.shown
     loop = Loop(
         gradients=Gradients(trainee, updater, emit, splits=chosen.split_batch_when_full and not updater.fused),

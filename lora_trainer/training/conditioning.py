@@ -82,7 +82,8 @@ class TextStates:
     def __call__(self, captions: Sequence[str]) -> Conditioning:
         """Return the conditioning of a batch of captions."""
         if self.trained:
-            return self._encode(captions).to(self.precision.device, self.precision.dtype)
+            with self.precision.training():
+                return self._encode(captions).to(self.precision.device, self.precision.dtype)
         missing = []
         for caption in dict.fromkeys(captions):
             if caption in self._kept:
@@ -137,7 +138,9 @@ class TextStates:
         if not missing:
             return
         self.move(self.precision.device)
-        for caption, made in zip(missing, self._encode(missing).rows(), strict=True):
+        with self.precision.autocast():
+            encoded = self._encode(missing)
+        for caption, made in zip(missing, encoded.rows(), strict=True):
             own = made.to("cpu", self.precision.dtype).clone()
             self._keep(caption, own)
             if self.store:
@@ -149,10 +152,9 @@ class TextStates:
         self._kept[caption] = found
 
     def _encode(self, captions: Sequence[str]) -> Conditioning:
-        with self.precision.autocast():
-            return self.model.encode(
-                list(captions), max_token_length=self.max_token_length, clip_skip=self.clip_skip, weighted=self.weighted
-            )
+        return self.model.encode(
+            list(captions), max_token_length=self.max_token_length, clip_skip=self.clip_skip, weighted=self.weighted
+        )
 
 
 def text_states(

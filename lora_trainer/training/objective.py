@@ -78,7 +78,7 @@ class Objective:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What the model finds in the noisy latents, and what it should find, both float32."""
         noisy = add_noise(latents, drawn.added, drawn.timesteps, self.alphas_cumprod)
-        with precision.autocast():
+        with precision.training():
             prediction = model.predict(noisy.to(precision.dtype), drawn.timesteps, conditioning)
         is_v = self.prediction_type == "v_prediction"
         target = velocity(latents, drawn.noise, drawn.timesteps, self.alphas_cumprod) if is_v else drawn.noise

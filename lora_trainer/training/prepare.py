@@ -178,4 +178,5 @@ def network(options: NetworkOptions, model: Model, seed: int, device: torch.devi
     )
     if options.network_weights:
         built.load_weights(options.network_weights)
+    built.computed = model.dtype
     return built.to(device).train()

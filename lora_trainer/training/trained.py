@@ -19,6 +19,7 @@ class Trained(Protocol):
         """Rank and alpha, for the metadata."""
         ...
 
+    needs_autocast: bool  # whether it computes with weights of another type than the model's, and leaves the casts to torch
     multiplier: tuple[float, float]  # the factors on its effect, on the text encoders and on the UNet
 
     def set_multiplier(self, text_encoder: float, unet: float | None = None) -> None:
@@ -45,6 +46,10 @@ class Trained(Protocol):
 
     def start_step(self, step: int) -> None:
         """Called before each optimizer step, from 1."""
+        ...
+
+    def end_step(self) -> None:
+        """Called when an optimizer step has changed the weights."""
         ...
 
     def apply_max_norm(self, max_norm: float) -> torch.Tensor:

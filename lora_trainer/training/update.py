@@ -149,6 +149,7 @@ class Updater:
         if self.max_weight_norm:
             self.trained.apply_max_norm(self.max_weight_norm)
         self.weights.narrow(self.parameters, self.steps)
+        self.trained.end_step()
         if self.average:
             self.average.update()
         self.is_whole = True

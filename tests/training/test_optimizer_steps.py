@@ -80,6 +80,9 @@ class Problem:
 
 
 class _Nothing:
+    def end_step(self) -> None:
+        pass
+
     def start_step(self, step: int) -> None:
         """Nothing is drawn."""
 

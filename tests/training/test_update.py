@@ -7,6 +7,7 @@ import torch
 
 from lora_trainer.errors import InputError, LoraFileError, NotFiniteError
 from lora_trainer.networks import files
+from lora_trainer.networks.base import AdapterNetwork
 from lora_trainer.networks.module import LoRAModule
 from lora_trainer.training.distributed import Processes
 from lora_trainer.training.loop import Loop
@@ -26,7 +27,7 @@ def updater_for(parameter: torch.nn.Parameter, *, fp16: bool = False, max_grad_n
     precision = Precision(torch.device("cpu"), torch.float16 if fp16 else torch.float32)
     schedule = create(optimizer, ScheduleSettings(name="linear"), total_steps=10)
     return Updater(
-        trained=None,
+        trained=AdapterNetwork.__new__(AdapterNetwork),  # of which the steps alone are asked
         optimizer=optimizer,
         schedule=schedule,
         scaler=precision.scaler(),
