@@ -19,6 +19,7 @@ from ..options import OPTIONS, concepts, config_file, dataset_config, located, s
 from ..options.presets import starting_values
 from ..options.resolve import train_options
 from ..options.simple import RunFiles
+from ..options.trained_rules import shown_in_form
 from ..paths import typed_path, user_path
 from .answers import Refusal
 
@@ -130,6 +131,8 @@ def files_in_spite(draft: Draft, folder: Path, wrong: InputErrors) -> RunFiles |
 
 def _files(draft: Draft, folder: Path, name: str, instead: dict[str, Any]) -> RunFiles:
     fields, options = simple.split_values(draft.base) if draft.is_form else ({}, dict(draft.base))
+    if draft.is_form:
+        options = shown_in_form(options)  # before the result has another name than was asked for
     options |= instead | {"output_dir": str(folder / "output"), "output_name": name}
     options = _with_whole_paths(options)
     if draft.is_form:

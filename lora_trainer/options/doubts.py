@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .optimizer_kinds import kind_of
+from .trained import EMBEDDING
 
 _RATES = ("learning_rate", "unet_lr", "text_encoder_lr")
 _LARGEST_RATE = {"sgd": 1.0, "lion": 3e-3}  # by the beginning of the optimizer's name
 _LARGEST_OTHER_RATE = 2e-2
 _SMALLEST_RATE = 1e-7
+_SMALLEST_OF_VECTORS, _LARGEST_OF_VECTORS = 5e-4, 0.2  # an embedding's few numbers move much further than a network's
 _LARGEST_FACTOR = 3.0
 _OFTEN_SHOWN, _FEW_IMAGES, _OFTEN_SHOWN_OF_FEW = 1000, 5, 250
 _LARGEST_RANK, _LARGEST_STRENGTH = 256, 8.0  # strength: alpha / rank
@@ -43,12 +45,25 @@ def _name(name: str) -> Iterator[tuple[str, str, str]]:
         yield "output_name", message, "Begin with a letter."
 
 
+def _rate_of_vectors(rate: float) -> Iterator[tuple[str, str, str]]:
+    if 0 < rate < _SMALLEST_OF_VECTORS:
+        message = f"learning_rate is {rate:g}: so small that an embedding learns next to nothing."
+        yield "learning_rate", message, "5e-3 is usual for an embedding."
+    elif rate > _LARGEST_OF_VECTORS:
+        message = f"learning_rate is {rate:g}: so large that the word will most likely mean nothing."
+        yield "learning_rate", message, "5e-3 is usual for an embedding."
+
+
 def _rates(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     kind = kind_of(str(values["optimizer_type"] or ""))
     optimizer = kind.name.lower().rpartition(".")[2].removeprefix("paged")
     finds_its_rate = kind.finds_its_rate
     own = next((limit for name, limit in _LARGEST_RATE.items() if optimizer.startswith(name)), _LARGEST_OTHER_RATE)
     largest = _LARGEST_FACTOR if finds_its_rate else own
+    if values["trains"] == EMBEDDING:
+        if not finds_its_rate:
+            yield from _rate_of_vectors(values["learning_rate"] or 0.0)
+        return
     given = [(name, values[name] if isinstance(values[name], (list, tuple)) else [values[name]]) for name in _RATES]
     for name, rate in ((name, rate) for name, rates in given for rate in rates if rate):
         if rate > largest:

@@ -12,6 +12,7 @@ from .network_kinds import KINDS
 from .schema import Option, Title
 from .simple import SIMPLE
 from .train import OPTIONS
+from .trained import TrainedOptions
 from .trained_rules import only_for
 
 _BASIC_TITLE = Title("Basics", "기본")
@@ -30,7 +31,7 @@ def form_spec(language: str = "en", *, start: Mapping[str, Any] | None = None) -
     start = start or {}
     everything = {option.name: option for option in (*SIMPLE, *OPTIONS) if option.form and option.supported}
     basic = sorted((option for option in everything.values() if option.basic), key=lambda option: option.basic)
-    groups: dict[Title, list[Option]] = {_BASIC_TITLE: basic}
+    groups: dict[Title, list[Option]] = {_BASIC_TITLE: basic, TrainedOptions.TITLE: []}  # what all else depends on
     for option in everything.values():
         if not option.basic:
             groups.setdefault(option.group, []).append(option)

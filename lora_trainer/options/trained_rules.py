@@ -27,12 +27,12 @@ def only_for(option: str) -> str:
 def shown_in_form(values: Mapping[str, Any]) -> dict[str, Any]:
     """The form's values less those of options that it does not show for the kind of training that is chosen.
 
-    The word of an embedding is by default the result's name, by which the Web UI knows it.
+    The word of an embedding is by default the name that the person gave the result, by which the Web UI knows it.
     """
     trains = values.get("trains") or NETWORK
     shown = {name: value for name, value in values.items() if only_for(name) in ("", trains)}
-    if trains == EMBEDDING and not shown.get("token_string"):
-        shown["token_string"] = values.get("output_name")
+    if trains == EMBEDDING:
+        shown["token_string"] = shown.get("token_string") or values.get("output_name")
     return shown
 
 

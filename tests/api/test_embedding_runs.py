@@ -40,7 +40,9 @@ def test_an_embedding_goes_to_the_embeddings_and_is_called_by_its_name(client, s
     assert run["lora"]["prompt"] == "frog-emb" and run["lora"]["is_embedding"]
     assert not get(client, "loras").json()["loras"]
     again = post(client, "check", {"values": wanted}).json()
-    assert again["output"]["saved_as"] == "frog-emb-2"
+    assert again["output"]["saved_as"] == "frog-emb-2" and again["ok"], "the word is the one in the captions still"
+    wrong = problems_of(post(client, "check", {"values": {**wanted, "resolution": "x"}}).json())
+    assert set(wrong) == {"resolution"}
     grid = {"files": ["frog-emb.safetensors"], "strengths": [1], "prompts": ["a"]}
     assert "no strength" in str(post(client, f"runs/{run_id}/grids", grid).json())
 

@@ -76,6 +76,12 @@ def test_a_rate_of_one_is_right_for_those_that_find_theirs(name, rate, wrong):
     assert any(field == "learning_rate" for field, *_ in doubts(values, images=0, shown=0, total_steps=10)) is wrong
 
 
+@pytest.mark.parametrize(("rate", "wrong"), [(1e-4, True), (5e-3, False), (0.1, False), (0.5, True)])
+def test_an_embeddings_rate_is_another_one_than_a_networks(rate, wrong):
+    options = given(trains="embedding", network_module=None, token_string="x", learning_rate=rate)
+    assert any(field == "learning_rate" for field, *_ in doubts(flat(options), images=0, shown=0, total_steps=10)) is wrong
+
+
 @pytest.mark.effect("v_parameterization")
 @pytest.mark.parametrize(
     ("kind", "v_parameterization", "said"), [("sd1", True, 1), ("sd1", False, 0), ("sd2", True, 0), ("sdxl", True, 0)]
