@@ -57,7 +57,8 @@ class Borrowing:
                 if standing.shares:
                     tell(f"{run.name} trains on while you generate ({step}).")
                 elif standing.is_free:
-                    tell(f"Training of {run.name} paused while you generate ({step}).")
+                    idle = f"{self._supervisor.lending.idle_seconds:.0f}"
+                    tell(f"Training of {run.name} paused while you generate ({step}), goes on {idle} s after the last picture.")
                 return "" if standing.is_free else standing.refusal
             if should_stop():
                 return f"The picture was interrupted while it waited for the training of {run.name}, which has the card."

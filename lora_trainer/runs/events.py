@@ -109,7 +109,8 @@ class RunReporter:
         self.folder = RunFolder(Path(folder))
         self.folder.claim_worker()
         self._events = EventWriter(self.folder.events)
-        self._control = Control()
+        self._asked = self._control = Control()  # by the host, and what comes of it
+        self._is_ending = False
         self._control_stamp: tuple[int, int] | None = None
         self._next_look = 0.0
         self._log = ConsoleReporter(seconds=30.0)  # the worker's output is the run's log
@@ -136,23 +137,28 @@ class RunReporter:
             stamp = None
         if stamp is not None and stamp != self._control_stamp:
             self._control_stamp = stamp
-            self._control = read_control(self.folder.control)
-        if self._control.stop:
-            return
-        if (self._control.park % 2 or self._control.is_shared) and self._host_is_gone():  # nobody will give the card back
+            self._asked = read_control(self.folder.control)
+        if not (self._asked.stop or self._is_ending):
+            self._is_ending = self._must_end()
+        self._control = replace(self._asked, stop=self._asked.stop or self._is_ending)
+        if (self._control.park % 2 or self._control.is_shared) and self._host_is_gone():
+            # Nobody will give the card back; a host that only slept finds its request as it was.
             self._control = replace(
                 self._control,
                 park=self._control.park + self._control.park % 2,
                 share=self._control.share + self._control.is_shared,
             )
-        if self.folder.is_deleted():
-            self._stop(f"{self.folder.path} was deleted: stopping. What was trained is saved there anew.")
-        elif self._stops_with_host and self._host_is_gone():
-            self._stop("The program that started this run has been gone for two minutes: stopping.")
 
-    def _stop(self, why: str) -> None:
+    def _must_end(self) -> bool:
+        """Whether to stop without being asked to, which is said."""
+        if self.folder.is_deleted():
+            why = f"{self.folder.path} was deleted: stopping. What was trained is saved there anew."
+        elif self._stops_with_host and self._host_is_gone():
+            why = "The program that started this run has been gone for two minutes: stopping."
+        else:
+            return False
         self.emit({"type": "warning", "message": why})
-        self._control = replace(self._control, stop=True)
+        return True
 
     def _host_is_gone(self) -> bool:
         try:

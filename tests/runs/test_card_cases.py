@@ -11,13 +11,15 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
-from lora_trainer.runs import control
+from lora_trainer.runs import borrowing, control
 from lora_trainer.runs.borrowing import Borrowing
-from lora_trainer.runs.lending import Lending
+from lora_trainer.runs.lending import Lending, Standing
 from lora_trainer.runs.policies import AUTOMATIC, HAND_OVER, REFUSE, SHARE
+from lora_trainer.runs.progress import Progress
 from lora_trainer.runs.store import FAILED, FINISHED, STOPPED
 
 from .harness import make, run_until, submit, until
@@ -133,7 +135,7 @@ def interrupted_while_waiting(world):
     assert not picture.begun.is_set() and world.standing().waited is not None
     picture.interrupted.set()
     world.until(lambda: not picture.is_alive())
-    assert "it was not waited" in picture.reason
+    assert "was interrupted while it waited" in picture.reason
     (world.folder.path / "deaf").unlink()
 
 
@@ -220,7 +222,7 @@ def takes_turns(world):
     picture = world.picture(need=7 * GIB)
     world.until(picture.begun.is_set)
     assert not world.standing().shares
-    assert "paused while you generate (step 1)" in picture.told[-1]
+    assert "paused while you generate (step 1), goes on 0 s after" in picture.told[-1]
     picture.drawn()
 
 
@@ -307,3 +309,21 @@ def test_nothing_waits_for_ever_and_the_card_is_the_trainings_again(case, tmp_pa
     assert ((asked.park + 1) // 2, (asked.share + 1) // 2) == (case.hand_overs, case.shares)
     assert run.state == case.state and world.standing().is_free
     assert world.supervisor.host.calls[-1][0] in ("reclaim_gpu", "lora_changed")
+
+
+def test_who_waits_is_told_what_the_training_does_and_after_a_while_the_log_is_too(monkeypatch, caplog):
+    """It goes on waiting; nothing is thrown."""
+    progress = Progress(step=412, phase={"name": "drawing samples", "done": 2, "total": 4})
+    supervisor = SimpleNamespace(
+        lending=Lending(),
+        store=SimpleNamespace(active=lambda: SimpleNamespace(name="frog", id="run-1")),
+        standing=lambda run: Standing(is_asked=True, waited=31.0),
+        progress=lambda run_id: (progress, 0),
+    )
+    monkeypatch.setattr(borrowing, "LATE_SECONDS", 0.0)
+    told = []
+    with caplog.at_level("WARNING"), Borrowing(supervisor)(lambda: len(told) == 3, told.append) as reason:
+        assert "was interrupted while it waited" in reason
+    assert told[0] == "Waiting until the training of frog makes room (drawing samples 2/4; 0 s)."
+    (said,) = [one.getMessage() for one in caplog.records]
+    assert "frog: drawing samples 2/4" in said

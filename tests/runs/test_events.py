@@ -188,9 +188,13 @@ def test_a_card_lent_to_a_host_that_is_gone_is_taken_back_but_a_pause_stays(fold
     os.utime(folder.host_heartbeat, (1.0, 1.0))
     assert not reporter.control().is_off_the_card
     folder.beat(of_host=True)
-    control.ask(folder.control, park=True)
-    control.ask(folder.control, park=False)
-    control.ask(folder.control, park=True)
+    assert reporter.control().is_off_the_card, "it only slept, and waits for the card"
+    control.ask(folder.control, park=False, share=True)
+    assert reporter.control().is_shared and not reporter.control().is_off_the_card
+    os.utime(folder.host_heartbeat, (1.0, 1.0))
+    assert not reporter.control().is_shared and not reporter.control().is_off_the_card
+    folder.beat(of_host=True)
+    control.ask(folder.control, park=True, share=False)
     assert reporter.control().is_off_the_card
     control.ask(folder.control, paused=True)
     os.utime(folder.host_heartbeat, (1.0, 1.0))
