@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -39,12 +40,21 @@ async def _findings(service: Service, request: Request) -> Response:
         dataset = dataset_of(service, request)
         draft, found = look_at(service, dataset, body)
         mending.mark(dataset, found.findings)
-        told = [linting.problem(finding, draft) for finding in found.findings]
-        for finding, problem in zip(found.findings, told, strict=True):
-            problem["ids"] = mending.pictures_of(dataset, finding.files)
+        told = []
+        for finding in found.findings:
+            ids = mending.pictures_of(dataset, finding.files)
+            if ids or _is_of(dataset, finding):
+                told.append({**linting.problem(finding, draft), "ids": ids})
         return {"findings": told, "waiting": found.waiting, "version": dataset.version}
 
     return answer(await service.look(look))
+
+
+def _is_of(dataset: DataSet, finding: Finding) -> bool:
+    """Whether a finding without pictures of the data set is of it all the same: the form may train other folders besides."""
+    if finding.files:
+        return False
+    return not finding.where or any(Path(finding.where).is_relative_to(folder.path) for folder in dataset.folders)
 
 
 async def _mend(service: Service, request: Request) -> Response:

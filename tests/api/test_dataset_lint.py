@@ -1,5 +1,6 @@
 """What spoils a training is told of a data set and mended in it, as one step that can be undone."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,21 @@ def test_findings_are_told_by_picture_and_are_filters(client, images, values, op
     assert [(row["name"], row["findings"]) for row in rows] == [("1.png", ["identifier_absent"])]
     assert ask(client, opened, "query", filter="finding:identifier_absent").json()["ids"] == [picture]
     assert "identifier_absent" not in found(client, opened), "without the form nobody has named an identifier"
+
+
+def test_of_two_concepts_each_data_set_is_told_its_own_findings(client, images, values, opened, tmp_path):
+    other = tmp_path / "toads"
+    shutil.copytree(images, other)
+    for name in ("1.txt", "2.txt"):
+        (other / name).write_text("something else")
+    (images / "1.txt").write_text("a frog")
+    both = {**values, "concepts": [{"image_dir": str(other), "identifier": "zwx", "class_name": "toad"}]}
+    told = [
+        one for one in ask(client, opened, "findings", values=both).json()["findings"] if one["code"] == "identifier_absent"
+    ]
+    assert [len(one["ids"]) for one in told] == [1] and "'sls'" in told[0]["message"]
+    toads = post(client, "datasets", {"folders": [str(other)]}).json()
+    assert "'zwx'" in found(client, toads, values=both)["identifier_absent"]["message"]
 
 
 # what is wrong -> how it is made so, and what the captions or pictures are when it is mended

@@ -61,8 +61,15 @@ def test_an_image_can_be_removed_and_its_caption_edited(open_page, address, api,
     page.get_by_label("Remove frog_01.png").click()
     expect(page.locator(".lt-tile")).to_have_count(7)
     page.get_by_label("Edit the caption of frog_02.png").click()
-    page.get_by_label("Caption of frog_02.png").get_by_role("textbox").fill("sls frog asleep")
-    page.keyboard.press("Control+Enter")
+    dialog = page.get_by_role("dialog", name="Caption of frog_02.png")
+    dialog.get_by_role("textbox").fill("sls frog asleep")
+    refused = {"error": {"message": "The disk is full.", "problems": []}}
+    page.route("**/caption", lambda route: route.fulfill(status=507, json=refused))
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_contain_text("The disk is full.")  # and what was written is still there
+    page.unroute("**/caption")
+    dialog.get_by_role("textbox").press("Control+Enter")
+    expect(dialog).to_have_count(0)
     expect(page.locator(".lt-tile").first).to_contain_text("sls frog asleep")
     assert api.captions["frog_02"] == "sls frog asleep"
 

@@ -40,7 +40,6 @@ export function dataset(signal, opened, how) {
         rows: new Map(),
         counts: {}, // of LOOKS
         found: null, // {findings: [Problem], waiting}, once they were asked for
-        findings: new Map(), // code -> Problem
         isFollowingFindings: () => false, // whether their list is seen
         movedTo: "", // the id of the copy, once there is one
         isStale: false,
@@ -121,11 +120,13 @@ export function dataset(signal, opened, how) {
         }
         tell("saving");
     };
+    // What was found about the picture of a row.
+    data.findingsOf = (row) => (data.found?.findings || []).filter((one) => row.findings.includes(one.code) && one.ids.includes(row.id));
     // What would spoil a training with these pictures, as they are now and as the form trains them.
     data.look = async () => {
         const mine = ++looks, found = await data.post("findings", { values: values.send() });
         if (mine !== looks || signal.aborted) return;
-        Object.assign(data, { found, findings: new Map(found.findings.map((one) => [one.code, one])) });
+        data.found = found;
         tell("findings");
         await inTurn(() => sync({ isLookedAt: true }));
     };

@@ -47,7 +47,13 @@ export function heldNotes(signal, data) {
             return h("div", { class: "lt-note lt-note-warning lt-data-held" }, icon("warning"), h("div", { class: "lt-stack" }, what, more, h("div", { class: "lt-row" }, ways)));
         }));
     }
-    data.watch(signal, (what) => what === "held" && show());
+    let count = data.held.length;
+    data.watch(signal, (what) => {
+        if (what !== "held") return;
+        show();
+        if (data.held.length > count) element.scrollIntoView({ block: "nearest" }); // on a phone it is far from where one writes
+        count = data.held.length;
+    });
     show();
     return element;
 }

@@ -75,7 +75,7 @@ function onePicture(data, openTool) {
         stars.show(row.stars);
         out.textContent = t(row.left_out ? "take_in" : "leave_out");
         set(out, "aria-pressed", String(Boolean(row.left_out)));
-        fill(findings, (row.findings || []).map((code) => data.findings.get(code)).filter(Boolean).map((one) => h("li", { class: "lt-data-about", title: one.message }, icon("warning"), h("span", {}, sentence(one.message)))));
+        fill(findings, data.findingsOf(row).map((one) => h("li", { class: "lt-data-about", title: one.message }, icon("warning"), h("span", {}, sentence(one.message)))));
         caption.show(row);
         return undefined;
     }

@@ -161,11 +161,13 @@ export function imageUpload(signal, scope, onFolder) {
     }
 
     // The host answers with the folder that it changed: a run that trains from the one shown keeps that as it is.
-    const change = (path, body) => transfer.inTurn(async () => {
-        const answer = await post(`uploads/${encodeURIComponent(scope.upload)}/${path}`, body).catch(report);
+    // `failed(error)` hears why nothing was changed. Resolves to whether it was.
+    const change = (path, body, failed = report) => transfer.inTurn(async () => {
+        const answer = await post(`uploads/${encodeURIComponent(scope.upload)}/${path}`, body).catch(failed);
         if (answer) scope.upload = answer.id;
         if (answer && values.get(imagesName) !== answer.folder) values.set(imagesName, answer.folder);
         else values.announce(imagesName);
+        return Boolean(answer);
     });
     const remove = (image) => change("delete", { name: image.name });
 
@@ -181,19 +183,26 @@ export function imageUpload(signal, scope, onFolder) {
 
     async function edit(image) {
         const area = h("textarea", { class: "lt-input", rows: "4", value: image.whole_caption ?? image.caption ?? "", "aria-label": t("caption_of", { x: image.name }) });
-        const dialog = h("dialog", { class: "lt-ask lt-caption-dialog", "aria-label": t("caption_of", { x: image.name }) },
-            h("form", { method: "dialog" }, h("img", { src: urlOf(image.thumb), alt: image.name }), h("code", {}, image.name), area,
-                h("div", { class: "lt-row lt-end" }, h("button", { type: "submit", class: "lt-btn", value: "" }, t("cancel")), h("button", { type: "submit", class: "lt-btn lt-btn-primary", value: "yes" }, t("save")))));
-        area.addEventListener("keydown", (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && dialog.close("yes"));
-        dialog.addEventListener("close", async () => {
-            dialog.remove();
-            if (dialog.returnValue !== "yes") return;
+        const said = h("p", { class: "lt-wrong", role: "alert", hidden: true });
+        const save = h("button", { type: "button", class: "lt-btn lt-btn-primary", onclick: () => busy(save, keep) }, t("save"));
+        const dialog = h("dialog", { class: "lt-ask lt-caption-dialog", "aria-label": t("caption_of", { x: image.name }), onclose: () => dialog.remove() },
+            h("form", { method: "dialog" }, h("img", { src: urlOf(image.thumb), alt: image.name }), h("code", {}, image.name), area, said,
+                h("div", { class: "lt-row lt-end" }, h("button", { type: "submit", class: "lt-btn" }, t("cancel")), save)));
+        area.addEventListener("keydown", (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && save.click());
+        // What was written stays in the dialog until it is saved.
+        async function keep() {
+            said.hidden = true;
             const source = scope.get("caption_source");
-            if (source === "words") scope.set("caption_source", "txt"); // who writes one wants it trained
             const extension = ENDINGS[source] || (source === "other" && scope.get("caption_extension")) || ".txt";
             const body = { name: image.name, caption: area.value.trim(), extension, keep_lines: Boolean(scope.get("settings.enable_wildcard")) };
-            await change("caption", body);
-        });
+            const isSaved = await change("caption", body, (error) => {
+                said.textContent = error.message;
+                said.hidden = false;
+            });
+            if (!isSaved) return;
+            dialog.close();
+            if (source === "words") scope.set("caption_source", "txt"); // who writes one wants it trained
+        }
         app.mount.querySelector(".lt-app").append(dialog);
         dialog.showModal();
         area.focus();
