@@ -19,7 +19,7 @@ from .korean import catalogue, korean_place, with_particles
 
 _language: ContextVar[str] = ContextVar("language", default="")
 # Keys whose texts are sentences for a person, and keys of what users wrote.
-_SAID = {"message", "advice", "problem", "caption_problem", "read_only", "why", "label"}
+_SAID = {"message", "advice", "problem", "caption_problem", "read_only", "why", "label", "who", "hindrance"}
 _SAID_LISTS = {"warnings"}
 _NOT_OURS = {
     "values", "spec", "config", "dataset", "prompts", "prompt", "command", "log", "metadata", "edit",

@@ -74,7 +74,8 @@ class Rehearsals:
 
     def end(self) -> None:
         """Somebody who comes first wants the card: end what is being measured, and wait until the card is given back."""
-        thread, job_id = self._thread, self.jobs.active()
+        with self._starting:  # what is about to begin has begun; what comes later finds who has the card
+            thread, job_id = self._thread, self.jobs.active()
         if job_id is not None:
             self.jobs.stop(job_id)
         if thread is not None:

@@ -100,6 +100,8 @@ def test_a_training_comes_first(client, service, host, slow, values):
 def test_who_has_the_card_is_named_and_nothing_is_measured_beside_it(client, service, slow, values):
     submit(service.supervisor, "step", "finish")
     assert check(client, values)["forecast"] == {"report": None, "hindrance": "frog waits to be trained.", "automatic": False}
+    korean = post(client, "check", {"values": values}, headers={"Accept-Language": "ko"}).json()["forecast"]
+    assert korean["hindrance"] == "frog이(가) 학습을 기다리고 있습니다."
     answer = post(client, "rehearsals", {"values": values})
     assert answer.status_code == 409 and "frog waits to be trained" in answer.json()["error"]["message"]
     assert not list(service.rehearsals.jobs.folder.glob("*/"))

@@ -126,7 +126,7 @@ def rehearse(
     told = Told(reporter, found.warnings)
     seed = processes.agree(resuming.seed(options.training.seed, None))
     computed = prepare.precision(options.training, device, told.emit)
-    plan = prepare.data_plan(options, seed, processes, told.emit)
+    plan = prepare.data_plan(options, seed, processes, Told(reporter, []).emit)  # what is found in the data is told by others
     counts = prepare.step_counts(options.training, plan)
     plan = replace(plan, epochs=counts.epochs)
     steps = steps_of(plan, options.training.gradient_accumulation_steps)

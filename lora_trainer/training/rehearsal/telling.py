@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...data.plan.words import count
+
 _PHASES = {
     "loading": "loading the model",
     "latents": "encoding the images",
@@ -76,7 +78,7 @@ def _time(time: Mapping[str, Any]) -> Iterator[str]:
 def _files(files: Mapping[str, Any] | None) -> Iterator[str]:
     if files is None:
         return
-    states = f", {files['states']} states of {size(files['state'])}" if files["states"] else ""
+    states = f", {count(files['states'], 'state', 'states')} of {size(files['state'])}" if files["states"] else ""
     yield f"Files: {files['count']} of {size(files['one'])} ({files['one']:,} bytes){states}; {size(files['needed'])} in all."
     if files["cached"]:
         yield f"  The latents take up to {size(2 * files['cached'])} beside the images."
