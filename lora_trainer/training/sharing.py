@@ -102,6 +102,7 @@ class Undo:
         """Bring back what was remembered, without gradients."""
         updater = self._updater
         updater.clear()
+        updater.trained.end_step()  # what was prepared for it lies on the card
         updater.steps = self._steps
         if self._pictures is not None:
             self._pictures.forget(self._steps + 1)

@@ -250,7 +250,7 @@ def test_interrupting_ends_the_waiting(webui, tmp_path):
     submit(supervisor, "step", "wait-for-file")
     until(supervisor, lambda: supervisor.progress("run-1")[0].step)
     with Borrowing(supervisor)(lambda: True, lambda text: None) as reason:
-        assert "frog is being trained on this card" in reason
+        assert "was interrupted while it waited for the training of frog" in reason
     (supervisor.folder("run-1").path / "go-on").touch()
     run_until(supervisor, "finished")
     with Borrowing(supervisor)(lambda: True, lambda text: None) as reason:
