@@ -21,3 +21,9 @@ def folder(tmp_path):
         if number < 5:
             (folder / f"{number}.txt").write_text(f"frog, number {number}")
     return folder
+
+
+@pytest.fixture
+def frogs(library, folder):
+    """That folder as a data set."""
+    return library.open([folder])
