@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.outcome, pytest.mark.timeout(1800)]
 UNSEEN = trial.subject_pictures(30, seed=9)
 
 
+@pytest.mark.long
 @pytest.mark.effect("ema_decay")
 def test_ema(lab, board):
     """The average of a training that jumps about.

@@ -72,6 +72,7 @@ def test_c3lier(lab, board):
         assert surely(stripes(rows[worse].pictures), stripes(rows[better].pictures), 2)
 
 
+@pytest.mark.long
 def test_dylora(lab, board):
     """Every first part of a DyLoRA's ranks is a LoRA.
 

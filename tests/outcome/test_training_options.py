@@ -23,6 +23,7 @@ def side_by_side(count: int, axis: int) -> list[trial.Pair]:
     return [(np.concatenate([picture] * 2, axis), caption) for picture, caption in trial.subject_pictures(count, axis)]
 
 
+@pytest.mark.long
 def test_buckets(lab, board):
     """Resolution buckets keep wide and tall pictures whole.
 

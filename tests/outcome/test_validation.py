@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.outcome, pytest.mark.timeout(1800)]
 UNSEEN = trial.subject_pictures(30, seed=9)
 
 
+@pytest.mark.long
 @pytest.mark.effect("validation_split", "save_best")
 def test_validation(lab, board):
     """The best moment of a training that goes on too long.
