@@ -74,6 +74,7 @@ def detail_view(supervisor: Supervisor, run: Run) -> dict[str, Any]:
         "prompts": _text(folder.prompts),
         "command": str(request.get("command") or ""),
         "values": request.get("values"),
+        "generate": _generate_of(request),
         "folder": str(folder.path),
         "forecast": request.get("forecast"),
     }
@@ -148,15 +149,23 @@ def _last_sign(supervisor: Supervisor, run: Run, progress: Progress) -> float | 
 def _lora_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
     if not run.result:
         return None
-    request = folder.request()
-    view = lora_view(Path(run.result), str(request.get("activation") or ""), str(request.get("trains") or ""))
+    request, path = folder.request(), Path(run.result)
+    view = lora_view(path, str(request.get("activation") or ""), str(request.get("trains") or ""))
+    return {**view, "prompt": _tried(path, request), "generate": _generate_of(request)}
+
+
+def _generate_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What pictures with the run's LoRA are drawn with, as far as it is known: base model, size, ..."""
     generate = request.get("generate")
-    generate = generate if isinstance(generate, dict) else {}
-    return {**view, "prompt": str(generate.get("prompt") or _tried(Path(run.result), request)), "generate": generate}
+    return generate if isinstance(generate, dict) else {}
 
 
 def _tried(path: Path, request: Mapping[str, Any]) -> str:
     """A prompt that calls up what a file has learned."""
+    asked = str(_generate_of(request).get("prompt") or "")
+    tag = f"<lora:{Path(str(request.get('target') or '')).stem}:"
+    if tag in asked:
+        return asked.replace(tag, f"<lora:{path.stem}:")
     words = str(request.get("caption") or request.get("activation") or "")
     return str(lora_view(path, words, str(request.get("trains") or ""))["prompt"])
 
@@ -165,16 +174,9 @@ def _live_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
     """The file with the weights as they are, while the run trains; a prompt for it where it is there."""
     if not run.is_active:
         return None
-    found = live.standing(folder)
-    if found["name"] is None:
-        return {**found, "prompt": None, "generate": {}}
-    request = folder.request()
-    generate = request.get("generate")
-    generate = generate if isinstance(generate, dict) else {}
-    prompt = _tried(Path(found["name"]), request)
-    asked = str(generate.get("prompt") or "")
-    tag = f"<lora:{Path(str(request.get('target') or '')).stem}:"
-    return {**found, "prompt": asked.replace(tag, f"<lora:{found['name']}:") if tag in asked else prompt, "generate": generate}
+    found, request = live.standing(folder), folder.request()
+    prompt = _tried(Path(found["name"]), request) if found["name"] else None
+    return {**found, "prompt": prompt, "generate": _generate_of(request)}
 
 
 def lora_view(path: Path, activation: str, trains: str = "") -> dict[str, Any]:

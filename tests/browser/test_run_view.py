@@ -190,7 +190,7 @@ def test_the_file_in_use_is_marked_and_any_other_can_be_put_in_use_and_back(open
     rows.nth(1).get_by_role("button", name="Use this one").click()
     expect(marks).to_contain_text("sls_frog-step00000020.safetensors")
     expect(page.locator(".lt-toast").last).to_have_text("In use now as <lora:sls_frog>: Step 20")
-    expect(page.locator(".lt-use")).to_contain_text("sls_frog is this run's file of: Step 20")
+    expect(page.locator(".lt-use")).to_contain_text("In use now: Step 20, not the final file.")
     expect(page.locator(".lt-use a")).to_contain_text("sls_frog-step00000020.safetensors")
     assert [body for path, body in api.posted if path.endswith("/use")] == [
         {"file": "sls_frog-step00000020.safetensors", "as_result": True}
@@ -208,12 +208,13 @@ def test_the_file_in_use_is_marked_and_any_other_can_be_put_in_use_and_back(open
 
 
 def test_a_comparison_says_what_is_wrong_at_its_fields_and_which_file_is_in_use(open_page, address, api):
-    api.add_run("r1", total=40)
+    api.add_run("r1", total=40, generate={"width": 96, "height": 64})
     api.advance("r1", 20)
     api.add_file("r1")
     api.advance("r1", 40)
+    api.add_file("r1")  # the same as the final one
     api.finish("r1")
-    names = [file["name"] for file in api.runs["r1"]["files"]]
+    names = [file["name"] for file in api.runs["r1"]["files"] if file["final"] or file["step"] < 40]
     loras = [{"name": name, "step": step, "file": name} for name, step in zip(names, (20, 40), strict=True)]
     keys = ["p0-without", *(f"p0-l{lora}-s{strength}" for lora in (0, 1) for strength in (0, 1))]
     cells = [{"key": key, "text": "a frog", "url": f"grids/g1/file/{key}_1.png"} for key in keys]
@@ -254,6 +255,7 @@ def test_a_comparison_says_what_is_wrong_at_its_fields_and_which_file_is_in_use(
     expect(said).to_have_text("Read as: 0.8")
     expect(draw).to_have_text("Draw 3 pictures")
     card.get_by_text("How they are drawn").click()
+    expect(card.get_by_label("Width")).to_have_value("96")  # of the run's own pictures, also while there is no LoRA yet
     card.get_by_label("Width").fill("500")
     expect(card.locator("#lt-grid_width-wrong")).to_contain_text("multiple of 8")
     expect(draw).to_be_disabled()

@@ -18,7 +18,7 @@ const SETTINGS = ["negative_prompt", "seed", "steps", "cfg_scale", "width", "hei
 // {element, asked(), refresh(run)}: `asked` gives the body of POST runs/ID/grids. `changed(count, isRight)` is told how many
 // pictures it makes, and whether they can be drawn; what is wrong is said at its field.
 export function gridForm(run, prompts, changed) {
-    const drawn = { ...START, seed: 1, ...(run.lora || run.live)?.generate };
+    const drawn = { ...START, seed: 1, ...run.generate };
     const files = h("div", { class: "lt-checks" }), others = h("div", { class: "lt-checks" });
     const check = (value, label, checked) => h("label", {}, h("input", { type: "checkbox", value, checked, onchange: tell }), label);
     const strengths = h("input", { class: "lt-input", type: "text", value: "0.6, 0.8, 1", oninput: tell });
@@ -62,8 +62,10 @@ export function gridForm(run, prompts, changed) {
     let isTouched = false;
     files.addEventListener("change", () => { isTouched = true; });
     function refresh({ files: saved = [] }) {
-        const before = chosen(files), step = Math.ceil(saved.length / MOST);
-        files.replaceChildren(...saved.map((file, index) => check(file.name, labelOf(file), isTouched ? before.includes(file.name) : (saved.length - 1 - index) % step === 0)));
+        const before = chosen(files), last = saved.find((file) => file.final)?.step;
+        const different = saved.filter((file) => file.final || file.step !== last); // the final file is that of its step, too
+        const isOffered = (file) => different.includes(file) && (different.length - 1 - different.indexOf(file)) % Math.ceil(different.length / MOST) === 0;
+        files.replaceChildren(...saved.map((file) => check(file.name, labelOf(file), isTouched ? before.includes(file.name) : isOffered(file))));
         tell();
     }
     const element = h("div", { class: "lt-grid-form" },

@@ -115,7 +115,7 @@ export const t = texts({
     in_use_gone: ["{x} is not in the LoRA folder any more. Put one of these there with Use this one.", "{x} 파일이 LoRA 폴더에 없습니다. ‘이 파일 사용’으로 다시 넣으세요."],
     in_use_other: ["{x} in the LoRA folder is none of these files: somebody else has put it there, and it is left alone.", "LoRA 폴더의 {x}은(는) 이 파일들이 아닙니다. 다른 곳에서 넣은 파일이므로 건드리지 않습니다."],
     use_beside: ["Put beside it", "따로 넣기"],
-    use_which: ["{name} is this run's file of: {x}", "{name}은(는) 이 실행의 다음 파일입니다: {x}"],
+    use_which: ["In use now: {x}, not the final file.", "지금 쓰는 것: {x} (최종 파일이 아님)"],
     use_it: ["Use it", "사용하기"],
     grid: ["Compare saved files", "저장된 파일 비교"],
     grid_help: ["Draws each file at each strength, and once without, with the same seed. Pick the best and use it.", "파일마다 세기마다, 그리고 LoRA 없이도 한 번씩 같은 시드로 그립니다. 가장 좋은 것을 골라 쓰세요."],
