@@ -133,8 +133,7 @@ def _kept(folder: RunFolder, now: InUse) -> str:
         with now.path.open("rb") as file:
             write_atomic(saved, lambda out: shutil.copyfileobj(file, out, 1 << 20))
     return (
-        f"<lora:{now.path.stem}> is now what this training came to. {now.file}, which was in use until now, is still among "
-        "its files."
+        f"{now.path.stem} is now what this training came to. {now.file}, which was in use until now, is still among its files."
     )
 
 

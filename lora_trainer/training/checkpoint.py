@@ -66,15 +66,18 @@ class SavePlan:
         """How well each picture was learned: NAME-losses.json."""
         return self.folder / f"{self.name or DEFAULT_LAST}-losses.json"
 
-    def is_ours(self, path: Path) -> bool:
-        """Whether a training with this plan may write to `path`, or to a file that <lora:name> could mean as well."""
+    def is_ours(self, path: Path, step: int = -1, epoch: int = -1) -> bool:
+        """Whether a training with this plan may write to `path`, or to a file that <lora:name> could mean as well, when `step`
+        steps and `epoch` epochs are over."""
         if path.suffix not in LORA_SUFFIXES:
             return False
-        stem = path.stem
-        steps, epochs = (f"{self.name or default}-" for default in (DEFAULT_STEP, DEFAULT_EPOCH))
-        is_step = stem.startswith(f"{steps}step") and stem.removeprefix(f"{steps}step").isdecimal()
-        is_epoch = stem.startswith(epochs) and stem.removeprefix(epochs).isdecimal()
-        return is_step or is_epoch or path.with_suffix(self.extension) in (self.last, self.unfinished, self.live)
+        of_step = path.stem.removeprefix(f"{self.name or DEFAULT_STEP}-step")
+        of_epoch = path.stem.removeprefix(f"{self.name or DEFAULT_EPOCH}-")
+        if of_step != path.stem and of_step.isdecimal():
+            return int(of_step) > step
+        if of_epoch != path.stem and of_epoch.isdecimal():
+            return int(of_epoch) > epoch
+        return path.with_suffix(self.extension) in (self.last, self.unfinished, self.live)
 
     def at_step(self, step: int) -> Path:
         """NAME-step00000250.safetensors"""

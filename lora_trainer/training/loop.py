@@ -103,7 +103,7 @@ class Loop:
     def _begin(self) -> None:
         self.epochs_done = self.position.epoch
         if self.saver is not None:
-            self.saver.begin()
+            self.saver.begin(self.step, self.epochs_done)
         if self.states is not None:
             self.states.begin(self.step)
         if not self.step:

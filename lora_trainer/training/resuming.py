@@ -198,6 +198,10 @@ def _same(info: StateInfo, options: TrainOptions, facts: Mapping[str, Any], emit
     errors = [InputError(one.message, field=one.field or "resume") for one in findings if one.level == "error"]
     if errors:
         raise InputErrors(errors)
+    reached = {"max_train_steps": str(info.step), "max_train_epochs": str(info.epoch)}
+    had_ended = any(one.old == reached.get(one.field) for one in findings)
     for one in findings:
+        if had_ended and one.field in reached:
+            continue  # it is given more steps: that is wanted, and no surprise
         emit({"type": "warning", "message": f"Going on from {info.path.name}: {one.message}"})
     return not findings

@@ -53,12 +53,13 @@ class Saver:
     _written: set[Path] = field(default_factory=set)
     _fresh: list[Path] = field(default_factory=list)  # written since `take_saved`
 
-    def begin(self) -> None:
-        """The training begins: say which files of an earlier one are in its way."""
+    def begin(self, step: int = 0, epoch: int = 0) -> None:
+        """The training begins after `step` steps and `epoch` epochs: say which files of an earlier one are in its way."""
         self._remove_halves()
         there = [path for path in self._in_folder() if self.plan.is_ours(path) and path not in self._written]
         self._written.update(path for path in there if self._is_of_session(path))
-        earlier = sorted(path.name for path in there if path not in self._written)
+        in_the_way = [path for path in there if self.plan.is_ours(path, step, epoch)]
+        earlier = sorted(path.name for path in in_the_way if path not in self._written)
         if earlier:
             named = ", ".join(earlier[:_NAMED]) + (f" and {len(earlier) - _NAMED} more" if len(earlier) > _NAMED else "")
             self.emit(

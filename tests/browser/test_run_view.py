@@ -196,7 +196,7 @@ def test_the_file_in_use_is_marked_and_any_other_can_be_put_in_use_and_back(open
         {"file": "sls_frog-step00000020.safetensors", "as_result": True}
     ]
     page.get_by_role("button", name="Train further").click()  # what is in use is replaced, which is said
-    expect(page.locator("dialog")).to_contain_text("sls_frog-step00000020.safetensors is in use now as <lora:sls_frog>.")
+    expect(page.locator("dialog")).to_contain_text("sls_frog-step00000020.safetensors is in use now as sls_frog.")
     page.keyboard.press("Escape")
     rows.first.get_by_role("button", name="Use this one").click()
     expect(marks).to_contain_text("final")
@@ -233,7 +233,7 @@ def test_a_comparison_says_what_is_wrong_at_its_fields_and_which_file_is_in_use(
     page = open_page(address + "#lora-run=r1")
     card = page.locator(".lt-compare-files")
     card.get_by_text("Compare saved files").click()
-    expect(card.locator(".lt-grid-shown")).to_contain_text("seed 7 · v1-5 · 512×768 · euler_a · Steps 20 · CFG 7")
+    expect(card.locator(".lt-grid-shown")).to_contain_text("seed 7 · v1-5 · 512×768 · Euler a · Steps 20 · CFG 7")
     expect(card.locator("tbody th")).to_have_text(["without", "Step 20Use this one", "Step 40in use"])
     card.get_by_role("button", name="Use this one").click()
     expect(card.locator("tbody th")).to_have_text(["without", "Step 20in use", "Step 40Use this one"])

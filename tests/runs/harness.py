@@ -59,11 +59,12 @@ def submit(supervisor: Supervisor, *script: str, run_id: str = "run-1", name: st
     return supervisor.submit(run_id, name, fill)
 
 
-def until(supervisor: Supervisor, condition, seconds: float = 200.0) -> None:
-    """Look again and again until `condition()`."""
+def until(supervisor: Supervisor, condition, seconds: float = 200.0, *, tick: bool = True) -> None:
+    """Look again and again until `condition()`; the supervisor too, unless its host is away."""
     end = time.monotonic() + seconds
     while True:
-        supervisor.tick()
+        if tick:
+            supervisor.tick()
         if condition():
             return
         assert time.monotonic() < end, "it did not happen in time"

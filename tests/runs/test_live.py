@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from lora_trainer.runs import live
-from lora_trainer.runs.store import FINISHED
+from lora_trainer.runs.store import FAILED, FINISHED
 
 from . import harness
 
@@ -54,6 +54,26 @@ def test_it_is_renewed_under_one_name_and_goes_with_the_run_unless_it_is_kept(tr
     assert set(loras(training)) == {"frog.safetensors", *(["frog-live.safetensors"] if keep else [])}
     assert path.with_suffix(".json").exists() is keep and not folder.live.exists()
     harness.until(training, lambda: told(training, path))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("end", ["nan", "die"])
+def test_it_goes_with_a_run_that_fails_too_even_where_the_host_was_away_at_the_end(training, tmp_path, end, keep):
+    harness.submit(training, "step", "live", end)
+    path = at_step(training, 1)
+    folder = training.folder("run-1")
+    training.live.keep(folder, keep)
+    training.close()
+    (folder.path / "go-on-1").touch()
+    worker = folder.worker()
+    harness.until(training, lambda: not worker.is_alive(), tick=False)
+    other = harness.make(tmp_path)
+    try:
+        harness.run_until(other, FAILED)
+        assert path.exists() is keep and path.with_suffix(".json").exists() is keep and not folder.live.exists()
+        harness.until(other, lambda: told(other, path))
+    finally:
+        other.close()
 
 
 def test_somebody_s_lora_of_that_name_is_left_alone(training):

@@ -85,7 +85,7 @@ def test_somebody_s_lora_of_the_name_is_not_replaced_by_a_choice_while_it_trains
     run = run_until(supervisor, FINISHED)
     assert Path(run.result) == lora(supervisor, "frog-2.safetensors"), "the same name for one run"
     assert lora(supervisor).read_text() == "mine" and Path(run.result).read_text() == "weights of step 2"
-    assert run.message.startswith("<lora:frog-2> is now what this training came to") and STEP_1 in run.message
+    assert run.message.startswith("frog-2 is now what this training came to") and STEP_1 in run.message
 
 
 def test_training_further_takes_the_place_of_the_chosen_one_says_so_and_loses_nothing(supervisor):

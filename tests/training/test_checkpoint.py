@@ -30,6 +30,14 @@ def test_file_names(case):
     assert plan.last == Path("out", case["last"])
 
 
+def test_what_lies_behind_a_training_that_goes_on_is_not_in_its_way():
+    plan = SavePlan(folder=Path("out"), name="frog")
+    behind = [plan.at_step(20), plan.at_epoch(2), plan.best, Path("out/frog.txt"), Path("out/frog-stepping.safetensors")]
+    ahead = [plan.at_step(21), plan.at_step(21).with_suffix(".pt"), plan.at_epoch(3), plan.last, plan.unfinished, plan.live]
+    assert [plan.is_ours(path, 20, 2) for path in behind + ahead] == [False] * 5 + [True] * 6
+    assert all(plan.is_ours(path) for path in [*behind[:2], *ahead]), "where it begins anew all of them are"
+
+
 @pytest.mark.parametrize("case", RECORDED["removal_of_old_files"], ids=lambda case: str(case["argv"]))
 def test_which_older_file_goes(case):
     plan = plan_of(case["argv"])

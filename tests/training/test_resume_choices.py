@@ -130,6 +130,8 @@ def test_further_steps_are_those_of_a_longer_training(options_for, tmp_path, epo
     train(options_for(save_state_on_train_end=True, **short), reporter=first)
     result = train(options_for(resume=str(tmp_path / "out" / "x-state"), **long), reporter=second)
     assert losses([first, second]) == losses([whole]) and result.step == 12
+    told = "".join(event["message"] for event in second.of("warning"))
+    assert "max_train" not in told, "it was wanted"
     assert_same_file(tmp_path / "whole" / "x.safetensors", result.path)
 
 

@@ -61,8 +61,9 @@ export async function resume(run, id, body = {}, isTold = false) {
     const steps = body.steps ? `?steps=${body.steps}` : "";
     const { problems, replaces } = await get(path + steps);
     if (problems.some((problem) => problem.level === "error")) return tell(problems, t("resume_cannot"));
-    const question = [problems.length > 0 && h("p", {}, t("resume_changed")), ...problems.map(note), replaces && replaced(replaces)];
-    const isOpen = problems.length || (replaces && !isTold);
+    const isNews = replaces && !isTold;
+    const question = [problems.length > 0 && h("p", {}, t("resume_changed")), ...problems.map(note), isNews && replaced(replaces)];
+    const isOpen = problems.length || isNews;
     if (isOpen && !(await ask(question, t(problems.length ? "resume_anyway" : "resume"), { isHarmless: true }))) return;
     await post(path, body);
     say(t("resumed"));

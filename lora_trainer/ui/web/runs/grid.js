@@ -1,4 +1,5 @@
 // Saved files of a run side by side, at several strengths, and without: drawn one by one, seen as they come.
+import { app } from "../base/app.js";
 import { fill, h } from "../base/elements.js";
 import { get, post, urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
@@ -6,6 +7,7 @@ import { note } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
 import { pictureButton, showPicture } from "../base/pictures.js";
 import { poll } from "../base/poll.js";
+import { language } from "../base/texts.js";
 import { button } from "./actions.js";
 import { gridForm } from "./grid_form.js";
 import { t } from "./texts.js";
@@ -84,6 +86,7 @@ function gridView(grid, used, again) {
 // What all pictures of it share, in a line.
 function drawnWith({ base_model: model, settings }) {
     const sides = settings.width && settings.height ? `${settings.width}×${settings.height}` : "";
-    const sampler = [settings.sampler, settings.steps && `${t("grid_steps")} ${settings.steps}`, settings.cfg_scale !== undefined && `CFG ${settings.cfg_scale}`];
+    const label = app.form.spec[language].samplers.find((one) => one.name === settings.sampler)?.label;
+    const sampler = [label || settings.sampler, settings.steps && `${t("grid_steps")} ${settings.steps}`, settings.cfg_scale !== undefined && `CFG ${settings.cfg_scale}`];
     return [t("grid_seed_at", { x: settings.seed }), model, sides, ...sampler].filter(Boolean).join(" · ");
 }
