@@ -42,7 +42,7 @@ class Reads(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
-        if name in _READS or (name == "to" and "cpu" in [str(one) for one in (*args[1:], *(kwargs or {}).values())]):
+        if name in _READS:
             frame = sys._getframe(1)
             self.places.append((str(frame.f_globals.get("__name__", "")), frame.f_code.co_name, name))
         return func(*args, **(kwargs or {}))

@@ -57,16 +57,14 @@ class Embedding(nn.Module):
         """Nothing was prepared for it."""
 
     @torch.no_grad()
-    def apply_max_norm(self, max_norm: float) -> tuple[int, float, float]:
-        """Limit the length of each vector; (how many were shrunk, mean and greatest length after it)."""
-        shrunk, lengths = 0, []
-        for vectors in self.vectors:
-            length = vectors.norm(dim=1, keepdim=True)
-            shrunk += int((length > max_norm).sum())
+    def apply_max_norm(self, max_norm: float) -> Tensor:
+        """Limit the length of each vector; [3]: how many were shrunk, mean and greatest length after it."""
+        lengths = [vectors.norm(dim=1, keepdim=True) for vectors in self.vectors]
+        for vectors, length in zip(self.vectors, lengths, strict=True):
             vectors.mul_((max_norm / length.clamp(min=1e-12)).clamp(max=1.0))
-            lengths.append(length.clamp(max=max_norm))
-        every = torch.cat(lengths)
-        return shrunk, float(every.mean()), float(every.max())
+        before = torch.cat(lengths)
+        after = before.clamp(max=max_norm)
+        return torch.stack([(before > max_norm).sum().float(), after.mean(), after.max()])
 
     def training_state(self) -> dict[str, Tensor]:
         """The vectors by the names of their parameters."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .sending import sent
+
 
 @dataclass(frozen=True)
 class Conditioning:
@@ -24,18 +26,22 @@ class Conditioning:
     def __len__(self) -> int:
         return len(self.states)
 
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None, *, non_blocking: bool = False) -> Conditioning:
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Conditioning:
         """Move to `device`; states and summary get `dtype`. Sizes stay float32: half precision cannot tell 1023 from 1024."""
         return Conditioning(
-            self.states.to(device, dtype, non_blocking=non_blocking),
-            None if self.pooled is None else self.pooled.to(device, dtype, non_blocking=non_blocking),
-            None if self.sizes is None else self.sizes.to(device, non_blocking=non_blocking),
+            self.states.to(device, dtype),
+            None if self.pooled is None else self.pooled.to(device, dtype),
+            None if self.sizes is None else self.sizes.to(device),
         )
+
+    def sent(self, device: torch.device) -> Conditioning:
+        """Send it to `device`, for which nobody waits."""
+        return self._each(lambda tensor: sent(tensor, device))
 
     def with_sizes(self, original: torch.Tensor, crop: torch.Tensor, target: torch.Tensor) -> Conditioning:
         """Add sizes: (height, width), (top, left) and (height, width), each [B, 2] in pixels."""
-        sizes = torch.cat([original, crop, target], dim=1).to(self.states.device, torch.float32, non_blocking=True)
-        return Conditioning(self.states, self.pooled, sizes)
+        sizes = torch.cat([original, crop, target], dim=1).float()
+        return Conditioning(self.states, self.pooled, sent(sizes, self.states.device))
 
     def expand(self, count: int) -> Conditioning:
         """The conditioning of one sample for `count` of them (no memory is used); one of `count` samples as it is."""

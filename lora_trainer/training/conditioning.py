@@ -91,8 +91,7 @@ class TextStates:
             else:
                 missing.append(caption)
         self._remember(missing)
-        kept = Conditioning.join([self._kept[caption] for caption in captions])
-        return kept.to(self.precision.device, non_blocking=True)
+        return Conditioning.join([self._kept[caption] for caption in captions]).sent(self.precision.device)
 
     def prepare(
         self,

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from ..data.dataset import Batch
 from ..data.plan import DataPlan, PlannedBatch, StepCounts
 from ..errors import NotFiniteError
-from ..models.card import peak_memory
 from ..runs.events import Reporter
+from . import telling
+from .ahead import Ahead
+from .card_memory import CardMemory, Peak, Spill
 from .distributed import Processes
 from .gradients import Gradients
 from .interrupt import StopOnSignal
+from .made import MadeStep, Numbers, check_finite
 from .metrics import LossAverage, Speed
 from .parking import Parking
 from .picture_losses import PictureLosses
@@ -59,10 +59,13 @@ class Loop:
     _saves: int = 0  # how often saving was asked for and done
     _drawings: int = 0  # the same for drawing samples
     _lives: int = 0  # and for the file that is kept up to date
+    _made: MadeStep | None = None  # the step whose loss was not told yet
     _replaced: set[str] = field(default_factory=set)  # what was told of images that could not be read
 
     def __post_init__(self) -> None:
         self.average = LossAverage(self.counts.steps_per_epoch)
+        self._peak = Peak(self.processes.device)
+        self._spill = Spill(lambda: CardMemory.of(self.processes.device))
         self.sharing = Sharing(self.parking, self._serve_if_asked)
 
     @property
@@ -78,27 +81,50 @@ class Loop:
     def run(self, batches: Iterator[Batch]) -> None:
         """Train until the last step, or until somebody asks to stop. Raises NotFiniteError, saying at which step."""
         self._begin()
+        coming = Ahead(batches)
         for epoch in range(self.position.epoch, self.counts.epochs):
             for group in self._groups(epoch):
                 try:
-                    loss = self.make_step(group, batches)
+                    made = self._begin_step(group, coming)
                 except RuntimeError:  # a data-loader process that ended of the same signal as we were asked to stop by
                     if not self.signals.asked:
                         raise
+                    self.settle()
                     self.stopped = True
                     return
-                if loss is None:
+                if not made:
+                    self.settle()
                     self.stopped = True
                     return
-                average = self.average.add(loss)
-                self.position = Position(epoch, self.position.batch + len(group))
-                self._report(loss, average, epoch + 1, sum(len(planned.images) for planned in group))
+                if self.pictures is not None:
+                    self.pictures.after_step(self.step)
+                if self._can_go_on():
+                    continue
+                self.settle()
                 self._after_step()
                 self._leave_card_if_asked()
                 if self.stopped:
                     return
             self.epochs_done = epoch + 1
             self._after_epoch()
+
+    def settle(self) -> None:
+        """Tell of the step that was made last, if it was not told yet: all that looks at a training comes after this.
+
+        Raises NotFiniteError, saying at which step; that step has changed nothing.
+        """
+        made, self._made = self._made, None
+        if made is None:
+            return
+        try:
+            loss = made.known_loss()
+        except NotFiniteError:
+            self.updater.take_back()
+            self.position, self.epochs_done = made.position, made.epochs_done
+            if self.pictures is not None:
+                self.pictures.forget(made.number)
+            raise
+        self._report(made, loss, self.average.add(loss))
 
     def _begin(self) -> None:
         self.epochs_done = self.position.epoch
@@ -148,26 +174,65 @@ class Loop:
         self._lives = min(state.get("lives", 0), asked.live)
 
     def make_step(self, group: Sequence[PlannedBatch], batches: Iterator[Batch]) -> float | None:
-        """Train on `group`; return the loss, the mean over its samples, or None when it was told to stop before."""
-        samples = sum(len(planned.images) for planned in group)
+        """Train on `group`, wait for it, and return the loss, which nobody is told; None when it was told to stop before.
+
+        Raises NotFiniteError as `run` does.
+        """
+        self._begin_step(group, Ahead(batches))
+        made, self._made = self._made, None
+        return None if made is None else made.known_loss()
+
+    def _begin_step(self, group: Sequence[PlannedBatch], batches: Ahead) -> bool:
+        """Train on `group`: the step is then `_made`, and is told by `settle`. Whether it was not told to stop before."""
+        if self.parking.is_shared:
+            self.settle()  # the step may have to be undone, and what is undone to is known
         own = [(self._told(next(batches)), planned.first - group[0].first) for planned in group]
-        return self.sharing.step(lambda is_shared: self._step_on(own, samples, may_split=not is_shared), self.step)
+        samples = sum(len(planned.images) for planned in group)
+        made = self.sharing.step(lambda is_shared: self._step_on(own, samples, batches, may_split=not is_shared), self.step)
+        if made is None:
+            return False
+        self._made, self.position = made, Position(self.position.epoch, self.position.batch + len(group))
+        return True
 
-    def _step_on(self, own: Sequence[tuple[Batch, int]], samples: int, *, may_split: bool) -> float:
-        """Make the step of these batches, each with the number of samples before it.
+    def _step_on(self, own: Sequence[tuple[Batch, int]], samples: int, batches: Ahead, *, may_split: bool) -> MadeStep:
+        """Make the step of these batches, each with the number of samples before it. The loss is the mean over its samples.
 
-        Raises NotFiniteError for a loss or gradients that are no number, before they have changed a weight.
+        Raises NotFiniteError for a loss or gradients that are no number, of this step or of the one before, which have changed
+        no weight.
         """
         number = self.updater.start()
         total = self.gradients.add(own, step=number, samples=samples, may_split=may_split)
-        control = self.reporter.control()
-        norm = self.updater.gather()
-        stops, parks = self.signals.asked or control.stop, self.parking.is_asked()
-        loss, asked, self._parks = self.processes.add_up([total.item(), float(stops), float(parks)])
-        _check_finite(loss, norm, number)
-        self.updater.step()
+        self.settle()  # the step before, while the device is at work on this one
+        numbers = Numbers(total, self.updater.gather())
+        stops = self.signals.asked or self.reporter.control().stop
+        loss = None
+        if self.updater.leaves_out:
+            self.updater.step(unless=numbers.send())
+            asked = float(stops)
+        else:
+            self._look_ahead(batches)
+            values = numbers.read()
+            values[0], asked, self._parks = self.processes.add_up([values[0], float(stops), float(self.parking.is_asked())])
+            check_finite(values, number)
+            self.updater.step()
+            loss = values[0]
         self.stopped = bool(asked) and number < self.counts.total_steps  # after the last step there is nothing to stop
-        return loss
+        return MadeStep(
+            number=number,
+            epoch=self.position.epoch + 1,
+            samples=samples,
+            rates=self.updater.rates,
+            position=self.position,
+            epochs_done=self.epochs_done,
+            numbers=numbers,
+            loss=loss,
+        )
+
+    def _look_ahead(self, batches: Ahead) -> None:
+        """Read and draw what the step after the one at work begins with, before this one is waited for."""
+        following = batches.peek() if self.step + 1 < self.counts.total_steps else None
+        if following is not None and self.gradients.parts == 1:
+            self.gradients.trainee.prepare(following, self.step + 2)
 
     def _told(self, batch: Batch) -> Batch:
         """`batch`; which of its images could not be read is told once."""
@@ -177,47 +242,44 @@ class Loop:
                 self.reporter.emit({"type": "warning", "message": message})
         return batch
 
-    def _report(self, loss: float, average: float, epoch: int, samples: int) -> None:
-        self._speed.add(samples)
-        rates = self.updater.rates
-        self.reporter.emit(
-            {
-                "type": "step",
-                "step": self.step,
-                "epoch": epoch,
-                "loss": loss,
-                "loss_average": average,
-                "lr": next((rate for name, rate in rates.items() if name.startswith("unet")), next(iter(rates.values()))),
-                "rates": rates,
-                "seconds_per_step": self._speed.seconds_per_step,
-                "samples_per_second": self._speed.samples_per_second,
-                "seconds_left": self._seconds_left(self.step),
-                "peak_memory": peak_memory(self.processes.device),
-                **self.parking.measured(),
-            }
+    def _can_go_on(self) -> bool:
+        """Whether the next step may be begun before the loss of this one is known, because nothing else is to be done."""
+        return self.updater.leaves_out and not self._something_follows()
+
+    def _something_follows(self, epoch: int | None = None) -> bool:
+        """Whether anything but the next step comes after this one, or after the end of `epoch`."""
+        asked = self.reporter.control()
+        ends = self.stopped or self.signals.asked or self.step >= self.counts.total_steps
+        if ends or asked.is_shared or self.parking.is_asked():
+            return True
+        if self.validation is not None and self.validation.schedule.is_due(self.step, epoch):
+            return True
+        if self.saver is None:
+            return False
+        saves, plan = asked.save > self._saves or self._live_is_due(), self.saver.plan
+        return (
+            saves
+            or (plan.saves_step(self.step) if epoch is None else plan.saves_epoch(epoch, self.counts.epochs))
+            or (self.states is not None and self.states.is_due())
+            or (self.previews is not None and self.previews.schedule.is_due(self.step, epoch=epoch))
+            or asked.sample > self._drawings
         )
+
+    def _report(self, made: MadeStep, loss: float, average: float) -> None:
+        spilled = self._spill.after_step(self._speed.add(made.samples), made.samples)
+        event = telling.step_event(made, loss, average, self._speed)
+        left, peak = self._seconds_left(made.number), self._peak()
+        self.reporter.emit({**event, "seconds_left": left, "peak_memory": peak, **self.parking.measured()})
+        if spilled:
+            self.reporter.emit({"type": "warning", "message": spilled})
 
     def _seconds_left(self, first: int) -> float | None:
-        """What the training will take yet: its steps, and the samples that are drawn after step `first` and later ones.
-
-        None before a step was made.
-        """
-        if not self.step:
-            return None
-        left = self._speed.seconds_per_step * (self.counts.total_steps - self.step)
-        if self.validation is not None:
-            left += self.validation.seconds_to_come(first, self.epochs_done, self.counts.epochs)
-        if self.previews is None:
-            return left
-        times = self.previews.schedule.times_to_come(
-            (first, self.counts.total_steps), (self.epochs_done + 1, self.counts.epochs)
-        )
-        return left + self.previews.seconds_to_come(times, self._speed.samples_per_second)
+        """What the training will take yet, from what comes after step `first` on; None before a step was made."""
+        done = (self.step, self.epochs_done) if self.step else None
+        return telling.seconds_left(first, done, self.counts, self._speed, self.validation, self.previews)
 
     def _after_step(self) -> None:
         """Measure, save, then draw, if this step or the user asks for it."""
-        if self.pictures is not None:
-            self.pictures.after_step(self.step)
         self._validate()
         if self.saver is None:
             return
@@ -236,6 +298,7 @@ class Loop:
         self.parking.tell_room(self.step)
         asked = self._parks if self.processes.world_size > 1 else self.parking.is_asked()
         if asked and not self.stopped and self.step < self.counts.total_steps:
+            self.gradients.trainee.forget_prepared()
             self.stopped = self.parking.together(self.step, self._while_waiting)
             self._speed.resume()
 
@@ -249,14 +312,17 @@ class Loop:
     def _renew_live(self) -> bool:
         """Renew the file to try meanwhile, when its step has come or somebody asks; at the end there is a better one."""
         assert self.saver is not None
-        asked = self.reporter.control()
-        every = self.saver.plan.live_every if asked.live_every is None else asked.live_every
-        is_due = asked.live > self._lives or bool(every) and self.step % every == 0  # type: ignore[operator]
-        self._lives = asked.live
+        is_due, self._lives = self._live_is_due(), self.reporter.control().live
         if not is_due or self.stopped or self.step >= self.counts.total_steps:
             return False
         self.saver.live(self.step, self.epochs_done)
         return True
+
+    def _live_is_due(self) -> bool:
+        assert self.saver is not None
+        asked = self.reporter.control()
+        every = self.saver.plan.live_every if asked.live_every is None else asked.live_every
+        return asked.live > self._lives or bool(every) and self.step % every == 0  # type: ignore[operator]
 
     def _while_drawing(self) -> bool:
         """Asked before each step of a sampler: whether to break off. Who asks to save does not wait for the pictures."""
@@ -297,14 +363,18 @@ class Loop:
         return done
 
     def _after_epoch(self) -> None:
-        self._validate(self.epochs_done)
-        if self.saver is not None:
-            self.saver.after_epoch(self.step, self.epochs_done, self.counts.epochs)
-            self._draw_samples(epoch=self.epochs_done)
+        goes_on = self._made is not None and not self._something_follows(self.epochs_done)
+        if not goes_on:
+            self.settle()
+            self._validate(self.epochs_done)
+            if self.saver is not None:
+                self.saver.after_epoch(self.step, self.epochs_done, self.counts.epochs)
+                self._draw_samples(epoch=self.epochs_done)
         if self._epoch_is_whole:  # not where the last step cut it short: more steps would go on in it
             self.position = Position(self.epochs_done)
-        self._keep_state()
-        self._speed.resume()
+        if not goes_on:
+            self._keep_state()
+            self._speed.resume()
 
     def _keep_state(self) -> None:
         """Save the states that are due, when all else of this step is done: what goes on from one has nothing to do again."""
@@ -321,16 +391,10 @@ class Loop:
             return False
         assert self.saver is not None
         self.saver.before_sample(self.step, self.epochs_done)
+        self.gradients.trainee.forget_prepared()
         previews, left = self.previews, self._seconds_left(self.step + 1)
         numbered = 0 if at_first else epoch
         self.attempt(lambda: previews.draw(self.step, numbered, self._while_drawing, left))
         self._drawings = self.reporter.control().sample  # who asked meanwhile has them
         self.reporter.emit({"type": "phase", "name": "training", "done": 0, "total": 0})
         return True
-
-
-def _check_finite(loss: float, norm: torch.Tensor | None, step: int) -> None:
-    """Raise NotFiniteError when the loss or the gradients of `step` are NaN or infinite."""
-    for what, value in (("loss", loss), ("gradients", 0.0 if norm is None else norm.item())):
-        if not math.isfinite(value):
-            raise NotFiniteError(f"The {what} became NaN or infinite at step {step}.")

@@ -42,11 +42,12 @@ class Speed:
         """Begin to count from now (after a pause)."""
         self._since = time.perf_counter()
 
-    def add(self, samples: int) -> None:
-        """Count a step of `samples` samples that ended now."""
+    def add(self, samples: int) -> float:
+        """Count a step of `samples` samples that ended now; returns its seconds."""
         now = time.perf_counter()
-        self._steps.append((now - self._since, samples))
-        self._since = now
+        seconds, self._since = now - self._since, now
+        self._steps.append((seconds, samples))
+        return seconds
 
     @property
     def seconds_per_step(self) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from ..models.sending import sent
 from ..options.training import TrainingOptions
 from ..randomness import rng, seed_of
 
@@ -125,8 +126,16 @@ def _signal_and_sigma(
 # --- draws ---
 
 
-def draw_batch(latents: torch.Tensor, settings: NoiseSettings, *, seed: int, step: int, positions: Sequence[int]) -> DrawnNoise:
-    """Draw noise and timesteps for `latents` [B, C, h, w]; the result is float32 on their device.
+def draw_batch(
+    latents: torch.Tensor,
+    settings: NoiseSettings,
+    *,
+    seed: int,
+    step: int,
+    positions: Sequence[int],
+    device: torch.device | None = None,
+) -> DrawnNoise:
+    """Draw noise and timesteps for `latents` [B, C, h, w]; the result is float32 on `device`, by default theirs.
 
     `step` counts optimizer steps, `positions` the samples inside one step (over all its batches and processes).
     """
@@ -135,8 +144,9 @@ def draw_batch(latents: torch.Tensor, settings: NoiseSettings, *, seed: int, ste
     noise = torch.cat([sample[0] for sample in samples])
     perturbation = torch.cat([sample[1] for sample in samples]) if settings.ip_noise_gamma else None
     timesteps = torch.tensor([sample[2] for sample in samples], dtype=torch.int64)
-    noise, timesteps = _to_device(noise, latents.device), _to_device(timesteps, latents.device)
-    added = noise if perturbation is None else noise + _to_device(perturbation, latents.device)
+    device = device or latents.device
+    noise, timesteps = sent(noise, device), sent(timesteps, device)
+    added = noise if perturbation is None else noise + sent(perturbation, device)
     return DrawnNoise(noise, added, timesteps)
 
 
@@ -181,7 +191,3 @@ def draw_timestep(settings: NoiseSettings, seed: int, step: int, position: int) 
     least = settings.min_timestep or 0
     end = settings.timesteps if settings.max_timestep is None else settings.max_timestep
     return least if end <= least else rng(seed, "timestep", step, position).randrange(least, end)
-
-
-def _to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

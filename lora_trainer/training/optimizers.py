@@ -24,6 +24,8 @@ from .python_classes import load_class
 from .trained import Trained
 
 OPTION = "optimizer_type"
+_FUSED = (torch.optim.Adam, torch.optim.AdamW)
+_WAYS = ("fused", "foreach", "capturable", "differentiable")  # arguments that say how they compute
 _OWN = ("params", "lr", "self")  # arguments that the options give
 
 
@@ -102,7 +104,7 @@ def create(name: str, groups: list[dict[str, Any]], *, learning_rate: float, arg
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            optimizer = cls(groups, lr=lr, **told, **kind.fixed)
+            optimizer = cls(groups, lr=lr, **told, **kind.fixed, **in_one_launch(cls, told, groups[0]["params"][0].device))
     except (TypeError, ValueError, RuntimeError, AttributeError, AssertionError) as error:
         raise InputError(f"optimizer {kind.name} does not accept these arguments: {error}", field="optimizer_args") from error
     if kind.finds_its_rate:
@@ -110,6 +112,16 @@ def create(name: str, groups: list[dict[str, Any]], *, learning_rate: float, arg
     if kind.averages:
         optimizer.train()
     return BuiltOptimizer(optimizer, optimizer_text(cls, told), kind, warning)
+
+
+def in_one_launch(cls: type[Any], told: Mapping[str, object], device: torch.device) -> dict[str, bool]:
+    """What lets `cls` change all weights in one kernel of a card (fused Adam and AdamW), where nobody has chosen a way.
+
+    The numbers are the same to rounding, and a step can be left out on the device (`Updater.leaves_out`). On the CPU the usual
+    way stays: its bytes are those of before.
+    """
+    chosen = any(name in told for name in _WAYS)
+    return {"fused": True} if cls in _FUSED and device.type == "cuda" and not chosen else {}
 
 
 def _class_of(kind: OptimizerKind) -> tuple[type[Any], str]:

@@ -11,6 +11,7 @@ from ..log import logger
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
+from . import early
 
 EXIT_OK, EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -48,6 +49,7 @@ def run(read_options: Callable[[], TrainOptions], reporter: Reporter, losses_to:
     try:
         options = read_options()
         safe.emit({"type": "phase", "name": "loading the program", "done": 0, "total": 0})
+        early.read_file(options.model.pretrained_model_name_or_path)
         from .train import train  # brings torch: seconds
 
         train(options, reporter=safe, losses_to=losses_to)

@@ -88,7 +88,7 @@ class StateSaver:
         for path, is_written in zip(saved, beside, strict=False):
             if is_written:
                 self._remove_outdated(path, step, position.epoch)
-        if not any(beside) and self._is_due(at_save=bool(saved)):
+        if not any(beside) and self.is_due(at_save=bool(saved)):
             self._write_rolling(step, position)
 
     def at_end(self, step: int, position: Position, *, done: bool) -> None:
@@ -113,7 +113,8 @@ class StateSaver:
                 folder.rmdir()
 
     # ---- which ones --------------------------------------------------------------------------------------------------
-    def _is_due(self, *, at_save: bool) -> bool:
+    def is_due(self, *, at_save: bool = False) -> bool:
+        """Whether it is time for a rolling state, sooner at a step at which a file was saved, too."""
         if self.minutes is None:
             return False
         wait = self._cost / SHARE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from ..errors import NotFiniteError
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
-from . import assembling, failures, hub, precision, prepare, resuming, trackers
+from . import assembling, early, failures, hub, precision, prepare, resuming, trackers
 from .assembling import Setting
 from .checkpoint import SavePlan
 from .determinism import deterministic
@@ -62,6 +62,7 @@ def train(
     ):
         emit = reporter.emit
         prepare.check(options)
+        early.import_models()
         resumed = resuming.find(hub.fetched(options.saving, emit), processes, emit)
         seed = processes.agree(resuming.seed(chosen.seed, resumed))
         computed = prepare.precision(chosen, processes.device, emit)
@@ -121,6 +122,8 @@ def _rescued(loop: Loop, options: TrainOptions) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        with suppress(Exception):  # a step that nobody has told of yet; a card that failed has no more to say of it
+            loop.settle()
         saved = loop.saver.rescue(loop.step, loop.epochs_done) if loop.saver else None
         if loop.states and loop.updater.is_whole:
             loop.states.rescue(loop.step, loop.position)

@@ -50,6 +50,7 @@ class Updater:
     fused: FusedSteps | None = None  # makes the optimizer's steps within the backward pass
     is_whole: bool = True  # not in the middle of changing the weights
     _overflows: int = 0  # steps in a row
+    _before: Mapping[str, Any] = field(default_factory=dict)  # the schedule of before the last step
 
     @classmethod
     def of(
@@ -91,6 +92,15 @@ class Updater:
         """What holds tensors from one step to the next, besides weights and optimizer."""
         return [self.average.weights] if self.average else []
 
+    @property
+    def leaves_out(self) -> bool:
+        """Whether the device by itself can leave a step out, so that nobody has to look at its numbers before it is made.
+
+        The fused optimizers of PyTorch can (their `found_inf`, made for fp16's scaler); what comes after a step cannot.
+        """
+        alone = self.processes.world_size == 1 and not (self.fused or self.average or self.max_weight_norm)
+        return alone and not self.scaler.is_enabled() and getattr(self.optimizer, "_step_supports_amp_scaling", False)
+
     def start(self) -> int:
         """Begin a step; returns its number, from 1."""
         self.trained.start_step(self.steps + 1)
@@ -128,15 +138,15 @@ class Updater:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
         return None if self.scaler.is_enabled() else norm
 
-    def step(self) -> None:
-        """Change the weights by the gathered gradients, and clear them.
+    def step(self, unless: torch.Tensor | None = None) -> None:
+        """Change the weights by the gathered gradients, and clear them; not where `unless` is 1.0 (see `leaves_out`).
 
         The schedule goes on, but not where the gradients overflowed in fp16: that step changed nothing, and is made good by a
         smaller scale. Raises NotFiniteError when they overflow at every scale. A step without any gradient changes nothing.
         """
         self.rates = rates.before_step(self.optimizer)
-        self.is_whole = False
-        overflowed = self._has_gradients() and self._change_weights()
+        self.is_whole, self._before = False, self.schedule.state_dict()
+        overflowed = self._has_gradients() and self._change_weights(unless)
         if not overflowed:
             self.rates = rates.after_step(self.optimizer, self.rates)
         self.clear()
@@ -154,6 +164,12 @@ class Updater:
             self.average.update()
         self.is_whole = True
 
+    def take_back(self) -> None:
+        """The last step was left out by the device: let everything be as before it, and without gradients."""
+        self.clear()
+        self.steps -= 1
+        self.schedule.load_state_dict(dict(self._before))
+
     def state_dict(self) -> dict[str, Any]:
         """For the training state, which tells the steps by itself; optimizer, schedule and scaler are pieces of their own."""
         average = {"average": self.average.state_dict()} if self.average else {}
@@ -168,8 +184,17 @@ class Updater:
     def _has_gradients(self) -> bool:
         return any(parameter.grad is not None for parameter in self.parameters)
 
-    def _change_weights(self) -> bool:
+    def _change_weights(self, unless: torch.Tensor | None) -> bool:
         """Make the optimizer's step; whether the scaler left it out, because gradients overflowed."""
+        if unless is not None:
+            told = {"found_inf": unless, "grad_scale": None}  # as fp16's scaler tells it
+            self.optimizer.__dict__.update(told)
+            try:
+                self.optimizer.step()
+            finally:
+                for name in told:
+                    delattr(self.optimizer, name)
+            return False
         before = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()

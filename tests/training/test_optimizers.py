@@ -21,6 +21,8 @@ from lora_trainer.options.tool_page import TOOLS
 from lora_trainer.training import optimizers, python_classes
 from lora_trainer.training.arguments import parse_arguments
 
+from .test_update import needs_fused
+
 CASES = json.loads((Path(__file__).parents[1] / "golden" / "optimizers.json").read_text())["cases"]
 BUILT = [case for case in CASES if "class" in case]
 REFUSED = [case for case in CASES if "error" in case]
@@ -176,3 +178,38 @@ def test_the_packages_are_those_that_are_fetched():
     for kind in OPTIMIZERS:
         assert kind_of(kind.name.lower()) == kind
         assert not kind.package or kind.target.split(".")[0] == extras.BY_NAME[kind.package].module
+
+
+@pytest.mark.parametrize(
+    "cls, told, device, fused",
+    [
+        (torch.optim.AdamW, {}, "cuda", True),
+        (torch.optim.Adam, {"weight_decay": 0.1}, "cuda", True),
+        (torch.optim.AdamW, {}, "cpu", False),
+        (torch.optim.AdamW, {"foreach": True}, "cuda", False),
+        (torch.optim.AdamW, {"capturable": True}, "cuda", False),
+        (torch.optim.SGD, {}, "cuda", False),  # its fused kernel fails when a weight first takes part in a later step
+    ],
+)
+def test_on_a_card_adam_changes_all_weights_in_one_launch_unless_a_way_is_chosen(cls, told, device, fused):
+    assert optimizers.in_one_launch(cls, told, torch.device(device)) == ({"fused": True} if fused else {})
+
+
+@needs_fused
+def test_the_fused_way_gives_the_same_numbers_to_rounding():
+    weights = []
+    for args in ([], ["fused=True"]):
+        generator, parameters = torch.Generator().manual_seed(2), [torch.nn.Parameter(torch.ones(n, 5)) for n in (3, 40)]
+        built = optimizers.create(
+            "AdamW",
+            [{"params": parameters, "lr": 1e-3}],
+            learning_rate=1e-3,
+            args=parse_arguments(args, option="optimizer_args"),
+        )
+        for _ in range(20):
+            for parameter in parameters:
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+            built.optimizer.step()
+        weights.append([parameter.detach() for parameter in parameters])
+    for usual, fused in zip(*weights, strict=True):
+        torch.testing.assert_close(fused, usual, rtol=1e-5, atol=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
 
 from lora_trainer.errors import InputError, LoraFileError, NotFiniteError
 from lora_trainer.networks import files
@@ -19,6 +20,9 @@ from lora_trainer.training.update import Updater
 
 from .conftest import Recorder
 
+needs_fused = pytest.mark.skipif(
+    "cpu" not in _get_fused_kernels_supported_devices(), reason="a fused AdamW on the CPU needs torch 2.4"
+)
 needs_cpu_scaler = pytest.mark.skipif(not hasattr(torch.amp, "GradScaler"), reason="a scaler on the CPU needs torch 2.3")
 
 
@@ -87,9 +91,9 @@ def test_gathering_tells_the_length_of_the_gradients_and_leaves_the_weights(limi
 
 
 @pytest.mark.parametrize("spoilt", ["loss", "gradients"])
-@pytest.mark.parametrize("limit", [1.0, 0.0])
+@pytest.mark.parametrize("limit, optimizer", [(1.0, ()), (0.0, ()), pytest.param(1.0, ("fused=True",), marks=needs_fused)])
 def test_a_step_that_is_no_number_leaves_the_weights_as_they_were_and_saves_them(
-    options_for, tmp_path, monkeypatch, spoilt, limit
+    options_for, tmp_path, monkeypatch, spoilt, limit, optimizer
 ):
     real, seen = Trainee.batch_loss, {}
 
@@ -108,7 +112,7 @@ def test_a_step_that_is_no_number_leaves_the_weights_as_they_were_and_saves_them
     monkeypatch.setattr(Loop, "run", lambda self, batches: run(self, *remember(self, batches)))
     monkeypatch.setattr(Trainee, "batch_loss", broken)
     with pytest.raises(NotFiniteError, match=f"{spoilt} became NaN or infinite at step 3") as error:
-        train(options_for(max_train_steps=5, max_grad_norm=limit), reporter=Recorder())
+        train(options_for(max_train_steps=5, max_grad_norm=limit, optimizer_args=optimizer or None), reporter=Recorder())
     good = tmp_path / "out" / "x-step00000002.safetensors"
     assert str(good) in str(error.value)
     saved, _ = files.load(good)
