@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .fake_api import CARD
+from .fake_runs import CARD
 
 expect = pytest.importorskip("playwright.sync_api").expect
 

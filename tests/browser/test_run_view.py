@@ -7,7 +7,7 @@ import re
 import pytest
 
 from .conftest import HIDDEN_BUTTONS
-from .fake_api import CARD
+from .fake_runs import CARD
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
