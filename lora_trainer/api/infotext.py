@@ -19,7 +19,8 @@ from ..sampling.prompt_schedule import texts
 
 LONGEST = 20_000  # characters; the longest prompts have some thousand
 _EXIF, _USER_COMMENT = 0x8769, 0x9286
-_EXTRA_NETWORK = re.compile(r"<\w+:[^<>]+>")  # of every kind, as the Web UI takes them out
+# Of every kind, as the Web UI takes them out; and what was meant as one, for it is no word of a caption either.
+_EXTRA_NETWORK = re.compile(r"<\w+:[^<>]+>|<\s*(?:lora|lyco|hypernet)\s*:[^<>,\n]*>?", re.IGNORECASE)
 _NEGATIVE = re.compile(r"\s*Negative prompt:")
 _SETTINGS = re.compile(r"\s*Steps: \d+(?:,|\s*$)")
 _STEPS = re.compile(r"^Steps: (\d{1,3})\b", re.MULTILINE)

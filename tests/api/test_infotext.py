@@ -27,6 +27,7 @@ SETTINGS = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64, Mod
         ("a [cat:dog:30], [night:5]", "a cat, night"),
         ("  a   frog ,, ,b", "a frog, b"),
         ("<lora:frog:1>", ""),
+        ("a frog < lora:frog:1>, b <lora:frog:0.8, c <LORA::>", "a frog, b, c"),
         ("", ""),
         ("a < b > c", "a < b > c"),
         ("at (12:30)", "at 12"),  # as the Web UI reads it
