@@ -23,8 +23,11 @@ class _Applied:
         self.instance_forward = layer.__dict__.get("forward")  # another program's hook, put back afterwards
         self.original = layer.forward
         self.adapters: list[LoRAModule] = []
+        self._plain = layer if type(layer) is nn.Linear and self.instance_forward is None else None
 
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
+        if self._plain is not None and len(self.adapters) == 1 and self.adapters[0].joins(self._plain, x):
+            return self.adapters[0].joined(self._plain, x)
         y = self.original(x, *args, **kwargs)
         for adapter in self.adapters:
             if adapter.strength != 0.0:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ..errors import InputError
 from . import functional
+from .joint import JointLinear
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,17 @@ class LoRAModule(nn.Module):
         down, up = self.weights(x.dtype)
         change = self._up(self._down(x, down), up)
         return torch.add(y, change.to(y.dtype), alpha=self.strength)
+
+    def joins(self, layer: nn.Linear, x: Tensor) -> bool:
+        """Whether `joined` computes what layer and module do apart: in a training step in half precision, without dropouts.
+
+        In float32 the two stay apart, with the bytes that they always had.
+        """
+        return self.copies is not None and not self._drops and self.strength != 0.0 and x.dtype == layer.weight.dtype
+
+    def joined(self, layer: nn.Linear, x: Tensor) -> Tensor:
+        """The output of the frozen layer with the module's change; like `forward` but for rounding."""
+        return JointLinear.apply(x, layer.weight, layer.bias, *self.weights(x.dtype), self.strength)
 
     def _down(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.conv2d(x, weight, None, *self._geometry) if self.is_conv else F.linear(x, weight)
