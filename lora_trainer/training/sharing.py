@@ -83,7 +83,7 @@ class Undo:
 
     def __init__(self, updater: Updater, pieces: Pieces, pictures: PictureLosses | None = None) -> None:
         self._updater, self._pictures = updater, pictures
-        self._pieces = {name: pieces[name] for name in _CHANGED}
+        self._pieces = {name: piece for name, piece in pieces.items() if name in _CHANGED}
         self._kept: dict[str, Any] = {}
         self._weights: dict[str, torch.Tensor] = {}
         self._steps = 0
