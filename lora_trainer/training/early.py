@@ -35,7 +35,11 @@ def read_file(path: str | None) -> threading.Thread | None:
 
 
 def import_models() -> threading.Thread:
-    """Import what the base model is made of, while the pictures are looked at. A failure is told by who needs it."""
+    """Import what the base model is made of, while the pictures are looked at. A failure is told by who needs it.
+
+    To be joined before anything is imported of these packages: they put another module in their place at the end, and who
+    asked meanwhile gets the first one, which is empty.
+    """
     return _beside(lambda: [importlib.import_module(name) for name in _MODULES], "import-ahead")
 
 

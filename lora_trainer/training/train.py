@@ -62,7 +62,7 @@ def train(
     ):
         emit = reporter.emit
         prepare.check(options)
-        early.import_models()
+        imports = early.import_models()
         resumed = resuming.find(hub.fetched(options.saving, emit), processes, emit)
         seed = processes.agree(resuming.seed(chosen.seed, resumed))
         computed = prepare.precision(chosen, processes.device, emit)
@@ -75,6 +75,7 @@ def train(
         emit(_started(computed, counts, seed))
 
         setting = Setting(options, plan, counts, seed, computed, processes, reporter, signals)
+        imports.join()  # a package that another thread is importing has not all of its names yet
         loaded = assembling.load(setting)
         latents = assembling.encode(setting, loaded)
         if processes.any(signals.asked or reporter.control().stop):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import builtins
+import threading
+import time
 import types
 
 import pytest
 
-from lora_trainer.training import early, session
+from lora_trainer.training import assembling, early, session
+from lora_trainer.training.train import train
 
 from .conftest import Recorder
 
@@ -60,6 +63,18 @@ def test_a_file_that_fills_the_memory_is_left_alone(tmp_path, monkeypatch):
 def test_a_package_that_cannot_be_imported_early_is_told_where_it_is_needed(monkeypatch):
     monkeypatch.setattr(early, "_MODULES", ("lora_trainer_has_no_such_module",))
     early.import_models().join()
+
+
+def test_the_model_is_loaded_when_its_packages_are_whole(options_for, monkeypatch):
+    whole = threading.Event()
+    monkeypatch.setattr(early, "import_models", lambda: early._beside(lambda: (time.sleep(0.5), whole.set()), "slow"))
+
+    def load(_setting):
+        raise KeyboardInterrupt("whole" if whole.is_set() else "half imported")
+
+    monkeypatch.setattr(assembling, "load", load)
+    with pytest.raises(KeyboardInterrupt, match="whole"):
+        train(options_for(), reporter=Recorder())
 
 
 def test_a_run_begins_to_read_before_torch_is_imported(monkeypatch):
