@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import data, handover, kill, loop_overhead, merge, outcomes, start
+from benchmarks import creep, data, handover, kill, loop_overhead, merge, outcomes, start
 
 ROOT = Path(loop_overhead.__file__).parent
 SMALL = ["--resolution", "64"]
@@ -83,6 +83,12 @@ def test_large_data_sets_are_measured_and_both_loaders_read_the_same_pixels(tmp_
     plain, ours = data.Plain(plan, 1), data.TrainDataset(plan)[0, 0]
     (image,) = ours["image_ids"].tolist()
     assert torch.allclose(plain[image], ours["images"][0], atol=1e-6)
+
+
+def test_what_a_training_holds_is_noted_after_each_save(tmp_path):
+    found = creep.measure(4, 2, tmp_path)
+    assert [found[when]["step"] for when in ("first", "middle", "last")] == [2, 4, 4]
+    assert all(found[when]["process"] > 50 for when in ("first", "last"))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads memory from /proc")
