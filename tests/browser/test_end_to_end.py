@@ -159,9 +159,10 @@ def test_a_run_is_tried_while_it_trains_goes_on_over_a_reload_and_stops_when_ask
     expect(page.locator(".lt-live code")).to_have_text("sls frog <lora:stopped_frog-live:0.8>", timeout=300_000)
     page.locator(".lt-live").get_by_role("button", name="Try it in Generate").click()
     expect(page.locator("#lt-g-prompt")).to_have_value("sls frog <lora:stopped_frog-live:0.8>")
-    for field, value in (("seed", 7), ("steps", 2), ("width", 64), ("height", 64)):
+    # Larger than any that was drawn here: nobody knows what it takes, so that the training leaves the card for it.
+    for field, value in (("seed", 7), ("steps", 2), ("width", 128), ("height", 128)):
         page.fill(f"#lt-g-{field}", str(value))
-    picture(page, "sls frog <lora:stopped_frog-live:0.8>")  # the training leaves the card for it
+    picture(page, "sls frog <lora:stopped_frog-live:0.8>")
     page.go_back()
     note = page.locator(".lt-card-note")
     expect(note).to_contain_text("while pictures were made")

@@ -26,7 +26,7 @@ def test_no_path_and_no_secret_is_told():
     for option in OPTIONS:
         if option.path and option.kind == "str":
             given[option.name] = (f"{place}/{option.name}.x",) if option.many else f"{place}/{option.name}.x"
-        elif option.name.endswith(("_key", "_token")):
+        elif option.secret or option.kind == "str" and option.name.endswith(("_key", "_token")):
             given[option.name] = secret
     told = recipe.texts(options_of(**given), seed=1, data={}, versions={})
     assert secret not in json.dumps(told) and "jane" not in json.dumps(told)

@@ -16,6 +16,7 @@ HALF = {"max_train_steps": 18}
 SLOWLY = {"max_train_steps": 12, "lr_scheduler": "constant", "learning_rate": 4e-5}
 
 
+@pytest.mark.long
 def test_bf16_weights(lab, board):
     """Trained weights in bf16 learn small steps with random rounding only.
 

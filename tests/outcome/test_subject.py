@@ -144,6 +144,7 @@ def red_hearts(count: int) -> list[trial.Pair]:
     return pictures
 
 
+@pytest.mark.long
 def test_captions(lab, board):
     """Captions keep the colour free.
 

@@ -69,6 +69,7 @@ def test_save_precision(lab, board):
         assert scores[name]["heart"] >= scores["before"]["heart"] + 0.6
 
 
+@pytest.mark.long
 def test_network_weights(lab, board):
     """A training goes on from a LoRA.
 

@@ -40,7 +40,7 @@ def free_port() -> int:
 def test_two_processes_train_as_one_with_twice_the_batch(options_for, tiny_sd1, pictures, tmp_path, kind):
     """3 samples of the same size in batches of 2: in the second batch one of the processes has no sample."""
     data = tmp_path / "three"
-    shutil.copytree(pictures, data)
+    shutil.copytree(pictures, data, ignore=shutil.ignore_patterns(cache_folders.FOLDER))  # what other tests kept of them
     for name in ("3.png", "3.txt"):
         (data / "1_sls frog" / name).unlink()
     # At 128 pixels: at 64 the tiny model's groups of two numbers make its gradients ill-conditioned.
