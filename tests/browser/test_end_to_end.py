@@ -165,7 +165,7 @@ def test_a_run_is_tried_while_it_trains_goes_on_over_a_reload_and_stops_when_ask
     picture(page, "sls frog <lora:stopped_frog-live:0.8>")
     page.go_back()
     note = page.locator(".lt-card-note")
-    expect(note).to_contain_text("while pictures were made")
+    expect(note).to_contain_text("Training paused while you generate")
     step = page.locator(".lt-run-under strong").inner_text()
     note.get_by_role("button", name="Go on now").click()
     expect(note).to_have_count(0, timeout=300_000)
