@@ -47,6 +47,7 @@ def stripes(pictures: torch.Tensor) -> torch.Tensor:
     return 2 * (parts[0].square() + parts[1].square()) / energy
 
 
+@pytest.mark.long
 def test_c3lier(lab, board):
     """3x3 convolutions learn a texture better.
 

@@ -109,6 +109,7 @@ def dusky(seen: Seen) -> float:
     return float(((nearest == len(grounds) - 1).float().mean(1) > 0.5).float().mean())
 
 
+@pytest.mark.long
 def test_two_loras(lab, board):
     """Two LoRAs show both: a subject and a style.
 
