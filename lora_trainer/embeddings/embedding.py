@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -74,7 +74,3 @@ class Embedding(nn.Module):
         """The vectors by the names of the file format."""
         names = files.names_for(len(self.vectors))
         return {name: vectors.detach() for name, vectors in zip(names, self.vectors, strict=True)}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """An embedding goes on from a training state, or begins with the vectors of a file (`files.load`)."""
-        raise NotImplementedError

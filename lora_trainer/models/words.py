@@ -37,10 +37,11 @@ class AddedWords:
 
     vectors: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
 
-    def first_of(self, name: str) -> int:
-        """The number of a word's first token."""
+    def tokens_of(self, name: str) -> Unit:
+        """The numbers of a word's tokens."""
         names = list(self.vectors)
-        return FIRST + sum(len(self.vectors[before][0]) for before in names[: names.index(name)])
+        first = FIRST + sum(len(self.vectors[before][0]) for before in names[: names.index(name)])
+        return tuple(range(first, first + len(self.vectors[name][0])))
 
     def table(self, encoder: int) -> Tensor:
         """All vectors for one text encoder, [tokens, width], float32."""
@@ -52,32 +53,30 @@ class WordTokenizer:
 
     def __init__(self, tokenizer: Any, words: AddedWords) -> None:
         self.known, self.words = tokenizer, words
+        self._names: dict[str, list[int]] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name == "known":  # not there yet: while it is copied
             raise AttributeError(name)
         return getattr(self.known, name)
 
-    def ids(self, text: str) -> list[int]:
-        """The tokens of the vocabulary alone."""
-        return _ids(self.known, text)
-
     def units(self, text: str) -> list[Unit]:
         """The tokens of `text`, those of an added word together. Of two words that begin alike the longer one is meant."""
-        ids = self.ids(text)
-        names = sorted(((self.ids(name), name) for name in self.words.vectors), key=lambda pair: -len(pair[0]))
+        ids = _ids(self.known, text)
+        names = sorted(((self._name_ids(name), name) for name in self.words.vectors), key=lambda pair: -len(pair[0]))
         units: list[Unit] = []
         at = 0
         while at < len(ids):
-            name = next((name for own, name in names if own and ids[at : at + len(own)] == own), None)
-            if name is None:
-                units.append((ids[at],))
-                at += 1
-            else:
-                first = self.words.first_of(name)
-                units.append(tuple(range(first, first + len(self.words.vectors[name][0]))))
-                at += len(self.ids(name))
+            own, name = next((pair for pair in names if ids[at : at + len(pair[0])] == pair[0]), ([ids[at]], None))
+            units.append((ids[at],) if name is None else self.words.tokens_of(name))
+            at += len(own)
         return units
+
+    def _name_ids(self, name: str) -> list[int]:
+        """A word's name in the vocabulary's tokens; asked for at every caption, so it is worked out once."""
+        if name not in self._names:
+            self._names[name] = _ids(self.known, name)
+        return self._names[name]
 
 
 class WordEmbedding(nn.Module):
@@ -100,12 +99,9 @@ class WordEmbedding(nn.Module):
         return torch.where((ids < FIRST)[..., None], known, table[added.clamp(max=len(table) - 1)].to(known.dtype))
 
 
-def teach(model: Model, name: str, vectors: Sequence[Tensor]) -> None:
-    """Let `model` know the word `name`, by vectors [n, width] for each of its text encoders, which are not copied.
-
-    A word that it was taught before gets the new vectors. Raises InputError for a name without a token, for vectors of another
-    width than the text encoders', and where their numbers differ.
-    """
+def check(model: Model, name: str, vectors: Sequence[Tensor]) -> None:
+    """Raise InputError for a name without a token, for vectors of another width than the text encoders', and where their
+    numbers differ."""
     if not _ids(model.tokenizers[0], name):
         raise InputError(f"{name!r} is no word: nothing of it can stand in a caption.", advice="Take letters or digits.")
     widths = [encoder.get_input_embeddings().weight.shape[1] for encoder in model.text_encoders]
@@ -116,6 +112,14 @@ def teach(model: Model, name: str, vectors: Sequence[Tensor]) -> None:
             f"{' and '.join(str(width) for width in widths)} numbers for a token.",
             advice="An embedding fits models of the family that it was made for alone.",
         )
+
+
+def teach(model: Model, name: str, vectors: Sequence[Tensor]) -> None:
+    """Let `model` know the word `name`, by vectors [n, width] for each of its text encoders, which are not copied.
+
+    A word that it was taught before gets the new vectors. Raises as `check` does.
+    """
+    check(model, name, vectors)
     _words_of(model).vectors[name] = tuple(vectors)
 
 

@@ -20,7 +20,7 @@ from ...embeddings import files as embedding_files
 from ...errors import InputError, InputErrors, LoraTrainerError
 from ...foreign.reading import is_there
 from ...log import logger
-from ...models.words import forget, teach
+from ...models.words import check as check_word
 from ...networks import files
 from ...options import tool_cli
 from ...options.gen_img import GenImg
@@ -73,8 +73,7 @@ def run(options: GenImg) -> None:
     model = _load(options)
     check_family(options, model.family.name, source)
     for word in words:  # one that was asked for by its file must not be left out
-        teach(model, word, vectors[word])
-        forget(model, word)
+        check_word(model, word, vectors[word])
     names = Names(Path(options.outdir), sequential=options.sequential_file_name)
     with Networks(model, uses, options) as networks:
         if jobs is not None:
