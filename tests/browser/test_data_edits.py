@@ -85,6 +85,36 @@ def test_chips_are_added_moved_written_anew_and_taken_away_and_all_of_it_is_undo
     expect(said).to_have_text(re.compile("^Done again · "))
 
 
+def test_what_is_changed_while_the_change_before_it_is_read_back_stays_as_it_is_under_the_hand(open_page, place, frogs):
+    page = opened(open_page, place, frogs)
+    page.keyboard.press("ArrowRight")
+    chips = page.locator(".lt-data-chips [data-at]")
+    expect(chips).to_have_text(["sls frog", "on a leaf", "green"])
+    held = []
+    page.route("**/rows", lambda route: held.append(route))
+    chips.nth(2).focus()
+    page.keyboard.press("Alt+ArrowLeft")
+    expect_caption(page, frogs, 0, "sls frog, green, on a leaf")
+    chips.nth(1).focus()
+    page.keyboard.press("Enter")
+    page.keyboard.type("bright green")
+    page.keyboard.press("Enter")
+    for _ in range(100):
+        if held:
+            break
+        page.wait_for_timeout(50)
+    with page.expect_response("**/rows"):
+        held[0].continue_()  # how it was before the second change
+    page.wait_for_timeout(100)
+    expect(chips).to_have_text(["sls frog", "bright green", "on a leaf"])
+    expect(chips.nth(1)).to_be_focused()
+    page.keyboard.press("Delete")
+    page.unroute("**/rows")  # and those that are held go on
+    expect_caption(page, frogs, 0, "sls frog, on a leaf")
+    expect(chips).to_have_text(["sls frog", "on a leaf"])
+    expect(chips.nth(1)).to_be_focused()
+
+
 def test_text_is_saved_by_itself_with_all_its_lines(open_page, place, frogs):
     page = opened(open_page, place, frogs, language="ko-KR")
     choose(page, 3)

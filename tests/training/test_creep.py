@@ -27,8 +27,9 @@ class Holding:
     def emit(self, event) -> None:
         if event["type"] == "step" and event["step"] in (EVERY + 1, FIRST + 1, LAST + 1):
             gc.collect()
-            found = [one for one in gc.get_objects() if issubclass(type(one), torch.Tensor)]
-            storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in found if not one.is_meta}
+            # Not the stand-ins without memory that a compiled model of an earlier test may have left behind.
+            found = [one for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter) and not one.is_meta]
+            storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in found}
             self.tensors[event["step"]] = len(found), sum(storages.values())
             self.objects[event["step"]] = Counter(map(type, gc.get_objects()))
 

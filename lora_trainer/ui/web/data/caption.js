@@ -10,9 +10,9 @@ import { firstLine, isProse, pieces, withPieces } from "./words.js";
 const REST = 900; // milliseconds without a letter until it is saved
 const LIMIT = 75; // tokens that a text encoder reads at once
 
-// `save(base, text)` keeps what was written in place of the caption of the row `base`. Returns {element, show(row), flush(), focus(kind)}.
+// `save(base, text)` keeps what was written in place of the caption of the row `base`, and gives a promise of its end. Returns {element, show(row), flush(), focus(kind)}.
 export function captionEditor({ save, ask, used }) {
-    let row = null, base = null, timer = 0, mode = recall("data.mode", "auto"), isDirty = false;
+    let row = null, given = null, base = null, timer = 0, mode = recall("data.mode", "auto"), isDirty = false;
     const area = h("textarea", { class: "lt-input lt-data-text", spellcheck: "true", "aria-label": t("caption"), placeholder: t("caption_placeholder") });
     const chips = chipEditor({ ask, added: (tag) => used([tag]), isCut: (index) => isCutAt(index), change: (tags) => keep(withPieces(row.caption || "", tags)) });
     const choice = segments("lt-data-mode", t("caption"), [["tags", t("tags")], ["text", t("text")]], (name) => {
@@ -21,6 +21,7 @@ export function captionEditor({ save, ask, used }) {
         remember("data.mode", mode);
         showMode();
     });
+    const sending = new Map(); // what is on its way, by picture: rows of before it do not take it out of the hands again
     const more = h("p", { class: "lt-data-lines" });
     const count = h("span", { class: "lt-data-tokens" });
     const meter = h("i");
@@ -55,8 +56,14 @@ export function captionEditor({ save, ask, used }) {
     // What was written counts as the caption from here on, so that what is written next starts from it.
     function keep(text, from = row) {
         if (text === (from.caption ?? "")) return;
-        save(from, text);
-        row = { ...row, caption: text, version: from.version };
+        const mine = { caption: text, version: from.version };
+        row = { ...row, ...mine };
+        sending.set(from.id, mine);
+        save(from, text).finally(() => {
+            if (sending.get(from.id) !== mine) return; // more was written meanwhile
+            sending.delete(from.id);
+            if (given.id === from.id) show(given);
+        });
     }
     area.addEventListener("input", () => {
         if (!isDirty) base = row;
@@ -76,21 +83,23 @@ export function captionEditor({ save, ask, used }) {
     }
 
     let drawn = "";
+    function show(next) {
+        const isOther = next.id !== row?.id;
+        if (isOther) flush();
+        given = next;
+        row = { ...next, ...sending.get(next.id) };
+        area.disabled = Boolean(row.caption_problem);
+        if (!isDirty && area.value !== (row.caption || "")) area.value = row.caption || "";
+        const text = JSON.stringify([row.id, row.caption, row.unread]);
+        if (text !== drawn) chips.show(pieces(row.caption || ""));
+        drawn = text;
+        if (isOther || document.activeElement !== area) showMode();
+        showTokens();
+    }
     return {
         element,
         flush,
-        show(next) {
-            const isOther = next.id !== row?.id;
-            if (isOther) flush();
-            row = next;
-            area.disabled = Boolean(row.caption_problem);
-            if (!isDirty && area.value !== (row.caption || "")) area.value = row.caption || "";
-            const text = JSON.stringify([row.id, row.caption, row.unread]);
-            if (text !== drawn) chips.show(pieces(row.caption || ""));
-            drawn = text;
-            if (isOther || document.activeElement !== area) showMode();
-            showTokens();
-        },
+        show,
         focus(kind) {
             if (kind === "tag" && isText()) {
                 mode = "tags";
