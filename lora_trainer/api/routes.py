@@ -18,6 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from ..errors import InputError
+from ..hosts.base import POLICIES
 from ..ui.assets import assets, kind_of
 from . import (
     answers,
@@ -107,6 +109,16 @@ async def _asset(service: Service, request: Request) -> Response:
 
 async def _state(service: Service, request: Request) -> Response:
     return answer(await service.control(state_view, service, request.query_params.get("since", "")))
+
+
+async def _settings(service: Service, request: Request) -> Response:
+    policy = text_of(await json_body(request), "pictures_policy")
+    if policy not in POLICIES:
+        raise InputError(
+            f"pictures_policy is {policy!r}.", field="pictures_policy", advice=f"Expected one of: {', '.join(POLICIES)}."
+        )
+    await service.control(service.host.choose_pictures_policy, policy)
+    return answer({"pictures_policy": service.host.pictures_policy()})
 
 
 async def _form(service: Service, request: Request) -> Response:
@@ -267,6 +279,7 @@ async def _lora_preview(service: Service, request: Request) -> Response:
 _TABLE: list[tuple[str, str, Handler]] = [
     ("GET", "state", _state),
     ("GET", "form", _form),
+    ("POST", "settings", _settings),
     ("POST", "check", _check),
     ("POST", "runs", _start),
     ("POST", "trial", _trial),

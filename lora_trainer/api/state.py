@@ -44,6 +44,7 @@ def state_view(service: Service, since: str = "") -> dict[str, Any]:
         "token": "",
         "trial": False,
         "generating": service.generation.active(),
+        "pictures_policy": service.host.pictures_policy(),
     }
     try:
         store, active = service.store, service.store.active()

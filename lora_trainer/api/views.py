@@ -98,7 +98,7 @@ def news_view(supervisor: Supervisor, run: Run, after: int, have: str) -> dict[s
 
 def _progress_view(run: Run, progress: Progress) -> dict[str, Any]:
     return {
-        "phase": progress.phase if run.is_active else None,
+        "phase": progress.now if run.is_active else None,
         "step": progress.step,
         "total_steps": progress.total_steps,
         "epoch": progress.epoch,

@@ -23,7 +23,7 @@ from .. import log
 from ..api import routes
 from ..api.service import forget, service_for
 from ..errors import HostError, InputError
-from ..hosts.base import AUTOMATIC, LOOPBACK, POLICIES, host_names
+from ..hosts.base import LOOPBACK, POLICIES, host_names
 from ..hosts.standalone import StandaloneHost
 from ..log import logger
 from .gates import Gates
@@ -109,9 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pictures",
         choices=POLICIES,
-        default=AUTOMATIC,
-        help="what becomes of pictures that are wanted during a training: automatic (default): both use the card where its "
-        "memory is enough for both, as measured, else they take turns; share: both use it; hand_over: they take turns; refuse",
+        default="",
+        help="what becomes of pictures that are wanted during a training (default: as chosen on the Generate page): "
+        "automatic: both use the card where its memory is enough for both, as measured, else they take turns; share: both use "
+        "it; hand_over: they take turns; refuse",
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
     return parser

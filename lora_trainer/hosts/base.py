@@ -12,7 +12,6 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from ..options.trained import EMBEDDING
-from ..runs.policies import AUTOMATIC as AUTOMATIC
 from ..runs.policies import POLICIES as POLICIES
 from ..runs.worker import WorkerHost
 
@@ -144,6 +143,11 @@ class Host(WorkerHost, Protocol):
 
     def painter(self) -> Callable[..., bytes | None] | None:
         """What draws a picture in this process (grids.book.Painter); None: our own process does (runs.generation)."""
+        ...
+
+    def choose_pictures_policy(self, policy: str) -> None:
+        """From now on, and after a restart, `pictures_policy` is this one of policies.POLICIES. Raises HostError where the
+        choice is made elsewhere, SaveError where it cannot be kept."""
         ...
 
     def problems(self) -> list[HostProblem]:

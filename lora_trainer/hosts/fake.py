@@ -57,6 +57,9 @@ class FakeHost:
     def pictures_policy(self) -> str:
         return self.pictures
 
+    def choose_pictures_policy(self, policy: str) -> None:
+        self.pictures = policy
+
     def share_card(self, borrow: Borrow) -> None:
         self.borrow = borrow
 

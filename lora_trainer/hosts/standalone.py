@@ -18,8 +18,8 @@ from .. import modelfile
 from ..demo import files
 from ..errors import InputError
 from ..paths import ROOT_DIR
-from ..runs.policies import AUTOMATIC
 from ..runs.worker import Borrow
+from . import kept_settings
 from .base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
 
 MODEL_SUFFIXES = {".safetensors", ".ckpt"}
@@ -35,7 +35,8 @@ class StandaloneHost:
 
     `listens_to` is the address the page is served on: only a loopback one checks the Host header against known names.
     `names` are further names that the page may be opened under (base.host_names), `folders` the folders that it may look into
-    besides our own: all when none is given and nobody else can come in. `pictures` is one of policies.POLICIES.
+    besides our own: all when none is given and nobody else can come in. `pictures` is one of policies.POLICIES, or "": as it
+    was chosen on the page.
     """
 
     data_dir: Path = ROOT_DIR / "user"
@@ -45,7 +46,7 @@ class StandaloneHost:
     listens_to: str = "127.0.0.1"
     names: frozenset[str] = frozenset()
     folders: tuple[Path, ...] = ()
-    pictures: str = AUTOMATIC
+    pictures: str = ""
     worker_packages: Path = ROOT_DIR / "worker-packages"
     name: str = field(default="standalone", init=False)
 
@@ -106,7 +107,13 @@ class StandaloneHost:
         """Nothing to take back."""
 
     def pictures_policy(self) -> str:
+        if not self.pictures:
+            self.pictures = kept_settings.read(self.paths().user_dir).pictures
         return self.pictures
+
+    def choose_pictures_policy(self, policy: str) -> None:
+        kept_settings.write(self.paths().user_dir, kept_settings.KeptSettings(pictures=policy))
+        self.pictures = policy
 
     def share_card(self, borrow: Borrow) -> None:
         """Pictures are made by a process of their own (runs.generation)."""

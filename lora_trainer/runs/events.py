@@ -194,7 +194,7 @@ class ConsoleReporter:
         last = event.get("step") == self._total or (event.get("total") and event.get("done") == event.get("total"))
         if kind == "step" and not (due or last):
             return
-        if kind == "phase" and event.get("name") == self._phase and not (due or last):
+        if kind == "phase" and (event.get("aside") or (event.get("name") == self._phase and not (due or last))):
             return
         text = _say(event, self._total)
         is_news = not (kind == "phase" and text == self._said)  # a phase is told again with another time left

@@ -16,7 +16,7 @@ from typing import Any
 
 from . import control
 from .folder import RunFolder
-from .policies import AUTOMATIC, REFUSE, SHARE
+from .policies import AUTOMATIC, HAND_OVER, REFUSE, SHARE
 from .progress import Progress
 
 IDLE_SECONDS = 20.0
@@ -160,7 +160,7 @@ class Lending:
 
     def _is_well_shared(self, folder: RunFolder, progress: Progress, asked: control.Control, *, answered: bool = False) -> bool:
         """Whether the sharing that was asked for is, or (not `answered`) may become, one that both have room in."""
-        if self._is_too_full(folder, progress):
+        if self._is_too_full(folder, progress) or self._policy() == HAND_OVER:
             return False
         answer = progress.shared or {}
         if answer.get("share") != asked.share:
@@ -197,6 +197,8 @@ class Lending:
             return self._wanted
 
     def _seconds_left(self) -> float:
+        if self._policy() == REFUSE:  # chosen in the middle of pictures: there are none to wait for
+            return 0.0
         with self._lock:
             return max(0.0, self._used + self.idle_seconds - time.monotonic())
 

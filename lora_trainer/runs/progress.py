@@ -96,6 +96,7 @@ class Progress:
     epochs: int | None = None
     steps_per_epoch: int | None = None
     phase: dict[str, Any] | None = None
+    aside: dict[str, Any] | None = None  # what is done for a moment, after which the phase goes on (saving)
     loss: float | None = None
     smoothed_loss: float | None = None
     lrs: dict[str, float] = field(default_factory=dict)
@@ -142,10 +143,16 @@ class Progress:
     @property
     def doing(self) -> str:
         """What the worker does besides making steps ("drawing samples 2/4"), "" while it makes them."""
-        if not self.phase or self.phase["name"] == "training":
+        now = self.now
+        if not now or now["name"] == "training":
             return ""
-        count = f" {self.phase['done']}/{self.phase['total']}" if self.phase["total"] else ""
-        return f"{self.phase['name']}{count}"
+        count = f" {now['done']}/{now['total']}" if now["total"] else ""
+        return f"{now['name']}{count}"
+
+    @property
+    def now(self) -> dict[str, Any] | None:
+        """The phase that is shown; None while steps are made."""
+        return self.aside or self.phase
 
     def since(self, started: float | None) -> Progress:
         """The same for a worker that was started at that time: the last words of one before it are not its own.
@@ -163,12 +170,12 @@ class Progress:
         if kind == "step":
             self._fold_step(event)
         elif kind == "phase":
-            self.phase = {
-                "name": str(event.get("name", "")),
-                "done": _whole(event.get("done")),
-                "total": _whole(event.get("total")),
-            }
-            self.told_left = _number(event.get("seconds_left", self.told_left))
+            counts = {key: _whole(event.get(key)) for key in ("done", "total")}
+            told: dict[str, Any] = {"name": str(event.get("name", "")), **counts}
+            self.aside = told if event.get("aside") and told["name"] else None
+            if not event.get("aside"):
+                self.phase = told
+                self.told_left = _number(event.get("seconds_left", self.told_left))
         elif kind == "started":
             self.device = str(event.get("device") or "")
             self.failed = self.finished = self.told_left = self.live = None  # of a worker before this one
@@ -202,9 +209,9 @@ class Progress:
         elif kind == "warning":
             self.warnings = [*self.warnings, str(event.get("message", ""))][-_KEPT_WARNINGS:]
         elif kind == "failed":
-            self.failed, self.phase = event, None
+            self.failed, self.phase, self.aside = event, None, None
         elif kind == "finished":
-            self.finished, self.phase = event, None
+            self.finished, self.phase, self.aside = event, None, None
 
     def _back_to(self, step: int) -> None:
         """A worker goes on from the state after `step`: what an earlier one did beyond it is done again."""
@@ -218,7 +225,7 @@ class Progress:
             self._weight = 0.0
 
     def _fold_step(self, event: Event) -> None:
-        self.phase = None
+        self.phase = self.aside = None
         self.step = _whole(event.get("step"))
         self.epoch = _whole(event.get("epoch", self.epoch))
         self.lrs = _rates(event.get("lr")) or self.lrs

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 Emit = Callable[[Mapping[str, Any]], object]
@@ -23,3 +24,13 @@ def phase(emit: Emit, name: str) -> Callable[..., None]:
             emit({"type": "phase", "name": name, "done": done, "total": total})
 
     return progress
+
+
+@contextmanager
+def aside(emit: Emit, name: str) -> Iterator[None]:
+    """Say that `name` is done for a moment, and then that what went on before goes on. The log tells what comes of it alone."""
+    emit({"type": "phase", "name": name, "done": 0, "total": 0, "aside": True})
+    try:
+        yield
+    finally:
+        emit({"type": "phase", "name": "", "done": 0, "total": 0, "aside": True})

@@ -19,7 +19,7 @@ from ..modelfile import LORA_SUFFIXES
 from ..networks import files
 from ..paths import free_path
 from .checkpoint import SavePlan
-from .phases import Emit
+from .phases import Emit, aside
 from .trained import Trained
 
 _TRIES = 3
@@ -198,13 +198,14 @@ class Saver:
         return path
 
     def _write(self, path: Path, step: int, epoch: int, more: Mapping[str, str] | None = None) -> Path:
-        with self.shown():
-            self.check_finite(step)
-            named = self.trained.state_dict().items()
-            tensors = {name: tensor.detach().to("cpu", copy=True) for name, tensor in named}
-        metadata, precision = {**self.metadata(path.stem, step, epoch), **(more or {})}, self._precision_for(tensors)
-        self._keep_earlier(path)
-        files.save(path, tensors, metadata, precision)
+        with aside(self.emit, f"saving {path.name}"):
+            with self.shown():
+                self.check_finite(step)
+                named = self.trained.state_dict().items()
+                tensors = {name: tensor.detach().to("cpu", copy=True) for name, tensor in named}
+            metadata, precision = {**self.metadata(path.stem, step, epoch), **(more or {})}, self._precision_for(tensors)
+            self._keep_earlier(path)
+            files.save(path, tensors, metadata, precision)
         self._written.add(path)
         return path
 

@@ -16,7 +16,7 @@ from ..options.saving import SavingOptions
 from ..paths import free_path
 from ..runs import states
 from .checkpoint import SavePlan
-from .phases import Emit
+from .phases import Emit, aside
 from .position import Position
 from .saver import REPLACED
 from .state import Pieces, writers
@@ -173,7 +173,8 @@ class StateSaver:
                 self._make_room(target)
             if not target.exists():
                 about = {**self.facts, "step": step, "epoch": position.epoch, "batch": position.batch, "rolling": rolling}
-                states.write_state(target, writers(self.pieces), about)
+                with aside(self.emit, "saving the training state"):
+                    states.write_state(target, writers(self.pieces), about)
         except SaveError as error:
             self.emit({"type": "warning", "message": f"{error} Training goes on.", "step": step})
             return False

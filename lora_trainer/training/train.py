@@ -105,7 +105,6 @@ def train(
 
 def _end(loop: Loop, emit: Emit) -> TrainResult:
     """Save the result, and what can be gone on from."""
-    phase(emit, "saving the LoRA")
     if loop.pictures:
         loop.pictures.write(loop.step)
     path = loop.saver.final(loop.step, loop.epochs_done) if loop.saver and loop.step else None

@@ -250,6 +250,16 @@ def test_the_form_has_what_can_be_chosen(client, host):
     assert {"image_dir", "identifier", "class_name", "output_name", "network_dim"} <= names
 
 
+def test_what_becomes_of_pictures_during_a_training_is_chosen_at_once(client, host, service):
+    assert get(client, "state").json()["pictures_policy"] == "automatic"
+    assert post(client, "settings", {"pictures_policy": "hand_over"}).json() == {"pictures_policy": "hand_over"}
+    assert get(client, "state").json()["pictures_policy"] == host.pictures_policy() == "hand_over"
+    for wrong in ({}, {"pictures_policy": "never"}, {"pictures_policy": 5}):
+        answer = post(client, "settings", wrong)
+        assert answer.status_code == 400 and "pictures_policy" in answer.json()["error"]["message"]
+    assert host.pictures_policy() == "hand_over"
+
+
 def test_captions_that_are_missing_are_said_at_a_field_of_the_form(client, values, images):
     for path in images.glob("*.txt"):
         path.unlink()

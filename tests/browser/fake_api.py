@@ -56,6 +56,7 @@ class FakeApi(FakeImages, FakeRuns, FakeTools):
         self.used: dict[str, Any] = {"name": None, "file": None, "there": False, "chosen": False}  # of the run's files
         self.grids: list[dict[str, Any]] = []
         self.further: list[str | None] = []  # by how many steps, of what was asked about that
+        self.policy = "automatic"
         self.page = assets().version  # of the host's page files
         self.slow_start = 0  # so many requests are answered with 404, as gradio does before the routes are there
 
@@ -85,6 +86,7 @@ class FakeApi(FakeImages, FakeRuns, FakeTools):
             "packages/{id}": self.package_job,
         }
         posts = {
+            "settings": self.choose,
             "check": self.check,
             "runs": self.start,
             "trial": self.start_trial,
@@ -133,8 +135,13 @@ class FakeApi(FakeImages, FakeRuns, FakeTools):
             **self.news(request),
             "trial": self.trial,
             "generating": None,
+            "pictures_policy": self.policy,
             "time": time.time(),
         }
+
+    async def choose(self, request: Request) -> Any:
+        self.policy = (await request.json())["pictures_policy"]
+        return {"pictures_policy": self.policy}
 
     async def form(self, request: Request) -> Any:
         return {

@@ -31,3 +31,18 @@ def test_generate_inserts_the_lora_and_shows_the_pictures(open_page, address, ap
     page.get_by_label("Random seed").click()
     expect(page.locator("#lt-g-seed")).to_have_value("-1")
     expect(page.locator(".lt-infotext")).to_contain_text(re.compile("photo of sls frog"))
+
+
+def test_what_becomes_of_pictures_during_a_training_is_chosen_here(open_page, address, api):
+    api.policy = "share"
+    page = open_page(address + "#lora-generate", language="ko-KR")
+    choice, help_line = page.locator("#lt-g-policy"), page.locator("#lt-g-policy + .lt-help")
+    expect(choice).to_have_value("share")
+    expect(help_line).to_contain_text("번갈아 씁니다")
+    choice.select_option("refuse")
+    expect(help_line).to_contain_text("일시 정지")
+    assert api.policy == "refuse"
+    page.route("**/api/settings", lambda route: route.fulfill(status=507, json={"error": {"message": "The disk is full."}}))
+    choice.select_option("automatic")
+    expect(page.locator(".lt-toast")).to_have_text("The disk is full.")
+    expect(choice).to_have_value("refuse")

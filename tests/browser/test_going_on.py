@@ -58,7 +58,7 @@ def test_a_training_that_waits_for_pictures_says_until_when(open_page, address, 
     run["card"] = {**CARD, "is_asked": True}
     expect(note).to_contain_text("leaves the card after this step")
     run["card"] = {**CARD, "is_asked": True, "waited": 65.0}
-    expect(note).to_contain_text("Asked for 1 min 5 s, it is still at this: step 41, or saving.")
+    expect(note).to_contain_text("Asked for 1 min 5 s, it is still at this: step 41.")
     run["card"] = {**CARD, "is_asked": True, "is_free": True, "shares": True}
     expect(note).to_contain_text("The training goes on while you generate (step 40)")
     expect(note.get_by_role("button")).to_have_count(0)

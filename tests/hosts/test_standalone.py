@@ -17,6 +17,7 @@ from lora_trainer.apps.page_head import with_head
 from lora_trainer.commands import run
 from lora_trainer.demo import files
 from lora_trainer.errors import HostError, InputError
+from lora_trainer.hosts import kept_settings
 from lora_trainer.hosts.base import Host
 from lora_trainer.hosts.fake import FakeHost
 from lora_trainer.hosts.standalone import StandaloneHost, basic_auth_is
@@ -77,6 +78,21 @@ def test_models_bring_the_size_of_their_pictures(tmp_path, monkeypatch, tiny_mod
     (models / "torn.safetensors").write_bytes(b"x")
     sides = {one.title: one.side for one in StandaloneHost(data_dir=tmp_path).checkpoints()}
     assert sides == {"sd1.safetensors": 0, "sdxl.safetensors": 1024, "torn.safetensors": 0}
+
+
+def test_what_becomes_of_pictures_is_chosen_once_and_the_command_line_has_the_last_word(tmp_path):
+    host = StandaloneHost(data_dir=tmp_path)
+    assert host.pictures_policy() == "automatic"
+    host.choose_pictures_policy("hand_over")
+    assert host.pictures_policy() == "hand_over", "at once"
+    assert StandaloneHost(data_dir=tmp_path).pictures_policy() == "hand_over", "and after a restart"
+    started = StandaloneHost(data_dir=tmp_path, pictures="share")
+    assert started.pictures_policy() == "share"
+    started.choose_pictures_policy("refuse")
+    assert started.pictures_policy() == "refuse"
+    for damaged in ("", "[]", '{"pictures": 5}', '{"pictures": "never"}', '{"pictures": ["share"]}'):
+        (tmp_path / kept_settings.FILE).write_text(damaged)
+        assert StandaloneHost(data_dir=tmp_path).pictures_policy() == "automatic", damaged
 
 
 def test_the_login_compares_name_and_password():

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from lora_trainer.errors import HostError
 from lora_trainer.hosts.webui import away, gate, gpu, measured
 from lora_trainer.hosts.webui.host import WebuiHost
 from lora_trainer.runs import control
@@ -242,6 +243,8 @@ def test_the_model_stays_in_main_memory_only_where_that_holds_it_besides_what_th
 def test_the_setting_and_the_switches_that_it_replaced_say_what_becomes_of_pictures(webui, kept, policy):
     sys.modules["modules.shared"].opts.data.update(kept)
     assert WebuiHost().pictures_policy() == policy
+    with pytest.raises(HostError, match="The Web UI's own settings"):
+        WebuiHost().choose_pictures_policy("share")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the fake worker is started by a shell script")

@@ -64,6 +64,7 @@ class World:
     supervisor: object
     lending: Lending
     borrow: Borrowing
+    chosen: SimpleNamespace  # the policy, which may be chosen anew meanwhile
     pictures: list = field(default_factory=list)
 
     def until(self, condition):
@@ -263,6 +264,28 @@ def picture_finds_it_too_full(world):
     world.picture(need=7 * GIB).drawn()
 
 
+def turns_are_chosen_while_they_share(world):
+    picture = world.picture(need=7 * GIB)
+    world.until(picture.begun.is_set)
+    assert world.standing().shares
+    world.chosen.policy = HAND_OVER
+    world.until(lambda: world.standing().is_free and not world.standing().shares)
+    picture.drawn()
+
+
+def none_are_chosen_while_one_is_drawn(world):
+    world.lending.idle_seconds = 1000.0  # which is for further pictures, and there will be none
+    picture = world.picture()
+    world.until(picture.begun.is_set)
+    world.chosen.policy = REFUSE
+    picture.drawn()
+    assert picture.reason == "", "what was begun is drawn"
+    world.given_back()
+    later = world.picture()
+    world.until(lambda: not later.is_alive())
+    assert "how the program is set" in later.reason
+
+
 CASES = {
     "two generations at once": Case(two_at_once, hand_overs=1),
     "a batch over the API": Case(ten_over_the_api, hand_overs=1),
@@ -283,6 +306,8 @@ CASES = {
     "what the training takes is not known": Case(takes_turns, hand_overs=1, memory=None),
     "they do not fit and are to share": Case(shares, shares=1, policy=SHARE, memory=TIGHT),
     "they fit and are to take turns": Case(takes_turns, hand_overs=1, policy=HAND_OVER, memory=ROOMY),
+    "turns are chosen while they share": Case(turns_are_chosen_while_they_share, hand_overs=1, shares=1, memory=ROOMY),
+    "no pictures is chosen while one is drawn": Case(none_are_chosen_while_one_is_drawn, hand_overs=1),
     "a larger picture follows": Case(a_larger_one_follows, hand_overs=1, shares=1, memory=ROOMY),
     "the training finds the card too full": Case(training_finds_it_too_full, hand_overs=2, shares=1, memory=ROOMY),
     "a picture finds the card too full": Case(picture_finds_it_too_full, hand_overs=2, shares=1, memory=ROOMY),
@@ -291,12 +316,13 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_nothing_waits_for_ever_and_the_card_is_the_trainings_again(case, tmp_path):
-    lending = Lending(policy=lambda: case.policy, idle_seconds=0.2)
+    chosen = SimpleNamespace(policy=case.policy)
+    lending = Lending(policy=lambda: chosen.policy, idle_seconds=0.2)
     supervisor = make(tmp_path, lending=lending)
     script = "keeps" if case.play is keeps_the_card else "parks"
     submit(supervisor, "step", script, memory=case.memory)
     until(supervisor, lambda: supervisor.progress("run-1")[0].step)
-    world = World(supervisor, lending, Borrowing(supervisor))
+    world = World(supervisor, lending, Borrowing(supervisor), chosen)
     case.play(world)
     if not world.supervisor.store.get("run-1").ended:
         world.given_back()
@@ -314,6 +340,7 @@ def test_nothing_waits_for_ever_and_the_card_is_the_trainings_again(case, tmp_pa
 def test_who_waits_is_told_what_the_training_does_and_after_a_while_the_log_is_too(monkeypatch, caplog):
     """It goes on waiting; nothing is thrown."""
     progress = Progress(step=412, phase={"name": "drawing samples", "done": 2, "total": 4})
+    progress.fold({"type": "phase", "name": "saving frog-step00000412.safetensors", "done": 0, "total": 0, "aside": True})
     supervisor = SimpleNamespace(
         lending=Lending(),
         store=SimpleNamespace(active=lambda: SimpleNamespace(name="frog", id="run-1")),
@@ -322,8 +349,14 @@ def test_who_waits_is_told_what_the_training_does_and_after_a_while_the_log_is_t
     )
     monkeypatch.setattr(borrowing, "LATE_SECONDS", 0.0)
     told = []
-    with caplog.at_level("WARNING"), Borrowing(supervisor)(lambda: len(told) == 3, told.append) as reason:
+
+    def tell(text):
+        told.append(text)
+        progress.fold({"type": "phase", "name": "", "done": 0, "total": 0, "aside": True})
+
+    with caplog.at_level("WARNING"), Borrowing(supervisor)(lambda: len(told) == 3, tell) as reason:
         assert "was interrupted while it waited" in reason
-    assert told[0] == "Waiting until the training of frog makes room (drawing samples 2/4; 0 s)."
+    assert told[0] == "Waiting until the training of frog makes room (saving frog-step00000412.safetensors; 0 s)."
+    assert told[1] == "Waiting until the training of frog makes room (drawing samples 2/4; 0 s)."
     (said,) = [one.getMessage() for one in caplog.records]
-    assert "frog: drawing samples 2/4" in said
+    assert "frog: saving frog-step00000412" in said

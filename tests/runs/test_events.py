@@ -157,6 +157,8 @@ def test_a_phase_told_again_with_another_time_left_is_one_line_in_the_log(monkey
     for left in (30.0, 20.0, 10.0):
         reporter.emit({"type": "phase", "name": "drawing samples", "done": 1, "total": 1, "seconds_left": left})
     reporter.emit({"type": "phase", "name": "training", "done": 0, "total": 0})
+    for name in ("saving x.safetensors", ""):  # told by what comes of it
+        reporter.emit({"type": "phase", "name": name, "done": 0, "total": 0, "aside": True})
     reporter.emit({"type": "phase", "name": "drawing samples", "done": 1, "total": 1})
     assert lines == ["drawing samples 1/1", "training", "drawing samples 1/1"]
 

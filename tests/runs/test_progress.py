@@ -96,6 +96,22 @@ def test_the_time_left_is_what_the_worker_told_also_while_pictures_are_drawn():
     assert progress.seconds_left == pytest.approx(24.5), "by the pace where nothing is told"
 
 
+def test_what_is_saved_in_between_is_shown_for_as_long_as_it_takes():
+    progress, aside = Progress(), {"type": "phase", "done": 0, "total": 0, "aside": True}
+    progress.fold({"type": "step", "step": 1, "loss": 1.0})
+    progress.fold({**aside, "name": "saving x.safetensors"})
+    assert progress.doing == progress.now["name"] == "saving x.safetensors"
+    progress.fold({**aside, "name": ""})
+    assert (progress.doing, progress.now) == ("", None), "steps are made again"
+    progress.fold({"type": "phase", "name": "drawing samples", "done": 1, "total": 2, "seconds_left": 9.0})
+    progress.fold({**aside, "name": "saving x.safetensors"})
+    progress.fold({**aside, "name": ""})
+    assert (progress.doing, progress.seconds_left) == ("drawing samples 1/2", 9.0), "it goes on with what it was at"
+    progress.fold({**aside, "name": "saving x.safetensors"})  # and is killed
+    progress.fold({"type": "phase", "name": "loading the program", "done": 0, "total": 0})
+    assert progress.doing == "loading the program"
+
+
 class Counted(dict):
     """An event that counts how often it is looked into."""
 

@@ -66,6 +66,8 @@ def test_events_tell_the_whole_story_in_order(options_for):
     assert step["seconds_per_step"] > 0 and step["samples_per_second"] > 0 and step["seconds_left"] == 0
     assert step["loss_average"] == pytest.approx(sum(reporter.losses) / 2)
     assert reporter.of("finished")[0]["reason"] == "done" and reporter.of("saved")[0]["final"]
+    aside = [event["name"] for event in reporter.of("phase") if event.get("aside")]
+    assert aside == ["saving x.safetensors", ""], "what is done is named, and that it is done"
     phases = [event["name"] for event in reporter.of("phase")]
     for earlier, later in zip(["reading the images", "loading the model"], ["loading the model", "training"], strict=True):
         assert phases.index(earlier) < phases.index(later)

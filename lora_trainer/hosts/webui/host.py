@@ -134,6 +134,13 @@ class WebuiHost:
         """As the settings say."""
         return settings.pictures_policy()
 
+    def choose_pictures_policy(self, policy: str) -> None:
+        """The Web UI keeps its settings itself."""
+        raise HostError(
+            "The Web UI's own settings say what becomes of pictures during a training.",
+            advice=f'Choose "{settings.PICTURES_LABEL}" in Settings > LoRA Trainer, and apply the settings.',
+        )
+
     def share_card(self, borrow: Borrow) -> None:
         """Pictures ask by it for their turn."""
         self._borrow = borrow

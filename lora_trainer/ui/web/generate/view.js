@@ -10,6 +10,7 @@ import { readNumber } from "../base/numbers.js";
 import { gallery } from "../base/pictures.js";
 import { language } from "../base/texts.js";
 import { LIMITS, readSetting } from "./limits.js";
+import { policyChoice } from "./policy.js";
 import { START } from "./prompt.js";
 import { t } from "./texts.js";
 
@@ -78,7 +79,8 @@ function generateView(signal) {
                 h("div", { class: "lt-grid lt-grid-4" }, number("steps", "steps"), number("cfg_scale", "cfg"),
                     number("width", "width"), number("height", "height", tool("swap", "swap_size", () => { const [width, height] = [request.width, request.height]; put("width", height); put("height", width); })),
                     number("seed", "seed", tool("dice", "seed_random", () => put("seed", -1)), tool("reuse", "seed_reuse", () => { const seed = shown?.answer?.images?.at(-1)?.seed; if (Number.isFinite(seed)) put("seed", seed); })),
-                    number("batch_size", "batch_size"), number("batch_count", "batch_count"), number("clip_skip", "clip_skip")))),
+                    number("batch_size", "batch_size"), number("batch_count", "batch_count"), number("clip_skip", "clip_skip"))),
+            policyChoice()),
         h("aside", { class: "lt-side lt-generate-side" }, h("div", { class: "lt-train-bar" }, button, stop), h("section", { class: "lt-card lt-results-card" }, status, results)));
     if (!models.length) results.before(note({ level: "warning", message: t("no_checkpoint", { x: app.state.user_dir || "models" }) }));
     view.addEventListener("keydown", (event) => {

@@ -74,7 +74,7 @@ export const t = texts({
     card_shared: ["The training goes on while you generate (step {step}): the card's memory is enough for both. Each takes longer meanwhile.", "그림을 만드는 동안에도 학습이 계속됩니다({step} 스텝). 그래픽 카드 메모리가 둘 다에 충분합니다. 그동안은 둘 다 더 오래 걸립니다."],
     card_shared_cpu: ["The training goes on while you generate (step {step}): main memory is enough for both. Each takes longer meanwhile.", "그림을 만드는 동안에도 학습이 계속됩니다({step} 스텝). 메모리가 둘 다에 충분합니다. 그동안은 둘 다 더 오래 걸립니다."],
     card_late: ["Asked for {x}, it is still at this: {doing}.", "요청한 지 {x} 지났고, 아직 하는 중입니다: {doing}."],
-    card_in_step: ["step {step}, or saving", "{step} 스텝 또는 저장"],
+    card_in_step: ["step {step}", "{step} 스텝"],
     resume_at: ["Resume at step {x}", "{x} 스텝부터 이어서 학습"],
     resume: ["Resume", "이어서 학습"],
     resume_row: ["{x}: resume", "{x} 이어서 학습"],
