@@ -6,6 +6,7 @@ checkpoint into its checkpoint folder) under a plain name. Folders of pictures a
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ from .answers import answer, flag_of, json_body
 from .sending import file_answer
 from .service import Service
 
+_TOLD = {"metadata", "removal"}  # kinds of tools whose last line says what came of it
+_HEAD = re.compile(r"^\d\d:\d\d:\d\d [A-Z]+ +")  # of a line of the log
 _SINGLE_FILES = {SAFETENSORS, ".ckpt"}  # what the tools read; a model in diffusers' form is a folder
 
 
@@ -129,7 +132,14 @@ def job_view(status: Mapping[str, Any]) -> dict[str, Any]:
         for path in paths
     ]
     command = "python -m lora_trainer " + shlex.join(status["words"])
-    return {**{key: value for key, value in status.items() if key != "words"}, "command": command, "files": files}
+    told = {"report": _report(status)} if status["writes"] in _TOLD else {}
+    return {**{key: value for key, value in status.items() if key != "words"}, "command": command, "files": files, **told}
+
+
+def _report(status: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What came of a job whose last line says it."""
+    lines = str(status["log"]).splitlines() if status["state"] == "finished" else []
+    return [{"level": "info", "message": _HEAD.sub("", line)} for line in lines[-1:]]
 
 
 def whole_view(service: Service, status: Mapping[str, Any]) -> dict[str, Any]:

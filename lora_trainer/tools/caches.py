@@ -20,10 +20,16 @@ from ..paths import user_path
 def main(argv: Sequence[str]) -> int:
     """Show or clear as the arguments say; returns 0. Raises InputError(s), and SaveError for what cannot be removed."""
     options = parse(ClearCache, "clear_cache", argv)
-    found = run(options)
-    size_of_it = f"{count(found.files, 'file', 'files')}, {found.bytes / 1e6:.1f} MB"
-    sys.stdout.write(f"{'caches' if options.show else 'removed'}: {size_of_it}\n")
+    sys.stdout.write(f"{told(run(options), is_removed=not options.show)}\n")
     return 0
+
+
+def told(found: CacheSize, *, is_removed: bool) -> str:
+    """What came of it, for a person."""
+    if not found.files:
+        return "Nothing is kept of these images."
+    files, size_of_it = count(found.files, "file", "files"), f"{found.bytes / 1e6:.1f}"
+    return f"Removed: {files}, {size_of_it} MB." if is_removed else f"Kept on the disk: {files}, {size_of_it} MB."
 
 
 def run(options: ClearCache) -> CacheSize:

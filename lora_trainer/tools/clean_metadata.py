@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from .. import log
 from ..data.plan.metadata_file import CAPTION, TAGS, Entries, read_entries, replace_entries
+from ..data.plan.words import count
 from ..errors import InputError
 from ..log import logger
 from ..options.tool_cli import parse
@@ -76,7 +77,8 @@ def run(options: CleanCaptionsAndTags) -> Entries:
             if options.debug:
                 logger.info("%s, %s: %s -> %s", key, part, before, entry[part])
     replace_entries(target, entries)
-    logger.info("%d images were written into %s; %d captions and lists of tags were changed", len(entries), target, changed)
+    images = count(len(entries), "image", "images")
+    logger.info("%s", f"{target} names {images}; {changed:,} captions and lists of tags were changed.")
     return entries
 
 

@@ -62,8 +62,10 @@ def run(options: Options) -> Entries:
             logger.info("%s: %s", key, text)
     replace_entries(out, entries)
     new, whole = (count(number, "image", "images") for number in (len(found), len(entries)))
-    what = "captions" if part == CAPTION else "tags"
-    logger.info("%s of %s written into %s, which has %s now", what, new, out, whole)
+    if part == CAPTION:
+        logger.info("%s", f"The captions of {new} were written into {out}, which names {whole}.")
+    else:
+        logger.info("%s", f"The tags of {new} were written into {out}, which names {whole}.")
     return entries
 
 

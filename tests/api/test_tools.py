@@ -202,12 +202,16 @@ def test_caches_are_shown_and_removed_on_the_page(client, service, host, loras, 
     (kept / "0.png-1.safetensors").write_bytes(bytes(1_500_000))
     (tmp_path / "frogs" / "0.png").write_bytes(b"a picture")
     shown = run(client, service, "clear_cache", {"folder": str(tmp_path), "show": True})
-    assert shown["state"] == "finished" and "1 file, 1.5 MB" in shown["log"] and shown["files"] == []
+    assert shown["state"] == "finished" and shown["files"] == []
+    assert shown["report"] == [{"level": "info", "message": "Kept on the disk: 1 file, 1.5 MB."}]
+    told = client.get(f"{API}tools/{shown['id']}", headers={"Accept-Language": "ko"}).json()["report"]
+    assert told[0]["message"] == "디스크에 남아 있습니다: 파일 1개, 1.5 MB."
     (tool,) = [one for one in get(client, "tools").json()["spec"]["en"] if one["name"] == "clear_cache"]
     assert shown["writes"] == tool["writes"] == "removal", "no report that finds nothing wrong"
     assert tool["confirm"]["unless"] == "show" and "Remove" in tool["confirm"]["question"]
     removed = run(client, service, "clear_cache", {"folder": str(tmp_path), "show": False})
-    assert "removed: 1 file, 1.5 MB" in removed["log"] and not kept.exists() and (tmp_path / "frogs" / "0.png").exists()
+    assert [one["message"] for one in removed["report"]] == ["Removed: 1 file, 1.5 MB."]
+    assert not kept.exists() and (tmp_path / "frogs" / "0.png").exists()
 
 
 @pytest.fixture
@@ -341,9 +345,13 @@ def test_a_metadata_file_is_made_cleaned_and_kept_inside_the_folders(client, ser
     (folder / "a.txt").write_text("1girl, long_hair")
     values = {"train_data_dir": str(folder), "out_json": str(folder / "meta.json"), "full_path": True}
     job = run(client, service, "merge_tags", values, output=None)
-    assert job["state"] == "finished" and "tags of 1 image written" in job["log"], job
+    assert job["state"] == "finished", job
+    assert [one["message"] for one in job["report"]] == [
+        f"The tags of 1 image were written into {folder / 'meta.json'}, which names 1 image."
+    ]
     names = {"in_json": str(folder / "meta.json"), "out_json": str(folder / "clean.json")}
-    assert run(client, service, "clean_metadata", names, output=None)["state"] == "finished"
+    cleaned = run(client, service, "clean_metadata", names, output=None)
+    assert cleaned["report"][0]["message"].endswith("names 1 image; 1 captions and lists of tags were changed.")
     assert json.loads((folder / "clean.json").read_text()) == {str(folder / "a.png"): {"tags": "1girl, long hair"}}
     host.folders = host.paths().all
     for tool, given in (("merge_tags", values), ("clean_metadata", names)):

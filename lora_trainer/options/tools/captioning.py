@@ -126,3 +126,5 @@ EXISTING = Shown(
 )
 """On the page nothing is replaced unless that is asked for."""
 REST = (Shown("recursive", more=True), Shown("caption_extension", more=True), Shown("batch_size", more=True))
+REST_AS_TEXT = tuple(Shown(one.name, more=True, start=".txt" if one.name == "caption_extension" else None) for one in REST)
+"""The same for what writes .caption files on the command line: the page trains .txt files at first."""

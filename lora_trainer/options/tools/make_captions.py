@@ -84,13 +84,31 @@ class MakeCaptionsByGit(Captioning):
         GIT,
         "The GIT model in the form of transformers: a folder, or its name on Hugging Face.",
         "transformers 형식의 GIT 모델입니다. 폴더나 Hugging Face의 이름을 적습니다.",
+        label="GIT model",
+        label_ko="GIT 모델",
     )
-    caption_extension: str = opt(".caption", "Ending of the caption files.", "캡션 파일의 확장자입니다.")
-    max_length: int = opt(50, "Tokens of a caption at most.", "캡션의 최대 토큰 수입니다.", minimum=1, maximum=500)
+    caption_extension: str = opt(
+        ".caption",
+        "Ending of the caption files.",
+        "캡션 파일의 확장자입니다.",
+        label="Ending of the caption files",
+        label_ko="캡션 파일 확장자",
+    )
+    max_length: int = opt(
+        50,
+        "Tokens of a caption at most.",
+        "캡션의 최대 토큰 수입니다.",
+        minimum=1,
+        maximum=500,
+        label="Longest caption (tokens)",
+        label_ko="최대 길이 (토큰)",
+    )
     remove_words: bool = opt(
         False,
         "Leave out what the model claims to read in the picture (with the words ..., that says ...).",
         "모델이 그림에서 읽었다고 하는 글자 표현(with the words ..., that says ...)을 뺍니다.",
+        label="Without what it claims to read",
+        label_ko="읽었다고 하는 글자 빼기",
     )
 
 
@@ -115,10 +133,7 @@ TOOL = Tool(
                 Shown("num_beams", start=3),
                 Shown("max_length", more=True),
                 Shown("caption_weights", kind="hub", more=True),
-                *(
-                    Shown(one.name, more=True, start=".txt" if one.name == "caption_extension" else None)
-                    for one in captioning.REST
-                ),
+                *captioning.REST_AS_TEXT,
             ),
         ),
     ),
@@ -128,4 +143,23 @@ BY_GIT = Tool(
     "describe pictures in sentences (GIT)",
     "lora_trainer.captioning.git:main",
     MakeCaptionsByGit,
+    pages=(
+        PageTool(
+            name="make_captions_by_git",
+            title=Title("Sentences (GIT)", "문장 (GIT)"),
+            help=Title(
+                "The same by another model: shorter sentences; it reads signs and titles, at times ones that are not there.",
+                "다른 모델로 하는 같은 일입니다. 문장이 더 짧고 그림 속 글자도 읽지만, 없는 글자를 지어낼 때가 있습니다.",
+            ),
+            writes="captions",
+            shown=(
+                captioning.FOLDER,
+                captioning.EXISTING,
+                Shown("remove_words", start=True),
+                Shown("max_length", more=True),
+                Shown("model_id", kind="hub", more=True),
+                *captioning.REST_AS_TEXT,
+            ),
+        ),
+    ),
 )

@@ -13,7 +13,7 @@ import { sendButton } from "../webui.js";
 // The children of the result's card for a Job of docs/api.md; `undo()` brings captions back that it has changed.
 export function toolResult(job, title, undo) {
     if (job.writes === "captions") return captionResult(job, title, undo);
-    const isRunning = job.state === "running", isReport = !job.writes;
+    const isRunning = job.state === "running", isReport = !job.writes, told = job.report || [];
     const log = job.log && h("pre", { class: "lt-log", tabindex: "0", "aria-label": t(isReport ? "tool_report" : "log") }, job.log);
     const problems = isReport ? (job.log || "").split("\n").filter((line) => /^\s*PROBLEM:/.test(line)).length : 0;
     const pictures = job.files.filter((one) => one.name.endsWith(".png"));
@@ -23,9 +23,10 @@ export function toolResult(job, title, undo) {
         job.state === "failed" && note({ level: "error", message: job.message }),
         job.state === "finished" && isReport && note({ level: problems ? "warning" : "info", message: t(problems ? "tool_problems" : "tool_sound") }),
         job.state === "stopped" && h("p", { class: "lt-subdued" }, t(job.writes === "removal" ? "tool_stopped_removal" : "tool_stopped")),
+        told.map(note),
         job.files.filter((one) => !pictures.includes(one)).map((one) => file(job, one)),
         pictures.map((one) => h("figure", { class: "lt-norms" }, h("img", { src: urlOf(one.url), alt: t("norms"), width: "780", height: "320" }), h("figcaption", { class: "lt-help" }, t("norms_hint")))),
-        log && (isReport || ["metadata", "removal"].includes(job.writes) ? log : h("details", { class: "lt-fold" }, h("summary", {}, t("log")), log)),
+        log && (isReport ? log : h("details", { class: "lt-fold" }, h("summary", {}, t("log")), log)),
         again(job),
     ];
 }
