@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ from urllib.parse import urlencode
 
 from ..data.plan.caption_files import Caption, CaptionFiles
 from ..data.plan.files import FactsCache, Listing, list_folder, open_image, read_facts
+from ..data.plan.metadata_images import captions_of
 from ..data.plan.pixels import orientation, rgb
-from ..errors import InputError
+from ..errors import InputError, InputErrors
 from ..foreign.reading import is_file, is_folder, is_there
 from ..hosts.base import Access
-from ..options.concepts import caption_ending, read_concept
+from ..options.concepts import caption_ending, metadata_of, read_concept
 from ..options.data_spec import NO_CAPTIONS
 from ..paths import user_path, write_atomic
 from . import folders
@@ -95,18 +96,28 @@ def image_in(folder: Path, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which captions are shown: those of the first of `endings` that an image has, read as the training would."""
+    """Which captions are shown: those of the first of `endings` that an image has, read as the training would, or those of
+    the file `metadata`, whose pictures are looked for where that is `allowed`."""
 
     endings: tuple[str, ...]
     enable_wildcard: bool = False
+    metadata: Path | None = None
+    allowed: Callable[[Path], bool] = lambda _: True
 
     @classmethod
-    def of(cls, query: Mapping[str, str], usual: tuple[str, ...]) -> Wanted:
-        """What the fields of the form in a query say; without them `extension`, or the `usual` endings."""
+    def of(cls, query: Mapping[str, str], usual: tuple[str, ...], access: Access) -> Wanted:
+        """What the fields of the form in a query say; without them `extension`, or the `usual` endings. A metadata file that
+        may not be looked into is none."""
         every_line = query.get("enable_wildcard", "") == "true"
         if "caption_source" in query:
-            fields = {name: query[name] for name in ("caption_source", "caption_extension") if query.get(name)}
-            return cls((caption_ending(read_concept(fields, "", [])),), every_line)
+            fields = ("caption_source", "caption_extension", "metadata_file")
+            concept = read_concept({name: query[name] for name in fields if query.get(name)}, "", [])
+            ending, metadata = caption_ending(concept), metadata_of(concept)
+
+            def allowed(path: Path) -> bool:
+                return folders.problem(path, access, "metadata_file") is None
+
+            return cls((ending,), every_line, metadata if metadata and allowed(metadata) else None, allowed)
         return cls((query["extension"],) if query.get("extension") else usual, every_line)
 
 
@@ -121,9 +132,10 @@ def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, wanted: 
     shown = listing.images[:_SHOWN]
     looked = facts.look_at([str(folder / name) for name in shown], verify=False)
     files = [CaptionFiles(listing, ending) for ending in wanted.endings]
+    named = _of_metadata(folder, wanted)
     images = []
     for name, fact in zip(shown, looked, strict=True):
-        caption, trouble = _caption(folder, name, files, wanted)
+        caption, trouble = (named.get(name), "") if wanted.metadata else _caption(folder, name, files, wanted)
         query = urlencode({"folder": str(folder), "name": name, "v": _version(folder / name)})
         images.append(
             {
@@ -144,6 +156,17 @@ def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, wanted: 
         "unused": unused_captions(listing, wanted.endings),
         "subfolders": subfolders,
     }
+
+
+def _of_metadata(folder: Path, wanted: Wanted) -> dict[str, Caption]:
+    """The captions of a metadata file; none where it cannot be read, which the check says."""
+    if wanted.metadata is None:
+        return {}
+    try:
+        found = captions_of(folder, wanted.metadata, enable_wildcard=wanted.enable_wildcard, allowed=wanted.allowed)
+    except (InputError, InputErrors):
+        return {}
+    return {name: Caption(wanted.metadata.name, text, text) for name, text in found.items() if text}
 
 
 def _version(path: Path) -> str:

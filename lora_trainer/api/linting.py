@@ -90,6 +90,9 @@ def form_field(finding: Finding, draft: Draft) -> str:
         if Path(finding.where).is_relative_to(folder := user_path(text).absolute())
     ]
     plain = _FORM_FIELDS.get(finding.field, finding.field)
+    for prefix, concept in _concepts(draft):
+        if finding.where and concepts.metadata_of(concept) == Path(finding.where) and plain in concepts.FIELDS_BY_NAME:
+            return f"{prefix}{plain}"
     if not finding.where or not around:
         return plain
     _, prefix, place, concept = max(around, key=lambda one: one[0])

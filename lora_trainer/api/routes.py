@@ -174,7 +174,7 @@ async def _upload_view(service: Service, request: Request) -> Response:
     def look() -> dict[str, Any]:
         upload_id = request.path_params["id"]
         folder = service.uploads.folder(upload_id)
-        wanted = images.Wanted.of(request.query_params, CAPTIONS)
+        wanted = images.Wanted.of(request.query_params, CAPTIONS, service.host.access())
         return images.describe(folder, service.facts, upload_id=upload_id, wanted=wanted)
 
     return answer(await service.look(look))
@@ -209,7 +209,7 @@ def _shown_folder(service: Service, request: Request) -> Path:
 async def _images(service: Service, request: Request) -> Response:
     def look() -> dict[str, Any]:
         folder = _shown_folder(service, request)
-        wanted = images.Wanted.of(request.query_params, CAPTIONS)
+        wanted = images.Wanted.of(request.query_params, CAPTIONS, service.host.access())
         return images.describe(folder, service.facts, upload_id=None, wanted=wanted)
 
     return answer(await service.look(look))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ..errors import InputError
@@ -18,7 +19,7 @@ from .dataset_keys import KEYS, SUBSET
 from .schema import Option, Title, opt, options_of
 from .values import BadValue, convert, did_you_mean
 
-WORDS, TXT, CAPTION, OTHER = "words", "txt", "caption", "other"
+WORDS, TXT, CAPTION, OTHER, METADATA = "words", "txt", "caption", "other", "metadata"
 FURTHER, SETTINGS = "concepts", "settings"  # names of what holds tables
 MOST = 100  # concepts
 # Keys of a subset that stand in fields of their own, or that a concept cannot hold.
@@ -65,13 +66,20 @@ class Concept:
     )
     caption_source: str = opt(
         TXT,
-        "Where the description of each image comes from: identifier and class alone (words), or text files beside the images.",
-        "각 이미지의 설명을 어디서 가져올지 정합니다. 식별자와 클래스만 쓰거나(words) 이미지 옆의 텍스트 파일을 씁니다.",
+        (
+            "Where the description of each image comes from: identifier and class alone (words), text files beside the images, "
+            "or a metadata file that names images with their captions and tags."
+        ),
+        (
+            "각 이미지의 설명을 어디서 가져올지 정합니다. 식별자와 클래스만 쓰거나(words), 이미지 옆의 텍스트 파일이나 "
+            "이미지마다 캡션과 태그를 적은 메타데이터 파일을 씁니다."
+        ),
         choices={
             WORDS: ("identifier and class only", "식별자와 클래스만"),
             TXT: (".txt files", ".txt 파일"),
             CAPTION: (".caption files", ".caption 파일"),
             OTHER: ("files with another ending", "다른 확장자의 파일"),
+            METADATA: ("a metadata file", "메타데이터 파일"),
         },
         label="Captions",
         label_ko="캡션",
@@ -83,6 +91,14 @@ class Concept:
         "캡션 파일의 확장자가 .txt도 .caption도 아닐 때 적습니다.",
         label="Caption file ending",
         label_ko="캡션 파일 확장자",
+    )
+    metadata_file: str | None = opt(
+        None,
+        "The metadata file (.json). Only the images that it names are trained, each with its caption and its tags.",
+        "메타데이터 파일(.json)입니다. 이 파일에 적힌 이미지만, 적힌 캡션과 태그로 학습합니다.",
+        path="file",
+        label="Metadata file",
+        label_ko="메타데이터 파일",
     )
     num_repeats: int = opt(
         10,
@@ -195,15 +211,25 @@ def words_of(concept: Concept) -> str:
 
 
 def caption_ending(concept: Concept) -> str:
-    """The ending of the caption files that are trained; NO_CAPTIONS where identifier and class are every caption."""
-    own = concept.caption_extension or ""
-    return {WORDS: NO_CAPTIONS, TXT: ".txt", CAPTION: ".caption", OTHER: own}[concept.caption_source]
+    """The ending of the caption files that are trained; NO_CAPTIONS where none are."""
+    endings = {TXT: ".txt", CAPTION: ".caption", OTHER: concept.caption_extension or ""}
+    return endings.get(concept.caption_source, NO_CAPTIONS)
+
+
+def metadata_of(concept: Concept) -> Path | None:
+    """The metadata file that its captions come from, where they do; whole, as the worker has another current folder."""
+    if concept.caption_source != METADATA or not concept.metadata_file:
+        return None
+    return user_path(concept.metadata_file).absolute()
 
 
 def subsets_of(concept: Concept) -> list[dict[str, Any]]:
     """The tables of a data set file for one concept: its pictures, and its regularisation pictures."""
     ending = caption_ending(concept)
     own = _subset(concept.image_dir or "", words_of(concept), ending, concept.num_repeats)
+    metadata = metadata_of(concept)
+    if metadata:
+        own = {"image_dir": own["image_dir"], "metadata_file": str(metadata), "num_repeats": concept.num_repeats}
     subsets = [{**own, **_with_whole_paths(concept.settings or {})}]
     if concept.reg_dir:
         reg = _subset(concept.reg_dir, (concept.class_name or "").strip(), ending, concept.reg_repeats)
@@ -241,6 +267,12 @@ def problems(concept: Concept, prefix: str) -> list[InputError]:
         add(what, "identifier", 'Give both, for example "sls" and "frog".')
     if concept.caption_source == OTHER and not (concept.caption_extension or "").strip("."):
         add("The ending of the caption files is missing.", "caption_extension", "Give e.g. .tags.")
+    metadata = metadata_of(concept)
+    if concept.caption_source == METADATA and not metadata:
+        add("The metadata file is missing.", "metadata_file", "Give its whole path, for example of a meta.json.")
+    if metadata and not is_file(metadata):
+        what = f"{metadata} is a folder, not a file." if is_folder(metadata) else f"The file {metadata} does not exist."
+        add(what, "metadata_file", "Check the path.")
     if concept.reg_dir and not (concept.class_name or "").strip():
         add("Regularisation images need a class: it is their caption.", "class_name", 'For example "frog".')
     return found

@@ -113,9 +113,8 @@ def _declare() -> dict[str, Key]:
             declared = own[name] if name in own else OPTIONS_BY_NAME[inherited]
             keys[name] = Key(name, declared, levels, metadata_levels, inherited if inherited in OPTIONS_BY_NAME else "")
 
-    add("image_dir alpha_mask metadata_file", (SUBSET,), (SUBSET,))
-    add("is_reg exclude", (SUBSET,), ())
-    add("conditioning_data_dir", (SUBSET,), ())
+    add("image_dir alpha_mask metadata_file exclude", (SUBSET,), (SUBSET,))
+    add("is_reg conditioning_data_dir", (SUBSET,), ())
     add(_IMAGE_FOLDERS_ANYWHERE, LEVELS, (GENERAL,))
     add(_ANYWHERE, LEVELS, LEVELS)
     add(_DATASET_ONLY, (GENERAL, DATASET), (GENERAL, DATASET))

@@ -174,7 +174,8 @@ def read_simple(values: Mapping[str, Any], errors: list[InputError]) -> SimpleOp
 def dataset_text(simple: SimpleOptions, left_out: LeftOut = lambda _: ()) -> str:
     """The data set file for checked simple fields. What is the same for all images comes from the configuration file."""
     subsets = [_without(one, left_out(one["image_dir"])) for one in subsets_of(simple)]
-    return config_file.tables_to_toml({"datasets": [{"subsets": subsets}]})
+    kinds = ([one for one in subsets if ("metadata_file" in one) == named] for named in (False, True))  # never in one data set
+    return config_file.tables_to_toml({"datasets": [{"subsets": alike} for alike in kinds if alike]})
 
 
 def _without(subset: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -82,7 +82,8 @@ def _table(recipe: Recipe, number: int) -> dict[str, Any]:
     for folder in table.folders:
         place = str(folder.path) if folder.path else folder.name
         settings = {key: list(value) if isinstance(value, tuple) else value for key, value in folder.settings.items()}
-        subsets.append({"image_dir": place, **settings})
+        named = {"metadata_file": folder.metadata} if folder.metadata else {}
+        subsets.append({"image_dir": place, **named, **settings})
     return {**table.settings, "subsets": subsets}
 
 

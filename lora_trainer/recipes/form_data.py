@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..options.concepts import CAPTION, FIELDS, FURTHER, OTHER, SETTING_NAMES, SETTINGS, TXT, WORDS
+from ..options.concepts import CAPTION, FIELDS, FURTHER, METADATA, OTHER, SETTING_NAMES, SETTINGS, TXT, WORDS
 from ..options.data_spec import NO_CAPTIONS
 from ..options.dataset_keys import KEYS
 from ..options.train import OPTIONS_BY_NAME
@@ -118,6 +118,7 @@ def _concept(recipe: Recipe, one: _Learned, table: Table, common: dict[str, Any]
         "image_dir": _path(one.folder),
         **_repeats(told.get("num_repeats", table.settings.get("num_repeats", 1))),
         **(_captions(ending) if ending else {}),
+        **({"caption_source": METADATA, "metadata_file": one.folder.metadata} if one.folder.metadata else {}),
     }
     own = {key: value for key, value in told.items() if key in SETTING_NAMES and value != common.get(key)}
     if own:

@@ -148,6 +148,8 @@ def _settle_data(recipe: Recipe, here: Surroundings) -> None:
         _read_parents(recipe, here)
     for folder in recipe.folders:
         folder.path = _find_folder(recipe, folder, here)
+        if folder.metadata:
+            _settle_metadata(recipe, folder, here)
         if folder.path is None:
             what = f"The folder {_folder_name(folder)} is not here."
             if folder.images:
@@ -157,6 +159,18 @@ def _settle_data(recipe: Recipe, here: Surroundings) -> None:
                 field="reg_dir" if folder.is_reg else "image_dir",
                 advice="Choose the folder, or drop the pictures onto the page.",
             )
+
+
+def _settle_metadata(recipe: Recipe, folder: Folder, here: Surroundings) -> None:
+    """Its metadata file as it was named, else the one of that name in the folder, else it is told."""
+    given = user_path(folder.metadata)
+    beside = [folder.path / PureWindowsPath(folder.metadata).name] if folder.path else []
+    found = next((path for path in (given, *beside) if path.is_absolute() and here.may_look(path) and is_file(path)), None)
+    if found is None:
+        what = f"The metadata file {PureWindowsPath(folder.metadata).name} is not here."
+        recipe.miss(what, field="metadata_file", advice="Give its path in the form.")
+    else:
+        folder.metadata = str(found)
 
 
 def _read_dataset_file(recipe: Recipe, path: Path, here: Surroundings) -> None:
@@ -213,7 +227,9 @@ def _digest_of(recipe: Recipe, path: Path, folder: Folder) -> str:
     told = {
         name: folder.settings.get(name, inherited(name, options)) for name in SubsetSpec.__dataclass_fields__ if name in KEYS
     }
-    spec = SubsetSpec(**{**told, "image_dir": path})
+    beside = path / PureWindowsPath(folder.metadata).name
+    named = {"metadata_file": beside} if folder.metadata and is_file(beside) else {}
+    spec = SubsetSpec(**{**told, **named, "image_dir": path})
     plan = make_plan(DataSpec(datasets=(DatasetSpec(resolution=(512, 512), subsets=(spec,)),)), verify=False)
     return digests(plan)[1][0] if plan.images else ""
 

@@ -27,7 +27,7 @@ MOST = 200
 NOT_KEPT = frozenset(
     {
         "pretrained_model_name_or_path", "image_dir", "reg_dir", "identifier", "class_name", "output_name", "prompts",
-        "concepts", "settings", "is_off",
+        "concepts", "settings", "is_off", "metadata_file",
         "resume", "network_weights", "output_dir",
     }
 )  # fmt: skip

@@ -56,6 +56,7 @@ class Folder:
     images: int | None = None
     digest: str = ""
     path: Path | None = None
+    metadata: str = ""  # the metadata file that names its images: a name or a path
 
     @property
     def is_reg(self) -> bool:

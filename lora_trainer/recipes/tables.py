@@ -78,12 +78,12 @@ def from_parents(recipe: Recipe, parents: Mapping[str, Path]) -> None:
 
 
 def _add_folder(recipe: Recipe, table: Table, raw: Mapping[str, Any], where: str) -> None:
-    name = raw.get("image_dir") or raw.get("metadata_file")
+    metadata = raw.get("metadata_file")
+    metadata = metadata.strip() if isinstance(metadata, str) else ""
+    name = raw.get("image_dir") or (metadata and str(Path(metadata).parent))
     if not isinstance(name, str) or not name.strip():
         recipe.drop(where, name, "it names no folder of images.")
         return
-    if not is_nothing(raw.get("metadata_file")):
-        recipe.drop(where, raw["metadata_file"], "the form does not read metadata files; as a data set file it can be used.")
     images = raw.get("images", raw.get("img_count"))
     table.folders.append(
         Folder(
@@ -91,6 +91,7 @@ def _add_folder(recipe: Recipe, table: Table, raw: Mapping[str, Any], where: str
             settings=_settings(recipe, raw, f"{where}, {name}", SUBSET),
             images=images if isinstance(images, int) else None,
             digest=str(raw.get("digest") or ""),
+            metadata=metadata,
         )
     )
 

@@ -78,7 +78,7 @@ def run(options: CleanCaptionsAndTags) -> Entries:
                 logger.info("%s, %s: %s -> %s", key, part, before, entry[part])
     replace_entries(target, entries)
     images = count(len(entries), "image", "images")
-    logger.info("%s", f"{target} names {images}; {changed:,} captions and lists of tags were changed.")
+    logger.info("%s", f"{target} names {images}; captions and lists of tags that were changed: {changed:,}.")
     return entries
 
 

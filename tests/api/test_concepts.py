@@ -229,3 +229,33 @@ def test_a_start_that_races_with_removing_the_pictures_is_refused_and_queues_not
     answer = post(client, "runs", {"values": values})
     assert answer.status_code == 422 and "removed meanwhile" in answer.json()["problems"][0]["message"]
     assert not service.store.runs()
+
+
+def test_captions_of_a_metadata_file_are_checked_shown_and_read_out_of_a_file_again(client, host, both, tmp_path):
+    file = tmp_path / "dogs" / "meta.json"
+    file.write_text(json.dumps({"0": {"caption": "a dog", "tags": "grass"}, "gone.png": {"caption": "x"}}))
+    named = {**both["concepts"][0], "caption_source": "metadata", "metadata_file": str(file)}
+    answer = post(client, "check", {"values": {**both, "concepts": [named]}}).json()
+    assert answer["ok"] and [one["images"] for one in answer["plan"]["subsets"]] == [3, 1], answer["problems"]
+    told = [(one["field"], one["message"]) for one in answer["problems"]]
+    assert any(field == "concepts.0.image_dir" and "gone.png" in message for field, message in told)
+    assert any(field == "concepts.0.metadata_file" and "are not trained (1): 1.png" in message for field, message in told)
+    query = {"folder": str(tmp_path / "dogs"), "caption_source": "metadata", "metadata_file": str(file)}
+    shown = get(client, "images", params=query).json()["images"]
+    assert [(one["name"], one["caption"]) for one in shown] == [("0.png", "a dog,grass"), ("1.png", None)]
+    text = f"[[datasets]]\nresolution = 256\n{subset(tmp_path / 'dogs', metadata_file=str(file), num_repeats=2)}"
+    recipe = read(client, text)
+    assert recipe["values"]["metadata_file"] == str(file) and recipe["values"]["caption_source"] == "metadata"
+    assert recipe["values"]["num_repeats"] == 2 and not recipe["missing"] and not recipe["dropped"]
+    assert f"metadata_file = '{file}'" in recipe["dataset"]
+    (missing,) = read(client, text.replace("meta.json", "other.json"))["missing"]
+    assert missing["field"] == "metadata_file" and "other.json is not here" in missing["message"]
+    host.folders = (tmp_path / "frogs", tmp_path / "models", tmp_path / "user")
+    found = problems_of(post(client, "check", {"values": {**both, "concepts": [named]}}).json())
+    assert set(found) == {"concepts.0.image_dir", "concepts.0.metadata_file"}
+    host.folders = (tmp_path / "frogs",)
+    (tmp_path / "frogs" / "in.json").write_text(json.dumps({"0.png": {"caption": "said"}}))
+    query = {"folder": str(tmp_path / "frogs"), "caption_source": "metadata", "metadata_file": str(file)}
+    assert get(client, "images", params=query).json()["images"][0]["caption"] is None, "no file outside is looked into"
+    query["metadata_file"] = str(tmp_path / "frogs" / "in.json")
+    assert get(client, "images", params=query).json()["images"][0]["caption"] == "said"

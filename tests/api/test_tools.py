@@ -351,7 +351,7 @@ def test_a_metadata_file_is_made_cleaned_and_kept_inside_the_folders(client, ser
     ]
     names = {"in_json": str(folder / "meta.json"), "out_json": str(folder / "clean.json")}
     cleaned = run(client, service, "clean_metadata", names, output=None)
-    assert cleaned["report"][0]["message"].endswith("names 1 image; 1 captions and lists of tags were changed.")
+    assert cleaned["report"][0]["message"].endswith("names 1 image; captions and lists of tags that were changed: 1.")
     assert json.loads((folder / "clean.json").read_text()) == {str(folder / "a.png"): {"tags": "1girl, long hair"}}
     host.folders = host.paths().all
     for tool, given in (("merge_tags", values), ("clean_metadata", names)):

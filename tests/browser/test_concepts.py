@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,14 @@ def test_a_second_concept_is_planned_kept_in_the_draft_switched_off_and_taken_aw
     expect(field(page, "class_name")).to_have_value("toad")
     values = sent(page)
     assert (values["image_dir"], values["num_repeats"], values["is_off"]) == (str(place.folder / "toads"), 4, True)
+    file = place.folder / "meta.json"
+    file.write_text(json.dumps({"frog_01.png": {"caption": "a toad on a stone"}}))
+    expect(field(page, "metadata_file")).to_be_hidden()
+    field(page, "caption_source").select_option("metadata")
+    field(page, "metadata_file").fill(str(file))
+    texts = page.locator(".lt-tile-text")
+    expect(texts.nth(0)).to_have_text("a toad on a stone")
+    expect(texts.nth(1)).to_have_text("no caption")  # and not the words: it is not trained
     assert values["settings"] == {"flip_aug": True, "keep_tokens": 2} and not values.get("concepts")
 
 

@@ -219,3 +219,10 @@ def test_a_lint_of_its_captions_offers_no_mend_that_would_write_caption_files(im
     plan = plan_of(images, written(images.parent, {"a.png": {"tags": long}, "b.jpg": {"tags": "dog"}}))
     found = [finding for finding in lint(plan, LintSettings()).findings if finding.code == "long_caption"]
     assert [(Path(finding.where).name, finding.fix) for finding in found] == [("m.json", None)]
+
+
+def test_images_that_a_person_left_out_are_not_trained_though_the_file_names_them(images):
+    file = written(images.parent, {"a.png": {"caption": "a cat"}, "b": {"caption": "a dog"}})
+    plan = plan_of(images, file, exclude=("b.jpg",))
+    assert [Path(image.path).name for image in plan.images] == ["a.png"]
+    assert said(plan, "info") == ["m.json: 1 of 2 images left out (exclude): b.jpg."] and not said(plan, "warning")

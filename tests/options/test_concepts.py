@@ -147,3 +147,21 @@ def test_folders_among_the_options_of_a_concept_are_whole_paths_in_the_file_and_
     assert run.data.datasets[0].subsets[2].conditioning_data_dir == tmp_path / "masks"
     found = refused(changed(page, settings={"conditioning_data_dir": "nowhere"}))
     assert "does not exist" in found["concepts.0.settings.conditioning_data_dir"]
+
+
+def test_captions_of_a_metadata_file_stand_in_a_data_set_of_their_own_beside_folders(page, tmp_path):
+    file = tmp_path / "meta.json"
+    file.write_text('{"a.png": {"caption": "a dog"}}')
+    values = changed(page, caption_source="metadata", metadata_file=str(file), settings={"flip_aug": True}, reg_dir=None)
+    folders, named = made(values).data.datasets
+    assert [one.image_dir.name for one in folders.subsets] == ["frogs", "reg frogs"]
+    (subset,) = named.subsets
+    assert (subset.metadata_file, subset.image_dir, subset.num_repeats) == (file, tmp_path / "dogs", 4)
+    assert (subset.flip_aug, subset.class_tokens) == (True, None)
+    left = to_files(*split_values(values), folder=Path("/run"), left_out=lambda folder: ["b.png"] if "dogs" in folder else [])
+    assert left.data.datasets[1].subsets[0].exclude == ("b.png",)
+    for given, words in ((None, "missing"), (str(tmp_path / "no.json"), "does not exist"), (str(tmp_path), "is a folder")):
+        (said,) = refused(changed(values, metadata_file=given)).items()
+        assert said[0] == "concepts.0.metadata_file" and words in said[1]
+    assert "class_name" in "".join(refused(changed(values, reg_dir=str(tmp_path / "reg dogs"), class_name=None)))
+    assert made({**values, "concepts": [{**values["concepts"][0], "caption_source": "words"}]}).data.datasets[0].subsets[2:]

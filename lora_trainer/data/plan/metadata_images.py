@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...options.data_spec import SubsetSpec
 
 _FIELD = "metadata_file"
+_SEPARATOR = ","  # between caption and tags, where they are shown: that of a training without settings
 
 
 def read_metadata(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: list[Finding]) -> list[FoundImage]:
@@ -49,6 +50,19 @@ def read_metadata(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings
         tags = tags_of(entries[key], separator=spec.caption_separator)
         found.append(FoundImage(path, fact.size, text, bool(text), tags))
     reader.report(named, found)
+    return found
+
+
+def captions_of(folder: Path, file: Path, *, enable_wildcard: bool, allowed: Callable[[Path], bool]) -> dict[str, str]:
+    """Name -> caption, as it would be trained, of the images in `folder` that a metadata file names. Raises InputError(s).
+
+    Nothing is looked at where that is not `allowed`.
+    """
+    places, found = _Places(folder, allowed), {}
+    for key, entry in read_entries(file).items():
+        where = places.find(key)
+        if where is not None and Path(where.path).parent == folder:
+            found[Path(where.path).name] = caption_of(entry, separator=_SEPARATOR, enable_wildcard=enable_wildcard)
     return found
 
 
@@ -102,6 +116,12 @@ class _Reader:
             if first != key:
                 self._twice(first, key)
         self.unlisted = places.unlisted(named)
+        left = {str(self.spec.image_dir / name) for name in self.spec.exclude or () if self.spec.image_dir}
+        self.unlisted = [name for name in self.unlisted if name not in (self.spec.exclude or ())]
+        if out := [os.path.basename(path) for path in named if path in left]:  # noqa: PTH119
+            what = f"{len(out)} of {count(len(named), 'image', 'images')} left out (exclude): {name_some(out)}."
+            self.say("info", what, "exclude")
+            named = {path: key for path, key in named.items() if path not in left}
         for folder, problem in places.unreadable.items():
             self.findings.append(Finding("error", f"the folder cannot be read ({problem}).", str(folder), "image_dir"))
         return dict(sorted(named.items()))

@@ -18,7 +18,7 @@ import { transfer } from "./transfer.js";
 import { values } from "./values.js";
 
 const SHOWN = 24; // pictures before "more"
-const CAPTION_FIELDS = { caption_source: "caption_source", caption_extension: "caption_extension", enable_wildcard: "settings.enable_wildcard" };
+const CAPTION_FIELDS = { caption_source: "caption_source", caption_extension: "caption_extension", metadata_file: "metadata_file", enable_wildcard: "settings.enable_wildcard" };
 const ENDINGS = { txt: ".txt", caption: ".caption" };
 
 // `scope` is the concept whose pictures they are. Returns {element, field, take(drop), mark(isOver), isEmpty(), isPath()}; `onFolder(name)` hears of a dropped folder.
@@ -139,6 +139,7 @@ export function imageUpload(signal, scope, onFolder) {
                 h("button", { type: "button", class: "lt-btn lt-btn-small lt-push", onclick: (event) => busy(event.currentTarget, () => openFolders([folder.folder])) }, t("edit_captions")),
                 mine && h("button", { type: "button", class: "lt-link", onclick: removeAll }, t("remove_all"))),
             images.length > 0 && h("ul", { class: "lt-tiles" }, shown.map((image) => tile(image, mine))),
+            isNamed() && images.length > 0 && h("p", { class: "lt-subdued" }, t("captions_of_metadata")),
             images.length > shown.length && h("button", { type: "button", class: "lt-link", onclick: () => { showAll = true; show(folder); } }, t("more_images", { x: formatNumber(count - shown.length) })),
             images.length === shown.length && folder?.more > 0 && h("p", { class: "lt-subdued lt-tiles-rest" }, t("images_not_shown", { x: formatNumber(folder.more) })),
             isMine && listed("refused_files", transfer.refused), isMine && listed("noted_files", transfer.noted, "info"),
@@ -148,14 +149,15 @@ export function imageUpload(signal, scope, onFolder) {
     // Names, each with what is to be said of it.
     const listed = (text, names, level = "warning") => names.length > 0 && note({ level, message: `${t(text)} ${names.map(({ name, message }) => (message ? `${name} (${message})` : name)).join("; ")}` });
 
+    const isNamed = () => scope.get("caption_source") === "metadata"; // what it does not name is not trained, and no caption is written
     function tile(image, mine) {
         const caption = image.caption ?? "";
-        const words = scope.words(); // are trained instead
+        const words = !isNamed() && scope.words(); // are trained instead
         const text = image.problem || caption || words || t("no_caption");
         const isMissing = !image.problem && (image.caption === null || image.caption === undefined);
         return h("li", { class: `lt-tile${image.problem ? " lt-tile-bad" : ""}`, title: `${image.name}\n${text}` },
             image.problem ? h("span", { class: "lt-tile-image" }, icon("warning")) : h("img", { class: "lt-tile-image", src: urlOf(image.thumb), alt: image.name, loading: "lazy" }),
-            mine ? h("button", { type: "button", class: `lt-tile-text${isMissing ? " lt-missing" : ""}`, "aria-label": t("edit_caption", { x: image.name }), onclick: () => edit(image) }, text)
+            mine && !isNamed() ? h("button", { type: "button", class: `lt-tile-text${isMissing ? " lt-missing" : ""}`, "aria-label": t("edit_caption", { x: image.name }), onclick: () => edit(image) }, text)
                 : h("span", { class: `lt-tile-text${isMissing ? " lt-missing" : ""}` }, text),
             mine && h("button", { type: "button", class: "lt-tile-remove", "aria-label": t("remove_image", { x: image.name }), onclick: () => remove(image) }, icon("close")));
     }

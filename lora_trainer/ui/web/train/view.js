@@ -12,7 +12,7 @@ import { advancedOptions } from "./advanced.js";
 import { card } from "./card.js";
 import { picturesChanged } from "./concepts/folders.js";
 import { offerReg, wordsOfFolder } from "./concepts/kohya.js";
-import { IN_CARDS, conceptCards } from "./concepts/list.js";
+import { IN_CARDS, OF_CAPTIONS, conceptCards } from "./concepts/list.js";
 import { regMaker } from "./concepts/reg.js";
 import { isSeveral, scopes } from "./concepts/scope.js";
 import { makeField } from "./controls.js";
@@ -45,8 +45,8 @@ function trainView(signal) {
 
     const concepts = conceptCards(signal, fields, (scope, folder) => readFolderName(scope, folder));
     const example = h("p", { class: "lt-example", "aria-live": "polite" });
-    const inCards = isSeveral() ? IN_CARDS : [];
-    const advanced = advancedOptions(inCards, (control) => {
+    const inCards = isSeveral() ? IN_CARDS : [], ofCaptions = isSeveral() ? [] : Object.keys(OF_CAPTIONS);
+    const advanced = advancedOptions([...inCards, ...ofCaptions], (control) => {
         const made = makeField(control, { inline: true });
         const field = control.blocks ? networkEditor(made) : control.name === PROMPTS ? promptEditor(made) : made;
         if (control.only) field.element.dataset.only = control.only; // what stands round a field, too
@@ -55,7 +55,8 @@ function trainView(signal) {
     });
     const recreate = recreatePanel(signal, (name) => reveal(name));
     const presets = presetChoice();
-    const basic = values.sections[0].controls.map((control) => control.name).filter((name) => ![F.images, F.identifier, F.kind, F.name, ...inCards].includes(name));
+    const basic = values.sections[0].controls.map((control) => control.name).filter((name) => ![F.images, F.identifier, F.kind, F.name, ...inCards].includes(name))
+        .flatMap((name) => (name === F.captions ? [name, ...ofCaptions] : [name]));
     const main = h("div", { class: "lt-main" },
         tabNotice(signal), isBare && noModel(), isTrialFirst && trialPanel(true),
         concepts.elements,
@@ -117,6 +118,7 @@ function trainView(signal) {
     function show(name) {
         element.dataset.trains = trains();
         for (const field of fields.values()) if (!name || field.name === name || field.follows?.includes(name)) field.show();
+        for (const field of ofCaptions) fields.get(field).element.hidden = values.get(F.captions) !== OF_CAPTIONS[field];
         showExample();
         presets.show();
         concepts.show();

@@ -14,7 +14,8 @@ import { kohyaNews } from "./kohya.js";
 import { add, isSeveral, nameAll, remove, scopes } from "./scope.js";
 import { settingsFold } from "./settings.js";
 
-export const IN_CARDS = ["caption_source", "caption_extension", "num_repeats", "reg_dir", "reg_repeats"]; // of several concepts
+export const OF_CAPTIONS = { caption_extension: "other", metadata_file: "metadata" }; // fields that stand beside one source alone
+export const IN_CARDS = ["caption_source", ...Object.keys(OF_CAPTIONS), "num_repeats", "reg_dir", "reg_repeats"]; // of several concepts
 
 // Returns {elements, uploads, open(name), show(name), isBusy()}; `fields` gets what is drawn, `onFolder(scope, name)` hears of dropped folders.
 export function conceptCards(signal, fields, onFolder) {
@@ -58,7 +59,7 @@ export function conceptCards(signal, fields, onFolder) {
         heads.push(() => {
             title.textContent = [t("concept", { x: scope.index + 1 }), scope.words()].filter(Boolean).join(": ");
             element.classList.toggle("lt-concept-off", Boolean(scope.get("is_off")));
-            fields.get(scope.name("caption_extension")).element.hidden = scope.get("caption_source") !== "other";
+            for (const [field, source] of Object.entries(OF_CAPTIONS)) fields.get(scope.name(field)).element.hidden = scope.get("caption_source") !== source;
         });
         return element;
     }
