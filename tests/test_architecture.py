@@ -34,7 +34,9 @@ FLOOR_0 = {
     "__init__",
 }
 FILE_HALF = {
+    "networks.bundled",
     "networks.files",
+    "networks.going_on",
     "networks.key_names",
     "networks.metadata",
     "networks.recipe",
@@ -61,7 +63,9 @@ ALLOWED: dict[str, set[str]] = {
     "data": {"options"},
     "datasets": {"options", "data.plan"},
     "grids": set(),
-    "networks.files": {"networks.key_names"},
+    "networks.bundled": set(),
+    "networks.files": {"networks.key_names", "networks.bundled"},
+    "networks.going_on": {"networks.files", "networks.bundled"},
     "networks.key_names": set(),
     "networks.metadata": {"options"},
     "networks.recipe": {"options"},
@@ -87,7 +91,7 @@ ALLOWED: dict[str, set[str]] = {
     "demo.trial": {"demo.world"},
     "demo.trial_sheet": set(),
     "demo.recipe": {"demo.trial", "demo.world", "options"},
-    "tools": {"options", "models", "networks", "data", "data.plan"} | FILE_HALF,
+    "tools": {"options", "models", "networks", "embeddings", "data", "data.plan"} | FILE_HALF,
     "captioning": {"options", "installing", "data", "data.plan"},
     "commands": {"options"},
     "__main__": {"commands"},
@@ -101,9 +105,9 @@ HOST_SIDE = (
 # The floors of docs/architecture.md, from the ground up. An import leads to a lower one, whenever it is done.
 FLOORS = [
     FLOOR_0,
-    {"options", "installing", "networks.key_names", "demo.files", "demo.world", "demo.trial_sheet"},
+    {"options", "installing", "networks.key_names", "networks.bundled", "demo.files", "demo.world", "demo.trial_sheet"},
     {"data.plan", "networks.files", "networks.metadata", "networks.recipe", "demo.trial"},
-    {"runs", "recipes", "datasets", "grids", "demo.recipe", "models", "networks", "data", "embeddings"},
+    {"runs", "recipes", "datasets", "grids", "demo.recipe", "networks.going_on", "models", "networks", "data", "embeddings"},
     {"hosts.base", "sampling"},
     {"hosts", "ui", "training", "tools", "captioning"},
     {"api", "demo"},

@@ -15,6 +15,7 @@ from ..demo import files as demo_files
 from ..errors import InputError, InputErrors, LoraFileError
 from ..foreign.reading import is_file, is_there
 from ..installing.extras import missing as missing_package
+from ..networks import going_on
 from ..networks.files import check_lora
 from ..options import flat
 from ..options.block_arguments import FIELD
@@ -24,6 +25,7 @@ from ..options.network_findings import block_findings
 from ..options.network_kinds import KINDS
 from ..options.optimizer_hints import optimizer_hints
 from ..options.simple import RunFiles
+from ..options.trained import PIVOTAL
 from ..paths import safe_name, user_path
 from ..runs import disk
 from ..runs.result import free_name
@@ -225,8 +227,17 @@ def _look_at_models(checked: Checked) -> None:
     if weights and is_file(user_path(weights)):
         try:
             check_lora(user_path(weights))
-        except LoraFileError as error:
+            _look_at_words(checked, user_path(weights))
+        except (LoraFileError, InputError) as error:
             checked.add("error", error.message, field="network_weights", advice=error.advice)
+
+
+def _look_at_words(checked: Checked, weights: Path) -> None:
+    """Whether the training knows the word that was trained with the LoRA that it goes on from."""
+    if checked.files is not None:
+        chosen = checked.files.options.trained
+        word = chosen.token_string if chosen.trains == PIVOTAL else None
+        going_on.check_words(weights, word, init_word=chosen.init_word)
 
 
 def _look_at_family(checked: Checked, files: RunFiles) -> None:

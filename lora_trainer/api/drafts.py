@@ -132,7 +132,8 @@ def files_in_spite(draft: Draft, folder: Path, wrong: InputErrors) -> RunFiles |
 def _files(draft: Draft, folder: Path, name: str, instead: dict[str, Any]) -> RunFiles:
     fields, options = simple.split_values(draft.base) if draft.is_form else ({}, dict(draft.base))
     if draft.is_form:
-        options = shown_in_form(options)  # before the result has another name than was asked for
+        # Before the result has another name than was asked for.
+        options = shown_in_form(options, str(fields.get("identifier") or ""))
     options |= instead | {"output_dir": str(folder / "output"), "output_name": name}
     options = _with_whole_paths(options)
     if draft.is_form:

@@ -74,6 +74,7 @@ def further(values: Mapping[str, Any], dataset: DataSet, wanted: list[Picture], 
         settings["exclude"] = sorted({*(settings.get("exclude") or ()), *(folder.pictures.keys() - chosen)})
         table[concepts.SETTINGS] = settings
     first = tables[0]
+    first.pop("init_word", None)  # what was trained is gone on from
     made = {**first, "weights" if first.get("trains") == EMBEDDING else "network_weights": weights}
     if concepts.FURTHER in values:
         made[concepts.FURTHER] = tables[1:]

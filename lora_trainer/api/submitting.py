@@ -60,13 +60,14 @@ def _request(service: Service, checked: Checked, body: Mapping[str, Any], genera
     assert checked.files is not None
     base = Path(str(checked.files.options.model.pretrained_model_name_or_path))
     trains, word = checked.files.options.trained.trains, checked.files.options.trained.token_string
+    said = checked.draft.words
     return {
         "name": checked.saved_as,
         "created": time.time(),
         "target": str(service.paths.results(trains) / f"{checked.saved_as}.{checked.files.options.saving.save_model_as}"),
         "overwrite": checked.draft.overwrite,
         "trains": trains,
-        "activation": word or checked.draft.words,
+        "activation": said if word and word in said else word or said,
         "sd_version": _SD_VERSIONS.get(checked.family, "SD1"),
         "preferred_weight": 0.8,
         "description": f"Trained on {base.name} with LoRA Trainer.",

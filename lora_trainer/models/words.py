@@ -123,6 +123,12 @@ def teach(model: Model, name: str, vectors: Sequence[Tensor]) -> None:
     _words_of(model).vectors[name] = tuple(vectors)
 
 
+def vectors_of(model: Model, name: str) -> tuple[Tensor, ...] | None:
+    """The vectors by which `model` knows the word, for each of its text encoders; None where it knows none."""
+    first = model.tokenizers[0]
+    return first.words.vectors.get(name) if isinstance(first, WordTokenizer) else None
+
+
 def forget(model: Model, name: str) -> None:
     """Undo `teach`; a model without added words is as it was loaded."""
     words = _words_of(model)

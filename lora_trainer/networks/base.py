@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError, LoraFileError
 from ..log import logger
+from ..options.block_arguments import Shape
+from . import bundled
 from .files import load
 from .targets import Part, Target
 
@@ -66,6 +68,11 @@ class AdapterNetwork(nn.Module, Generic[Adapter]):
     # ---- what differs ------------------------------------------------------------------------------------------------
     def _nothing(self) -> InputError:
         """What is said when there is no module."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> Shape:
+        """Rank and alpha, for the metadata."""
         raise NotImplementedError
 
     def _set_effect(self, module: Adapter, factor: float) -> None:
@@ -219,9 +226,10 @@ class AdapterNetwork(nn.Module, Generic[Adapter]):
     def load_weights(self, file: str | Path) -> LoadReport:
         """Load a file to go on from (option network_weights); modules that it lacks stay fresh.
 
-        What the file has for a part that is not trained is left out, with a warning. Raises as `load_state_dict` does.
+        What the file has for a part that is not trained is left out, with a warning; words in it (`bundled`) are the caller's.
+        Raises as `load_state_dict` does.
         """
-        tensors, _ = load(Path(file))
+        tensors, _ = bundled.split(load(Path(file))[0])
         report = self._load(tensors, str(file))
         if report.left_out:
             logger.warning(

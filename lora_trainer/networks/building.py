@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..errors import LoraFileError
 from ..log import logger
 from ..options.block_arguments import Shape
+from . import bundled
 from .arguments import LoRAArguments, number_of, share_of
 from .base import Encoders
 from .blocks import block_of, layout_of
@@ -95,7 +96,7 @@ class Builder:
         dropouts = dropouts_of(neuron_dropout, shared)
         if weights_sd is None:
             assert file is not None, "either file or weights_sd"
-            weights_sd, _ = load(Path(file))
+            weights_sd, _ = bundled.split(load(Path(file))[0])
         where = str(file) if file is not None else "the LoRA"
         pairs: list[tuple[Target, LoRAModule]] = []
         for target, shape in _shapes_in(weights_sd, where, find_targets(text_encoder, unet)):

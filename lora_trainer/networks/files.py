@@ -23,7 +23,8 @@ from ..foreign.tensors import TYPES, open_weights
 from ..log import logger
 from ..modelfile import TITLES, classify
 from ..paths import write_atomic
-from .key_names import configured_alphas, embeddings, kohya_keys
+from . import bundled
+from .key_names import configured_alphas, kohya_keys
 
 if TYPE_CHECKING:
     import torch
@@ -194,10 +195,10 @@ def _refuse_key(where: str, key: str, keys: Iterable[str]) -> None:
     if kind := other_kind(key):
         advice = "Use a plain LoRA file, or train on with network_module=lycoris.kohya."
         raise LoraFileError(f"{where} is {kind} ({key}), not a plain LoRA.", advice=advice)
-    if names := embeddings(keys):
+    if names := bundled.names_in(keys):
         raise LoraFileError(
             f"{where} holds embeddings beside the LoRA ({', '.join(names)}), which would be lost.",
-            advice="Save the LoRA without them (OneTrainer: bundle_additional_embeddings off).",
+            advice="Save the LoRA without them (save_embedding beside; OneTrainer: bundle_additional_embeddings off).",
         )
     if re.search(r"lora_[AB]\.|[._]lora\.(down|up)|lora_linear_layer", key):
         raise LoraFileError(

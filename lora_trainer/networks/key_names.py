@@ -15,7 +15,7 @@ files have the latter for SDXL alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..foreign import module_patterns
@@ -269,8 +269,3 @@ def webui_name(module: str, family: str | None) -> str:
     back = {theirs: own for own, theirs in _OPEN_CLIP.items()}
     part = back.get(match["part"], match["part"].removeprefix("self_"))
     return f"{'1_' if model == 'te2' else ''}model_transformer_resblocks_{match['layer']}_{part}"
-
-
-def embeddings(keys: Iterable[str]) -> list[str]:
-    """The names of the textual inversions that lie in a LoRA file beside its factors (`bundle_emb.NAME.…`)."""
-    return sorted({key.split(".")[1] for key in keys if key.startswith("bundle_emb.") and key.count(".") > 1})

@@ -20,6 +20,7 @@ from ..foreign.reading import is_file
 from ..options.block_arguments import Shape
 from ..options.lycoris_arguments import lycoris_arguments
 from ..randomness import seed_of
+from . import bundled
 from .base import AdapterNetwork, LoadReport
 from .files import load, read_metadata
 from .targets import TEXT_BLOCKS, UNET_BLOCKS, UNET_CONV_BLOCKS, Target, as_list
@@ -153,7 +154,7 @@ def create_network_from_weights(
     package = _package()
     if weights_sd is None:
         assert file is not None, "either file or weights_sd"
-        weights_sd, _ = load(Path(file))
+        weights_sd, _ = bundled.split(load(Path(file))[0])
     weights = dict(weights_sd)
     names = set(_names(weights))
     pairs = _as_trained(file, text_encoder, unet, names) or _rebuilt(package, file, text_encoder, unet, weights)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..options.trained import EMBEDDING
+from ..options.trained import EMBEDDING, WITH_WORD
 
 if TYPE_CHECKING:
     from ..options.train import TrainOptions
@@ -88,7 +88,10 @@ def build(options: TrainOptions, facts: Facts) -> dict[str, str]:
     values = _flat(options)
     training = _training(values, facts)
     if values["trains"] == EMBEDDING:
-        training = _of_embedding(training, values)
+        no_use = ("ss_network_", "ss_unet_lr", "ss_text_encoder_lr")
+        training = {key: value for key, value in training.items() if not key.startswith(no_use)}
+    if values["trains"] in WITH_WORD:
+        training |= {f"ss_{name}": str(values[name]) for name in ("token_string", "init_word", "num_vectors_per_token")}
     if values["no_metadata"]:
         needed = {*NEEDED, "ss_zero_terminal_snr"} if facts.zero_terminal_snr else NEEDED  # pictures are drawn by it
         training = {key: value for key, value in training.items() if key in needed}
@@ -139,13 +142,6 @@ def _training(values: Mapping[str, Any], facts: Facts) -> dict[str, str]:
     return {**{key: str(value) for key, value in result.items()}, **facts.data}
 
 
-def _of_embedding(training: dict[str, str], values: Mapping[str, Any]) -> dict[str, str]:
-    """The values of a training that has no network, with its word."""
-    no_use = ("ss_network_", "ss_unet_lr", "ss_text_encoder_lr")
-    kept = {key: value for key, value in training.items() if not key.startswith(no_use)}
-    return kept | {f"ss_{name}": str(values[name]) for name in ("token_string", "init_word", "num_vectors_per_token")}
-
-
 def modelspec(options: TrainOptions, facts: Facts) -> dict[str, str]:
     """Return the `modelspec.*` values (https://github.com/Stability-AI/ModelSpec, 1.0.1)."""
     values = _flat(options)
@@ -162,7 +158,7 @@ def modelspec(options: TrainOptions, facts: Facts) -> dict[str, str]:
         "sai_model_spec": "1.0.1",
         "title": values["metadata_title"] or values["output_name"] or f"LoRA@{facts.finished_at}",
     }
-    if is_embedding:
+    if values["trains"] in WITH_WORD:
         spec["trigger_phrase"] = values["token_string"]
     if values["clip_skip"] is not None:
         spec["encoder_layer"] = values["clip_skip"]

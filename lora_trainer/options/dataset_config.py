@@ -15,7 +15,7 @@ from .data_spec import CHANGING, DatasetSpec, DataSpec, SubsetSpec
 from .dataset_folders import folder_spec, metadata_spec, parse_folder_name
 from .dataset_keys import DATASET, GENERAL, HEADINGS, KEYS, SUBSET, Key
 from .train import OPTIONS_BY_NAME, TrainOptions, flat
-from .trained import EMBEDDING
+from .trained import WITH_WORD
 from .values import BadValue, convert, did_you_mean, face_range, resolution_pair
 
 __all__ = ["DataSpec", "DatasetSpec", "SubsetSpec", "data_spec", "load", "parse_folder_name"]
@@ -38,8 +38,8 @@ def data_spec(options: TrainOptions) -> DataSpec:
 
 
 def as_trained(data: DataSpec, options: TrainOptions) -> DataSpec:
-    """`data` with what the kind of training asks of it: an embedding's word, and the sentences that it is trained with."""
-    if options.trained.trains != EMBEDDING:
+    """`data` with what the kind of training asks of it: a word that is learned, and the sentences that it is trained with."""
+    if options.trained.trains not in WITH_WORD:
         return data
     return replace(sentences.told_by(data, options.trained), word=options.trained.token_string)
 

@@ -24,7 +24,7 @@ def form_spec(language: str = "en", *, start: Mapping[str, Any] | None = None) -
     A section is {id, title, advanced, controls}; the first, "basic", is the main path. A control is {name, only, label, kind,
     help, choices, minimum, maximum, above, step, default, value, advanced, optional}: kind is toggle, integer, number,
     choice, text, secret, lines, list, file, folder, model, table or tables (with the controls of what they hold as
-    `fields`); choices are {value, label}; `only` is the kind of training (`trains`) that it is for, "" for every kind;
+    `fields`); choices are {value, label}; `only` are the kinds of training (`trains`) that it is for, [] for every kind;
     `default` is the option's own default and `value` what the form starts with (`start`, else the default); network_args
     has `blocks`, too (see block_panel). Options that have no effect yet, or belong on the command line, are left out.
     """
@@ -52,7 +52,7 @@ def control(option: Option, language: str, start: Mapping[str, Any]) -> dict[str
     choices = option.ready or option.choices
     return {
         "name": option.name,
-        "only": only_for(option.name),
+        "only": list(only_for(option.name)),
         "label": option.label_in(language),
         "kind": _kind(option),
         "help": option.help_in(language),

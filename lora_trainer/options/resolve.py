@@ -21,6 +21,7 @@ from .rule import Rule
 from .rules import IMPLIED, broken_rules
 from .schema import Option
 from .train import OPTIONS, OPTIONS_BY_NAME, SECTIONS, TrainOptions
+from .trained_rules import kind_meant
 from .values import BadValue, convert, did_you_mean
 
 ALIASES = {alias: option.name for option in OPTIONS for alias in option.aliases}
@@ -92,6 +93,8 @@ class _Resolver:
         for old, name in OLD_NAMES.items():
             if self.values[old] and "optimizer_type" not in self.places:
                 self.values["optimizer_type"] = name
+        if "trains" not in self.places:
+            self.values["trains"] = kind_meant(self.values)
         for wider, narrower in IMPLIED.items():
             if self.values[wider]:
                 self.values[narrower] = True

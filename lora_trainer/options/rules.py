@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from . import trained_rules
 from .optimizer_kinds import OLD_NAMES, kind_of, makes_its_rate
 from .rule import Rule, Values
-from .trained import NETWORK
+from .trained import NETWORK, WITH_NETWORK
 
 IMPLIED = {  # an option -> the option that is on with it
     "cache_latents_to_disk": "cache_latents",
@@ -88,7 +88,7 @@ def _no_data(values: Values) -> bool:
 
 def _no_rate(values: Values) -> bool:
     """Every part that is trained has a learning rate of 0."""
-    if values["trains"] != NETWORK:
+    if values["trains"] not in WITH_NETWORK:
         return not values["learning_rate"]
     unet = values["learning_rate"] if values["unet_lr"] is None else values["unet_lr"]
     texts = values["text_encoder_lr"] or (values["learning_rate"],)
@@ -138,7 +138,7 @@ RULES: tuple[Rule, ...] = (
     _required("pretrained_model_name_or_path", "The base model", "Choose the .safetensors or .ckpt file to train on."),
     Rule(
         ("network_module",),
-        lambda v: v["trains"] == NETWORK and not v["network_module"] and not v["debug_dataset"],
+        lambda v: v["trains"] in WITH_NETWORK and not v["network_module"] and not v["debug_dataset"],
         "The kind of network is missing (network_module).",
         "Give networks.lora for a LoRA.",
     ),

@@ -1,4 +1,4 @@
-"""Sentences that an embedding is trained with where the pictures have no captions worth it (use_object_template, ..style..).
+"""Sentences that a word is trained with where the pictures have no captions worth it (use_object_template, ..style..).
 
 They say what any picture may be, and nothing of what is in it, so that all else is left for the word to stand for.
 """
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ..errors import InputError, InputErrors
 from .data_spec import NO_CAPTIONS, DataSpec, SubsetSpec
-from .trained import EMBEDDING, TrainedOptions
+from .trained import WITH_WORD, TrainedOptions
 
 _PHOTOS = ("photo", "close-up photo", "cropped photo", "bright photo", "dark photo", "good photo", "rendering", "depiction")
 OBJECT = tuple(
@@ -23,7 +23,7 @@ STYLE = tuple(f"a {work} {how} {{}}" for work in _WORKS for how in ("in the styl
 
 def sentences(options: TrainedOptions) -> tuple[str, ...]:
     """The sentences that the options ask for, with the word in them; none where the captions count."""
-    if options.trains != EMBEDDING:
+    if options.trains not in WITH_WORD:
         return ()
     chosen = OBJECT if options.use_object_template else STYLE if options.use_style_template else ()
     return tuple(sentence.format(options.token_string) for sentence in chosen)

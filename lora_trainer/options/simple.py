@@ -16,7 +16,7 @@ from .page_defaults import filled_in
 from .resolve import train_options
 from .schema import Option, opt, options_of
 from .train import OPTIONS_BY_NAME, TrainOptions
-from .trained import EMBEDDING
+from .trained import NETWORK, WITH_NETWORK
 from .trained_rules import shown_in_form
 
 
@@ -82,7 +82,7 @@ def to_files(
     errors: list[InputError] = []
     simple = read_simple(simple_values, errors)
     given = shown_in_form(option_values)
-    if given.get("trains") != EMBEDDING:
+    if (given.get("trains") or NETWORK) in WITH_NETWORK:
         given["network_module"] = given.get("network_module") or "networks.lora"
     given["dataset_config"] = str(folder / "dataset.toml")
     given, prompts = filled_in(given, "\n".join(words_of_all(simple)), simple.prompts)

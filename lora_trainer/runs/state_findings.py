@@ -25,6 +25,7 @@ _NO_MATTER = {
     "disable_mmap_load_safetensors", "max_data_loader_n_workers", "persistent_data_loader_workers", "ddp_timeout",
     "ddp_gradient_as_bucket_view", "ddp_static_graph", "gradient_checkpointing", "cpu_offload_checkpointing",
     "split_batch_when_full", "optimizer_type", "use_8bit_adam", "use_lion_optimizer", "network_args", "seed",
+    "save_embedding",
 }  # fmt: skip
 _SECTIONS = ("trained", "model", "network", "dataset", "optimizer", "training")
 _MACHINE = {"torch": "PyTorch", "device": "the device", "precision": "the precision"}

@@ -16,6 +16,8 @@ from ..models import words
 from ..paths import is_hidden
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..models import Model
 
 SUFFIXES = (".safetensors", ".pt", ".bin")
@@ -40,16 +42,22 @@ def known(model: Model, by_word: Mapping[str, Path], texts: Iterable[str]) -> It
     """
     whole = " ".join(texts).lower()
     taught: dict[str, str] = {}
+    before: dict[str, tuple[Tensor, ...] | None] = {}  # a LoRA on the model may have brought the word
     try:
         for word, path in by_word.items():
             if word.lower() not in whole:
                 continue
             try:
-                words.teach(model, word, [vectors.to(model.device) for vectors in files.load(path)])
+                vectors = [one.to(model.device) for one in files.load(path)]
+                before[word] = words.vectors_of(model, word)
+                words.teach(model, word, vectors)
                 taught[word] = hashlib.sha256(path.read_bytes()).hexdigest()[:10]
             except (EmbeddingFileError, InputError) as error:
                 logger.warning("%s is not used as an embedding: %s", word, error)
         yield taught
     finally:
         for word in taught:
-            words.forget(model, word)
+            if (earlier := before[word]) is None:
+                words.forget(model, word)
+            else:
+                words.teach(model, word, earlier)

@@ -14,7 +14,8 @@ from ..errors import InputError, LoraFileError
 from ..foreign.reading import is_file
 from ..log import logger
 from ..modelfile import LORA_SUFFIXES
-from ..networks import files, registry
+from ..models import words
+from ..networks import bundled, files, registry
 from ..networks.functional import first_ranks
 from ..networks.merged import MergedNetwork
 from ..networks.weight_changes import needs_package
@@ -22,6 +23,8 @@ from ..paths import is_hidden
 from .lora_tags import LoraTag
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..models import Model
 
 LYCORIS = "lycoris.kohya"
@@ -136,7 +139,7 @@ def applied(model: Model, uses: Iterable[LoraUse]) -> Iterator[None]:
 
 def load_network(model: Model, use: LoraUse) -> Any:
     """Return the network of a file for `model`, its multipliers set, not yet on the model. Raises LoraFileError."""
-    tensors, _ = files.load(use.path)
+    tensors, _ = bundled.split(files.load(use.path)[0])
     lycoris = use.module == LYCORIS or not use.module and registry.is_lycoris(tensors)
     if use.dyn is not None and lycoris:
         raise InputError(
@@ -160,6 +163,13 @@ def load_network(model: Model, use: LoraUse) -> Any:
     return network
 
 
+def words_in(path: Path) -> dict[str, tuple[Tensor, ...]]:
+    """The words that were trained with a LoRA and lie in its file: vectors [n, width] for each text encoder."""
+    if not bundled.names_in(files.read_header(path)[0]):
+        return {}
+    return bundled.words_in(files.load(path)[0])
+
+
 class Standing:
     """Networks that stay on a model from picture to picture, while their multipliers change; `restore` takes them off.
 
@@ -181,9 +191,11 @@ class Standing:
                     field="network_merge",
                     advice="Leave --network_merge and --network_pre_calc out.",
                 )
+        self._taught: list[str] = []
         try:
             for network in self._networks:
                 self._put_on(network)
+            self._teach(uses)
         except BaseException:
             self.restore()
             raise
@@ -196,7 +208,7 @@ class Standing:
             return
         anew = self._merged or any(isinstance(network, MergedNetwork) for network in self._networks)
         if anew:
-            self.restore()
+            self._take_off()
         for network, multiplier in pairs:
             network.set_multiplier(multiplier)
             if anew:
@@ -209,13 +221,30 @@ class Standing:
         self._model.zero_terminal_snr = self._own_schedule or any(zero and any(one.multiplier) for one, zero in told)
 
     def restore(self) -> None:
-        """Take all networks off: the model has its own bits, and its own noise levels, again."""
+        """Take all networks off: the model has its own bits, its own noise levels, and its own words, again."""
         self._model.zero_terminal_snr = self._own_schedule
+        for word in self._taught:
+            words.forget(self._model, word)
+        self._taught = []
+        self._take_off()
+
+    def _take_off(self) -> None:
         for network in reversed(self._networks):  # LyCORIS' modules wrap what they find: the last one comes off first
             if self._merged:
                 network.unmerge()
             else:
                 network.restore()
+
+    def _teach(self, uses: Iterable[LoraUse]) -> None:
+        """Let the model know the words that lie in the files, whatever the multipliers; as in the Web UI, one that is known by
+        then stays what it is."""
+        for use in uses:
+            for word, vectors in words_in(use.path).items():
+                if words.vectors_of(self._model, word) is not None:
+                    logger.warning("%s: its word %s is known already, and stays what it is.", use.path, word)
+                    continue
+                words.teach(self._model, word, [one.to(self._model.device) for one in vectors])
+                self._taught.append(word)
 
     def _put_on(self, network: Any) -> None:
         put = network.merge_to if self._merged else network.apply_to

@@ -18,10 +18,9 @@ import torch
 from .. import modelfile
 from ..errors import InputError
 from ..models.weights import Weights, open_weights
-from ..networks import files
+from ..networks import bundled, files
 from ..networks.blocks import block_of
 from ..networks.functional import delta_norm
-from ..networks.key_names import embeddings
 from ..options.tool_cli import parse
 from ..options.tools.check_lora import CheckLora
 from .families import FAMILY_TITLES, family_of, said_family
@@ -102,6 +101,8 @@ def check(weights: Weights, metadata: Mapping[str, str]) -> Report:
     others = {key.partition(".")[0] for key in weights.shapes if files.other_kind(key)}
     for key in sorted(weights.shapes):
         name, _, part = key.partition(".")
+        if bundled.is_bundled(key):
+            continue
         if name in others and part == files.ALPHA and f"{name}.{files.DOWN}" not in weights.shapes:
             continue
         if part in (files.DOWN, files.UP, files.ALPHA) and name.startswith("lora_"):
@@ -120,6 +121,8 @@ def check(weights: Weights, metadata: Mapping[str, str]) -> Report:
         )
     if found.without_effect:
         notes.append(f"{len(found.without_effect)} modules have no effect (zero), for example {found.without_effect[0]}.")
+    if words := bundled.names_in(weights.shapes):
+        notes.append(f"it brings words of its own, known while it is in the prompt: {', '.join(words)}.")
     if not metadata:
         notes.append("there is no metadata.")
     family, version = family_of(found.layers, metadata), metadata.get("ss_base_model_version", "")
@@ -146,9 +149,7 @@ def _strange(keys: Sequence[str]) -> list[str]:
     """What is wrong about keys that are no plain LoRA's; the first few by name, all of another kind of network together."""
     kinds = Counter(kind for key in keys if (kind := files.other_kind(key)))
     problems = [f"{count} of its keys are {kind}'s, not a plain LoRA's." for kind, count in kinds.items()]
-    if names := embeddings(keys):
-        problems.append(f"it holds embeddings beside the LoRA: {', '.join(names)}.")
-    rest = [key for key in keys if not files.other_kind(key) and not key.startswith("bundle_emb.")]
+    rest = [key for key in keys if not files.other_kind(key)]
     problems += [f"{key} is no key of a LoRA for Stable Diffusion 1, 2 or XL." for key in rest[:_MOST_KEYS]]
     return [*problems, f"{len(rest) - _MOST_KEYS} other keys are not, either."] if len(rest) > _MOST_KEYS else problems
 

@@ -26,13 +26,14 @@ import torch
 from torch import Tensor
 
 from .. import log
+from ..embeddings import files as embedding_files
 from ..errors import InputError
 from ..log import logger
-from ..networks import files
+from ..networks import bundled, files
 from ..networks.key_names import diffusers_words, webui_name
 from ..options.tool_cli import parse
 from ..options.tools.convert_lora import ConvertLora
-from .lorafile import Factors, Lora, output_path, read
+from .lorafile import Factors, Lora, output_path, read, refuse_existing
 
 NOTE = "lora_trainer_folded"
 """Metadata key of a file in PEFT's or diffusers' names, JSON: {"dtype": that of the factors, "alpha": of most modules,
@@ -61,12 +62,23 @@ def run(options: ConvertLora) -> Path:
     modules = unfolded(lora)
     if options.to in ("kohya", "webui"):
         names = {name: webui_name(name, lora.family) if options.to == "webui" else name for name in modules}
-        result = _with_alpha({names[name]: factors for name, factors in modules.items()})
+        result = {**_with_alpha({names[name]: factors for name, factors in modules.items()}), **lora.words}
     else:
         result = to_peft(modules, diffusers=options.to == "diffusers")
         metadata |= {NOTE: _note(modules, options.save_precision), **_ranks(modules)}
+        _save_words(lora, path, options)
     files.save(path, result, metadata, options.save_precision)
     return path
+
+
+def _save_words(lora: Lora, path: Path, options: ConvertLora) -> None:
+    """Write the words of a LoRA, for which PEFT's and diffusers' files have no place, as embeddings beside it."""
+    for word, vectors in bundled.words_in(lora.words).items():
+        target = path.with_name(f"{path.stem}_{word}{path.suffix}")
+        refuse_existing(target, [lora.path], overwrite=options.overwrite)
+        tensors = dict(zip(embedding_files.names_for(len(vectors)), vectors, strict=True))
+        files.save(target, tensors, {"ss_token_string": word}, options.save_precision)
+        logger.warning("the word %s has no place in such a file: it is the embedding %s.", word, target)
 
 
 def _with_alpha(modules: Mapping[str, Factors]) -> dict[str, Tensor]:

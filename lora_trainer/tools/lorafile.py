@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import InputError, LoraFileError
 from ..foreign.reading import is_folder, is_there
 from ..log import logger
-from ..networks import files
+from ..networks import bundled, files
 from .families import possible_families
 
 
@@ -58,11 +58,13 @@ class Factors:
 
 @dataclass(frozen=True, kw_only=True)
 class Lora:
-    """A LoRA file in memory. `modules` in the file's order of names; a missing alpha was taken as the rank."""
+    """A LoRA file in memory. `modules` in the file's order of names; a missing alpha was taken as the rank. `words` are the
+    tensors of words that were trained with it, by their names in the file (`networks.bundled`)."""
 
     path: Path
     modules: Mapping[str, Factors]
     metadata: Mapping[str, str]
+    words: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -87,13 +89,14 @@ def read(path: str | Path) -> Lora:
     nothing is dropped in silence.
     """
     path = Path(path)
-    tensors, metadata = files.load(path)
+    loaded, metadata = files.load(path)
+    tensors, words = bundled.split(loaded)
     grouped = files.group_keys(tensors, str(path))
     modules = {name: _factors(name, parts, path) for name, parts in sorted(grouped.items())}
     if any(module.down.element_size() == 1 or module.up.element_size() == 1 for module in modules.values()):
         logger.info("%s: its float8 numbers are read as fp16, which holds them exactly.", path.name)
         modules = {name: Factors(_wider(m.down), _wider(m.up), m.alpha) for name, m in modules.items()}
-    return Lora(path=path, modules=modules, metadata=metadata)
+    return Lora(path=path, modules=modules, metadata=metadata, words=words)
 
 
 def _factors(name: str, parts: Mapping[str, Tensor], path: Path) -> Factors:
@@ -117,9 +120,9 @@ def _wider(tensor: Tensor) -> Tensor:
     return half if bool(half.isfinite().all()) else tensor.float()
 
 
-def tensors_of(modules: Mapping[str, Factors]) -> dict[str, Tensor]:
-    """The tensors of a file with these modules, in kohya's names."""
-    result: dict[str, Tensor] = {}
+def tensors_of(modules: Mapping[str, Factors], words: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """The tensors of a file with these modules, in kohya's names, and the `words` of `Lora`."""
+    result: dict[str, Tensor] = dict(words or {})
     for name, module in modules.items():
         result[f"{name}.{files.ALPHA}"] = torch.tensor(module.alpha, dtype=torch.float32)
         result[f"{name}.{files.DOWN}"] = module.down
@@ -137,6 +140,24 @@ def read_all(paths: Sequence[str], ratios: Sequence[float]) -> list[Lora]:
             advice="Give one ratio for each model, in the same order.",
         )
     return [read(path) for path in paths]
+
+
+def words_of_all(loras: Sequence[Lora]) -> dict[str, Tensor]:
+    """The words of files that become one: they stay what they are, whatever the ratio. Raises InputError where two files have
+    different vectors for one word."""
+    found: dict[str, Tensor] = {}
+    for lora in loras:
+        for key, tensor in lora.words.items():
+            if key in found and not torch.equal(found[key], tensor):
+                raise InputError(
+                    f"{lora.path.name} and another of the files both bring the word {bundled.names_in([key])[0]}, which can "
+                    "mean one thing alone.",
+                    field="models",
+                    where="--models",
+                    advice="Merge files whose words differ.",
+                )
+            found[key] = tensor
+    return found
 
 
 def output_path(save_to: str, inputs: Iterable[str | Path], *, overwrite: bool) -> Path:

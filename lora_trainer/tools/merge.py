@@ -17,13 +17,13 @@ from .. import log, modelfile
 from ..errors import InputError, LoraFileError, SaveError
 from ..log import logger
 from ..models.weights import Weights, open_weights
-from ..networks import files
+from ..networks import bundled, files
 from ..options.tool_cli import parse
 from ..options.tools.merge_lora import MergeLora
 from .families import FAMILY_TITLES, titles
 from .identity import Configuration, Identity
 from .layers import Place, places
-from .lorafile import Factors, Lora, output_path, read_all, tensors_of
+from .lorafile import Factors, Lora, output_path, read_all, tensors_of, words_of_all
 from .provenance import merged_modelspec, needed, shape_of, version_of
 from .same_family import common_family
 from .stream import Progress, converted, largest, write_checkpoint
@@ -62,6 +62,12 @@ def run(options: MergeLora, progress: Progress | None = None) -> Path:
         if options.v2 and family != "sd2":
             raise _not_v2(options.sd_model)
         _refuse_other_family(loras, family, weights.path)
+        for lora in loras:
+            if names := bundled.names_in(lora.words):
+                logger.warning(
+                    "%s: a checkpoint has no place for the word %s, which is left out; convert_lora --to peft saves it.",
+                    lora.path.name, ", ".join(names),
+                )  # fmt: skip
         configuration = Configuration.of(weights.path, path, overwrite=options.overwrite)
         identity = Identity.of(weights, family)
         metadata = identity.metadata(path, loras, whole=not options.no_metadata)
@@ -81,6 +87,7 @@ def _lora_with_lora(
         raise _not_v2(options.models[0])
     if options.shuffle and not options.concat:
         raise InputError("shuffle has no effect without concat.", where="--shuffle", advice="Give --concat, or leave it out.")
+    words = words_of_all(loras)
     merged = concatenated(loras, options.ratios) if options.concat else added(loras, options.ratios)
     if options.shuffle:
         merged = shuffled(merged)
@@ -90,7 +97,7 @@ def _lora_with_lora(
     metadata = needed(version=version, dim=dim, alpha=alpha)
     if not options.no_metadata:
         metadata |= merged_modelspec(path, version, loras)
-    files.save(path, tensors_of(merged), metadata, save_dtype)
+    files.save(path, tensors_of(merged, words), metadata, save_dtype)
 
 
 # ---- into a checkpoint -----------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def run(options: SplitDylora, progress: Progress | None = None) -> list[Path]:
     for number, (rank, path) in enumerate(zip(ranks, paths, strict=True), 1):
         modules = prefix(lora, rank)
         metadata = _metadata(lora, modules, rank, full)
-        files.save(path, tensors_of(modules), metadata, options.save_precision or lora.dtype)
+        files.save(path, tensors_of(modules, lora.words), metadata, options.save_precision or lora.dtype)
         if progress:
             progress(number, len(paths))
     return paths

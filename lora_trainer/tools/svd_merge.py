@@ -15,7 +15,7 @@ from ..networks import files
 from ..options.tool_cli import parse
 from ..options.tools.svd_merge_lora import SvdMergeLora
 from .block_weights import block_weights
-from .lorafile import Lora, device_of, output_path, read_all, tensors_of
+from .lorafile import Lora, device_of, output_path, read_all, tensors_of, words_of_all
 from .provenance import merged_modelspec, needed, shape_of, version_of
 from .same_family import common_family
 from .sums import Progress, rank_with_effect, svd_merged
@@ -34,6 +34,7 @@ def run(options: SvdMergeLora, progress: Progress | None = None) -> Path:
     assert options.save_to and options.models and options.ratios is not None
     path = output_path(options.save_to, options.models, overwrite=options.overwrite)
     loras = read_all(options.models, options.ratios)
+    words = words_of_all(loras)
     weights = block_weights(options.lbws, loras) if options.lbws is not None else None
     rank, conv_rank = _ranks(options, loras, weights)
     merged = svd_merged(
@@ -55,7 +56,7 @@ def run(options: SvdMergeLora, progress: Progress | None = None) -> Path:
         metadata = needed(version=version, dim=dim, alpha=alpha, arguments={})
     if not options.no_metadata:
         metadata |= merged_modelspec(path, version, loras)
-    files.save(path, tensors_of(merged), metadata, options.save_precision or options.precision)
+    files.save(path, tensors_of(merged, words), metadata, options.save_precision or options.precision)
     return path
 
 

@@ -86,7 +86,7 @@ def build(of: Setting, loaded: Loaded, losses_to: Path | None = None) -> tuple[L
     options, plan, processes, emit = of.options, of.plan, of.processes, of.reporter.emit
     model, chosen = loaded.model, options.training
     phase(emit, "building what is trained")
-    network = prepare.trained(options, model, plan, of.seed, of.computed.device, emit)
+    network = prepare.trained(options, model, plan, of.seed, of.computed.device, emit, steps=of.counts.total_steps)
     computed = replace(of.computed, mixed=network.needs_autocast)
     memory.save(chosen, model)
     built = optimizers.of(options.optimizer, network, emit)

@@ -11,21 +11,24 @@ from ..embeddings import files as embedding_files
 from ..embeddings.embedding import Embedding
 from ..errors import InputError
 from ..models import Model, load, tokenizer_cache, words
-from ..networks import registry
+from ..networks import bundled, going_on, registry
 from ..networks.arguments import parse_network_args
 from ..networks.base import AdapterNetwork
+from ..networks.files import load as load_lora
 from ..options import TrainOptions
 from ..options.dataset_config import data_spec
 from ..options.family_checks import hints
 from ..options.model import ModelOptions
 from ..options.network import NetworkOptions
-from ..options.trained import EMBEDDING, NETWORK, TrainedOptions
+from ..options.optimizer_kinds import kind_of
+from ..options.trained import BESIDE, EMBEDDING, PIVOTAL, WITH_NETWORK, TrainedOptions
 from ..options.training import TrainingOptions
 from ..paths import user_path
 from . import captions, memory, optimizers, schedulers, trackers, validation
 from .distributed import Processes
 from .objective import Objective
 from .phases import Emit, phase
+from .pivotal import NetworkAndWord, last_step_of
 from .precision import Precision, choose
 from .trained import Trained
 
@@ -37,9 +40,13 @@ def check(options: TrainOptions) -> None:
         raise InputError(message, field="debug_dataset", advice="Leave it out to train.")
     if options.training.check:
         raise InputError("check measures a training and makes none.", field="check", advice="Leave it out to train.")
-    if options.trained.trains == NETWORK:
+    if options.trained.trains in WITH_NETWORK:
         registry.get(options.network.network_module)
         parse_network_args(options.network.network_args)
+        if options.network.network_weights:
+            going_on.check_words(
+                user_path(options.network.network_weights), word_of(options.trained), init_word=options.trained.init_word
+            )
     optimizers.check(options.optimizer)
     trackers.check(options.saving)
     memory.check(options.training)
@@ -128,24 +135,56 @@ def objective(options: TrainingOptions, model: Model, device: torch.device) -> O
     return Objective.of(options, model.prediction_type, device, zero_terminal_snr=model.zero_terminal_snr)
 
 
-def trained(options: TrainOptions, model: Model, plan: DataPlan, seed: int, device: torch.device, emit: Emit) -> Trained:
-    """What is trained, on the model and on the device."""
+def trained(
+    options: TrainOptions, model: Model, plan: DataPlan, seed: int, device: torch.device, emit: Emit, *, steps: int
+) -> Trained:
+    """What is trained in a training of so many steps, on the model and on the device."""
     if options.trained.trains == EMBEDDING:
-        return embedding(options.trained, model, plan, seed, device, emit)
-    return network(options.network, model, seed, device)
+        if any(dataset.spec.network_multiplier != 1.0 for dataset in plan.datasets):
+            message = "network_multiplier is for a network: an embedding has no strength."
+            raise InputError(message, field="network_multiplier", advice="Leave it out.")
+        return embedding(options.trained, model, seed, device, emit)
+    made = network(options.network, model, seed, device)
+    if options.trained.trains != PIVOTAL:
+        return made
+    return NetworkAndWord(
+        made,
+        embedding(options.trained, model, seed, device, emit, options.network.network_weights),
+        word_lr=_word_lr(options),
+        last_step=last_step_of(options.trained.stop_embedding_training, steps),
+        is_beside=options.trained.save_embedding == BESIDE,
+    )
 
 
-def embedding(options: TrainedOptions, model: Model, plan: DataPlan, seed: int, device: torch.device, emit: Emit) -> Embedding:
-    """The vectors of the new word, which the model knows from now on. Raises InputError for what does not fit the model."""
-    if any(dataset.spec.network_multiplier != 1.0 for dataset in plan.datasets):
-        message = "network_multiplier is for a network: an embedding has no strength."
-        raise InputError(message, field="network_multiplier", advice="Leave it out.")
+def word_of(options: TrainedOptions) -> str | None:
+    """The word that is trained with a network; None where there is none."""
+    return (options.token_string or "").strip() if options.trains == PIVOTAL else None
+
+
+def _word_lr(options: TrainOptions) -> float:
+    """embedding_lr; left out, ten times the network's rate, at which vectors would hardly move."""
+    chosen = options.optimizer
+    if options.trained.embedding_lr is not None:
+        return options.trained.embedding_lr
+    return chosen.learning_rate * (1 if kind_of(chosen.optimizer_type).finds_its_rate else 10)
+
+
+def embedding(
+    options: TrainedOptions, model: Model, seed: int, device: torch.device, emit: Emit, lora: str | None = None
+) -> Embedding:
+    """The vectors of the new word, which the model knows from now on: those of `weights`, else of the file `lora` where it
+    holds the word, else of init_word. Raises InputError for what does not fit the model."""
     word = (options.token_string or "").strip()
-    if options.weights:
-        starts = list(embedding_files.load(user_path(options.weights)))
+    found, file = None, options.weights
+    if file:
+        found = embedding_files.load(user_path(file))
+    elif lora and word in going_on.words_of(user_path(lora)):
+        found, file = bundled.words_in(load_lora(user_path(lora))[0]).get(word), lora
+    if found:
+        starts = list(found)
         there, wanted = len(starts[0]), options.num_vectors_per_token
         if there != wanted:
-            message = f"{options.weights} has {there} vectors, but num_vectors_per_token is {wanted}."
+            message = f"{file} has {there} vectors, but num_vectors_per_token is {wanted}."
             advice = f"Give num_vectors_per_token {there}."
             raise InputError(message, field="num_vectors_per_token", advice=advice)
     else:

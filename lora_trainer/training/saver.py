@@ -18,6 +18,7 @@ from ..log import logger
 from ..modelfile import LORA_SUFFIXES
 from ..networks import files
 from ..paths import free_path
+from . import pivotal
 from .checkpoint import SavePlan
 from .phases import Emit, aside
 from .trained import Trained
@@ -56,9 +57,9 @@ class Saver:
     def begin(self, step: int = 0, epoch: int = 0) -> None:
         """The training begins after `step` steps and `epoch` epochs: say which files of an earlier one are in its way."""
         self._remove_halves()
-        there = [path for path in self._in_folder() if self.plan.is_ours(path) and path not in self._written]
+        there = [path for path in self._in_folder() if self._is_ours(path) and path not in self._written]
         self._written.update(path for path in there if self._is_of_session(path))
-        in_the_way = [path for path in there if self.plan.is_ours(path, step, epoch)]
+        in_the_way = [path for path in there if self._is_ours(path, step, epoch)]
         earlier = sorted(path.name for path in in_the_way if path not in self._written)
         if earlier:
             named = ", ".join(earlier[:_NAMED]) + (f" and {len(earlier) - _NAMED} more" if len(earlier) > _NAMED else "")
@@ -76,7 +77,7 @@ class Saver:
         Killed before its first state was whole, it begins at the beginning, and by no session are they known as its own.
         """
         for path in self._in_folder():
-            if path.suffix == ".tmp" and self.plan.is_ours(path.with_name(path.name.rsplit(".", 2)[0])):
+            if path.suffix == ".tmp" and self._is_ours(path.with_name(path.name.rsplit(".", 2)[0])):
                 with suppress(OSError):
                     path.unlink()
 
@@ -201,11 +202,16 @@ class Saver:
         with aside(self.emit, f"saving {path.name}"):
             with self.shown():
                 self.check_finite(step)
-                named = self.trained.state_dict().items()
-                tensors = {name: tensor.detach().to("cpu", copy=True) for name, tensor in named}
+                tensors = _copied(self.trained.state_dict())
+                beside = {part: _copied(own) for part, own in pivotal.files_beside(self.trained).items()}
             metadata, precision = {**self.metadata(path.stem, step, epoch), **(more or {})}, self._precision_for(tensors)
-            self._keep_earlier(path)
-            files.save(path, tensors, metadata, precision)
+            for part, own in beside.items():  # first: whoever hears of the LoRA finds them there
+                self._put(_beside(path, part), own, pivotal.metadata_beside(metadata), precision)
+            return self._put(path, tensors, metadata, precision)
+
+    def _put(self, path: Path, tensors: dict[str, torch.Tensor], metadata: Mapping[str, str], precision: str | None) -> Path:
+        self._keep_earlier(path)
+        files.save(path, tensors, metadata, precision)
         self._written.add(path)
         return path
 
@@ -237,6 +243,11 @@ class Saver:
             ) from error
         logger.info("%s, of an earlier training, is now %s", path.name, kept)
 
+    def _is_ours(self, path: Path, *when: int) -> bool:
+        """As `plan.is_ours`, of what lies beside a file of ours, too."""
+        stems = [path.stem, *(path.stem.removesuffix(part) for part in pivotal.files_beside(self.trained))]
+        return any(self.plan.is_ours(path.with_stem(stem), *when) for stem in stems)
+
     def _is_of_session(self, path: Path) -> bool:
         try:
             return self.session is not None and files.read_metadata(path).get("ss_session_id") == str(self.session)
@@ -250,10 +261,24 @@ class Saver:
             return []
 
     def _remove(self, path: Path | None) -> None:
-        """Remove a file of this training."""
+        """Remove a file of this training, and what lies beside it."""
+        for part in pivotal.files_beside(self.trained) if path is not None else ():
+            self._remove_one(_beside(path, part))
+        self._remove_one(path)
+
+    def _remove_one(self, path: Path | None) -> None:
         if path is None or path not in self._written or not path.is_file():
             return
         try:
             path.unlink()
         except OSError as error:
             self.emit({"type": "warning", "message": f"{path} could not be removed: {error.strerror or error}."})
+
+
+def _copied(named: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in named.items()}
+
+
+def _beside(path: Path, part: str) -> Path:
+    """The file that belongs to `path`, by what its name has besides."""
+    return path.with_name(f"{path.stem}{part}{path.suffix}")

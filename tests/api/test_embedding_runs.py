@@ -61,6 +61,10 @@ def test_sentences_stand_in_for_the_captions(client, wanted):
 def test_the_options_of_an_embedding_are_not_sent_for_a_network(client, values):
     answer = post(client, "check", {"values": {**values, "token_string": "x", "init_word": "frog"}}).json()
     assert answer["ok"], "the form does not show them then"
-    options = {"pretrained_model_name_or_path": values["pretrained_model_name_or_path"], "token_string": "x"}
+    options = {
+        "pretrained_model_name_or_path": values["pretrained_model_name_or_path"],
+        "token_string": "x",
+        "trains": "network",
+    }
     problems = problems_of(post(client, "check", {"options": {**options, "output_name": "x"}}).json())
     assert "has no effect when network is trained" in problems["token_string"]

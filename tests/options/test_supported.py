@@ -89,6 +89,8 @@ def reads(trained, tmp_path_factory) -> set[str]:
         trained(max_train_steps=1, sample_prompts=str(prompts), sample_every_n_steps=1, cache_latents_to_disk=True, **logs)
         trained(max_train_steps=1, network_module=None, trains="embedding", token_string="sls")
         trained(
+            trains="pivotal",
+            token_string="sls",
             max_train_steps=2,
             cache_latents=False,
             loss_type="huber",

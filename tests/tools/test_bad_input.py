@@ -201,7 +201,6 @@ def test_resize(words, expected, tmp_path, capsys):
     ("keys", "expected"),
     [
         (["lora_unet_x.hada_w1_a", "lora_unet_x.hada_w1_b"], ["2 of its keys are LoHa's", "1 problem\n"]),
-        (["bundle_emb.frog.clip_l"], ["embeddings beside the LoRA: frog"]),
         ([f"transformer.blocks.{n}.lora_A.weight" for n in range(9)], ["blocks.0.lora_A", "4 other keys", "6 problems"]),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...data.plan.model import DatasetPlan
 from ...options import TrainOptions
-from ...options.trained import NETWORK
+from ...options.trained import WITH_NETWORK
 
 _ADAM = {"adamw", "adam", "adamw8bit", "adam8bit"}
 _SIXTEEN_BITS = 2
@@ -83,7 +83,7 @@ def _possible(options: TrainOptions, sizes: Sizes, on_card: bool) -> Iterator[tu
     eight = training.mixed_precision != "no" and not (options.model.fp8_base or options.model.fp8_base_unet)
     if eight:
         yield {"fp8_base": True}, "step", (sizes.model + sizes.texts) // _SIXTEEN_BITS, False
-    is_network = options.trained.trains == NETWORK
+    is_network = options.trained.trains in WITH_NETWORK
     if is_network and not network.network_train_unet_only and sizes.texts:
         yield {"network_train_unet_only": True}, "step", sizes.texts if on_card else 0, False
     if on_card and options.optimizer.optimizer_type.lower() in _ADAM - {"adamw8bit", "adam8bit"}:

@@ -94,7 +94,7 @@ export function makeField(control, { inline = false, plain = false } = {}) {
     const isToggle = control.kind === "toggle";
     const head = h("div", { class: "lt-field-head" }, isToggle && made.element, h("label", { for: id }, control.label),
         inline && control.label !== plainOf(control.name) && h("code", { class: "lt-name" }, plainOf(control.name)), reset, !inline && ask);
-    const element = h("div", { class: `lt-field${isToggle ? " lt-field-toggle" : ""}`, "data-name": control.name, "data-only": control.only || null }, head, !isToggle && (made.around || made.element), help, wrong);
+    const element = h("div", { class: `lt-field${isToggle ? " lt-field-toggle" : ""}`, "data-name": control.name, "data-only": control.only?.join(" ") || null }, head, !isToggle && (made.around || made.element), help, wrong);
     set(made.element, "aria-describedby", `${help.id} ${wrong.id}`);
 
     const self = {

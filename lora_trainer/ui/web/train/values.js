@@ -45,7 +45,7 @@ function show(value) {
 
 // The kind of training that is chosen: what is shown of the form depends on it.
 export const trains = () => values.get("trains") || "network";
-export const isForIt = (control) => !control.only || control.only === trains();
+export const isForIt = (control) => !control.only?.length || control.only.includes(trains());
 
 export const values = {
     controls: new Map(), // name -> control

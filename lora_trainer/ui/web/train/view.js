@@ -49,7 +49,7 @@ function trainView(signal) {
     const advanced = advancedOptions([...inCards, ...ofCaptions], (control) => {
         const made = makeField(control, { inline: true });
         const field = control.blocks ? networkEditor(made) : control.name === PROMPTS ? promptEditor(made) : made;
-        if (control.only) field.element.dataset.only = control.only; // what stands round a field, too
+        if (control.only?.length) field.element.dataset.only = control.only.join(" "); // what stands round a field, too
         fields.set(control.name, field);
         return field;
     });
