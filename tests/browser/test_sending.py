@@ -120,3 +120,30 @@ def test_an_empty_gallery_says_so(around):
     dialog = send(page)
     expect(page.locator(".lt-toast")).to_contain_text("no picture in the gallery")
     expect(dialog).to_have_count(0)
+
+
+def test_pictures_of_the_generate_view_go_into_the_form_too(open_page, place):
+    page = open_page(place.address, wait=False)
+    made = {"1.png": told_picture("sls frog <lora:frog:0.8> in the rain"), "2.png": told_picture("a frog", "blue")}
+    images = [{"name": name, "url": f"generate/g/file/{name}", "seed": 1, "prompt": "x"} for name in made]
+    answer = {"id": "g", "state": "finished", "done": 2, "total": 2, "message": "", "advice": "", "images": images}
+
+    def state(route):
+        told = route.fetch()
+        route.fulfill(response=told, json={**told.json(), "can_generate": True, "generating": "g"})
+
+    page.route("**/api/state*", state)
+    page.route("**/api/generate/g", lambda route: route.fulfill(json=answer, headers={"X-Lora-Trainer": "1"}))
+    page.route("**/api/generate/g/file/*", lambda route: route.fulfill(body=made[route.request.url.split("/")[-1]]))
+    page.goto(place.address + "#lora-generate")
+    page.reload()
+    page.get_by_role("button", name="Train with these pictures").click()
+    dialog = page.locator(".lt-sent-dialog")
+    expect(dialog.get_by_role("textbox")).to_have_count(2)
+    expect(dialog.get_by_role("textbox").nth(0)).to_have_value("sls frog in the rain")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Train with these pictures")).to_be_visible()
+    page.get_by_role("button", name="Train with these pictures").click()
+    dialog.get_by_role("checkbox").nth(1).uncheck()
+    dialog.get_by_role("button", name="Add 1 picture").click()
+    expect(page.locator(".lt-tile-text")).to_have_text(["sls frog in the rain"])

@@ -137,3 +137,9 @@ def test_every_tool_is_drawn_and_the_rows_of_a_merge_come_and_go(program, open_p
     expect(rows.nth(0).locator("input")).to_have_value("-0.5")
     rows.nth(1).locator("select").select_option("frog.safetensors")
     expect(page.locator("#lt-tool-output")).to_have_value("ink_frog")
+    page.reload()  # as "Reload UI" of the Web UI does
+    expect(rows.nth(0).locator("select")).to_have_value("styles/ink.safetensors")
+    expect(rows.nth(0).locator("input")).to_have_value("-0.5")
+    expect(page.locator("#lt-tool-output")).to_have_value("ink_frog")
+    page.locator(".lt-tool-choice", has_text="디스크의 캐시").click()
+    expect(page.locator("#lt-tool-show")).not_to_be_checked()

@@ -26,6 +26,7 @@ export const t = texts({
     pictures_here: ["Pictures appear here.", "이미지가 여기에 표시됩니다."],
     generating: ["Generating…", "생성하는 중…"],
     interrupt: ["Stop", "중지"],
+    train_with: ["Train with {x:this picture|these pictures}", "{x:이 이미지로|이 이미지들로} 학습하기"],
     policy: ["Pictures while a training runs", "학습하는 동안 그림 만들기"],
     policy_automatic: ["Automatic", "자동"],
     policy_automatic_help: ["Both use the card where its memory is enough for both, as measured; else they take turns.", "잰 메모리가 둘 다에 충분하면 함께 쓰고, 모자라면 번갈아 씁니다."],

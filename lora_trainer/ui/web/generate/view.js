@@ -1,5 +1,6 @@
 // Standing alone: prompt -> pictures, with <lora:name:weight> from the list of files.
 import { app, canGenerate } from "../base/app.js";
+import { busy } from "../base/dialogs.js";
 import { fileOption, fill, h, set } from "../base/elements.js";
 import { get, getPatiently, post, urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
@@ -9,6 +10,7 @@ import { copyButton, note, report } from "../base/messages.js";
 import { readNumber } from "../base/numbers.js";
 import { gallery } from "../base/pictures.js";
 import { language } from "../base/texts.js";
+import { sendPictures } from "../send/dialog.js";
 import { LIMITS, readSetting } from "./limits.js";
 import { policyChoice } from "./policy.js";
 import { START } from "./prompt.js";
@@ -163,7 +165,8 @@ function generateView(signal) {
         if (!images.length) return h("div", { class: "lt-empty lt-results-empty" }, icon("brush"), h("span", {}, t("pictures_here")), h("small", {}, t("pictures_hint")));
         const list = images.map((image) => ({ url: urlOf(image.url), name: image.name, caption: image.infotext || `${image.prompt || ""}\n${t("seed")}: ${image.seed}` }));
         const newest = list.at(-1);
-        return [gallery(list), h("div", { class: "lt-infotext" }, h("pre", { tabindex: "0" }, newest.caption), h("div", { class: "lt-row" }, copyButton(newest.caption), h("a", { class: "lt-btn lt-btn-small", href: newest.url, download: newest.name }, icon("download"), t("download"))))];
+        const send = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => busy(send, () => sendPictures("generate", list.map((one) => ({ ...one, infotext: one.caption })))) }, t("train_with", { x: list.length }));
+        return [gallery(list), h("div", { class: "lt-infotext" }, h("pre", { tabindex: "0" }, newest.caption), h("div", { class: "lt-row" }, copyButton(newest.caption), h("a", { class: "lt-btn lt-btn-small", href: newest.url, download: newest.name }, icon("download"), t("download")), send))];
     }
 
     fill(results, pictures([]));

@@ -1,4 +1,4 @@
-// The question that pictures of the Web UI bring along: which of them, with which captions, and where they belong.
+// The question that pictures of the Web UI, or of the Generate view, bring along: which of them, with which captions, and where they belong.
 import { app } from "../base/app.js";
 import { busy } from "../base/dialogs.js";
 import { fill, h } from "../base/elements.js";
@@ -9,7 +9,7 @@ import { places } from "./places.js";
 import { staging } from "./staging.js";
 import { t } from "./texts.js";
 
-// Opens our tab with the question; who says no is back at the gallery `from` (a tab of the Web UI).
+// Opens our tab with the question; who says no is back at the gallery `from` (a tab of the Web UI, where there is one of that name).
 export function sendPictures(from, pictures) {
     tabOf("lora_trainer", "LoRA Trainer")?.click();
     if (!pictures.length) return void say(t("nothing_there"), "error");

@@ -1,4 +1,4 @@
-// Pictures of the Web UI brought into an upload of their own, one after the other, with the captions that their prompts make.
+// Pictures that were made here or in the Web UI brought into an upload of their own, one after the other, with the captions that their prompts make.
 import { app } from "../base/app.js";
 import { post, sendForm } from "../base/host.js";
 import { t } from "./texts.js";

@@ -8,7 +8,7 @@ export const t = texts({
     nothing_taken: ["None of the pictures could be taken over.", "가져올 수 있는 이미지가 없습니다."],
     taking: ["Taking over picture {x} of {all}…", "이미지 가져오는 중: {all}장 중 {x}번째…"],
     take_others: ["Show the rest of the gallery ({x})", "갤러리의 나머지 이미지 {x}장도 표시"],
-    not_fetched: ["The Web UI does not have this picture any more.", "Web UI에 이 이미지가 더 이상 없습니다."],
+    not_fetched: ["This picture is not there any more.", "이 이미지가 더 이상 없습니다."],
     not_taken: ["Not taken over:", "가져오지 않음:"],
     caption_of: ["Caption of {x}", "{x}의 캡션"],
     no_prompt: ["This picture says no prompt. Describe it here, or leave it empty.", "이 이미지에는 프롬프트가 없습니다. 여기에 설명을 적거나 비워 두세요."],

@@ -11,6 +11,7 @@ import { note, report, say } from "../base/messages.js";
 import { language } from "../base/texts.js";
 import { packageOffer } from "../train/packages.js";
 import { labeled, plainControl, select } from "./fields.js";
+import { keep, keptForm, usedUp } from "./kept.js";
 import { lackingPackage } from "./lacking.js";
 import { emptyResult, toolResult } from "./result.js";
 import { t } from "./texts.js";
@@ -18,7 +19,6 @@ import { refreshCards } from "../webui.js";
 
 const SUFFIX = ".safetensors";
 
-let kept = {}; // tool -> {values, output: a name of the person's own or null, overwrite}: stays when the view is left
 let jobs = new Map(); // tool -> the last answer about its job
 
 const isOver = (job) => ["finished", "stopped", "failed"].includes(job.state);
@@ -60,7 +60,8 @@ function draw(signal, view, page) {
     const result = h("section", { class: "lt-card lt-results-card", "aria-live": "polite" });
 
     const running = () => [...jobs.values()].find((job) => !isOver(job));
-    const settings = () => (kept[tool.name] ||= { values: Object.fromEntries(tool.fields.map((one) => [one.name, one.kind === "loras" ? (tool.writes === "checkpoint" ? [{}] : [{}, {}]) : one.value])), output: null, overwrite: false });
+    // {values, output: a name of the person's own or null, overwrite}
+    const settings = () => keptForm(tool.name, { values: Object.fromEntries(tool.fields.map((one) => [one.name, one.kind === "loras" ? (tool.writes === "checkpoint" ? [{}] : [{}, {}]) : one.value])), output: null, overwrite: false });
 
     function choose(name) {
         tool = tools.find((one) => one.name === name);
@@ -103,7 +104,7 @@ function draw(signal, view, page) {
 
     function control(field, values) {
         const id = `lt-tool-${field.name}`;
-        const put = (value) => { values[field.name] = value; wrong[field.name](""); follows?.(); };
+        const put = (value) => { values[field.name] = value; keep(tool.name); wrong[field.name](""); follows?.(); };
         if (field.kind === "loras") return ratios(field, values, put);
         const plain = plainControl(id, field, values[field.name], put);
         if (plain) return { element: plain };
@@ -141,7 +142,7 @@ function draw(signal, view, page) {
             if (!base || !isTaken(base)) return base;
             for (let count = 2; ; count++) if (!isTaken(`${base}_${count}`)) return `${base}_${count}`;
         };
-        const name = h("input", { type: "text", id: "lt-tool-output", class: "lt-input", autocomplete: "off", spellcheck: "false", oninput: () => { chosen.output = name.value || null; chosen.overwrite = overwrite.checked = false; wrong.output(""); askBack(); } });
+        const name = h("input", { type: "text", id: "lt-tool-output", class: "lt-input", autocomplete: "off", spellcheck: "false", oninput: () => { chosen.output = name.value || null; keep(tool.name); chosen.overwrite = overwrite.checked = false; wrong.output(""); askBack(); } });
         const overwrite = h("input", { type: "checkbox", role: "switch", id: "lt-tool-overwrite", class: "lt-switch", checked: chosen.overwrite, onchange: () => { chosen.overwrite = overwrite.checked; wrong.output(""); } });
         const asked = h("div", { class: "lt-field-toggle" }, h("div", { class: "lt-field-head" }, overwrite, h("label", { for: overwrite.id }, t("tool_overwrite"))));
         const askBack = () => (asked.hidden = !isTaken(name.value));
@@ -196,7 +197,7 @@ function draw(signal, view, page) {
         page.loras = news.loras;
         page.checkpoints = news.checkpoints;
         page.problems = news.problems;
-        if (kept[job.tool]) Object.assign(kept[job.tool], { output: null, overwrite: false }); // the name is used up
+        usedUp(job.tool);
         drawFields();
     }
 

@@ -4,10 +4,12 @@ import { busy } from "../base/dialogs.js";
 import { fill, h } from "../base/elements.js";
 import { get, post } from "../base/host.js";
 import { icon } from "../base/icons.js";
+import { recall, remember } from "../base/memory.js";
 import { report, say } from "../base/messages.js";
 import { poll } from "../base/poll.js";
 import { language } from "../base/texts.js";
 import { labeled, plainControl, select } from "../tools/fields.js";
+import { keep, keptForm } from "../tools/kept.js";
 import { lackingPackage } from "../tools/lacking.js";
 import { toolResult } from "../tools/result.js";
 import { packageOffer } from "./packages.js";
@@ -17,8 +19,7 @@ import { values } from "./values.js";
 const OURS = ["train_data_dir", "caption_extension"]; // what the form of the training says already
 const ENDINGS = { txt: ".txt", caption: ".caption" };
 
-const kept = new Map(); // tool -> its values: stay when the view is left
-let chosen = ""; // the tool that was used last
+let chosen = recall("captioner", ""); // the tool that was used last
 const jobs = new Map(); // id of a concept -> the last answer about its job
 
 // `scope` is the concept whose pictures they are. Returns {button, element, show(number of pictures)}.
@@ -68,18 +69,21 @@ export function captionPanel(signal, scope) {
         draw();
     }
 
+    const nameOf = (one) => `captions ${one.name}`; // apart from that of the Tools view
+    const formOf = (one) => keptForm(nameOf(one), { values: Object.fromEntries(one.fields.filter((field) => !OURS.includes(field.name)).map((field) => [field.name, field.value])) });
+
     function drawForm() {
         const one = tool(), fields = one.fields.filter((field) => !OURS.includes(field.name));
-        if (!kept.has(one.name)) kept.set(one.name, Object.fromEntries(fields.map((field) => [field.name, field.value])));
+        const { values: given } = formOf(one);
         wrong = {};
         const made = (more) => fields.filter((field) => field.more === more).map((field) => {
             const id = `lt-caption-${scope.index}-${field.name}`;
-            const control = plainControl(id, field, kept.get(one.name)[field.name], (value) => { kept.get(one.name)[field.name] = value; wrong[field.name](""); });
+            const control = plainControl(id, field, given[field.name], (value) => { given[field.name] = value; keep(nameOf(one)); wrong[field.name](""); });
             const whole = labeled(id, field, { element: control });
             wrong[field.name] = whole.say;
             return whole.element;
         });
-        const which = select(`lt-caption-${scope.index}-tool`, tools.map((each) => ({ value: each.name, label: each.title })), one.name, (name) => { chosen = name; choose().catch(report); });
+        const which = select(`lt-caption-${scope.index}-tool`, tools.map((each) => ({ value: each.name, label: each.title })), one.name, (name) => { chosen = name; remember("captioner", name); choose().catch(report); });
         fill(form, labeled(which.id, { name: "tool", label: t("caption_by"), help: one.help, required: true }, { element: which }).element,
             h("div", { class: "lt-grid" }, made(false)),
             h("details", { class: "lt-fold" }, h("summary", {}, t("caption_more")), h("div", { class: "lt-grid" }, made(true))));
@@ -88,7 +92,7 @@ export function captionPanel(signal, scope) {
     async function run() {
         for (const sayWrong of Object.values(wrong)) sayWrong("");
         try {
-            const body = { tool: tool().name, values: { ...kept.get(tool().name), train_data_dir: scope.get("image_dir"), caption_extension: ending() } };
+            const body = { tool: tool().name, values: { ...formOf(tool()).values, train_data_dir: scope.get("image_dir"), caption_extension: ending() } };
             told(await post("tools", body));
             follow();
         } catch (error) {
