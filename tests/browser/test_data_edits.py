@@ -202,6 +202,10 @@ def test_what_changed_on_the_disk_meanwhile_is_not_overwritten_unasked(open_page
     note.get_by_role("button", name="Take what the file holds").click()
     kept = page.locator(".lt-data-held", has_text="What you wrote is still here")
     expect(kept).to_contain_text("mine. written here")
+    page.reload()
+    expect(note).to_contain_text("mine. written here")  # it is asked again, and nothing is lost
+    assert caption(frogs, 3) == "theirs"
+    note.get_by_role("button", name="Take what the file holds").click()
     kept.get_by_role("button", name="Save mine after all").click()
     expect_caption(page, frogs, 3, "mine. written here")
     expect(page.locator(".lt-data-held")).to_have_count(0)
@@ -381,6 +385,26 @@ def test_a_mask_is_painted_saved_and_trained_with(open_page, place, frogs):
             break
         page.wait_for_timeout(50)
 
+    page.route("**/edit", lambda route: route.fulfill(status=507, json={"error": {"message": "The disk is full."}}))
+    page.get_by_role("button", name="Paint a mask").click()
+    board.press("i")
+    page.click("#lt-tab-runs")
+    expect(page.locator(".lt-toast").first).to_be_visible()
+    page.click("#lt-tab-data")
+    note = page.locator(".lt-data-held")
+    expect(note).to_contain_text("The disk is full.")
+    page.reload()
+    page.unroute("**/edit")
+    note.get_by_role("button", name="Try again").click()
+    expect(note).to_have_count(0)
+    assert Image.open(saved).getpixel((40, 24)) == 255
+    page.reload()
+    expect(page.locator(".lt-data-tile").first).to_be_visible()
+    expect(note).to_have_count(0)
+    page.locator(".lt-data-grid").focus()
+    page.keyboard.press("Control+z")
+    expect(page.locator(".lt-data-saved")).to_have_text(re.compile("^Undone · "))
+
     subset = SubsetSpec(image_dir=frogs, caption_extension=".txt")
     plan = make_plan(DataSpec(datasets=(DatasetSpec(resolution=(64, 64), subsets=(subset,)),), masked_loss=True))
     assert [Path(image.mask).name for image in plan.images if image.mask] == [saved.name]
@@ -417,3 +441,22 @@ def test_what_the_lint_finds_is_shown_with_its_pictures_and_mended_by_a_button(o
     page.locator(".lt-data-text").fill("sls frog, short")
     page.locator(".lt-data-text").press("Escape")
     expect(mark).to_have_text("1")
+
+    def as_of_many(route):  # a data set of which not everything is looked at again after each change
+        told = route.fetch()
+        route.fulfill(response=told, json={**told.json(), "total": 5000})
+
+    page.route("**/query", as_of_many)
+    page.locator("#lt-data-filter").fill("frog")
+    page.locator("#lt-data-filter").fill("")
+    expect(page.locator(".lt-data-count")).to_have_text("4 pictures")
+    grid, said = page.locator(".lt-data-grid"), page.get_by_text("Found before the last change.")
+    expect(grid).not_to_have_class(re.compile("lt-data-found-before"))
+    page.locator(".lt-data-text").fill(long)
+    page.locator(".lt-data-text").press("Escape")
+    expect(grid).to_have_class(re.compile("lt-data-found-before"))
+    expect(said).to_be_visible()
+    expect(mark).to_have_text("1")
+    page.locator(".lt-data-one").get_by_role("button", name="Look again").click()
+    expect(mark).to_have_text("3")
+    expect(said).to_have_count(0)

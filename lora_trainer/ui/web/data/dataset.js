@@ -14,7 +14,7 @@ import { followCopies } from "../train/concepts/folders.js";
 import { values } from "../train/values.js";
 import { holding, isMade, isWritten, keepHeld } from "./held.js";
 import { selection } from "./selection.js";
-import { forget, keepUnsaved, unsaved } from "./unsaved.js";
+import { forget, keepMasks, keepUnsaved, keptMasks, unsaved, unsavedMoved } from "./unsaved.js";
 
 const MOST_ROWS = 500; // asked for at once
 const SAFE = ["caption", "stars", "leave_out"]; // edits that are the same when they are done twice
@@ -40,13 +40,14 @@ export function dataset(signal, opened, how) {
         rows: new Map(),
         counts: {}, // of LOOKS
         found: null, // {findings: [Problem], waiting}, once they were asked for
+        isFoundBefore: false, // before the last change: nobody has looked again since
         isFollowingFindings: () => false, // whether their list is seen
         movedTo: "", // the id of the copy, once there is one
         isStale: false,
         wrong: null, // what is wrong with the filter: {message, at}
         saving: "", // "saving", "unsaved" (the host is not there), "saved", "undone", "redone" or ""
         lastTitle: "", // of the last step
-        held: how.held || [], // what could not be done as it was asked for, see held.js
+        held: how.held || keptMasks(opened.id), // what could not be done as it was asked for, see held.js
         watch: news.watch,
         watchUse: uses.watch, // hears of tags that were given to a picture
         get: (path) => get(url(path)),
@@ -126,11 +127,16 @@ export function dataset(signal, opened, how) {
     data.look = async () => {
         const mine = ++looks, found = await data.post("findings", { values: values.send() });
         if (mine !== looks || signal.aborted) return;
-        data.found = found;
+        Object.assign(data, { found, isFoundBefore: false });
         tell("findings");
         await inTurn(() => sync({ isLookedAt: true }));
     };
-    const lookSoon = debounce(800, () => !signal.aborted && (data.total <= MOST_LOOKED_AT || data.isFollowingFindings()) && data.look().catch(() => {}));
+    const lookSoon = debounce(800, () => {
+        if (signal.aborted) return null;
+        if (data.total <= MOST_LOOKED_AT || data.isFollowingFindings()) return data.look().catch(() => {});
+        data.isFoundBefore = true;
+        return tell("findings");
+    });
     // What asks or changes has its turn after what was begun before it, whatever became of that.
     const inTurn = (action) => {
         const done = line.then(() => action());
@@ -143,6 +149,9 @@ export function dataset(signal, opened, how) {
     // An upload that a run trains from was copied before it was changed: the copy is shown from here on.
     const goOn = (answer) => {
         followCopies(answer.moved);
+        unsavedMoved(data.id, answer.dataset);
+        keepMasks(data.id, []);
+        keepMasks(answer.dataset, data.held);
         data.movedTo = answer.dataset;
         if (!signal.aborted) go("data", answer.dataset);
         return answer;
@@ -169,6 +178,7 @@ export function dataset(signal, opened, how) {
     const change = (path, bodyOf, { done = "saved", from } = {}) => inTurn(async () => {
         const body = bodyOf(), hold = (told) => {
             data.held = holding(data.held, { path, body, done, ...told }, from);
+            keepMasks(data.movedTo || data.id, data.held);
             if (signal.aborted) keepHeld(data.movedTo || data.id, data.held);
         };
         const of = body.ids?.length ?? data[path]?.changed ?? Infinity;
@@ -235,6 +245,7 @@ export function dataset(signal, opened, how) {
     const letGo = (one, instead = []) => {
         data.held = data.held.flatMap((other) => (other === one ? instead : [other]));
         if (!instead.length) settled(one.body);
+        keepMasks(data.movedTo || data.id, data.held);
         tell("held");
     };
     data.again = (one, how = {}) => {

@@ -31,6 +31,7 @@ export function pictureGrid(signal, data, size, act) {
     function show() {
         if (signal.aborted || !measure()) return;
         const { ids } = data;
+        element.classList.toggle("lt-data-found-before", data.isFoundBefore);
         canvas.style.height = `${Math.ceil(ids.length / columns) * (high + GAP) + GAP}px`;
         const first = Math.max(0, Math.floor((element.scrollTop - GAP) / (high + GAP)) - 1) * columns;
         const last = Math.min(ids.length, (Math.ceil((element.scrollTop + element.clientHeight) / (high + GAP)) + 1) * columns);
@@ -120,7 +121,7 @@ function tile(row) {
             h("span", { class: "lt-data-marks" },
                 row.left_out && h("span", { class: "lt-data-mark" }, t("left_out")),
                 (row.problem || row.caption_problem) && h("span", { class: "lt-data-mark lt-data-mark-warn", title: row.problem || row.caption_problem }, icon("warning")),
-                row.findings?.length > 0 && h("span", { class: "lt-data-mark lt-data-mark-warn", title: t("findings_count", { x: row.findings.length }) }, icon("warning"), String(row.findings.length)),
+                row.findings?.length > 0 && h("span", { class: "lt-data-mark lt-data-mark-warn lt-data-mark-found", title: t("findings_count", { x: row.findings.length }) }, icon("warning"), String(row.findings.length)),
                 Number.isFinite(row.loss) && h("span", { class: "lt-data-mark", title: t("loss_title", { x: row.loss.toFixed(2) }) }, t("loss_times", { x: row.loss.toFixed(2) }))),
             row.stars > 0 && h("span", { class: "lt-data-stars", "aria-hidden": "true" }, "★".repeat(row.stars))),
         h("span", { class: `lt-data-words${row.caption || !isRead(row) ? "" : " lt-missing"}` }, row.caption || (isRead(row) ? t("no_caption") : "…")));

@@ -1,4 +1,5 @@
 // Beside the pictures: the chosen one large with its caption, or what several of them have in common.
+import { busy } from "../base/dialogs.js";
 import { fill, h, set } from "../base/elements.js";
 import { urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
@@ -51,6 +52,7 @@ function onePicture(data, openTool) {
     const crop = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => openTool("crop", id) }, t("crop"));
     const mask = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => openTool("mask", id) }, t("mask"));
     const findings = h("ul", { class: "lt-stack" });
+    const again = h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => busy(again, data.look) }, icon("reset"), t("look_again"));
     const caption = captionEditor({ save: data.write, ask: data.suggest, used: data.used });
     const element = h("div", { class: "lt-data-one" }, large,
         h("div", { class: "lt-data-facts" }, name, facts, loss), h("div", { class: "lt-row" }, stars.element, out, crop, mask), caption.element, findings);
@@ -75,7 +77,8 @@ function onePicture(data, openTool) {
         stars.show(row.stars);
         out.textContent = t(row.left_out ? "take_in" : "leave_out");
         set(out, "aria-pressed", String(Boolean(row.left_out)));
-        fill(findings, data.findingsOf(row).map((one) => h("li", { class: "lt-data-about", title: one.message }, icon("warning"), h("span", {}, sentence(one.message)))));
+        fill(findings, data.findingsOf(row).map((one) => h("li", { class: "lt-data-about", title: one.message }, icon("warning"), h("span", {}, sentence(one.message)))),
+            data.isFoundBefore && row.findings.length > 0 && h("li", { class: "lt-row" }, h("span", { class: "lt-subdued" }, t("found_before")), again));
         caption.show(row);
         return undefined;
     }

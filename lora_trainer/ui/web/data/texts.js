@@ -47,6 +47,7 @@ export const t = texts({
     bulk: ["Many at once", "일괄 편집"],
     tags: ["Tags", "태그"],
     text: ["Text", "텍스트"],
+    found_before: ["Found before the last change.", "마지막 변경 전에 찾은 것입니다."],
     findings: ["Findings", "문제"],
     looking: ["Looking at the pictures…", "이미지를 살펴보는 중…"],
     look_again: ["Look again", "다시 살펴보기"],
