@@ -16,7 +16,7 @@ from ..grids.sheet import model_of, sheet
 from ..modelfile import LORA_SUFFIXES
 from ..options.trained import EMBEDDING
 from ..sampling.request import from_mapping
-from . import answers, model_files
+from . import answers, model_files, painting
 from .answers import answer, json_body
 from .sending import file_answer
 from .service import Service
@@ -128,7 +128,7 @@ async def _sheet(service: Service, request: Request) -> Response:
 def grid_view(service: Service, grid_id: str) -> dict[str, Any]:
     """A Grid of docs/api.md."""
     found = service.grids.look(grid_id)
-    grid, saved = found["grid"], _saved(service, found["run"])
+    grid, saved = found["grid"], service.saved_steps(found["run"])
     drawn = (service.grids.picture(grid_id, f"{cell.key}.png") for cell, is_drawn in found["cells"] if is_drawn)
     cells = [
         {
@@ -148,30 +148,13 @@ def grid_view(service: Service, grid_id: str) -> dict[str, Any]:
         "done": sum(1 for cell in cells if cell["url"]),
         "total": len(cells),
         "base_model": model_of(grid, drawn),
-        "loras": [{"name": one.name, "step": one.step, "file": _file_now(one, saved)} for one in grid.candidates],
+        "loras": [{"name": one.name, "step": one.step, "file": painting.file_now(one, saved)} for one in grid.candidates],
         "strengths": list(grid.strengths),
         "prompts": list(grid.prompts),
         "settings": dict(grid.settings),
         "cells": cells,
         "sheet": f"grids/{quote(grid_id)}/sheet",
     }
-
-
-def _saved(service: Service, run_id: str) -> dict[str, Any]:
-    """The steps of the run's saved files that are there, by their names."""
-    progress, _ = service.supervisor.progress(run_id)
-    there = service.supervisor.folder(run_id).saved_sizes()
-    return {name: saved.get("step") for path, saved in progress.files.items() if (name := Path(path).name) in there}
-
-
-def _file_now(one: Candidate, saved: Mapping[str, Any]) -> str | None:
-    """The run's file that was compared, which may have another name since: a final file that was trained further has the one
-    of its step. None for other LoRAs, and for one that is gone."""
-    if one.step is None:
-        return None
-    if saved.get(one.path.name) == one.step:
-        return one.path.name
-    return next((name for name, step in saved.items() if step == one.step), None)
 
 
 TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] = [

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import HostError
 from ..grids.book import FAILED, Painter
+from ..grids.grid import Candidate
 from ..hosts.base import Host
 from ..runs.generation import Generation
 
@@ -34,3 +35,13 @@ def _by_generation(generation: Generation, ask: Callable[..., str]) -> Painter:
         raise HostError("The picture was broken off again and again.", advice="See what else uses the card, then go on.")
 
     return paint
+
+
+def file_now(one: Candidate, saved: Mapping[str, Any]) -> str | None:
+    """The name of the run's file that was compared, which may be another since: a final file that was trained further has the
+    one of its step. None for other LoRAs, and for one that is gone. `saved` is the step of each file that is there."""
+    if one.step is None:
+        return None
+    if saved.get(one.path.name) == one.step:
+        return one.path.name
+    return next((name for name, step in saved.items() if step == one.step), None)

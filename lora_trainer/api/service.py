@@ -16,6 +16,7 @@ from ..datasets.library import Library
 from ..errors import HostError, InputError, StoreError
 from ..foreign.reading import is_there
 from ..grids.book import GridBook
+from ..grids.grid import Candidate
 from ..hosts.base import Access, Checkpoint, Host
 from ..log import logger
 from ..paths import user_path
@@ -53,7 +54,8 @@ class Service:
         self.facts = FactsCache()
         self.generation = Generation(host, self.paths.generated, standing=self._standing)
         self.reg_images = RegImages(self.generation)
-        self.grids = GridBook(self.paths.user_dir / "grids", painting.painter(host, self.generation, self.generate))
+        painter = painting.painter(host, self.generation, self.generate)
+        self.grids = GridBook(self.paths.user_dir / "grids", painter, self._compared)
         self.tools = ToolJobs(host, self.paths.tools)
         self.packages = ToolJobs(host, self.paths.user_dir / "packages")  # what fetches one, not the packages
         self.batches = ToolJobs(host, self.paths.user_dir / "batches", kept=3)  # their pictures are large
@@ -157,6 +159,19 @@ class Service:
             store, self.host, self.paths.runs, before_start=self._clear_card, waits_for=self._first, lending=lending
         )
         self.host.share_card(Borrowing(self._supervisor, self.rehearsals.at_work))
+
+    def saved_steps(self, run_id: str) -> dict[str, Any]:
+        """The steps of a run's saved files that are there, by their names."""
+        progress, _ = self.supervisor.progress(run_id)
+        there = self.supervisor.folder(run_id).saved_sizes()
+        return {name: saved.get("step") for path, saved in progress.files.items() if (name := Path(path).name) in there}
+
+    def _compared(self, run_id: str, one: Candidate) -> Path | None:
+        """Where a file that a grid compares lies now; None where it is gone."""
+        if one.step is None:
+            return one.path
+        name = painting.file_now(one, self.saved_steps(run_id))
+        return one.path.with_name(name) if name else None
 
     def is_training(self) -> bool:
         """Whether a run is at work."""

@@ -20,7 +20,7 @@ from ..errors import InputError, LoraTrainerError, SaveError
 from ..foreign.json_text import read_table
 from ..log import logger
 from ..paths import write_atomic, write_text_atomic
-from .grid import Grid
+from .grid import Candidate, Cell, Grid
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 _KEY = re.compile(r"p[0-9]+-(without|l[0-9]+-s[0-9]+)")
@@ -39,12 +39,24 @@ class Painter(Protocol):
     ) -> bytes | None: ...
 
 
-class GridBook:
-    """The grids in `folder`, drawn by `paint` in a thread of its own. Thread-safe."""
+Locate = Callable[[str, Candidate], "Path | None"]
+"""Where a run's file, as a grid named it, lies now; None where it is gone."""
 
-    def __init__(self, folder: Path, paint: Painter) -> None:
+
+def _as_named(_run: str, one: Candidate) -> Path | None:
+    return one.path
+
+
+class GridBook:
+    """The grids in `folder`, drawn by `paint` in a thread of its own. Thread-safe.
+
+    `locate` is asked before each picture: between two of them a training that goes on may give a file another name, and its own
+    to a newer one.
+    """
+
+    def __init__(self, folder: Path, paint: Painter, locate: Locate = _as_named) -> None:
         self.folder = folder
-        self._paint = paint
+        self._paint, self._locate = paint, locate
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._waiting: list[str] = []
@@ -149,7 +161,8 @@ class GridBook:
                     logger.error("%s", error)
 
     def _draw(self, grid_id: str) -> str:
-        grid = self.look(grid_id)["grid"]
+        found = self.look(grid_id)
+        grid, run = found["grid"], found["run"]
         self._tell(grid_id, DRAWING)
         for cell in grid.cells():
             path = self.folder / grid_id / f"{cell.key}.png"
@@ -158,12 +171,23 @@ class GridBook:
             data = (
                 None
                 if self._must_stop(grid_id)
-                else self._paint(grid.request(cell), grid.files(cell), lambda: self._must_stop(grid_id))
+                else self._paint(grid.request(cell), self._files(grid, cell, run), lambda: self._must_stop(grid_id))
             )
             if data is None:
                 return STOPPED
             write_atomic(path, lambda file, data=data: file.write(data))
         return FINISHED
+
+    def _files(self, grid: Grid, cell: Cell, run: str) -> dict[str, Path]:
+        """The file that the cell's tag means, where it lies now. Raises InputError where it is gone."""
+        if cell.candidate is None:
+            return {}
+        one = grid.candidates[cell.candidate]
+        path = self._locate(run, one)
+        if path is None:
+            what = f"the file {one.path.name} that was compared is not there any more."
+            raise InputError(what, advice="Compare the files that are there anew.")
+        return {one.name: path}
 
     def _must_stop(self, grid_id: str) -> bool:
         with self._lock:

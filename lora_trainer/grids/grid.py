@@ -65,13 +65,6 @@ class Grid:
         """The fields of the cell's ImageRequest."""
         return {**self.settings, "prompt": self.text(cell), "batch_size": 1, "batch_count": 1}
 
-    def files(self, cell: Cell) -> dict[str, Path]:
-        """The file that the cell's tag means."""
-        if cell.candidate is None:
-            return {}
-        chosen = self.candidates[cell.candidate]
-        return {chosen.name: chosen.path}
-
     def as_json(self) -> dict[str, Any]:
         """What `from_json` reads."""
         candidates = [{"name": one.name, "path": str(one.path), "step": one.step} for one in self.candidates]

@@ -9,6 +9,7 @@ import toml
 
 from lora_trainer.data.plan import make_plan
 from lora_trainer.data.plan.digest import data_facts
+from lora_trainer.grids.grid import Candidate
 from lora_trainer.options import config_file
 from lora_trainer.options.dataset_config import data_spec
 from lora_trainer.options.resolve import train_options
@@ -77,11 +78,16 @@ def test_a_setting_changed_by_hand_that_cannot_be_is_an_error(client, service, e
 
 
 def test_further_steps_lengthen_the_run_and_say_what_becomes_of_the_rate(client, service, ended):
+    (final,) = get(client, f"runs/{ended}").json()["run"]["files"]
+    compared = Candidate("frog", service.supervisor.folder(ended).output / final["name"], final["step"])
+    assert service._compared(ended, compared) == compared.path
     answer = look(client, ended, "?steps=30").json()
     assert [one["field"] for one in answer["problems"]] == ["lr_scheduler"]
     assert post(client, f"runs/{ended}/resume", {"steps": 30}).status_code == 200
     written = toml.load(service.supervisor.folder(ended).config)["training"]
     assert written["max_train_steps"] == 50 and "max_train_epochs" not in written
+    now = service._compared(ended, compared)
+    assert now.name == f"frog-step{final['step']:08d}.safetensors" and now.is_file(), "not the final file that is to come"
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1.5, "many", True, 10**9])

@@ -49,7 +49,6 @@ def test_every_file_is_drawn_at_every_strength_for_every_prompt_and_none_once(gr
     order = [cell.candidate for cell in cells]
     assert order == [None] * 2 + [0] * 4 + [1] * 4, "each file is read once"
     assert {grid.request(cell)["seed"] for cell in cells} == {7}
-    assert grid.files(cells[-1]) == {"frog": grid.candidates[1].path} and grid.files(cells[0]) == {}
     assert Grid.from_json(json.loads(json.dumps(grid.as_json()))) == grid
 
 
@@ -102,6 +101,25 @@ def test_it_is_drawn_stopped_and_goes_on_where_it_stopped(tmp_path, grid):
     other.delete(grid_id)
     with pytest.raises(InputError, match="no such pictures"):
         other.look(grid_id)
+
+
+def test_a_file_that_got_another_name_meanwhile_is_drawn_from_there_and_one_that_is_gone_is_said(tmp_path, grid):
+    now, drawn = {"frog": tmp_path / "frog.safetensors", "frog-step1": tmp_path / "frog-step1.safetensors"}, []
+
+    def paint(request, files, should_stop):
+        drawn.append(dict(files))
+        if len(drawn) == 4:
+            now["frog-step1"] = tmp_path / "other.safetensors"
+        if len(drawn) == 9:
+            now["frog"] = None
+        return png()
+
+    book = GridBook(tmp_path / "grids", paint, lambda run, one: now[one.name] if run == "run-1" else None)
+    grid_id = book.begin(grid, "run-1")
+    until(lambda: book.look(grid_id)["state"] == "failed")
+    assert drawn[:2] == [{}, {}] and drawn[3] == {"frog-step1": tmp_path / "frog-step1.safetensors"}
+    assert drawn[4:6] == [{"frog-step1": tmp_path / "other.safetensors"}] * 2
+    assert "frog.safetensors that was compared is not there any more" in book.look(grid_id)["message"] and len(drawn) == 9
 
 
 def test_what_goes_wrong_is_told_and_the_next_one_is_drawn(tmp_path, grid):
