@@ -20,14 +20,16 @@ def backends() -> list[str]:
     return sorted(dynamo.list_backends(exclude_tags=()))
 
 
-def compiled(unet: nn.Module, backend: str) -> Callable[..., Any]:
+def compiled(unet: nn.Module, backend: str, *, anew: bool = False) -> Callable[..., Any]:
     """A function that computes what `unet` does, compiled when it is called. `unet` itself stays as it is, names and all.
 
-    Calling it raises TrainingError when it cannot be compiled.
+    `anew`: it was compiled before and computes in another way now. Calling it raises TrainingError when it cannot be compiled.
     """
     import torch._dynamo as dynamo
 
     dynamo.config.cache_size_limit = max(dynamo.config.cache_size_limit, _SHAPES)
+    if anew:
+        dynamo.reset()  # what was compiled does not ask each time how it is to be computed
     optimized = torch.compile(unet, backend=backend)
 
     def run(*args: Any, **kwargs: Any) -> Any:

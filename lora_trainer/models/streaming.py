@@ -40,6 +40,11 @@ def is_in(name: str, blocks: Mapping[str, nn.Module]) -> bool:
     return any(name.startswith(f"{path}.") for path in blocks)
 
 
+def is_streamed(block: nn.Module) -> bool:
+    """Whether the weights of this block come to the card when it computes."""
+    return getattr(block, "is_streamed", False)
+
+
 @dataclass
 class _Copies:
     """The weights of a block on the card. `ready` is when they are there (None: now)."""
@@ -70,6 +75,7 @@ class Streamed:
                 for owner, name in _buffers(block):
                     owner._buffers[name] = _tensor(owner._buffers[name]).pin_memory()
             block.forward = self._on_card(number, block.forward)  # type: ignore[method-assign]
+            block.is_streamed = True  # type: ignore[assignment]
 
     def _on_card(self, number: int, forward: Any) -> Any:
         @functools.wraps(forward)

@@ -20,3 +20,18 @@ class Rule:
     broken: Callable[[Values], bool]
     message: str
     advice: str = ""
+
+
+def needs(option: str, needed: str) -> Rule:
+    """`option` means nothing without `needed`."""
+    return Rule(
+        (option, needed),
+        lambda v: bool(v[option]) and not v[needed],
+        f"{option} has no effect without {needed}.",
+        f"Give {needed} too, or leave {option} out.",
+    )
+
+
+def exclude(first: str, second: str, why: str, advice: str) -> Rule:
+    """Two options that do not go together."""
+    return Rule((second, first), lambda v: bool(v[first]) and bool(v[second]), why, advice)

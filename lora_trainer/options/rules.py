@@ -10,9 +10,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 
-from . import trained_rules
+from . import memory_rules, trained_rules
 from .optimizer_kinds import OLD_NAMES, kind_of, makes_its_rate
 from .rule import Rule, Values
+from .rule import exclude as _exclude
+from .rule import needs as _needs
 from .trained import NETWORK, WITH_NETWORK
 
 IMPLIED = {  # an option -> the option that is on with it
@@ -28,16 +30,6 @@ def _required(name: str, what: str, advice: str) -> Rule:
     return Rule((name,), lambda v: not v[name] and not v["debug_dataset"], f"{what} is missing ({name}).", advice)
 
 
-def _needs(option: str, needed: str) -> Rule:
-    """`option` means nothing without `needed`."""
-    return Rule(
-        (option, needed),
-        lambda v: bool(v[option]) and not v[needed],
-        f"{option} has no effect without {needed}.",
-        f"Give {needed} too, or leave {option} out.",
-    )
-
-
 def _needs_logs(option: str) -> Rule:
     return Rule(
         (option, "log_with", "logging_dir"),
@@ -45,10 +37,6 @@ def _needs_logs(option: str) -> Rule:
         f"{option} has no effect without logs.",
         f"Give logging_dir or log_with too, or leave {option} out.",
     )
-
-
-def _exclude(first: str, second: str, why: str, advice: str) -> Rule:
-    return Rule((second, first), lambda v: bool(v[first]) and bool(v[second]), why, advice)
 
 
 def _not_fused(option: str, broken: Callable[[Values], bool], why: str) -> Rule:
@@ -245,38 +233,13 @@ RULES: tuple[Rule, ...] = (
     ),
     _exclude("xformers", "sdpa", "Two kinds of attention are chosen.", "Choose one of xformers, sdpa and mem_eff_attn."),
     _needs("dim_from_weights", "network_weights"),
-    _needs("cpu_offload_checkpointing", "gradient_checkpointing"),
     Rule(
         ("ddp_static_graph", "network_module", "network_args"),
         lambda v: v["ddp_static_graph"] and _varies(v),
         "ddp_static_graph does not go with DyLoRA or module_dropout: other weights take part in each step.",
         "Leave ddp_static_graph out.",
     ),
-    _needs("blocks_to_swap", "gradient_checkpointing"),
-    _exclude(
-        "torch_compile",
-        "blocks_to_swap",
-        "blocks_to_swap does not go with torch_compile: what is compiled has its weights in one place.",
-        "Give one of them.",
-    ),
-    _exclude(
-        "lowram",
-        "blocks_to_swap",
-        "blocks_to_swap keeps weights in main memory, lowram keeps them out of it.",
-        "Give one of them.",
-    ),
-    _exclude(
-        "lowram",
-        "cpu_offload_checkpointing",
-        "cpu_offload_checkpointing puts into main memory what lowram keeps out of it.",
-        "Give one of them.",
-    ),
-    Rule(
-        ("dynamo_backend", "torch_compile"),
-        lambda v: v["dynamo_backend"] != "inductor" and not v["torch_compile"],
-        "dynamo_backend has no effect without torch_compile.",
-        "Give torch_compile too, or leave dynamo_backend out.",
-    ),
+    *memory_rules.RULES,
     _needs("base_weights_multiplier", "base_weights"),
     Rule(
         ("log_with", "logging_dir"),

@@ -9,6 +9,8 @@ from .distributed import DistributedOptions
 from .loss import LossOptions, NoiseOptions
 from .schema import Title, opt
 
+BLOCKS = r"(down\d|mid|up\d)(, ?(down\d|mid|up\d))*"  # of the UNet, by the names of models.checkpointing.blocks
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoopOptions:
@@ -105,6 +107,26 @@ class LoopOptions:
         "일부를 두 번 계산해 메모리를 크게 아낍니다. 한 스텝이 3분의 1쯤 느려지고 결과는 같습니다.",
         label="Save memory (slower)",
         label_ko="메모리 절약 (느려짐)",
+    )
+    gradient_checkpointing_blocks: str = opt(
+        "all",
+        (
+            "With gradient_checkpointing: which blocks of the UNet are computed twice. auto measures before the first step "
+            "which have to be, so that it fits the memory that is free, and takes those that cost the least time; where the "
+            "memory gets full later, all of them are from then on. A list names them: down0, down1, ... from the full size to "
+            "the smallest, mid, up0, ... back again. The result is the same."
+        ),
+        (
+            "gradient_checkpointing과 함께: UNet의 어느 블록을 두 번 계산할지 정합니다. auto는 첫 스텝 전에 비어 있는 메모리에 "
+            "들어가려면 어느 것이 필요한지 재어 시간이 가장 적게 드는 것들을 고르고, 나중에 메모리가 차면 그때부터 모두 두 번 "
+            "계산합니다. 목록으로도 적을 수 있습니다: 원래 크기에서 가장 작은 크기로 down0, down1, ..., mid, 다시 커지는 "
+            "순서로 up0, .... 결과는 같습니다."
+        ),
+        choices={"all": ("All of them", "모두"), "auto": ("As few as the memory allows", "메모리가 허락하는 만큼 적게")},
+        also=(BLOCKS, "a list such as down0,down1,up3"),
+        label="... of these blocks",
+        label_ko="두 번 계산할 블록",
+        ours="sd-scripts computes all of them twice, or none",
     )
     cpu_offload_checkpointing: bool = opt(
         False,

@@ -23,7 +23,8 @@ _NO_MATTER = {
     "cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk", "skip_cache_check", "cache_info", "vae_batch_size",
     "validate_every_n_steps", "validate_every_n_epochs", "max_validation_steps", "tokenizer_cache_dir", "lowram", "highvram",
     "disable_mmap_load_safetensors", "max_data_loader_n_workers", "persistent_data_loader_workers", "ddp_timeout",
-    "ddp_gradient_as_bucket_view", "ddp_static_graph", "gradient_checkpointing", "cpu_offload_checkpointing",
+    "ddp_gradient_as_bucket_view", "ddp_static_graph", "gradient_checkpointing",
+    "gradient_checkpointing_blocks", "cpu_offload_checkpointing",
     "split_batch_when_full", "optimizer_type", "use_8bit_adam", "use_lion_optimizer", "network_args", "seed",
     "save_embedding",
 }  # fmt: skip

@@ -24,6 +24,7 @@ from .parking import Parking
 from .phases import phase
 from .picture_losses import PictureLosses
 from .precision import Precision
+from .recomputing import Recomputing
 from .trainee import Trainee
 from .update import Updater
 from .validation import Validation
@@ -88,7 +89,7 @@ def build(of: Setting, loaded: Loaded, losses_to: Path | None = None) -> tuple[L
     phase(emit, "building what is trained")
     network = prepare.trained(options, model, plan, of.seed, of.computed.device, emit, steps=of.counts.total_steps)
     computed = replace(of.computed, mixed=network.needs_autocast)
-    memory.save(chosen, model)
+    recomputing = Recomputing.of(chosen, model)
     built = optimizers.of(options.optimizer, network, emit)
     updater = Updater.of(options, network, built, of.computed, processes, total_steps=of.counts.total_steps, seed=of.seed)
     processes.same_start(network.parameters())
@@ -98,7 +99,9 @@ def build(of: Setting, loaded: Loaded, losses_to: Path | None = None) -> tuple[L
     trainee = Trainee(model, text, loaded.encoder, loaded.objective, noise, computed, of.seed, network, pictures)
     total, store, shown = of.counts.total_steps, loaded.store, updater.shown
     loop = Loop(
-        gradients=Gradients(trainee, updater, emit, splits=chosen.split_batch_when_full and not updater.fused),
+        gradients=Gradients(
+            trainee, updater, emit, chosen.split_batch_when_full and not updater.fused, recomputing=recomputing
+        ),
         updater=updater,
         plan=plan,
         counts=of.counts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, cast
@@ -13,6 +13,8 @@ from ..data.dataset import Batch
 from ..errors import is_out_of_memory
 from ..models.main_memory import free_card
 from .phases import Emit
+from .recomputing import Recomputing
+from .rehearsal.card import Room
 from .trainee import Trainee
 from .update import Updater
 
@@ -28,7 +30,8 @@ OF_THE_WHOLE = (
 class Gradients:
     """Adds up the gradients of a step's batches.
 
-    With `splits`, a batch that does not fit the memory is halved, again and again down to single samples, and the step is
+    Where the memory decides which blocks are computed twice (`recomputing`), all of them are from the step on in which it is
+    full. With `splits`, a batch that does not fit the memory is halved, again and again down to single samples, and the step is
     computed anew: like a smaller batch with more accumulation. All later batches are cut the same way, into `parts`.
     What is drawn for a sample depends on its place in the step, so the result stays the same to rounding (dropout of the
     network draws anew).
@@ -39,6 +42,7 @@ class Gradients:
     emit: Emit
     splits: bool = False
     parts: int = 1
+    recomputing: Recomputing | None = None
 
     def add(self, batches: Iterable[tuple[Batch, int]], *, step: int, samples: int, may_split: bool = True) -> torch.Tensor:
         """Add the gradients of `batches`, each with the number of samples before it in the step.
@@ -53,28 +57,47 @@ class Gradients:
             try:
                 return self._add(_remembered(seen, coming), step, samples)
             except (RuntimeError, MemoryError) as error:
-                if not (self.splits and may_split and is_out_of_memory(error) and self._can_split(seen)):
+                if not (may_split and is_out_of_memory(error)):
+                    raise
+                message = self._needing_less(seen, step)
+                if not message:
                     raise
             if self.trainee.pictures is not None:
                 self.trainee.pictures.forget(step)
             self.updater.clear()  # the error is gone by here, and with it what its frames kept in memory
             free_card()
-            self.parts *= 2
-            self.emit(
-                {
-                    "type": "warning",
-                    "message": f"The memory was full at step {step}: from now on each batch is computed in {self.parts} parts, "
-                    "one after the other. Steps take longer; the result stays the same.",
-                }
-            )
+            self.emit({"type": "warning", "message": message})
+
+    def decide(self, read: Callable[[], Batch | None], where: Room | None = None) -> None:
+        """Before the first step: let the memory (`where`: what is free) decide what is computed twice, where it is to. `read`
+        reads the largest batch."""
+        if self.recomputing is not None and not self.recomputing.is_decided:
+            self.recomputing.choose(self.trainee, self.updater, read(), self.emit, where)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed training needs to add up in the same order."""
-        return {"parts": self.parts}
+        """What a resumed training needs to add up in the same order, and to compute in the same way."""
+        return {"parts": self.parts, **(self.recomputing.state_dict() if self.recomputing else {})}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on as `state_dict` told."""
         self.parts = int(state["parts"])
+        if self.recomputing:
+            self.recomputing.load_state_dict(state)
+
+    def _needing_less(self, seen: list[tuple[Batch, int]], step: int) -> str:
+        """Let a step need less memory, and say how; "" where there is nothing left to do."""
+        if self.recomputing is not None and self.recomputing.all_of_them():
+            return (
+                f"The memory was full at step {step}: from now on all of the UNet is computed twice. Steps take longer; "
+                "the result stays the same."
+            )
+        if not (self.splits and self._can_split(seen)):
+            return ""
+        self.parts *= 2
+        return (
+            f"The memory was full at step {step}: from now on each batch is computed in {self.parts} parts, one after the "
+            "other. Steps take longer; the result stays the same."
+        )
 
     def _add(self, batches: Iterable[tuple[Batch, int]], step: int, samples: int) -> torch.Tensor:
         total: torch.Tensor | None = None

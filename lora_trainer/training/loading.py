@@ -31,15 +31,7 @@ def batches(
 
     Latents from memory need no processes to read them.
     """
-    dataset = TrainDataset(
-        plan,
-        rank=processes.rank,
-        world_size=processes.world_size,
-        latents=latents,
-        masks=masks,
-        gradient_accumulation_steps=options.gradient_accumulation_steps,
-        max_train_steps=counts.total_steps,
-    )
+    dataset = _dataset(options, plan, counts, latents, processes, masks)
     workers = 0 if latents is not None and latents.is_in_memory else options.max_data_loader_n_workers
     others = (os.cpu_count() or 1) - 1  # the training itself takes one
     loader = DataLoader(
@@ -54,6 +46,44 @@ def batches(
         if isinstance(batch, LoraTrainerError):
             raise batch
         yield batch
+
+
+def largest(
+    options: TrainingOptions,
+    plan: DataPlan,
+    counts: StepCounts,
+    latents: LatentsCache | None,
+    processes: Processes,
+    masks: Masks | None = None,
+) -> Batch | None:
+    """Of the batches of an epoch, the one of which this process has the most pixels to train; None where it never has any."""
+    planned = plan.batches(0)
+
+    def work(number: int) -> int:
+        batch = planned[number]
+        return len(batch.share(processes.rank, processes.world_size)) * batch.size[0] * batch.size[1]
+
+    most = max(range(len(planned)), key=work)
+    return _dataset(options, plan, counts, latents, processes, masks)[(0, most)] if work(most) else None
+
+
+def _dataset(
+    options: TrainingOptions,
+    plan: DataPlan,
+    counts: StepCounts,
+    latents: LatentsCache | None,
+    processes: Processes,
+    masks: Masks | None,
+) -> TrainDataset:
+    return TrainDataset(
+        plan,
+        rank=processes.rank,
+        world_size=processes.world_size,
+        latents=latents,
+        masks=masks,
+        gradient_accumulation_steps=options.gradient_accumulation_steps,
+        max_train_steps=counts.total_steps,
+    )
 
 
 class _ErrorsAsBatches(Dataset[Batch | LoraTrainerError]):

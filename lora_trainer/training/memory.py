@@ -1,4 +1,4 @@
-"""How little memory a training takes: how the model is held, what it keeps for the backward pass, and how it is computed."""
+"""How little memory a training takes: how the model is held, and where its parts rest. (`recomputing`: what it keeps.)"""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from ..models import Model
-from ..models.checkpointing import checkpoint_gradients
-from ..models.compiling import backends, compiled
+from ..models.compiling import backends
 from ..models.weights import TEXT, UNET, Holding
 from ..options.model import ModelOptions
 from ..options.training import TrainingOptions
@@ -80,12 +78,3 @@ def holding(options: ModelOptions, device: torch.device) -> Holding:
         mapped=not options.disable_mmap_load_safetensors,
         blocks_to_swap=options.blocks_to_swap,
     )
-
-
-def save(options: TrainingOptions, model: Model) -> None:
-    """Let the model keep less for the backward pass, and be compiled, where the options say so."""
-    twice, offload = options.gradient_checkpointing, options.cpu_offload_checkpointing
-    if twice:  # computes the forward pass twice instead of keeping it
-        checkpoint_gradients(model.unet, model.text_encoders, offload=offload)
-    if options.torch_compile:
-        model.compiled = compiled(model.unet, options.dynamo_backend)

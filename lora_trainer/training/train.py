@@ -23,7 +23,7 @@ from .distributed import Processes
 from .encoding import kept_masks
 from .facts import file_metadata
 from .interrupt import StopOnSignal
-from .loading import batches
+from .loading import batches, largest
 from .loop import Loop
 from .phases import Emit, phase
 from .previews import Previews, sample_prompts
@@ -96,6 +96,7 @@ def train(
                 options.sampling, prompts, trainee, network, saving, plan, emit, updater.shown, loop.attempt
             )
         resuming.go_on(start, pieces, loop, emit)
+        loop.gradients.decide(lambda: largest(chosen, plan, counts, latents, processes, masks))
 
         phase(emit, "training")
         with _rescued(loop, options):

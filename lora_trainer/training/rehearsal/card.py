@@ -15,6 +15,7 @@ from . import meter
 
 _ASKED = ["nvidia-smi", "--query-compute-apps=pid,used_memory,process_name", "--format=csv,noheader,nounits"]
 _SECONDS = 10.0
+TIGHT = 0.92  # of what is free: more may not be there the next time
 _MIB = 1 << 20
 
 Ask = Callable[[Sequence[str]], str]

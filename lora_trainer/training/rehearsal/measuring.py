@@ -18,21 +18,21 @@ from ...data.plan import DataPlan, StepCounts
 from ...models.main_memory import free_card
 from ...options import TrainOptions
 from ...runs.events import Reporter
-from .. import assembling, captions, failures, memory, prepare, resuming
+from .. import assembling, captions, failures, prepare, resuming
 from ..assembling import Loaded, Setting
 from ..distributed import Processes
 from ..encoding import kept_masks, latents_store
 from ..interrupt import StopOnSignal
 from ..loop import Loop
 from ..previews import sample_prompts
+from ..recomputing import AUTO, Recomputing
 from . import drawing, shrunk
-from .card import Room, room
+from .card import TIGHT, Room, room
 from .drawing import Drawing
 from .meter import Meter, held, wait, working_memory
 from .shapes import Step, narrowed, rehearsed, steps_of
 
 CAPTIONS = "encoding the captions"
-TIGHT = 0.92  # of what is free: more may not be there the next time
 _PIXELS_A_BYTE = 4  # of latents: four numbers of 32 bits stand for 64 pixels
 
 
@@ -42,7 +42,8 @@ class Found:
 
     `overflowed` is the phase in which the memory was full. `working` is what a step allocates beyond what stays: activations
     and gradients, of the largest step (`is_estimated`: it did not fit, and follows from smaller ones); `checkpointed` the same
-    with gradient checkpointing. `points` are the steps that were timed: (pixels, seconds).
+    with gradient checkpointing, `chosen` with that of the blocks that fit (None where all of them have to be). `points` are the
+    steps that were timed: (pixels, seconds).
     """
 
     room: Room
@@ -51,6 +52,7 @@ class Found:
     working: int | None = None
     is_estimated: bool = False
     checkpointed: int | None = None
+    chosen: int | None = None
     points: list[tuple[int, float]] = field(default_factory=list)
     latent_seconds: float | None = None  # per pixel of a picture
     caption_seconds: float | None = None  # per caption
@@ -215,6 +217,7 @@ def _steps(of: Rehearsal) -> None:
     loop, found, device = of.loop, of.found, of.processes.device
     assert loop is not None
     prepared = [_read(of, step) for step in of.chosen]
+    loop.gradients.decide(lambda: shrunk.largest(prepared[0]), found.room)
     with found.meter.phase("step"):
         for step, batches in zip(of.chosen, prepared, strict=True):
             loop.make_step(step.batches, iter(batches))
@@ -248,8 +251,13 @@ def _try_checkpointing(of: Rehearsal) -> None:
     loop, training = of.loop, of.options.training
     assert loop is not None
     if not training.gradient_checkpointing:
-        memory.save(replace(training, gradient_checkpointing=True, torch_compile=False), loop.gradients.trainee.model)
-        of.found.checkpointed = shrunk.estimate(loop, _read(of, of.chosen[0]), of.processes.device, whole=True)
+        twice = replace(training, gradient_checkpointing=True, gradient_checkpointing_blocks=AUTO, torch_compile=False)
+        trainee = loop.gradients.trainee
+        recomputing, batches = Recomputing.of(twice, trainee.model), _read(of, of.chosen[0])
+        of.found.checkpointed = shrunk.estimate(loop, batches, of.processes.device, whole=True)
+        recomputing.choose(trainee, loop.updater, shrunk.largest(batches), of.told.emit, of.found.room)
+        if recomputing.names is not None:
+            of.found.chosen = recomputing.working
 
 
 def _read(of: Rehearsal, step: Step) -> list[Batch]:

@@ -19,10 +19,12 @@ from ..precision import device_name
 from ..resuming import Start
 from ..validation import LEVELS
 from ..validation import Schedule as ValidationSchedule
-from .measuring import TIGHT, Rehearsal
+from .card import TIGHT
+from .measuring import Rehearsal
 from .savings import Sizes, savings
 from .shapes import line, seconds_of_all
 
+_OTHERWISE = {"checkpointed", "chosen"}  # of the sizes: with other options
 _FORWARD = 1 / 3  # a forward pass against one with its gradients
 
 
@@ -63,7 +65,7 @@ def _memory(of: Rehearsal) -> dict[str, Any]:
         "estimated": found.is_estimated,
         "full_in": found.overflowed,
         "phases": [{"name": name, "peak": peak} for name, peak in peaks.items()],
-        "parts": {} if sizes is None else {name: size for name, size in vars(sizes).items() if name != "checkpointed"},
+        "parts": {} if sizes is None else {name: size for name, size in vars(sizes).items() if name not in _OTHERWISE},
         "savings": helps,
     }
 
@@ -96,6 +98,7 @@ def _sizes(of: Rehearsal) -> Sizes | None:
         optimizer=_optimizer_bytes(of),
         working=found.working,
         checkpointed=found.checkpointed,
+        chosen=found.chosen,
     )
     peak = _peaks(of).get("step", 0)
     return Sizes(**{**vars(sizes), "other": max(0, peak - sizes.step)})

@@ -18,7 +18,8 @@ _LEAST = 0.01  # of what is needed: less is not worth a change
 @dataclass(frozen=True)
 class Sizes:
     """Bytes of what a training holds while it makes a step. `model` is the UNet, `working` activations and gradients,
-    `checkpointed` these with gradient checkpointing (None: not known), `other` the rest of the peak."""
+    `checkpointed` these with gradient checkpointing (None: not known), `chosen` with that of as few blocks as fit, `other` the
+    rest of the peak."""
 
     model: int
     texts: int
@@ -28,6 +29,7 @@ class Sizes:
     working: int
     other: int = 0
     checkpointed: int | None = None
+    chosen: int | None = None
 
     @property
     def step(self) -> int:
@@ -69,6 +71,9 @@ def _possible(options: TrainOptions, sizes: Sizes, on_card: bool) -> Iterator[tu
     batch, side = dataset.train_batch_size, _square(dataset.resolution)
     if sizes.checkpointed is not None and not training.gradient_checkpointing:
         yield {"gradient_checkpointing": True}, "step", sizes.working - sizes.checkpointed, True
+    if sizes.chosen is not None and not training.gradient_checkpointing:
+        values = {"gradient_checkpointing": True, "gradient_checkpointing_blocks": "auto"}
+        yield values, "step", sizes.working - sizes.chosen, True
     if batch > 1:
         yield {"split_batch_when_full": True}, "step", sizes.working * (batch - 1) // batch, False
         half = batch // 2

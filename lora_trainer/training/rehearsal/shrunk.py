@@ -24,7 +24,7 @@ def estimate(loop: Loop, batches: Sequence[Batch], device: torch.device, *, whol
 
     With `whole` all of it is tried first.
     """
-    batch = max(batches, key=_pixels)
+    batch = largest(batches)
     full, share = _pixels(batch), 1.0 if whole else 0.5
     points: list[tuple[float, float]] = []
     while share >= _SMALLEST and len(points) < 2:
@@ -41,6 +41,11 @@ def estimate(loop: Loop, batches: Sequence[Batch], device: torch.device, *, whol
         return None
     fixed, each = line(points)
     return int(fixed + each * full)
+
+
+def largest(batches: Sequence[Batch]) -> Batch:
+    """The one of most pixels."""
+    return max(batches, key=_pixels)
 
 
 def shrink(batch: Batch, share: float) -> Batch:

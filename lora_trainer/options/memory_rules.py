@@ -1,0 +1,58 @@
+"""The rules of the options about memory and about how the model is computed; see rules."""
+
+from __future__ import annotations
+
+from .rule import Rule, Values, exclude, needs
+
+
+def _drops(v: Values) -> bool:
+    """Whether something of the network is left out at random."""
+    return bool(v["network_dropout"]) or any("dropout" in text.partition("=")[0] for text in v["network_args"] or ())
+
+
+RULES: tuple[Rule, ...] = (
+    needs("cpu_offload_checkpointing", "gradient_checkpointing"),
+    Rule(
+        ("gradient_checkpointing_blocks", "gradient_checkpointing"),
+        lambda v: v["gradient_checkpointing_blocks"] != "all" and not v["gradient_checkpointing"],
+        "gradient_checkpointing_blocks has no effect without gradient_checkpointing.",
+        "Give gradient_checkpointing too, or leave gradient_checkpointing_blocks out.",
+    ),
+    needs("blocks_to_swap", "gradient_checkpointing"),
+    exclude(
+        "torch_compile",
+        "blocks_to_swap",
+        "blocks_to_swap does not go with torch_compile: what is compiled has its weights in one place.",
+        "Give one of them.",
+    ),
+    exclude(
+        "lowram",
+        "blocks_to_swap",
+        "blocks_to_swap keeps weights in main memory, lowram keeps them out of it.",
+        "Give one of them.",
+    ),
+    exclude(
+        "lowram",
+        "cpu_offload_checkpointing",
+        "cpu_offload_checkpointing puts into main memory what lowram keeps out of it.",
+        "Give one of them.",
+    ),
+    Rule(
+        ("dynamo_backend", "torch_compile"),
+        lambda v: v["dynamo_backend"] != "inductor" and not v["torch_compile"],
+        "dynamo_backend has no effect without torch_compile.",
+        "Give torch_compile too, or leave dynamo_backend out.",
+    ),
+    Rule(
+        ("dynamo_backend", "gradient_checkpointing", "network_dropout", "network_args"),
+        lambda v: v["torch_compile"] and v["dynamo_backend"] == "eager" and v["gradient_checkpointing"] and _drops(v),
+        "dynamo_backend eager draws other dropouts when it computes a block the second time, so that the gradients are wrong.",
+        "Use dynamo_backend aot_eager or inductor, or leave gradient_checkpointing or the dropouts out.",
+    ),
+    Rule(
+        ("fused_backward_pass", "gradient_checkpointing_blocks"),
+        lambda v: v["fused_backward_pass"] and v["gradient_checkpointing_blocks"] == "auto",
+        "gradient_checkpointing_blocks auto makes gradients to measure, and with fused_backward_pass these change the weights.",
+        "Leave fused_backward_pass out: for a LoRA it saves little.",
+    ),
+)
