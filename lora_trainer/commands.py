@@ -33,9 +33,9 @@ class Command:
 
 # Scripts of sd-scripts that this program does not have, with what to do instead.
 _NOT_YET: dict[str, str] = {
-    "fine_tune train_db train_controlnet sdxl_train sdxl_train_control_net_lllite sd3_train sd3_train_network flux_train "
-    "flux_train_network "
-    "lumina_train_network": "This program trains LoRA and embeddings for SD1, SD2 and SDXL: see train_network --help.",
+    "train_controlnet train_control_net sdxl_train_control_net sdxl_train_control_net_lllite sd3_train sd3_train_network "
+    "flux_train flux_train_network flux_train_control_net lumina_train "
+    "lumina_train_network": "This program trains LoRA, embeddings and models of SD1, SD2 and SDXL: see train_network --help.",
     "train_textual_inversion_XTI": (
         "Its embeddings, one for each layer, are read by hardly any program: see train_textual_inversion --help."
     ),
@@ -61,6 +61,11 @@ COMMANDS: tuple[Command, ...] = (
         _ALL_SECTIONS,
         "lora_trainer.training.command:sdxl_textual_inversion",
     ),
+    Command("fine_tune", "train a whole model", _ALL_SECTIONS, "lora_trainer.training.command:fine_tune"),
+    Command(
+        "train_db", "the same with its text encoder (DreamBooth)", _ALL_SECTIONS, "lora_trainer.training.command:dreambooth"
+    ),
+    Command("sdxl_train", "train a whole SDXL model", _ALL_SECTIONS, "lora_trainer.training.command:sdxl_whole"),
     Command("generate", "draw pictures, with LoRA files if wanted", (), "lora_trainer.sampling.command:main"),
     Command("gen_img_diffusers", "draw pictures, as kohya-ss' script does", (), "lora_trainer.sampling.gen_img.command:main"),
     Command("gen_img", "the same, by the script's newer name", (), "lora_trainer.sampling.gen_img.command:main"),

@@ -72,6 +72,7 @@ ALLOWED: dict[str, set[str]] = {
     "networks": {"options"},
     "models": {"options"},
     "embeddings": {"options"},
+    "checkpoints": {"options", "models", "networks"} | FILE_HALF,
     "recipes": {"options", "data.plan"} | FILE_HALF,
     "hosts.base": {"options", "runs"},
     "hosts": {"options", "runs", "installing", "demo.files"},
@@ -82,7 +83,7 @@ ALLOWED: dict[str, set[str]] = {
     | ASKING,
     "apps": {"hosts.base", "hosts", "api", "ui", "installing"},
     "sampling": {"options", "models", "networks", "embeddings", "runs", "data.plan"} | FILE_HALF,
-    "training": {"options", "installing", "models", "networks", "embeddings", "data", "sampling", "runs"}
+    "training": {"options", "installing", "models", "networks", "embeddings", "checkpoints", "data", "sampling", "runs"}
     | FILE_HALF
     | {"data.plan"},
     "demo": {"models", "sampling", "training", "options", "runs"},
@@ -91,7 +92,7 @@ ALLOWED: dict[str, set[str]] = {
     "demo.trial": {"demo.world"},
     "demo.trial_sheet": set(),
     "demo.recipe": {"demo.trial", "demo.world", "options"},
-    "tools": {"options", "models", "networks", "embeddings", "data", "data.plan"} | FILE_HALF,
+    "tools": {"options", "models", "networks", "embeddings", "checkpoints", "data", "data.plan"} | FILE_HALF,
     "captioning": {"options", "installing", "data", "data.plan"},
     "commands": {"options"},
     "__main__": {"commands"},
@@ -108,7 +109,7 @@ FLOORS = [
     {"options", "installing", "networks.key_names", "networks.bundled", "demo.files", "demo.world", "demo.trial_sheet"},
     {"data.plan", "networks.files", "networks.metadata", "networks.recipe", "demo.trial"},
     {"runs", "recipes", "datasets", "grids", "demo.recipe", "networks.going_on", "models", "networks", "data", "embeddings"},
-    {"hosts.base", "sampling"},
+    {"hosts.base", "sampling", "checkpoints"},
     {"hosts", "ui", "training", "tools", "captioning"},
     {"api", "demo"},
     {"apps"},

@@ -88,9 +88,9 @@ def test_every_script_of_the_documents_is_there_or_said_to_be_missing(script, ca
 
 
 def test_a_missing_command_says_what_to_do_instead(capsys):
-    assert commands.run([r"networks\fine_tune.py", "--train_batch_size", "8"]) == 2
+    assert commands.run([r"finetune\flux_train.py", "--train_batch_size", "8"]) == 2
     said = capsys.readouterr().err
-    assert "the command fine_tune is not in this program yet." in said and "see train_network --help" in said
+    assert "the command flux_train is not in this program yet." in said and "see train_network --help" in said
     assert not set(commands.MISSING) & {command.name for command in commands.COMMANDS}, "it has come by now"
 
 

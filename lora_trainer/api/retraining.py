@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..foreign.json_text import read_number
 from ..foreign.reading import is_file
 from ..options import concepts
-from ..options.trained import EMBEDDING
+from ..options.trained import EMBEDDING, MODEL
 from ..paths import user_path
 from .answers import answer, json_body
 from .dataset_routes import dataset_of, ids_of, steps_view
@@ -75,7 +75,8 @@ def further(values: Mapping[str, Any], dataset: DataSet, wanted: list[Picture], 
         table[concepts.SETTINGS] = settings
     first = tables[0]
     first.pop("init_word", None)  # what was trained is gone on from
-    made = {**first, "weights" if first.get("trains") == EMBEDDING else "network_weights": weights}
+    begins = {EMBEDDING: "weights", MODEL: "pretrained_model_name_or_path"}.get(str(first.get("trains")), "network_weights")
+    made = {**first, begins: weights}
     if concepts.FURTHER in values:
         made[concepts.FURTHER] = tables[1:]
     steps = read_number(dict(values), "max_train_steps")

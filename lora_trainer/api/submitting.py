@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors
+from ..options.saving import saved_as
 from ..options.simple import RunFiles
 from ..runs import folder as run_folder
 from ..runs.store import Run
@@ -64,7 +65,7 @@ def _request(service: Service, checked: Checked, body: Mapping[str, Any], genera
     return {
         "name": checked.saved_as,
         "created": time.time(),
-        "target": str(service.paths.results(trains) / f"{checked.saved_as}.{checked.files.options.saving.save_model_as}"),
+        "target": str(service.paths.results(trains) / f"{checked.saved_as}.{saved_as(checked.files.options.saving)}"),
         "overwrite": checked.draft.overwrite,
         "trains": trains,
         "activation": said if word and word in said else word or said,

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..foreign.reading import UnreadableError, read_text
-from ..options.trained import EMBEDDING, NETWORK
+from ..options.trained import EMBEDDING, MODEL, NETWORK
 from ..runs import live, resuming
 from ..runs.events import Event, read_events
 from ..runs.folder import RunFolder
@@ -180,9 +180,9 @@ def _live_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
 
 
 def lora_view(path: Path, activation: str, trains: str = "") -> dict[str, Any]:
-    """A result and the prompt that calls it up: a LoRA by its tag, an embedding by its name."""
+    """A result and the prompt that calls it up: a LoRA by its tag, an embedding by its name, in a model the words alone."""
     is_embedding = trains == EMBEDDING
-    prompt = path.stem if is_embedding else f"{activation} <lora:{path.stem}:0.8>".strip()
+    prompt = path.stem if is_embedding else activation if trains == MODEL else f"{activation} <lora:{path.stem}:0.8>".strip()
     facts = {"name": path.stem, "path": str(path), "activation": activation, "is_embedding": is_embedding}
     return {**facts, "prompt": prompt}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from ..options.trained import EMBEDDING
+from ..options.trained import EMBEDDING, MODEL
 from ..runs.policies import POLICIES as POLICIES
 from ..runs.worker import WorkerHost
 
@@ -33,8 +33,8 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class HostPaths:
-    """`user_dir` is ours (store, runs, uploads). Finished LoRA files go to `lora_dir`, embeddings to `embeddings_dir`. The
-    folders need not exist yet."""
+    """`user_dir` is ours (store, runs, uploads). Finished LoRA files go to `lora_dir`, embeddings to `embeddings_dir`, models
+    to the first of `checkpoint_dirs`. The folders need not exist yet."""
 
     user_dir: Path
     lora_dir: Path
@@ -44,6 +44,8 @@ class HostPaths:
 
     def results(self, trains: str) -> Path:
         """The folder of finished files, by the kind of training (option trains)."""
+        if trains == MODEL:
+            return self.checkpoint_dirs[0] if self.checkpoint_dirs else self.user_dir / "models"
         return self.embeddings_dir if trains == EMBEDDING else self.lora_dir
 
     @property

@@ -165,7 +165,8 @@ def to_open_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     names = open_clip_names(state)
     for name in sorted(state, key=lambda name: [f"{part}_proj" in name for part in "qkv"], reverse=True):  # q, then k, then v
         parts.setdefault(names[name], []).append(state[name].T if name == _PROJECTION else state[name])
-    return {name: torch.cat(tensors) for name, tensors in parts.items()}
+    # Joined in main memory: a card may be full when a training ends.
+    return {name: one[0] if len(one) == 1 else torch.cat([tensor.cpu() for tensor in one]) for name, one in parts.items()}
 
 
 def fit(tensor: torch.Tensor, shape: torch.Size | tuple[int, ...]) -> torch.Tensor:
@@ -204,10 +205,12 @@ def checkpoint_tensors(
     *,
     family: str = "sd1",
     text_encoder_2: torch.nn.Module | None = None,
+    unused_layer: bool = True,
 ) -> dict[str, torch.Tensor]:
     """Return the tensors of a single-file checkpoint of `family` for the given parts (None leaves a part out).
 
-    SD2's text encoder gets one more layer, as its files have one that is not used: its last one again.
+    SD2's text encoder gets one more layer, as its files have one that is not used: its last one again (not without
+    `unused_layer`).
     """
     tensors: dict[str, torch.Tensor] = {}
     for module, rule, prefix in ((unet, unet_names, UNET), (vae, vae_names, VAE)):
@@ -217,7 +220,8 @@ def checkpoint_tensors(
     if text_encoder is not None:
         state = text_encoder.state_dict()
         if family == "sd2":
-            tensors |= _below(OPEN_CLIP_TEXT, _with_unused_layer(to_open_clip(state)))
+            told = to_open_clip(state)
+            tensors |= _below(OPEN_CLIP_TEXT, _with_unused_layer(told) if unused_layer else told)
         else:
             tensors |= _below(SDXL_TEXT if family == "sdxl" else TEXT, state)
     if text_encoder_2 is not None:

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from .weights import Target, Weights
 
 EPSILON, V_PREDICTION = "epsilon", "v_prediction"
+UNET, TEXT, VAE = "unet", "text_encoder", "vae"  # names of the parts; of two text encoders text_encoder1 and text_encoder2
+
+
+def text_names(count: int) -> list[str]:
+    """The names of one or two text encoders."""
+    return [TEXT] if count == 1 else [f"{TEXT}{number + 1}" for number in range(count)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +78,15 @@ class Parts:
     said_by: str = ""
     zero_terminal_snr: bool = False
 
+    @property
+    def named(self) -> dict[str, Any]:
+        """The modules by the names of their parts."""
+        return {
+            UNET: self.unet,
+            **dict(zip(text_names(len(self.text_encoders)), self.text_encoders, strict=True)),
+            VAE: self.vae,
+        }
+
 
 @dataclass(kw_only=True)
 class Model:
@@ -80,6 +95,7 @@ class Model:
     `prediction_type` is "epsilon" or "v_prediction". `zero_terminal_snr`: its noise levels end in pure noise (Lin et al.
     2023): it is trained and drawn with on `sampling.schedules.zero_terminal`. `source` is what was given as path, for messages
     and metadata.
+    `path` is the file or folder that it was read from.
     `notes` are warnings about how it was understood. `compiled` computes what the UNet does where gradients are wanted.
     """
 
@@ -90,9 +106,19 @@ class Model:
     tokenizers: list[CLIPTokenizer]
     prediction_type: str
     source: str
+    path: Path | None = None
     notes: tuple[str, ...] = ()
     compiled: Callable[..., Any] | None = None
     zero_terminal_snr: bool = False
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The modules by the names of their parts."""
+        return {
+            UNET: self.unet,
+            **dict(zip(text_names(len(self.text_encoders)), self.text_encoders, strict=True)),
+            VAE: self.vae,
+        }
 
     @property
     def device(self) -> torch.device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from .. import modelfile
 from ..errors import BaseModelError
 from ..foreign.reading import UnreadableError, is_folder, is_there
 from .attention import set_attention
-from .family import V_PREDICTION, Family, Model, Parts
+from .family import UNET, V_PREDICTION, VAE, Family, Model, Parts
 from .folders import fetch_from_hub, is_hub_id
 from .prediction import ZERO_TERMINAL_MARK, decide
 from .sd1 import SD1
@@ -70,9 +70,24 @@ def load(
         tokenizers=parts.tokenizers,
         prediction_type=decided,
         source=str(path),
+        path=source,
         notes=notes,
         zero_terminal_snr=parts.zero_terminal_snr and decided == V_PREDICTION,
     )
+
+
+def load_again(model: Model, parts: Collection[str]) -> dict[str, torch.nn.Module]:
+    """Read these `parts` (`Model.named`) of a loaded model once more, as exact as its file has them: float32, in main memory.
+
+    Raises BaseModelError when its file has gone or is another one.
+    """
+    assert model.path is not None
+    titles = {UNET: "the UNet", "text_encoder": "the text encoder"}
+    titles |= {"text_encoder1": "the first text encoder", "text_encoder2": "the second text encoder"}
+    skipped = [title for name, title in titles.items() if name not in parts]
+    target = Target(dtype=torch.float32, device=torch.device("cpu"), vae_dtype=torch.float32, skipped=skipped)
+    _, found = _load_parts(model.path, target, VAE in parts)
+    return {name: module for name, module in found.named.items() if name in parts}
 
 
 def _load_parts(source: Path, target: Target, with_vae: bool) -> tuple[Family, Parts]:

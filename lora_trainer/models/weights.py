@@ -44,12 +44,16 @@ class Holding:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where, in which precision, how and under whose eyes modules are made."""
+    """Where, in which precision, how and under whose eyes modules are made.
+
+    The parts `skipped` ("the UNet", ...) are made without their numbers, on the meta device.
+    """
 
     dtype: torch.dtype
     device: torch.device
     vae_dtype: torch.dtype
     holding: Holding = Holding()
+    skipped: Collection[str] = ()
     progress: Progress | None = None
 
 
@@ -92,6 +96,8 @@ def build(
             module = make()
     except RuntimeError as error:
         raise BaseModelError(f"{weights.path}: {part} has impossible sizes: {error}", advice=modelfile.FULL_MODEL) from error
+    if part in target.skipped:
+        return module
     state = module.state_dict()
     names = find(state)
     _refuse_missing(weights, list(names.values()), part)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..options.trained import EMBEDDING, WITH_WORD
+from ..options.trained import EMBEDDING, MODEL, WITH_NETWORK, WITH_WORD
 
 if TYPE_CHECKING:
     from ..options.train import TrainOptions
@@ -87,11 +87,13 @@ def build(options: TrainOptions, facts: Facts) -> dict[str, str]:
     """
     values = _flat(options)
     training = _training(values, facts)
-    if values["trains"] == EMBEDDING:
+    if values["trains"] not in WITH_NETWORK:
         no_use = ("ss_network_", "ss_unet_lr", "ss_text_encoder_lr")
         training = {key: value for key, value in training.items() if not key.startswith(no_use)}
     if values["trains"] in WITH_WORD:
         training |= {f"ss_{name}": str(values[name]) for name in ("token_string", "init_word", "num_vectors_per_token")}
+    if values["trains"] == MODEL:
+        training |= {f"ss_{name}": str(values[name]) for name in _OF_MODELS if values[name] not in (None, False)}
     if values["no_metadata"]:
         needed = {*NEEDED, "ss_zero_terminal_snr"} if facts.zero_terminal_snr else NEEDED  # pictures are drawn by it
         training = {key: value for key, value in training.items() if key in needed}
@@ -142,21 +144,27 @@ def _training(values: Mapping[str, Any], facts: Facts) -> dict[str, str]:
     return {**{key: str(value) for key, value in result.items()}, **facts.data}
 
 
+_OF_MODELS = (
+    "train_text_encoder", "stop_text_encoder_training", "learning_rate_te", "learning_rate_te1", "learning_rate_te2",
+    "block_lr", "no_token_padding",
+)  # fmt: skip
+
+
 def modelspec(options: TrainOptions, facts: Facts) -> dict[str, str]:
     """Return the `modelspec.*` values (https://github.com/Stability-AI/ModelSpec, 1.0.1)."""
     values = _flat(options)
     moment = datetime.fromtimestamp(int(facts.finished_at))
-    is_embedding = values["trains"] == EMBEDDING
-    what = "textual-inversion" if is_embedding else "lora"
+    what = {EMBEDDING: "/textual-inversion", MODEL: ""}.get(values["trains"], "/lora")
+    called = {EMBEDDING: "TextualInversion", MODEL: "Checkpoint"}.get(values["trains"], "LoRA")
     spec: dict[str, Any] = {
-        "architecture": f"{ARCHITECTURES[facts.family, facts.v_parameterization]}/{what}",
+        "architecture": f"{ARCHITECTURES[facts.family, facts.v_parameterization]}{what}",
         "date": moment.isoformat(),
         "implementation": "https://github.com/Stability-AI/generative-models" if facts.family == "sdxl" else "diffusers",
         "implementation_version": IMPLEMENTATION,
         "prediction_type": "v" if facts.v_parameterization else "epsilon",
         "resolution": _resolution(values["resolution"], facts),
         "sai_model_spec": "1.0.1",
-        "title": values["metadata_title"] or values["output_name"] or f"LoRA@{facts.finished_at}",
+        "title": values["metadata_title"] or values["output_name"] or f"{called}@{facts.finished_at}",
     }
     if values["trains"] in WITH_WORD:
         spec["trigger_phrase"] = values["token_string"]

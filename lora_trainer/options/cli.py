@@ -19,12 +19,22 @@ from .family_checks import command_problem
 from .resolve import ALIASES, train_options
 from .schema import Option, Title
 from .train import OPTIONS, OPTIONS_BY_NAME, TrainOptions
-from .trained import EMBEDDING
+from .trained import EMBEDDING, MODEL
 
-_DESCRIPTION = """Train a LoRA or an embedding. Options may also stand in a TOML file (--config_file); what is typed here wins.
+_DESCRIPTION = """Train a LoRA, an embedding or a whole model. Options may also stand in a TOML file (--config_file); what is
+typed here wins.
 A yes/no option is switched on by its name alone and off by --no-NAME or --NAME=false."""
 
 TRAIN = "train_network"
+# What a command of its own trains, and which defaults it has besides.
+_TRAINS = {
+    "train_textual_inversion": EMBEDDING,
+    "sdxl_train_textual_inversion": EMBEDDING,
+    "fine_tune": MODEL,
+    "train_db": MODEL,
+    "sdxl_train": MODEL,
+}
+_START: dict[str, dict[str, Any]] = {"train_db": {"train_text_encoder": True}}
 _NEGATIVE = re.compile(r"-[0-9.][0-9.e+-]*", re.IGNORECASE)
 
 
@@ -70,9 +80,9 @@ def parse(argv: Sequence[str], command: str = TRAIN) -> TrainOptions | None:
     None when there is nothing to train: --output_config wrote its file. Raises InputError and InputErrors.
     """
     given = given_options(argv, command)
-    if command.endswith("train_textual_inversion"):
-        given.setdefault("trains", EMBEDDING)
-    options = train_options(given, allow_import=True)
+    if command in _TRAINS:
+        given.setdefault("trains", _TRAINS[command])
+    options = train_options(given, allow_import=True, start=_START.get(command))
     if problem := command_problem(command, options.model.pretrained_model_name_or_path):
         raise problem
     if not options.saving.output_config:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .optimizer_kinds import kind_of
-from .trained import EMBEDDING
+from .trained import EMBEDDING, MODEL
 
 _RATES = ("learning_rate", "unet_lr", "text_encoder_lr")
 _LARGEST_RATE = {"sgd": 1.0, "lion": 3e-3}  # by the beginning of the optimizer's name
 _LARGEST_OTHER_RATE = 2e-2
 _SMALLEST_RATE = 1e-7
 _SMALLEST_OF_VECTORS, _LARGEST_OF_VECTORS = 5e-4, 0.2  # an embedding's few numbers move much further than a network's
+_LARGEST_OF_MODELS = 5e-4  # each of all its numbers moves so much at a step
 _LARGEST_FACTOR = 3.0
 _OFTEN_SHOWN, _FEW_IMAGES, _OFTEN_SHOWN_OF_FEW = 1000, 5, 250
 _LARGEST_RANK, _LARGEST_STRENGTH = 256, 8.0  # strength: alpha / rank
@@ -63,6 +64,11 @@ def _rates(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if values["trains"] == EMBEDDING:
         if not finds_its_rate:
             yield from _rate_of_vectors(values["learning_rate"] or 0.0)
+        return
+    if values["trains"] == MODEL:
+        if not finds_its_rate and (values["learning_rate"] or 0.0) > _LARGEST_OF_MODELS:
+            message = f"learning_rate is {values['learning_rate']:g}: so large that the model will forget what it knows."
+            yield "learning_rate", message, "1e-6 to 1e-5 is usual for a whole model."
         return
     given = [(name, values[name] if isinstance(values[name], (list, tuple)) else [values[name]]) for name in _RATES]
     for name, rate in ((name, rate) for name, rates in given for rate in rates if rate):

@@ -13,7 +13,12 @@ from ..paths import user_path
 _MODEL = "pretrained_model_name_or_path"
 _FIXED_LAYER = {"sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}  # the text encoder's layer cannot be chosen
 _LEAST_SIDE = {"sdxl": 768}  # pixels; pictures fall apart below
-_COMMANDS = {"sdxl_train_network": "sdxl", "sdxl_train_textual_inversion": "sdxl"}
+_COMMANDS = {
+    "sdxl_train_network": "train_network",
+    "sdxl_train_textual_inversion": "train_textual_inversion",
+    "sdxl_train": "fine_tune",
+}  # of one family -> of all
+_OF_XL = ("learning_rate_te1", "learning_rate_te2", "block_lr")
 
 
 def v2_problem(values: Mapping[str, Any]) -> InputError | None:
@@ -28,15 +33,28 @@ def v2_problem(values: Mapping[str, Any]) -> InputError | None:
     return None
 
 
+def xl_problem(values: Mapping[str, Any]) -> InputError | None:
+    """Why an option that is for SDXL alone is not taken with another model, or None."""
+    given = next((name for name in _OF_XL if values[name] is not None), None)
+    kind = _kind(values[_MODEL]) if given else ""
+    if given and kind and kind != "sdxl":
+        return InputError(
+            f"{given} is for {modelfile.TITLES['sdxl']}, but {values[_MODEL]} is {modelfile.TITLES[kind]}.",
+            field=given,
+            advice=f"Leave {given} out: learning_rate and learning_rate_te are for every model.",
+        )
+    return None
+
+
 def command_problem(command: str, model: str | None) -> InputError | None:
     """Why `model` cannot be trained by this command, or None; a command without sdxl_ takes every family."""
-    expected, kind = _COMMANDS.get(command), _kind(model)
-    if expected and kind and kind != expected:
+    kind = _kind(model)
+    if command in _COMMANDS and kind and kind != "sdxl":
         return InputError(
-            f"{command} is for {modelfile.TITLES[expected]}, but {model} is {modelfile.TITLES[kind]}.",
+            f"{command} is for {modelfile.TITLES['sdxl']}, but {model} is {modelfile.TITLES[kind]}.",
             field=_MODEL,
             where=f"--{_MODEL}",
-            advice=f"Use {command.removeprefix('sdxl_')}, which finds the family by itself, or choose another model.",
+            advice=f"Use {_COMMANDS[command]}, which finds the family by itself, or choose another model.",
         )
     return None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import InputError, InputErrors
 from . import config_file
-from .family_checks import v2_problem
+from .family_checks import v2_problem, xl_problem
 from .network_findings import network_args_problems
 from .optimizer_kinds import OLD_NAMES
 from .path_checks import name_problem, path_problem
@@ -45,6 +45,7 @@ def train_options(
     check_paths: bool = True,
     to_come: Collection[str] = (),
     allow_import: bool = False,
+    start: Mapping[str, Any] | None = None,
 ) -> TrainOptions:
     """The options of a training.
 
@@ -54,6 +55,7 @@ def train_options(
     check_paths  whether files and folders have to be there; those of the options `to_come` will be written later
     allow_import whether a class may be named that is imported (optimizer_type, lr_scheduler_type): True only for what the
                  local user typed on the command line, never for what came over a network, because importing runs code
+    start        what counts in place of the options' own defaults, for a command that has others
 
     Raises InputErrors with everything that is wrong.
     """
@@ -70,17 +72,17 @@ def train_options(
     elif toml is not None:
         sources.append(Source(toml, False, lambda name: f"configuration, {name}"))
     sources.append(Source(given, True, lambda name: f"--{name}"))
-    return _Resolver(check_paths, to_come, allow_import).resolve(sources)
+    return _Resolver(check_paths, to_come, allow_import, start or {}).resolve(sources)
 
 
 class _Resolver:
     """Collects values and problems of one call of train_options."""
 
-    def __init__(self, check_paths: bool, to_come: Collection[str], allow_import: bool) -> None:
+    def __init__(self, check_paths: bool, to_come: Collection[str], allow_import: bool, start: Mapping[str, Any]) -> None:
         self.allow_import = allow_import
         self.check_paths = check_paths
         self.to_come = to_come
-        self.values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
+        self.values: dict[str, Any] = {option.name: option.default for option in OPTIONS} | dict(start)
         self.places: dict[str, str] = {}
         self.errors: list[InputError] = []
         self.bad: set[str] = set()
@@ -182,6 +184,8 @@ class _Resolver:
                 self._add(path_problem(option, path), place)
         elif option.name == "v2" and self.check_paths:
             self._add(v2_problem(self.values), place)
+        elif option.name == "block_lr" and self.check_paths:
+            self._add(xl_problem(self.values), place)
         elif option.name == "output_name" and value:
             self._add(name_problem(value), place)
         elif option.name in IMPORTED and not self.allow_import:

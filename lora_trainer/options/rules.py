@@ -15,11 +15,12 @@ from .optimizer_kinds import OLD_NAMES, kind_of, makes_its_rate
 from .rule import Rule, Values
 from .rule import exclude as _exclude
 from .rule import needs as _needs
-from .trained import NETWORK, WITH_NETWORK
+from .trained import MODEL, NETWORK, WITH_NETWORK
 
 IMPLIED = {  # an option -> the option that is on with it
     "cache_latents_to_disk": "cache_latents",
     "cache_text_encoder_outputs_to_disk": "cache_text_encoder_outputs",
+    "diffusers_xformers": "xformers",
 }
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
@@ -76,6 +77,8 @@ def _no_data(values: Values) -> bool:
 
 def _no_rate(values: Values) -> bool:
     """Every part that is trained has a learning rate of 0."""
+    if values["trains"] == MODEL:
+        return not (values["learning_rate"] or values["block_lr"] or trained_rules.trains_text(values))
     if values["trains"] not in WITH_NETWORK:
         return not values["learning_rate"]
     unet = values["learning_rate"] if values["unet_lr"] is None else values["unet_lr"]
@@ -86,7 +89,7 @@ def _no_rate(values: Values) -> bool:
 
 
 def _trains_text(values: Values) -> bool:
-    return (
+    return trained_rules.trains_text(values) or (
         values["trains"] == NETWORK
         and not values["network_train_unet_only"]
         and any(values["text_encoder_lr"] or (values["learning_rate"],))
@@ -200,9 +203,15 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("cache_text_encoder_outputs", "network_train_unet_only"),
-        lambda v: v["cache_text_encoder_outputs"] and _trains_text(v),
+        lambda v: v["cache_text_encoder_outputs"] and v["trains"] == NETWORK and _trains_text(v),
         "cache_text_encoder_outputs does not go with training the text encoders: what they make of a caption changes.",
         "Give network_train_unet_only too, or leave cache_text_encoder_outputs out.",
+    ),
+    Rule(
+        ("cache_text_encoder_outputs", "train_text_encoder"),
+        lambda v: v["cache_text_encoder_outputs"] and v["trains"] == MODEL and _trains_text(v),
+        "cache_text_encoder_outputs does not go with training the text encoders: what they make of a caption changes.",
+        "Leave train_text_encoder or cache_text_encoder_outputs out.",
     ),
     _exclude(
         "network_train_unet_only",

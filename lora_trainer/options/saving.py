@@ -36,15 +36,21 @@ class OutputOptions:
         "safetensors",
         (
             "Format of the LoRA file. A .ckpt or .pt holds the same tensors for old programs, but no information about the "
-            "training."
+            "training. A whole model can be a folder of diffusers, too."
         ),
         (
             "LoRA 파일의 형식입니다. .ckpt와 .pt는 오래된 프로그램을 위한 것으로 같은 텐서를 담지만 학습에 대한 정보는 담지 "
-            "못합니다."
+            "못합니다. 모델 전체는 diffusers 폴더로도 저장할 수 있습니다."
         ),
-        choices=("ckpt", "pt", "safetensors"),
+        choices=("ckpt", "pt", "safetensors", "diffusers", "diffusers_safetensors"),
         label="File format",
         label_ko="파일 형식",
+    )
+    use_safetensors: bool = opt(
+        False,
+        "Write .safetensors files where save_model_as says ckpt or diffusers: for whole models.",
+        "모델 전체를 저장할 때 save_model_as가 ckpt나 diffusers여도 .safetensors 파일로 저장합니다.",
+        form=False,
     )
     save_precision: str | None = opt(
         None,
@@ -336,3 +342,9 @@ class StateOptions:
 @dataclass(frozen=True, kw_only=True)
 class SavingOptions(LoggingOptions, HubOptions, StateOptions, MetadataOptions, OutputOptions):
     """What is written, and where."""
+
+
+def saved_as(options: OutputOptions) -> str:
+    """The format of the files, a value of save_model_as: use_safetensors makes safetensors of it."""
+    safe = {"ckpt": "safetensors", "diffusers": "diffusers_safetensors"}
+    return safe.get(options.save_model_as, options.save_model_as) if options.use_safetensors else options.save_model_as

@@ -1,4 +1,4 @@
-"""What is trained: a network on the model, the vectors of a word, or both."""
+"""What is trained: a network on the model, the vectors of a word, both, or the model itself."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import ClassVar
 
 from .schema import Title, opt
 
-NETWORK, EMBEDDING, PIVOTAL = "network", "embedding", "pivotal"
+NETWORK, EMBEDDING, PIVOTAL, MODEL = "network", "embedding", "pivotal", "model"
 WITH_NETWORK = (NETWORK, PIVOTAL)  # the kinds that put a network on the model
 WITH_WORD = (EMBEDDING, PIVOTAL)  # the kinds that teach it a word
 BUNDLED, BESIDE = "bundled", "beside"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedOptions:
-    """The kind of training, and what belongs to the kinds that are no network."""
+class KindOptions:
+    """The kind of training, and what belongs to those with a word."""
 
     TITLE: ClassVar[Title] = Title("What is trained", "무엇을 학습할까")
 
@@ -26,23 +26,27 @@ class TrainedOptions:
             "(textual inversion) changes nothing in the model: it finds vectors for a word, a file of a few kilobytes, for "
             "what the model can draw but has no word for; it takes about as much memory as a LoRA of low rank. A LoRA and a "
             "word (pivotal tuning) learns both together, for what needs a name of its own and changes in the model too, such "
-            "as a certain person: file and memory are a LoRA's, and a step takes a little longer."
+            "as a certain person: file and memory are a LoRA's, and a step takes a little longer. The whole model "
+            "(fine-tuning, DreamBooth) learns the most from many pictures, needs four to six times the memory of a LoRA, and "
+            "each file is a whole checkpoint of 2 to 7 GB."
         ),
         (
             "무엇을 학습할지 정합니다. LoRA는 모델에 새로운 것을 가르치며 대부분 이것이면 됩니다. 파일은 10~200MB입니다. "
             "임베딩(textual inversion)은 모델을 바꾸지 않고 단어 하나의 벡터만 찾으며 파일이 몇 킬로바이트입니다. 모델이 그릴 "
             "수 있지만 부를 단어가 없는 것에 알맞고, 메모리는 낮은 랭크의 LoRA만큼 듭니다. LoRA와 단어(pivotal tuning)는 "
             "둘을 함께 배웁니다. 특정 인물처럼 자기 이름도 필요하고 모델도 바뀌어야 하는 것에 알맞습니다. 파일과 메모리는 "
-            "LoRA와 같고 한 스텝이 조금 더 걸립니다."
+            "LoRA와 같고 한 스텝이 조금 더 걸립니다. 모델 전체(파인튜닝, DreamBooth)는 많은 그림에서 가장 많이 배우지만 "
+            "메모리가 LoRA의 네 배에서 여섯 배 들고, 파일 하나하나가 2~7GB의 체크포인트입니다."
         ),
         choices={
             NETWORK: ("A LoRA", "LoRA"),
             EMBEDDING: ("An embedding (textual inversion)", "임베딩 (textual inversion)"),
             PIVOTAL: ("A LoRA and a word (pivotal tuning)", "LoRA와 단어 (pivotal tuning)"),
+            MODEL: ("The whole model (fine-tuning, DreamBooth)", "모델 전체 (파인튜닝, DreamBooth)"),
         },
         label="What is trained",
         label_ko="무엇을 학습할까",
-        ours="the reference has a script for each kind of training; train_textual_inversion sets it",
+        ours="the reference has a script for each kind of training; train_textual_inversion, fine_tune and train_db set it",
     )
     token_string: str | None = opt(
         None,
@@ -146,3 +150,107 @@ class TrainedOptions:
         label_ko="단어를 저장할 곳",
         ours="pivotal tuning is no kind of training there",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeModelOptions:
+    """What belongs to the training of a whole model."""
+
+    TITLE: ClassVar[Title] = Title("The whole model", "모델 전체")
+
+    train_text_encoder: bool = opt(
+        False,
+        (
+            "Train the text encoder together with the UNet, so that words can get another meaning. It takes more memory. The "
+            "command train_db does it by itself."
+        ),
+        (
+            "UNet과 함께 텍스트 인코더도 학습하여 단어의 뜻까지 바뀔 수 있게 합니다. 메모리를 더 씁니다. train_db 명령은 "
+            "따로 켜지 않아도 이렇게 합니다."
+        ),
+        label="Train the text encoder too",
+        label_ko="텍스트 인코더도 학습",
+    )
+    stop_text_encoder_training: int | None = opt(
+        None,
+        (
+            "Train the text encoder for this many steps only; -1 does not train it at all. A text encoder that is trained too "
+            "long forgets other words."
+        ),
+        (
+            "텍스트 인코더를 이 스텝까지만 학습합니다. -1이면 전혀 학습하지 않습니다. 텍스트 인코더를 너무 오래 학습하면 다른 "
+            "단어를 잊습니다."
+        ),
+        minimum=-1,
+        label="Text encoder up to step",
+        label_ko="텍스트 인코더를 학습할 스텝 수",
+    )
+    learning_rate_te: float | None = opt(
+        None,
+        "Learning rate of the text encoder, when it is to differ from learning_rate. Usually lower; 0 does not train it.",
+        "텍스트 인코더의 학습률을 learning_rate와 다르게 할 때 적습니다. 보통 더 작게 하며 0이면 학습하지 않습니다.",
+        minimum=0.0,
+        label="Learning rate of the text encoder",
+        label_ko="텍스트 인코더 학습률",
+    )
+    learning_rate_te1: float | None = opt(
+        None,
+        "The same of SDXL's first text encoder (CLIP ViT-L).",
+        "SDXL의 첫 번째 텍스트 인코더(CLIP ViT-L)의 학습률입니다.",
+        minimum=0.0,
+        label="Learning rate of the first text encoder",
+        label_ko="첫 번째 텍스트 인코더 학습률",
+    )
+    learning_rate_te2: float | None = opt(
+        None,
+        "The same of SDXL's second text encoder (OpenCLIP ViT-bigG).",
+        "SDXL의 두 번째 텍스트 인코더(OpenCLIP ViT-bigG)의 학습률입니다.",
+        minimum=0.0,
+        label="Learning rate of the second text encoder",
+        label_ko="두 번째 텍스트 인코더 학습률",
+    )
+    block_lr: str | None = opt(
+        None,
+        (
+            "A learning rate for each of the 23 blocks of SDXL's UNet, separated by commas: time and sizes, 9 blocks on the "
+            "way in, 3 in the middle, 9 on the way out, the last layer. A block with 0 is not trained."
+        ),
+        (
+            "SDXL UNet의 23개 블록 각각의 학습률을 쉼표로 나누어 적습니다. 시간과 크기, 들어가는 쪽 9개, 가운데 3개, 나오는 쪽 "
+            "9개, 마지막 층의 순서입니다. 0인 블록은 학습하지 않습니다."
+        ),
+        label="Learning rates of the blocks (SDXL)",
+        label_ko="블록별 학습률 (SDXL)",
+    )
+    no_token_padding: bool = opt(
+        False,
+        (
+            "Let the UNet read a caption's own tokens alone, up to the longest of the batch, not the empty places behind them "
+            "(as DreamBooth of diffusers does)."
+        ),
+        (
+            "UNet이 캡션 뒤의 빈 자리를 읽지 않고 배치에서 가장 긴 캡션의 토큰까지만 읽게 합니다 (diffusers의 DreamBooth와 "
+            "같습니다)."
+        ),
+        label="No padding of captions",
+        label_ko="캡션을 채우지 않음",
+    )
+    fused_optimizer_groups: int | None = opt(
+        None,
+        "Several optimizers, each of which makes its step as soon as its gradients are there.",
+        "여러 옵티마이저가 각자의 기울기가 나오는 대로 스텝을 합니다.",
+        refused="fused_backward_pass does it for each tensor by itself, with every optimizer whose step allows it",
+    )
+    diffusers_xformers: bool = opt(
+        False,
+        "Another name for xformers: the model here is that of diffusers in any case.",
+        "xformers의 다른 이름입니다. 여기서는 언제나 diffusers의 모델을 씁니다.",
+        form=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedOptions(WholeModelOptions, KindOptions):
+    """The kind of training, and what belongs to the kinds that are no network."""
+
+    TITLE: ClassVar[Title] = KindOptions.TITLE

@@ -18,6 +18,7 @@ from ..errors import SaveError
 from ..foreign.json_text import read_number, read_table
 from ..log import logger
 from ..modelfile import LORA_SUFFIXES
+from ..options.trained import MODEL
 from ..paths import write_atomic, write_text_atomic
 from .folder import RunFolder
 from .progress import Progress
@@ -56,6 +57,7 @@ def publish(source: Path, target: Path, *, overwrite: bool, card: Mapping[str, A
     for other in others:  # of the name that was to be overwritten: else <lora:name> would mean two files
         other.unlink(missing_ok=True)
     try:
+        _copy_configuration(source, target)
         _write_card(target.with_suffix(".json"), card)
         if preview is not None and preview.suffix.lower() == ".png" and preview.is_file():
             data = preview.read_bytes()
@@ -63,6 +65,14 @@ def publish(source: Path, target: Path, *, overwrite: bool, card: Mapping[str, A
     except (SaveError, OSError) as error:
         logger.warning("the card of %s could not be written: %s", target.name, error)
     return target
+
+
+def _copy_configuration(source: Path, target: Path) -> None:
+    """A model whose tensors do not tell how it is built has a NAME.yaml beside it."""
+    configuration = source.with_suffix(".yaml")
+    if configuration.is_file():
+        content = configuration.read_bytes()
+        write_atomic(target.with_suffix(".yaml"), lambda out: out.write(content))
 
 
 def publish_of(folder: RunFolder, source: Path, target: Path, progress: Progress, *, overwrite: bool) -> Path:
@@ -82,9 +92,14 @@ def _write_card(path: Path, card: Mapping[str, Any]) -> None:
 
 def card_of(request: Mapping[str, Any]) -> dict[str, Any]:
     """The Web UI's card for a run, from its request: words that call the subject up, weight to begin with, kind of model."""
-    return {
+    told = {
         "description": str(request.get("description") or "Made with LoRA Trainer."),
         "sd version": str(request.get("sd_version") or "SD1"),
+    }
+    if request.get("trains") == MODEL:  # it is chosen, not written in a prompt
+        return told
+    return {
+        **told,
         "activation text": str(request.get("activation") or ""),
         "preferred weight": read_number(dict(request), "preferred_weight") or 0.8,
     }

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import InputError, LoraTrainerError
 from ..log import logger
+from ..options.trained import MODEL
 from . import control, placing, process, resuming, worker
 from .folder import RunFolder, WorkerProcess
 from .lending import Lending, Standing
@@ -225,7 +226,7 @@ class Supervisor:
         path = placing.use(folder, run.name, name, self.progress(run_id)[0], overwrite=overwrite, as_result=as_result)
         if as_result:
             self.store.change(run_id, result=str(path))
-        self._tell_changed(path)
+        self._tell_changed(path, folder.request().get("trains"))
         return path
 
     # -- inside -------------------------------------------------------------------------------------------------
@@ -361,12 +362,15 @@ class Supervisor:
             self._end(run, state)
             return
         path, message = placed
-        self._tell_changed(path)
+        self._tell_changed(path, folder.request().get("trains"))
         self._end(run, state, message, result_path=path)
 
-    def _tell_changed(self, path: Path) -> None:
+    def _tell_changed(self, path: Path, trains: object = None) -> None:
         try:
-            self.host.lora_changed(path)
+            if trains == MODEL:
+                self.host.checkpoints_changed()
+            else:
+                self.host.lora_changed(path)
         except Exception:
             logger.exception("%s is written, but the host could not be told; it will see it after a refresh", path)
 

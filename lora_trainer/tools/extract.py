@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import log, modelfile
+from ..checkpoints.stream import Progress, largest
 from ..errors import InputError, LoraFileError
 from ..log import logger
 from ..models.family import V_PREDICTION
@@ -28,7 +29,6 @@ from .identity import Identity
 from .layers import Place, places
 from .lorafile import Factors, device_of, output_path, tensors_of
 from .provenance import modelspec, needed, whose
-from .stream import Progress, largest
 
 _LEARNED = ("model.diffusion_model.", "cond_stage_model.", "conditioner.")  # the VAE is no part of what a LoRA changes
 

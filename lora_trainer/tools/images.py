@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from .. import log
+from ..checkpoints.stream import Progress
 from ..data.images import load_pixels
 from ..data.plan.files import MASK_SUFFIX, list_folder, masks_of
 from ..data.resize import Pixels, resize
@@ -22,7 +23,6 @@ from ..log import logger
 from ..options.tool_cli import parse
 from ..options.tools.resize_images import ResizeImages
 from ..paths import write_atomic
-from .stream import Progress
 
 _INTERPOLATION = {"lanczos4": "lanczos"}
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import log, modelfile
+from ..checkpoints.stream import Progress, converted, largest, write_checkpoint
 from ..errors import InputError, LoraFileError, SaveError
 from ..log import logger
 from ..models.weights import Weights, open_weights
@@ -26,7 +27,6 @@ from .layers import Place, places
 from .lorafile import Factors, Lora, output_path, read_all, tensors_of, words_of_all
 from .provenance import merged_modelspec, needed, shape_of, version_of
 from .same_family import common_family
-from .stream import Progress, converted, largest, write_checkpoint
 from .sums import added, concatenated, shuffled
 
 Change = tuple[Place, Factors, float]

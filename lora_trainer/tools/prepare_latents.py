@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from .. import log
+from ..checkpoints.stream import Progress
 from ..data.cache import LatentsCache
 from ..data.latents_store import LatentsStore
 from ..data.plan import DataPlan, make_plan
@@ -30,7 +31,6 @@ from ..options.data_spec import NO_CAPTIONS, DatasetSpec, DataSpec, SubsetSpec
 from ..options.tool_cli import parse
 from ..options.tools.prepare_buckets_latents import PrepareBucketsLatents
 from ..paths import user_path
-from .stream import Progress
 
 
 def main(argv: Sequence[str]) -> int:

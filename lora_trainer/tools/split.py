@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import log
+from ..checkpoints.stream import Progress
 from ..errors import InputError
 from ..log import logger
 from ..networks import files
 from ..options.tool_cli import parse
 from ..options.tools.split_dylora import SplitDylora
 from .lorafile import Factors, Lora, output_path, read, refuse_existing, tensors_of
-from .stream import Progress
 
 
 def main(argv: Sequence[str]) -> int:

@@ -58,7 +58,8 @@ class Loaded:
 def load(of: Setting) -> Loaded:
     """Load the base model."""
     chosen, emit = of.options, of.reporter.emit
-    model = prepare.base_model(chosen.model, of.plan, of.computed, emit)
+    held = prepare.held_dtype(chosen, of.computed)
+    model = prepare.base_model(chosen.model, of.plan, of.computed, emit, held)
     objective = prepare.objective(chosen.training, model, of.computed.device)
     base_weights.merge(chosen.network, model, emit)
     encoder = Encoder(model, of.seed, of.computed.device, memory.Resting.of(chosen.model, of.computed.device))
@@ -87,7 +88,7 @@ def build(of: Setting, loaded: Loaded, losses_to: Path | None = None) -> tuple[L
     options, plan, processes, emit = of.options, of.plan, of.processes, of.reporter.emit
     model, chosen = loaded.model, options.training
     phase(emit, "building what is trained")
-    network = prepare.trained(options, model, plan, of.seed, of.computed.device, emit, steps=of.counts.total_steps)
+    network = prepare.trained(options, model, plan, of.seed, of.computed, emit, steps=of.counts.total_steps)
     computed = replace(of.computed, mixed=network.needs_autocast)
     recomputing = Recomputing.of(chosen, model)
     built = optimizers.of(options.optimizer, network, emit)

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..modelfile import LORA_SUFFIXES
-from ..options.saving import SavingOptions
+from ..options.saving import SavingOptions, saved_as
+from ..options.trained_rules import FOLDERS
 
 DEFAULT_LAST, DEFAULT_EPOCH, DEFAULT_STEP = "last", "epoch", "at"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SavePlan:
-    """The options of saving. Every count is None when there is no such saving (or nothing is removed)."""
+    """The options of saving. Every count is None when there is no such saving (or nothing is removed).
+
+    `extension` is "" where a result is a folder.
+    """
 
     folder: Path
     name: str | None = None
@@ -37,7 +41,7 @@ class SavePlan:
             live_every=options.save_live_every_n_steps,
             last_steps=options.save_last_n_steps,
             last_epochs=options.save_last_n_epochs,
-            extension=f".{options.save_model_as}",
+            extension="" if saved_as(options) in FOLDERS else f".{saved_as(options)}",
             saves_best=options.save_best,
         )
 
@@ -69,15 +73,24 @@ class SavePlan:
     def is_ours(self, path: Path, step: int = -1, epoch: int = -1) -> bool:
         """Whether a training with this plan may write to `path`, or to a file that <lora:name> could mean as well, when `step`
         steps and `epoch` epochs are over."""
-        if path.suffix not in LORA_SUFFIXES:
+        if self.extension and path.suffix not in LORA_SUFFIXES:
             return False
-        of_step = path.stem.removeprefix(f"{self.name or DEFAULT_STEP}-step")
-        of_epoch = path.stem.removeprefix(f"{self.name or DEFAULT_EPOCH}-")
-        if of_step != path.stem and of_step.isdecimal():
+        stem = self.stem_of(path)
+        of_step = stem.removeprefix(f"{self.name or DEFAULT_STEP}-step")
+        of_epoch = stem.removeprefix(f"{self.name or DEFAULT_EPOCH}-")
+        if of_step != stem and of_step.isdecimal():
             return int(of_step) > step
-        if of_epoch != path.stem and of_epoch.isdecimal():
+        if of_epoch != stem and of_epoch.isdecimal():
             return int(of_epoch) > epoch
-        return path.with_suffix(self.extension) in (self.last, self.unfinished, self.live)
+        return path.with_name(f"{stem}{self.extension}") in (self.last, self.unfinished, self.live)
+
+    def stem_of(self, path: Path) -> str:
+        """The name of a result without its ending; a folder has none."""
+        return path.stem if self.extension else path.name
+
+    def of_one_name(self, path: Path) -> list[Path]:
+        """The files that are called as `path` is, whatever their ending: <lora:name> would mean each of them."""
+        return [path.with_suffix(suffix) for suffix in LORA_SUFFIXES] if self.extension else [path]
 
     def at_step(self, step: int) -> Path:
         """NAME-step00000250.safetensors"""

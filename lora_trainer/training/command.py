@@ -1,4 +1,5 @@
-"""`python -m lora_trainer train_network ...` or `train_textual_inversion ...`, alone or under `accelerate launch`."""
+"""`python -m lora_trainer train_network ...`, `train_textual_inversion ...`, `fine_tune ...` or `train_db ...`, alone or under
+`accelerate launch`."""
 
 from __future__ import annotations
 
@@ -24,6 +25,21 @@ def textual_inversion(argv: Sequence[str]) -> int:
 def sdxl_textual_inversion(argv: Sequence[str]) -> int:
     """`main` for an embedding for a model of SDXL, and no other."""
     return main(argv, "sdxl_train_textual_inversion")
+
+
+def fine_tune(argv: Sequence[str]) -> int:
+    """`main` for a whole model."""
+    return main(argv, "fine_tune")
+
+
+def dreambooth(argv: Sequence[str]) -> int:
+    """`main` for a whole model with its text encoder."""
+    return main(argv, "train_db")
+
+
+def sdxl_whole(argv: Sequence[str]) -> int:
+    """`main` for a whole model of SDXL."""
+    return main(argv, "sdxl_train")
 
 
 def main(argv: Sequence[str], command: str = cli.TRAIN) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -11,6 +11,7 @@ from ..data.plan import DataPlan
 from ..data.together import ALONE, Together
 from ..models import Model
 from ..models.conditioning import Conditioning
+from ..models.text import count_tokens
 from ..options import TrainOptions
 from ..options.model import ModelOptions
 from . import captions as shown
@@ -30,6 +31,7 @@ class TextStates:
 
     `trained` says that the encoder (or the LoRA on it, or its strength) changes while training: nothing is kept then.
     Otherwise states are kept in main memory, in the compute precision, for the `MOST_KEPT` captions that were used last.
+    Without `padded` the states of a batch end with its longest caption: what comes before does not depend on what follows.
     """
 
     model: Model
@@ -39,6 +41,7 @@ class TextStates:
     clip_skip: int = 1
     weighted: bool = False
     resting: Resting | None = None
+    padded: bool = True
     store: TextStore | None = None  # where they are kept for the next training, too
     _kept: dict[str, Conditioning] = field(default_factory=dict)
 
@@ -52,6 +55,7 @@ class TextStates:
         precision: Precision,
         emit: Emit,
         *,
+        padded: bool = True,
         store: TextStore | None = None,
         together: Together = ALONE,
     ) -> TextStates:
@@ -67,6 +71,7 @@ class TextStates:
             clip_skip=options.clip_skip or 1,
             weighted=options.weighted_captions,
             resting=Resting.of(options, precision.device),
+            padded=padded,
             store=store,
         )
         longer = shown.too_long(plan, model.tokenizers[0], max_token_length=states.max_token_length, weighted=states.weighted)
@@ -83,7 +88,7 @@ class TextStates:
         """Return the conditioning of a batch of captions."""
         if self.trained:
             with self.precision.training():
-                return self._encode(captions).to(self.precision.device, self.precision.dtype)
+                return self._cut(self._encode(captions).to(self.precision.device, self.precision.dtype), captions)
         missing = []
         for caption in dict.fromkeys(captions):
             if caption in self._kept:
@@ -91,7 +96,7 @@ class TextStates:
             else:
                 missing.append(caption)
         self._remember(missing)
-        return Conditioning.join([self._kept[caption] for caption in captions]).sent(self.precision.device)
+        return self._cut(Conditioning.join([self._kept[caption] for caption in captions]).sent(self.precision.device), captions)
 
     def prepare(
         self,
@@ -118,6 +123,14 @@ class TextStates:
         """Move the text encoders."""
         for encoder in self.model.text_encoders:
             encoder.to(device)
+
+    def _cut(self, found: Conditioning, captions: Sequence[str]) -> Conditioning:
+        """`found` of these captions, without the places behind the longest where captions are not padded."""
+        if self.padded:
+            return found
+        tokenizer = self.model.tokenizers[0]
+        longest = max(count_tokens(tokenizer, caption, weighted=self.weighted) for caption in captions)
+        return replace(found, states=found.states[:, : longest + 2])  # with start and end
 
     def _remember_all(self, captions: Sequence[str], progress: Callable[[int, int], object] | None) -> None:
         for at in range(0, len(captions), CHUNK):
@@ -168,7 +181,8 @@ def text_states(
     """The text states of a training, with the store that its options ask for."""
     store = TextStore.of(options.dataset, options.model, model, network, plan, precision.dtype, emit)
     changes = text_changes(network, plan)
-    return TextStates.of(options.model, model, changes, plan, precision, emit, store=store, together=processes)
+    padded = not options.trained.no_token_padding
+    return TextStates.of(options.model, model, changes, plan, precision, emit, padded=padded, store=store, together=processes)
 
 
 def text_changes(network: Trained, plan: DataPlan) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ..checkpoints.whole_model import WholeModel
 from ..data.plan import DataPlan, StepCounts, count_steps, make_plan
 from ..embeddings import files as embedding_files
 from ..embeddings.embedding import Embedding
@@ -21,7 +22,8 @@ from ..options.family_checks import hints
 from ..options.model import ModelOptions
 from ..options.network import NetworkOptions
 from ..options.optimizer_kinds import kind_of
-from ..options.trained import BESIDE, EMBEDDING, PIVOTAL, WITH_NETWORK, TrainedOptions
+from ..options.trained import BESIDE, EMBEDDING, MODEL, PIVOTAL, WITH_NETWORK, TrainedOptions
+from ..options.trained_rules import block_rates
 from ..options.training import TrainingOptions
 from ..paths import user_path
 from . import captions, memory, optimizers, schedulers, trackers, validation
@@ -95,12 +97,14 @@ def precision(options: TrainingOptions, device: torch.device, emit: Emit) -> Pre
     return chosen
 
 
-def base_model(options: ModelOptions, plan: DataPlan, computed: Precision, emit: Emit) -> Model:
-    """Load the base model, frozen, in the compute precision; the VAE in float32 unless that is fp16."""
+def base_model(
+    options: ModelOptions, plan: DataPlan, computed: Precision, emit: Emit, dtype: torch.dtype | None = None
+) -> Model:
+    """Load the base model, frozen, in the compute precision or in `dtype`; the VAE in float32 unless fp16 is computed in."""
     half_vae = computed.dtype == torch.float16 and not options.no_half_vae
     model = load(
         options.pretrained_model_name_or_path or "",
-        dtype=computed.dtype,
+        dtype=dtype or computed.dtype,
         device=computed.device,
         vae=options.vae,
         vae_dtype=computed.dtype if half_vae else torch.float32,
@@ -135,14 +139,21 @@ def objective(options: TrainingOptions, model: Model, device: torch.device) -> O
     return Objective.of(options, model.prediction_type, device, zero_terminal_snr=model.zero_terminal_snr)
 
 
+def held_dtype(options: TrainOptions, computed: Precision) -> torch.dtype:
+    """The type in which the base model is loaded: that of the trained weights where they are its own (`WeightPrecision`)."""
+    whole = options.trained.trains == MODEL and not (options.training.full_fp16 or options.training.full_bf16)
+    return torch.float32 if whole else computed.dtype
+
+
 def trained(
-    options: TrainOptions, model: Model, plan: DataPlan, seed: int, device: torch.device, emit: Emit, *, steps: int
+    options: TrainOptions, model: Model, plan: DataPlan, seed: int, computed: Precision, emit: Emit, *, steps: int
 ) -> Trained:
     """What is trained in a training of so many steps, on the model and on the device."""
+    device = computed.device
+    if options.trained.trains == MODEL:
+        return whole_model(options, model, plan, computed)
     if options.trained.trains == EMBEDDING:
-        if any(dataset.spec.network_multiplier != 1.0 for dataset in plan.datasets):
-            message = "network_multiplier is for a network: an embedding has no strength."
-            raise InputError(message, field="network_multiplier", advice="Leave it out.")
+        _refuse_strengths(plan, "network_multiplier is for a network: an embedding has no strength.")
         return embedding(options.trained, model, seed, device, emit)
     made = network(options.network, model, seed, device)
     if options.trained.trains != PIVOTAL:
@@ -154,6 +165,33 @@ def trained(
         last_step=last_step_of(options.trained.stop_embedding_training, steps),
         is_beside=options.trained.save_embedding == BESIDE,
     )
+
+
+def whole_model(options: TrainOptions, model: Model, plan: DataPlan, computed: Precision) -> WholeModel:
+    """The model itself. Raises InputError for what only a network has."""
+    _refuse_strengths(plan, "network_multiplier is for a network: a whole model has no strength.")
+    chosen, rate = options.trained, options.optimizer.learning_rate
+    general, steps = chosen.learning_rate_te, chosen.stop_text_encoder_training
+    texts = [rate if general is None else general] * len(model.text_encoders)
+    own = (chosen.learning_rate_te1, chosen.learning_rate_te2)
+    if len(texts) == len(own):
+        texts = [other if one is None else one for one, other in zip(own, texts, strict=True)]
+    if not chosen.train_text_encoder or (steps is not None and steps <= 0):
+        texts = [0.0] * len(texts)
+    return WholeModel(
+        model,
+        unet_lr=rate,
+        text_lrs=texts,
+        dtype=computed.dtype,
+        block_lrs=block_rates(chosen.block_lr),
+        text_steps=steps,
+        keeps_dtype=options.training.full_fp16 or options.training.full_bf16,
+    )
+
+
+def _refuse_strengths(plan: DataPlan, message: str) -> None:
+    if any(dataset.spec.network_multiplier != 1.0 for dataset in plan.datasets):
+        raise InputError(message, field="network_multiplier", advice="Leave it out.")
 
 
 def word_of(options: TrainedOptions) -> str | None:

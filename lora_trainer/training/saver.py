@@ -13,14 +13,15 @@ from typing import Any
 
 import torch
 
+from ..checkpoints.folders import weights_file
 from ..errors import LoraFileError, NotFiniteError, SaveError
 from ..log import logger
-from ..modelfile import LORA_SUFFIXES
 from ..networks import files
 from ..paths import free_path
 from . import pivotal
 from .checkpoint import SavePlan
 from .phases import Emit, aside
+from .results import Results, SmallFiles, copied
 from .trained import Trained
 
 _TRIES = 3
@@ -48,11 +49,15 @@ class Saver:
     precision: str | None = None
     shown: Callable[[], AbstractContextManager[None]] = nullcontext
     session: int | None = None
+    results: Results | None = None  # how it is written: as a network, where nothing else is said
     last_path: Path | None = None
     last_step: int = 0
     _failed: set[str] = field(default_factory=set)
     _written: set[Path] = field(default_factory=set)
     _fresh: list[Path] = field(default_factory=list)  # written since `take_saved`
+
+    def __post_init__(self) -> None:
+        self.results = self.results or SmallFiles(self.trained)
 
     def begin(self, step: int = 0, epoch: int = 0) -> None:
         """The training begins after `step` steps and `epoch` epochs: say which files of an earlier one are in its way."""
@@ -79,7 +84,7 @@ class Saver:
         for path in self._in_folder():
             if path.suffix == ".tmp" and self._is_ours(path.with_name(path.name.rsplit(".", 2)[0])):
                 with suppress(OSError):
-                    path.unlink()
+                    _delete(path)
 
     def take_saved(self) -> list[Path]:
         """The files written since this was last asked, but for the best, and what was trained before pictures are drawn."""
@@ -105,7 +110,7 @@ class Saver:
             return
         self._written = {self.plan.folder / Path(name).name for name in state["written"]}
         last = self.plan.folder / Path(state["last"]).name if state["last"] else None
-        if last is not None and last.is_file():
+        if last is not None and last.exists():
             self.last_path, self.last_step = last, state["last_step"]
 
     def after_step(self, step: int, epoch: int) -> None:
@@ -199,26 +204,24 @@ class Saver:
         return path
 
     def _write(self, path: Path, step: int, epoch: int, more: Mapping[str, str] | None = None) -> Path:
-        with aside(self.emit, f"saving {path.name}"):
-            with self.shown():
-                self.check_finite(step)
-                tensors = _copied(self.trained.state_dict())
-                beside = {part: _copied(own) for part, own in pivotal.files_beside(self.trained).items()}
-            metadata, precision = {**self.metadata(path.stem, step, epoch), **(more or {})}, self._precision_for(tensors)
-            for part, own in beside.items():  # first: whoever hears of the LoRA finds them there
-                self._put(_beside(path, part), own, pivotal.metadata_beside(metadata), precision)
-            return self._put(path, tensors, metadata, precision)
-
-    def _put(self, path: Path, tensors: dict[str, torch.Tensor], metadata: Mapping[str, str], precision: str | None) -> Path:
-        self._keep_earlier(path)
-        files.save(path, tensors, metadata, precision)
+        assert self.results is not None
+        metadata = {**self.metadata(self.plan.stem_of(path), step, epoch), **(more or {})}
+        with aside(self.emit, f"saving {path.name}"), self.shown():
+            self.check_finite(step)
+            precision = self._precision(self.results)
+            for part, own in pivotal.files_beside(self.trained).items():  # first: whoever hears of the LoRA finds them there
+                beside = _beside(path, part)
+                self._keep_earlier(beside)
+                files.save(beside, copied(own), pivotal.metadata_beside(metadata), precision)
+                self._written.add(beside)
+            self._keep_earlier(path)
+            self.results.save(path, metadata, precision, step=step, epoch=epoch)
         self._written.add(path)
         return path
 
-    def _precision_for(self, tensors: dict[str, torch.Tensor]) -> str | None:
+    def _precision(self, results: Results) -> str | None:
         """save_precision, or float32 where a weight is too large for fp16."""
-        largest = max(float(tensor.abs().max()) for tensor in tensors.values())
-        if self.precision != "fp16" or largest <= torch.finfo(torch.float16).max:
+        if self.precision != "fp16" or (largest := results.largest()) <= torch.finfo(torch.float16).max:
             return self.precision
         if "fp16" not in self._failed:
             self._failed.add("fp16")
@@ -227,8 +230,8 @@ class Saver:
 
     def _keep_earlier(self, path: Path) -> None:
         """Move what is at `path`, or of its name, and not of this training out of the way."""
-        for suffix in LORA_SUFFIXES:  # <lora:name> would mean a file of another ending, too
-            if (other := path.with_suffix(suffix)) not in self._written and other.exists():
+        for other in self.plan.of_one_name(path):
+            if other not in self._written and other.exists():
                 self._move_away(other)
 
     def _move_away(self, path: Path) -> None:
@@ -250,7 +253,8 @@ class Saver:
 
     def _is_of_session(self, path: Path) -> bool:
         try:
-            return self.session is not None and files.read_metadata(path).get("ss_session_id") == str(self.session)
+            file = weights_file(path) if path.is_dir() else path
+            return self.session is not None and files.read_metadata(file).get("ss_session_id") == str(self.session)
         except LoraFileError:
             return False
 
@@ -267,18 +271,22 @@ class Saver:
         self._remove_one(path)
 
     def _remove_one(self, path: Path | None) -> None:
-        if path is None or path not in self._written or not path.is_file():
+        if path is None or path not in self._written or not path.exists():
             return
         try:
-            path.unlink()
+            _delete(path)
         except OSError as error:
             self.emit({"type": "warning", "message": f"{path} could not be removed: {error.strerror or error}."})
-
-
-def _copied(named: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in named.items()}
 
 
 def _beside(path: Path, part: str) -> Path:
     """The file that belongs to `path`, by what its name has besides."""
     return path.with_name(f"{path.stem}{part}{path.suffix}")
+
+
+def _delete(path: Path) -> None:
+    """Remove a file, or a folder with what is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

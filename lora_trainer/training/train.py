@@ -15,7 +15,7 @@ from ..errors import NotFiniteError
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
-from . import assembling, early, failures, hub, precision, prepare, resuming, trackers
+from . import assembling, early, failures, hub, precision, prepare, results, resuming, trackers
 from .assembling import Setting
 from .checkpoint import SavePlan
 from .determinism import deterministic
@@ -90,7 +90,9 @@ def train(
         if processes.is_main:
             metadata = file_metadata(options, loaded.model, network, plan, counts, optimizer, start)
             number_format, mine = options.saving.save_precision, start.session_of_files
-            loop.saver = pieces["saver"] = Saver(network, saving, metadata, emit, number_format, updater.shown, mine)
+            written = results.of(options, loaded.model, network)
+            saver = Saver(network, saving, metadata, emit, number_format, updater.shown, mine, written)
+            loop.saver = pieces["saver"] = saver
             loop.states = StateSaver.of(options.saving, saving, pieces, start.facts, emit)
             loop.previews = Previews.of(
                 options.sampling, prompts, trainee, network, saving, plan, emit, updater.shown, loop.attempt

@@ -12,7 +12,10 @@ from lora_trainer.options.resolve import ALIASES
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "options.json"
 SCRIPTS = json.loads(GOLDEN.read_text(encoding="utf-8"))["scripts"]
-TRAINS = ("train_textual_inversion.py", "sdxl_train_textual_inversion.py", "train_network.py", "sdxl_train_network.py")
+TRAINS = (
+    *("fine_tune.py", "train_db.py", "sdxl_train.py", "train_textual_inversion.py", "sdxl_train_textual_inversion.py"),
+    *("train_network.py", "sdxl_train_network.py"),
+)
 REFERENCE = {o["dest"]: o for script in TRAINS for o in SCRIPTS[script]}
 
 # Every deliberate difference: (option, aspect) -> (the reference's, ours, why).
@@ -46,6 +49,11 @@ DIFFERENCES = {
     ),
     ("huggingface_repo_type", "choices"): (None, ("model", "dataset", "space"), "the hub knows no others"),
     ("max_token_length", "choices"): ((150, 225), (75, 150, 225), "75 is the default and may be written out"),
+    ("save_model_as", "choices"): (
+        ("ckpt", "pt", "safetensors"),
+        ("ckpt", "pt", "safetensors", "diffusers", "diffusers_safetensors"),
+        "one option for all kinds of training; those that do not suit one are refused",
+    ),
     ("resize_interpolation", "choices"): (
         ("lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area"),
         ("lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area", "box"),
@@ -72,7 +80,7 @@ def test_every_option_is_declared_once_and_one_that_the_reference_lacks_says_why
     assert set(REFERENCE) == THEIRS | set(ALIASES) - {"scheduler_args", "networkdim"}
     documents = {"scheduler_args": "lr_scheduler_args", "networkdim": "network_dim"}  # spellings of theirs
     assert {"caption_extention": "caption_extension", **documents} == ALIASES
-    assert len(OPTIONS) == len(OPTIONS_BY_NAME) and len(THEIRS) == 201
+    assert len(OPTIONS) == len(OPTIONS_BY_NAME) and len(THEIRS) == 211
     for option in OPTIONS:
         assert not option.ours or len(option.ours) > 20, option.name
 

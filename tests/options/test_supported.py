@@ -31,6 +31,7 @@ ELSEWHERE = {
     "wandb_api_key": "read where Weights & Biases is asked for: tests/training/test_trackers.py",
     "use_8bit_adam": "stands for an optimizer_type, which is read: tests/training/test_optimizers.py",
     "use_lion_optimizer": "the same",
+    "diffusers_xformers": "stands for xformers, which is read: tests/training/test_whole_model.py",
     "install_packages": "the command line does it before the training: tests/installing/test_extras.py",
     "reg_data_dir": "its folders become subsets: tests/options/test_dataset_config.py",
     "sdpa": "PyTorch's attention is what is used when xformers is not asked for",
@@ -46,8 +47,8 @@ NOT_READERS = (
     "dataclasses",
     "copy",
 )
-# These make the data set of the options.
-BUT = ("lora_trainer.options.dataset_folders", "lora_trainer.options.dataset_config", "lora_trainer.options.sentences")
+# These make the data set of the options, and say what format the files have.
+BUT = tuple(f"lora_trainer.options.{name}" for name in ("dataset_folders", "dataset_config", "sentences", "saving"))
 TEXTS = {"training_comment": "ss_training_comment"} | {
     option.name: f"modelspec.{option.name.removeprefix('metadata_')}"
     for option in OPTIONS
@@ -88,6 +89,7 @@ def reads(trained, tmp_path_factory) -> set[str]:
         logs = {"logging_dir": str(prompts.parent / "logs"), "log_config": True}
         trained(max_train_steps=1, sample_prompts=str(prompts), sample_every_n_steps=1, cache_latents_to_disk=True, **logs)
         trained(max_train_steps=1, network_module=None, trains="embedding", token_string="sls")
+        trained(max_train_steps=1, network_module=None, trains="model")
         trained(
             trains="pivotal",
             token_string="sls",

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 
-from ...networks.file_size import size_of
 from ...options import flat
 from ...runs import disk
-from .. import resuming, state
+from .. import results, resuming, state
 from ..checkpoint import SavePlan
 from ..facts import file_metadata
 from ..position import Position
@@ -164,10 +163,9 @@ def _files(of: Rehearsal, copies: int) -> dict[str, Any] | None:
     network = loop.updater.trained
     metadata = file_metadata(options, of.loaded.model, network, of.plan, counts, of.optimizer, start, reads=False)
     plan = SavePlan.of(options.saving, counts.epochs)
+    texts = metadata(plan.stem_of(plan.last), counts.total_steps, counts.epochs)
     with loop.updater.shown():
-        tensors = network.state_dict()
-    texts = metadata(plan.last.stem, counts.total_steps, counts.epochs)
-    one = size_of(tensors, texts, options.saving.save_precision, plan.extension)
+        one = results.of(options, of.loaded.model, network).size(plan.last, texts, options.saving.save_precision)
     states = state.size_of(resuming.pieces(loop))
     writes = disk.written(flat(options), counts.total_steps, counts.epochs, copies=copies)
     return {

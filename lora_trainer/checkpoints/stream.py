@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,13 +25,15 @@ def write_checkpoint(
     make: Callable[[str], Tensor],
     metadata: Mapping[str, str],
     progress: Progress | None = None,
+    *,
+    beside: Mapping[str, int] | None = None,
 ) -> None:
     """Write a model file atomically. `tensors` says what it will hold, (dtype, shape) by name; `make(name)` gives each when
     its turn comes.
 
     A .safetensors file is written as the tensors come; a .ckpt by torch.save, which wants all of them at once (one copy of the
-    output in memory, no metadata). Raises SaveError when the disk is full and lets pass what `make` raises; what was at `path`
-    before then stays.
+    output in memory, no metadata; `beside` are numbers that stand beside them). Raises SaveError when the disk is full and lets
+    pass what `make` raises; what was at `path` before then stays.
     """
     if path.suffix.lower() == ".safetensors":
         entries, metadata = files.layout(tensors), files.fitting(metadata)
@@ -41,7 +44,7 @@ def write_checkpoint(
         state[name] = make(name).clone()
         if progress:
             progress(number, len(tensors))
-    write_atomic(path, lambda file: torch.save({"state_dict": state}, file))
+    write_atomic(path, lambda file: torch.save({"state_dict": state, **(beside or {})}, file))
 
 
 def _write(
@@ -58,6 +61,28 @@ def _write(
         file.write(files.bytes_of(tensor))
         if progress:
             progress(number, len(entries))
+
+
+def pickled_size(tensors: Mapping[str, tuple[torch.dtype, Sequence[int]]], beside: Mapping[str, int] | None) -> int:
+    """The bytes of what torch.save writes of such tensors: in "state_dict" with `beside`, by themselves where that is None."""
+    state = {name: torch.empty(tuple(shape), dtype=dtype) for name, (dtype, shape) in tensors.items()}
+    counted = _Counter()
+    torch.save(state if beside is None else {"state_dict": state, **beside}, counted)
+    return counted.bytes
+
+
+class _Counter(io.RawIOBase):
+    """A file that only counts what is written."""
+
+    bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:  # type: ignore[override]
+        size = memoryview(data).nbytes  # type: ignore[arg-type]
+        self.bytes += size
+        return size
 
 
 def converted(name: str, tensor: Tensor, dtype: torch.dtype, path: Path) -> Tensor:
