@@ -12,6 +12,9 @@ from typing import Any
 from ..errors import InputError, InputErrors
 from ..options.saving import saved_as
 from ..options.simple import RunFiles
+from ..options.train import TrainOptions
+from ..options.trained import BESIDE, PIVOTAL
+from ..paths import safe_name
 from ..runs import folder as run_folder
 from ..runs.store import Run
 from . import checks, drafts, folders
@@ -57,6 +60,14 @@ def submit(
             return service.supervisor.submit(run_id, checked.saved_as, make, keys={**(keys or {}), **sent})
 
 
+def _word_target(service: Service, options: TrainOptions) -> dict[str, str]:
+    """Where a word goes that is saved beside its LoRA: among the embeddings, under its name, by which the host knows it."""
+    if options.trained.trains != PIVOTAL or options.trained.save_embedding != BESIDE:
+        return {}
+    name = safe_name(str(options.trained.token_string), field="token_string")
+    return {"word_target": str(service.paths.embeddings_dir / f"{name}.{options.saving.save_model_as}")}
+
+
 def _request(service: Service, checked: Checked, body: Mapping[str, Any], generate: Mapping[str, Any]) -> dict[str, Any]:
     assert checked.files is not None
     base = Path(str(checked.files.options.model.pretrained_model_name_or_path))
@@ -66,6 +77,7 @@ def _request(service: Service, checked: Checked, body: Mapping[str, Any], genera
         "name": checked.saved_as,
         "created": time.time(),
         "target": str(service.paths.results(trains) / f"{checked.saved_as}.{saved_as(checked.files.options.saving)}"),
+        **_word_target(service, checked.files.options),
         "overwrite": checked.draft.overwrite,
         "trains": trains,
         "activation": said if word and word in said else word or said,

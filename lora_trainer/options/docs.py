@@ -101,6 +101,7 @@ def _meaning(option: Option) -> str:
     if not option.supported:
         return f"{option.help} *not yet*"
     more = f" So far: {', '.join(f'`{value}`' for value in option.ready)}." if option.ready else ""
+    more += "".join(f" `{value}`: {said.en}" for value, said in option.says.items())
     return option.help + more + (f" (Not in sd-scripts: {option.ours})" if option.ours else "")
 
 

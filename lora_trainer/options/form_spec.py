@@ -21,12 +21,13 @@ _BASIC_TITLE = Title("Basics", "기본")
 def form_spec(language: str = "en", *, start: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """The sections of the form in `language` ("en" or "ko"), JSON-able.
 
-    A section is {id, title, advanced, controls}; the first, "basic", is the main path. A control is {name, only, label, kind,
-    help, choices, minimum, maximum, above, step, default, value, advanced, optional}: kind is toggle, integer, number,
-    choice, text, secret, lines, list, file, folder, model, table or tables (with the controls of what they hold as
-    `fields`); choices are {value, label}; `only` are the kinds of training (`trains`) that it is for, [] for every kind;
-    `default` is the option's own default and `value` what the form starts with (`start`, else the default); network_args
-    has `blocks`, too (see block_panel). Options that have no effect yet, or belong on the command line, are left out.
+    A section is {id, title, advanced, controls}; the first, "basic", is the main path. A control is {name, only, label,
+    kind, help, choices, minimum, maximum, above, step, default, value, advanced, optional}: kind is toggle, integer,
+    number, choice, text, secret, lines, list, file, folder, model, table or tables (with the controls of what they hold as
+    `fields`); choices are {value, label, help where there is one to each}; `only` are the kinds of training (`trains`) that
+    it is for, [] for every kind; `default` is the option's own default and `value` what the form starts with (`start`, else
+    the default); network_args has `blocks`, too (see block_panel). Options that have no effect yet, or belong on the
+    command line, are left out.
     """
     start = start or {}
     everything = {option.name: option for option in (*SIMPLE, *OPTIONS) if option.form and option.supported}
@@ -56,7 +57,7 @@ def control(option: Option, language: str, start: Mapping[str, Any]) -> dict[str
         "label": option.label_in(language),
         "kind": _kind(option),
         "help": option.help_in(language),
-        "choices": [{"value": value, "label": option.choice_label(value, language)} for value in choices],
+        "choices": [_choice(option, value, language) for value in choices],
         "minimum": option.minimum,
         "maximum": option.maximum,
         "above": option.above,
@@ -69,6 +70,11 @@ def control(option: Option, language: str, start: Mapping[str, Any]) -> dict[str
         **({"fields": [control(one, language, {}) for one in concepts.FIELDS]} if option.name == concepts.FURTHER else {}),
         **({"fields": concept_settings(language)} if option.name == concepts.SETTINGS else {}),
     }
+
+
+def _choice(option: Option, value: Any, language: str) -> dict[str, Any]:
+    said = option.choice_help(value, language)
+    return {"value": value, "label": option.choice_label(value, language), **({"help": said} if said else {})}
 
 
 def concept_settings(language: str) -> list[dict[str, Any]]:

@@ -41,6 +41,7 @@ class Option:
     path        for texts that name a file or folder: file, files and folder have to exist, model may be a name on the hub,
                 output is a folder that is made when it is missing, any is left alone
     titles      what the page calls those of the choices whose own names say little
+    says        what the page says of each choice, where one has to know that before choosing
     basic       the place of the handful of options that the page shows at once, from 1; 0 for all others
     needed      whether the page asks for a value although the default is None
     form        whether the page shows it at all
@@ -70,6 +71,7 @@ class Option:
     label_ko: str = ""
     aliases: tuple[str, ...] = ()
     titles: Mapping[Any, Title] = field(default_factory=dict)
+    says: Mapping[Any, Title] = field(default_factory=dict)
     spellings: Mapping[str, str] = field(default_factory=dict)
     basic: int = 0
     needed: bool = False
@@ -92,6 +94,11 @@ class Option:
         title = self.titles.get(value)
         return str(value) if title is None else title.ko if language == "ko" else title.en
 
+    def choice_help(self, value: Any, language: str) -> str:
+        """What the page says of the choice `value`; "" for nothing."""
+        said = self.says.get(value)
+        return "" if said is None else said.ko if language == "ko" else said.en
+
 
 def opt(
     default: Any,
@@ -99,6 +106,7 @@ def opt(
     ko: str,
     *,
     choices: Sequence[Any] | Mapping[Any, tuple[str, str] | None] = (),
+    says: Mapping[Any, tuple[str, str]] | None = None,
     also: tuple[str, str] = ("", ""),
     off: Sequence[str] = (),
     ready: Sequence[str] = (),
@@ -120,7 +128,8 @@ def opt(
 ) -> Any:
     """Declare an option: the default value of a dataclass field, with its help and limits (see Option).
 
-    `choices` may be a mapping that says what the page calls each of them in English and Korean (None: by its name).
+    `choices` may be a mapping that says what the page calls each of them in English and Korean (None: by its name); `says`
+    tells what each is for, in both.
     """
     assert not path or path in PATHS, path
     declaration = {
@@ -139,6 +148,7 @@ def opt(
         "aliases": tuple(aliases),
         "spellings": spellings or {},
         "titles": {value: Title(*words) for value, words in choices.items() if words} if isinstance(choices, Mapping) else {},
+        "says": {value: Title(*words) for value, words in (says or {}).items()},
         "basic": basic,
         "needed": needed,
         "form": form,

@@ -21,28 +21,39 @@ class KindOptions:
 
     trains: str = opt(
         NETWORK,
-        (
-            "What is trained. A LoRA teaches the model new things and is what most need: a file of 10 to 200 MB. An embedding "
-            "(textual inversion) changes nothing in the model: it finds vectors for a word, a file of a few kilobytes, for "
-            "what the model can draw but has no word for; it takes about as much memory as a LoRA of low rank. A LoRA and a "
-            "word (pivotal tuning) learns both together, for what needs a name of its own and changes in the model too, such "
-            "as a certain person: file and memory are a LoRA's, and a step takes a little longer. The whole model "
-            "(fine-tuning, DreamBooth) learns the most from many pictures, needs four to six times the memory of a LoRA, and "
-            "each file is a whole checkpoint of 2 to 7 GB."
-        ),
-        (
-            "무엇을 학습할지 정합니다. LoRA는 모델에 새로운 것을 가르치며 대부분 이것이면 됩니다. 파일은 10~200MB입니다. "
-            "임베딩(textual inversion)은 모델을 바꾸지 않고 단어 하나의 벡터만 찾으며 파일이 몇 킬로바이트입니다. 모델이 그릴 "
-            "수 있지만 부를 단어가 없는 것에 알맞고, 메모리는 낮은 랭크의 LoRA만큼 듭니다. LoRA와 단어(pivotal tuning)는 "
-            "둘을 함께 배웁니다. 특정 인물처럼 자기 이름도 필요하고 모델도 바뀌어야 하는 것에 알맞습니다. 파일과 메모리는 "
-            "LoRA와 같고 한 스텝이 조금 더 걸립니다. 모델 전체(파인튜닝, DreamBooth)는 많은 그림에서 가장 많이 배우지만 "
-            "메모리가 LoRA의 네 배에서 여섯 배 들고, 파일 하나하나가 2~7GB의 체크포인트입니다."
-        ),
+        "What is trained: the first thing to choose. Most need a LoRA.",
+        "무엇을 학습할지 가장 먼저 고릅니다. 대부분 LoRA면 됩니다.",
         choices={
             NETWORK: ("A LoRA", "LoRA"),
             EMBEDDING: ("An embedding (textual inversion)", "임베딩 (textual inversion)"),
             PIVOTAL: ("A LoRA and a word (pivotal tuning)", "LoRA와 단어 (pivotal tuning)"),
             MODEL: ("The whole model (fine-tuning, DreamBooth)", "모델 전체 (파인튜닝, DreamBooth)"),
+        },
+        says={
+            NETWORK: (
+                "Teaches the model new things: a character, a thing, a style. From 6 GB of card memory (SD1), 10 to 200 MB on "
+                "the disk. The usual choice.",
+                "인물, 사물, 화풍처럼 새로운 것을 모델에 가르칩니다. 그래픽 카드 메모리 6GB부터(SD1), 디스크는 10~200MB입니다. "
+                "보통 이것을 고릅니다.",
+            ),
+            EMBEDDING: (
+                "Changes nothing in the model: finds a word for what it can draw already. Memory as for a LoRA of low rank, a "
+                "few kilobytes on the disk. Worth it where the model knows the look but no name for it.",
+                "모델을 바꾸지 않고, 이미 그릴 수 있는 것을 부를 단어를 찾습니다. 메모리는 낮은 랭크의 LoRA만큼, 디스크는 몇 "
+                "킬로바이트입니다. 모델이 모습은 알지만 이름을 모를 때 좋습니다.",
+            ),
+            PIVOTAL: (
+                "Learns a name and what it stands for together. Memory and disk of a LoRA; a step takes a little longer. "
+                "Worth it for a certain person or thing, for which the model has no word.",
+                "이름과 그 이름이 뜻하는 것을 함께 배웁니다. 메모리와 디스크는 LoRA와 같고 한 스텝이 조금 더 걸립니다. "
+                "모델에 부를 단어가 없는 특정 인물이나 사물에 좋습니다.",
+            ),
+            MODEL: (
+                "Fine-tuning or DreamBooth: every weight learns. Four to six times the memory of a LoRA, and each file is a "
+                "whole checkpoint of 2 to 7 GB. Worth it with hundreds of pictures or more.",
+                "파인튜닝 또는 DreamBooth입니다. 모든 가중치가 배웁니다. 메모리는 LoRA의 네 배에서 여섯 배, 파일 하나하나가 "
+                "2~7GB의 체크포인트입니다. 그림이 수백 장 이상일 때 좋습니다.",
+            ),
         },
         label="What is trained",
         label_ko="무엇을 학습할까",
@@ -52,11 +63,13 @@ class KindOptions:
         None,
         (
             "The word that is learned. Captions have to hold it. In the Web UI the word of an embedding is the file's name: "
-            "give both the same. With a LoRA it is known while the LoRA is in the prompt."
+            "give both the same. With a LoRA it is known while the LoRA is in the prompt. Left empty on the page, it is the "
+            "embedding's name, or a LoRA's identifier."
         ),
         (
             "학습할 단어입니다. 캡션에 이 단어가 있어야 합니다. Web UI에서 임베딩의 단어는 파일 이름이므로 둘을 같게 하세요. "
-            "LoRA와 함께 배운 단어는 프롬프트에 그 LoRA가 있는 동안 쓸 수 있습니다."
+            "LoRA와 함께 배운 단어는 프롬프트에 그 LoRA가 있는 동안 쓸 수 있습니다. 페이지에서 비워 두면 "
+            "임베딩은 결과 이름, LoRA는 식별자를 씁니다."
         ),
         label="Word that is learned",
         label_ko="학습할 단어",

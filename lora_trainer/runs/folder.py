@@ -29,6 +29,9 @@ from ..modelfile import LORA_SUFFIXES
 from ..paths import write_text_atomic
 from .process import is_alive, start_mark
 
+# What the name of a word's own file has besides that of the LoRA that it was trained with (option save_embedding).
+WORD = "_emb"
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerProcess:
@@ -185,7 +188,8 @@ class RunFolder:
 
     def saved_loras(self) -> list[Path]:
         """The LoRA files that were saved and are there, the newest last."""
-        found = [path for path in self.output.glob("*") if path.suffix in LORA_SUFFIXES]
+        there = {path for path in self.output.glob("*") if path.suffix in LORA_SUFFIXES}
+        found = [path for path in there if path.with_stem(path.stem.removesuffix(WORD)) not in there - {path}]
         return sorted(found, key=lambda path: path.stat().st_mtime)
 
     def saved_sizes(self) -> dict[str, int]:

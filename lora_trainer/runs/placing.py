@@ -1,6 +1,7 @@
 """Which of a run's saved files lies in the LoRA folder under its name, and how another one takes its place.
 
-`placed.json` in the run's folder notes what was put there last: {"path", "file", "stamp", "chosen"}. What a person has put
+`placed.json` in the run's folder notes what was put there last: {"path", "file", "stamp", "chosen"}, and with a word beside
+the LoRA {"word", "word_stamp"}: where that was put among the embeddings. What a person has put
 there since, whatever its name, is theirs: it is not ours to replace, unless it is one of the saved files byte for byte.
 """
 
@@ -20,7 +21,7 @@ from ..modelfile import LORA_SUFFIXES
 from ..paths import write_atomic, write_text_atomic
 from . import result
 from .events import EventWriter
-from .folder import RunFolder
+from .folder import WORD, RunFolder
 from .progress import Progress
 
 
@@ -118,11 +119,25 @@ def _put(
     folder: RunFolder, source: Path, target: Path, progress: Progress, now: InUse, *, overwrite: bool, chosen: bool
 ) -> Path:
     """Let `source` lie where the run's file lies; else at `target`, or beside it where somebody else's does."""
+    word = _put_word(folder, source, overwrite=overwrite)
     if now.path is not None and now.file:
         target, overwrite = now.path, True
     path = result.publish_of(folder, source, target.with_suffix(source.suffix), progress, overwrite=overwrite)
-    _note(folder, path, source.name, chosen=chosen)
+    _note(folder, path, source.name, chosen=chosen, word=word)
     return path
+
+
+def _put_word(folder: RunFolder, source: Path, *, overwrite: bool) -> Path | None:
+    """Put the word that lies beside the LoRA `source` into the host's folder of embeddings; where it went, None for none."""
+    request, note = folder.request(), read_table(folder.placed)
+    beside, target = source.with_stem(f"{source.stem}{WORD}"), request.get("word_target")
+    if not target or not beside.is_file():
+        return None
+    if note.get("word"):
+        last = Path(str(note["word"]))
+        target, overwrite = (last, True) if _stamp(last) == note.get("word_stamp") else (target, overwrite)
+    to = Path(str(target)).with_suffix(source.suffix)
+    return result.publish(beside, to, overwrite=overwrite, card=result.card_of(request), preview=None)
 
 
 def _kept(folder: RunFolder, now: InUse) -> str:
@@ -148,8 +163,10 @@ def _same_as(folder: RunFolder, path: Path) -> str:
     return ""
 
 
-def _note(folder: RunFolder, path: Path, file: str, *, chosen: bool) -> None:
-    note = {"path": str(path), "file": file, "stamp": _stamp(path), "chosen": chosen}
+def _note(folder: RunFolder, path: Path, file: str, *, chosen: bool, word: Path | None = None) -> None:
+    note: dict[str, Any] = {"path": str(path), "file": file, "stamp": _stamp(path), "chosen": chosen}
+    if word is not None:
+        note |= {"word": str(word), "word_stamp": _stamp(word)}
     write_text_atomic(folder.placed, json.dumps(note) + "\n")
 
 

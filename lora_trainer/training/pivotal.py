@@ -13,12 +13,12 @@ from ..networks import bundled
 from ..networks.base import AdapterNetwork
 from ..networks.targets import Part
 from ..options.block_arguments import Shape
+from ..runs.folder import WORD
 
 _OF_WORD = (
     "ss_token_string", "ss_init_word", "ss_num_vectors_per_token", "ss_base_model_version", "ss_sd_model_name",
     "ss_sd_model_hash", "ss_new_sd_model_hash", "ss_output_name", "ss_session_id", "ss_steps", "ss_epoch",
 )  # fmt: skip
-EMBEDDING_PART = "_emb"  # what the name of a word's own file has besides the LoRA's
 
 
 class NetworkAndWord(nn.Module):
@@ -98,7 +98,7 @@ class NetworkAndWord(nn.Module):
 
     def files_beside(self) -> Mapping[str, Mapping[str, Tensor]]:
         """The word's own file, where it has one, by what its name has besides the LoRA's."""
-        return {EMBEDDING_PART: self.word.state_dict()} if self.is_beside else {}
+        return {WORD: self.word.state_dict()} if self.is_beside else {}
 
 
 def files_beside(trained: object) -> Mapping[str, Mapping[str, Tensor]]:

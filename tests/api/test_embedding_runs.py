@@ -68,3 +68,18 @@ def test_the_options_of_an_embedding_are_not_sent_for_a_network(client, values):
     }
     problems = problems_of(post(client, "check", {"options": {**options, "output_name": "x"}}).json())
     assert "has no effect when network is trained" in problems["token_string"]
+
+
+@posix
+def test_a_word_beside_its_lora_is_put_among_the_embeddings_under_its_own_name(client, service, host, wanted):
+    both = {"trains": "pivotal", "save_embedding": "beside", "identifier": "sls", "output_name": "frog", "network_dim": 2}
+    values = {**wanted, **both, "network_args": None, "learning_rate": 1e-4}
+    assert "holds" in str(post(client, "runs", {"values": {**values, "token_string": "../x"}}).json())
+    run_id = post(client, "runs", {"values": values}).json()["id"]
+    config = toml.loads(get(client, f"runs/{run_id}").json()["run"]["config"])
+    assert config["trained"]["token_string"] == "sls", "the identifier, which the captions hold"
+    asked = service.supervisor.folder(run_id).request()
+    assert Path(asked["word_target"]) == host.paths().embeddings_dir / "sls.safetensors"
+    run = run_to_end(service, client, run_id)
+    assert Path(run["lora"]["path"]) == host.paths().lora_dir / "frog.safetensors"
+    assert run["lora"]["prompt"].endswith("<lora:frog:0.8>") and "sls" in run["lora"]["prompt"]

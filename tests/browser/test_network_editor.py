@@ -151,11 +151,16 @@ def choose(page, mode: str) -> None:
 
 def test_what_belongs_to_a_network_is_not_shown_for_an_embedding(open_page, address, api):
     page = opened(open_page, address)
-    word = page.locator("#lt-token_string")
-    page.click("[data-section=what_is_trained] > summary")
+    word, rate = page.locator("#lt-token_string"), page.locator("#lt-embedding_lr")
     expect(word).to_be_hidden()
-    page.select_option("#lt-trains", "embedding")
+    kinds = page.locator("#lt-trains .lt-kind")
+    expect(kinds.nth(0)).to_contain_text("on the disk")
+    page.check("#lt-trains input[value=pivotal]")
+    for shown in (word, rate, page.locator("#lt-network_dim")):
+        expect(shown).to_be_visible()
+    page.check("#lt-trains input[value=embedding]")
     expect(word).to_be_visible()
+    expect(rate).to_be_hidden()
     for name in ("network_dim", "network_module"):
         expect(page.locator(f"#lt-{name}")).to_be_hidden()
     expect(page.locator(".lt-blocks")).to_be_hidden()

@@ -132,3 +132,20 @@ def test_the_preview_is_what_was_drawn_until_the_file_was_saved(supervisor):
     assert lora(supervisor, "frog.png").read_bytes().endswith(b"early")
     supervisor.use("run-1", FINAL, as_result=True)
     assert not lora(supervisor, "frog.png").read_bytes().endswith(b"early")
+
+
+def test_the_word_that_lies_beside_a_lora_goes_to_the_embeddings_with_it(supervisor, tmp_path):
+    target = tmp_path / "embeddings" / "sls.safetensors"
+    target.parent.mkdir()
+    trained(supervisor, word_target=str(target))
+    output = supervisor.folder("run-1").output
+    for name in (STEP_1, FINAL):
+        (output / name.replace(".s", "_emb.s")).write_text(f"the word of {name}")
+    supervisor.use("run-1", STEP_1, as_result=True)
+    assert target.read_text() == f"the word of {STEP_1}"
+    supervisor.use("run-1", FINAL, as_result=True)
+    assert target.read_text() == f"the word of {FINAL}", "its own is replaced"
+    target.write_text("somebody else's")
+    supervisor.use("run-1", STEP_1, as_result=True)
+    assert target.read_text() == "somebody else's" and target.with_stem("sls-2").read_text() == f"the word of {STEP_1}"
+    assert [path.name for path in supervisor.folder("run-1").saved_loras()] == [STEP_1, FINAL]

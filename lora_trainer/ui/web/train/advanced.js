@@ -28,6 +28,8 @@ export function advancedOptions(elsewhere, make) {
         const open = () => grid.childElementCount === section.controls.length || fill(grid, section.controls.map((control) => field(control).element));
         return { section, fold, grid, changed, open };
     });
+    folds[0].fold.open = true; // what is trained: all else depends on it
+    folds[0].open();
     const found = h("p", { class: "lt-subdued lt-search-found", role: "status" });
     const search = h("input", { type: "search", class: "lt-input", id: "lt-search", placeholder: t("search_placeholder"), "aria-label": t("search_options"), oninput: () => filter(),
         onkeydown: (event) => { if (event.key === "Escape" && search.value) { event.preventDefault(); search.value = ""; filter(); } } });
@@ -38,10 +40,13 @@ export function advancedOptions(elsewhere, make) {
         h("div", { class: "lt-search" }, icon("search"), search, resetAll), found, folds.map(({ fold }) => fold));
     outer.addEventListener("toggle", () => remember("advanced", outer.open));
 
+    function describing(control) {
+        return (control.choices || []).map((choice) => choice.help && `${choice.label} ${choice.help}`).filter(Boolean).join(" ");
+    }
     // Both languages are searched: a name may be known from an English guide.
     function words(language) {
         const own = app.form.spec[language]?.sections || [];
-        return new Map(own.flatMap((section) => section.controls.map((control) => [control.name, `${control.name} ${control.name.replaceAll("_", " ")} ${control.label} ${control.help} ${section.title}`.toLowerCase()])));
+        return new Map(own.flatMap((section) => section.controls.map((control) => [control.name, `${control.name} ${control.name.replaceAll("_", " ")} ${control.label} ${control.help} ${describing(control)} ${section.title}`.toLowerCase()])));
     }
     function filter() {
         const terms = search.value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -27,6 +27,12 @@ const makers = {
             control.optional && h("option", { value: "" }, t("none_chosen")), control.choices.map((choice) => h("option", { value: String(choice.value) }, choice.label)));
         return { element: list, show: (value) => (list.value = value === null || value === undefined ? "" : String(value)) };
     },
+    // Choices that one has to know something of first: each with its sentence.
+    cards(control, id, type) {
+        const boxes = control.choices.map((choice) => h("input", { type: "radio", name: id, value: String(choice.value), "aria-describedby": `${id}-${choice.value}`, onchange: () => type(choice.value) }));
+        const cards = control.choices.map((choice, place) => h("label", { class: "lt-kind" }, boxes[place], h("span", {}, h("strong", {}, choice.label), h("span", { class: "lt-subdued", id: `${id}-${choice.value}` }, choice.help))));
+        return { element: h("div", { id, class: "lt-kinds", role: "radiogroup", tabindex: "-1", "aria-label": control.label }, cards), show: (value) => boxes.forEach((box) => (box.checked = box.value === String(value))) };
+    },
     // A list of the host's models with a way to type a path or a hub id.
     model(control, id, type) {
         const known = (control.name === "vae" ? app.form.vaes : app.form.checkpoints) || [];
@@ -69,7 +75,7 @@ const makers = {
         return { element: input, around: list && h("div", {}, input, list), show: (value) => document.activeElement !== input && (input.value = values.show(value)) };
     },
 };
-const makerOf = (kind) => makers[kind] || (kind === "lines" || kind === "list" ? makers.area : makers.text);
+const makerOf = ({ kind, choices }) => (choices?.some((choice) => choice.help) ? makers.cards : null) || makers[kind] || (kind === "lines" || kind === "list" ? makers.area : makers.text);
 
 // Arrow up and down count whole numbers, as number inputs do (which cannot hold "1e-4" as it was typed).
 function stepped(event, control, input, type) {
@@ -85,7 +91,7 @@ function stepped(event, control, input, type) {
 export function makeField(control, { inline = false, plain = false } = {}) {
     const id = `lt-${control.name}`;
     let isTouched = false;
-    const made = makerOf(control.kind)(control, id, (text) => { isTouched = true; values.type(control.name, text); });
+    const made = makerOf(control)(control, id, (text) => { isTouched = true; values.type(control.name, text); });
     const help = h("p", { class: "lt-help", id: `${id}-help`, hidden: !inline }, control.help);
     const wrong = h("p", { class: "lt-wrong", id: `${id}-wrong`, role: "alert", hidden: true });
     const ask = h("button", { type: "button", class: "lt-tool", title: control.help, "aria-label": t("more_help", { x: control.label }), "aria-expanded": "false", "aria-controls": help.id,
