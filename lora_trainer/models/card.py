@@ -31,6 +31,14 @@ def peak_memory(device: torch.device) -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def spare(device: torch.device) -> int | None:
+    """The bytes of a card that this process can have beside what it holds now; None where there is no card."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
 def begin_peak(device: torch.device) -> None:
     """Let `peak_memory` tell the most from now on; of main memory it is the process's own all the same."""
     if device.type == "cuda":

@@ -5,12 +5,15 @@ SDXL has a VAE, and therefore a scale, of its own (`Family.latent_scale`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
-from ..errors import TrainingError
+from ..errors import TrainingError, is_out_of_memory
 from ..log import logger
+from .main_memory import free_card
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
 SD_SCALE = 0.18215
 SDXL_SCALE = 0.13025
 FACTOR = 8  # pixels along each side of one latent position
+TILE = 64  # latents along a side of the squares that a picture is decoded in where it does not fit as a whole
+# What decoding holds at once for each pixel, with the VAE of SD and SDXL: counted on torch's meta device. Not the scores of the
+# attention in the middle, which torch's kernels do not keep.
+NUMBERS_A_PIXEL = 770
 # exp(logvar) is kept in the range that the VAE was trained with.
 LOGVAR_RANGE = (-30.0, 20.0)
 
@@ -62,17 +69,56 @@ def posterior_to_keep(vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
     return torch.cat([mean, std.half().float()], dim=1)
 
 
-def decode(vae: AutoencoderKL, latents: torch.Tensor, *, batch_size: int | None = 1, scale: float = SD_SCALE) -> torch.Tensor:
+def decode(
+    vae: AutoencoderKL,
+    latents: torch.Tensor,
+    *,
+    batch_size: int | None = 1,
+    scale: float = SD_SCALE,
+    tile: int | None = None,
+) -> torch.Tensor:
     """Return the pictures [B,3,H,W], float32 in -1..1 on the VAE's device, of scaled `latents` [B,4,H/8,W/8].
 
-    At most `batch_size` are decoded at a time. Half precision that overflows is handled as in `encode`.
+    At most `batch_size` are decoded at a time. With `tile` a picture of more latents than that along a side is decoded in
+    squares of so many, which overlap by a quarter and run into each other there: next to the same picture (norms see a square
+    in place of all of it) for a fraction of the memory. Where the card is too full for a whole one it is done so, too.
+    Half precision that overflows is handled as in `encode`.
     """
 
     def run(part: torch.Tensor) -> torch.Tensor:
         return vae.decode((part.float() / scale).to(vae.dtype), return_dict=False)[0].float()
 
     with torch.no_grad():
-        return _finite(vae, run, latents, batch_size, "decoded").clamp(-1, 1)
+        try:
+            with _tiles(vae, tile):
+                return _finite(vae, run, latents, batch_size, "decoded").clamp(-1, 1)
+        except (RuntimeError, MemoryError) as error:
+            if tile is not None or max(latents.shape[-2:]) <= TILE or not is_out_of_memory(error):
+                raise
+        logger.info("The memory is too full to decode a picture at once: it is done in parts.")
+        free_card()
+        with _tiles(vae, TILE):
+            return _finite(vae, run, latents, batch_size, "decoded").clamp(-1, 1)
+
+
+def decoding_memory(vae: AutoencoderKL, width: int, height: int) -> int:
+    """About how many bytes decoding one picture of this size holds at once, beside the VAE itself."""
+    widest = vae.config.block_out_channels[0] / 128
+    return int(NUMBERS_A_PIXEL * widest * width * height * vae.dtype.itemsize)
+
+
+@contextmanager
+def _tiles(vae: AutoencoderKL, side: int | None) -> Iterator[None]:
+    """While this holds, `vae` decodes in squares of `side` latents; None: all at once."""
+    wanted = {"use_tiling": side is not None}
+    if side is not None:
+        wanted |= {"tile_latent_min_size": side, "tile_sample_min_size": side * FACTOR, "tile_overlap_factor": 0.25}
+    before = {name: getattr(vae, name) for name in wanted}
+    vars(vae).update(wanted)
+    try:
+        yield
+    finally:
+        vars(vae).update(before)
 
 
 def _finite(vae: AutoencoderKL, run, inputs: torch.Tensor, batch_size: int | None, verb: str) -> torch.Tensor:

@@ -7,23 +7,28 @@ for picture in generate(model, ImageRequest(prompt="a frog <lora:sls:0.8>"), lor
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..errors import InputError, OutOfMemoryError, TrainingError
+from ..errors import InputError, OutOfMemoryError, TrainingError, is_out_of_memory
+from ..log import logger
 from ..models import vae
+from ..models.main_memory import free_card
 from ..paths import write_atomic
 from . import conditioning, embeddings, lora_tags, prompt_parts, prompt_schedule, samplers
 from .denoiser import Denoiser
 from .loras import LoraFolders, LoraUse, applied, short_hash
 from .request import Details, ImageRequest, infotext
+from .turns import Turns
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -56,6 +61,7 @@ def generate(
     networks: Sequence[LoraUse] = (),
     words: Mapping[str, Path] | None = None,
     details: Details | None = None,
+    turns: Turns | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> list[Picture]:
@@ -65,6 +71,7 @@ def generate(
         "networks": networks,
         "words": words,
         "details": details,
+        "turns": turns,
         "progress": progress,
         "should_stop": should_stop,
     }
@@ -79,6 +86,7 @@ def draw(
     networks: Sequence[LoraUse] = (),
     words: Mapping[str, Path] | None = None,
     details: Details | None = None,
+    turns: Turns | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Iterator[Picture]:
@@ -86,8 +94,9 @@ def draw(
 
     `<lora:...>` tags of the prompt are looked up in `loras`; `networks` are put on besides. They are taken off when the last
     picture is out or the iterator is closed. `words` are embedding files by the words that mean them. A picture depends on its
-    own seed alone, not on the batch it is drawn in (to rounding). No global random state is used or changed. `should_stop` is
-    asked before every step.
+    own seed alone, not on the batch it is drawn in (to rounding): where a card is too full for a batch, one is drawn after the
+    other. No global random state is used or changed. With `turns` text encoders and VAE are on the card for their part alone.
+    `should_stop` is asked before every step.
     Raises InputError, LoraFileError, and OutOfMemoryError when the card is full.
     """
     request, details = request.with_seed(), details or Details()
@@ -97,24 +106,24 @@ def draw(
     batches = _batches(request, details)
     steps = int(request.steps * details.strength) if details.start else request.steps
     watch = _Watch(steps * len(batches), progress, should_stop)
-    about = {
-        "label": sampler.entry.label,
-        "schedule": sampler.entry.schedule_label,
-        "model": Path(model.source).stem,
-        "strength": details.strength if details.start else None,
-        "loras": {**details.hashes, **{use.name: short_hash(use.path) for use in uses}},
-    }
+    about = _about(model, sampler, details, uses)
     with applied(model, uses), embeddings.known(model, words or {}, [prompt, request.negative_prompt]) as about["embeddings"]:
         try:
             sigmas = sampler.spacing(request.steps, model.zero_terminal_snr)[request.steps - steps :]
-            denoisers = _denoisers(model, prompt, request, details, steps)
-            start = _start_latents(model, request, details.start)
+            with _turn(turns, model.text_encoders):
+                denoisers = _denoisers(model, prompt, request, details, steps)
+            with _turn(turns, [model.vae] if details.start else []):
+                start = _start_latents(model, request, details.start)
             # Pure noise is as strong as the model has seen it at the first level; on a picture it has that level itself.
             level = sigmas[0] if details.start else sampler.start_scale(sigmas[0])
-            for seeds in batches:
-                function = sampler.function_on(model.zero_terminal_snr)
+            function = sampler.function_on(model.zero_terminal_snr)
+
+            def make(seeds: Sequence[int]) -> Tensor:
                 latents = _sample(function, denoisers, sigmas, seeds, start, level, model.device, watch)
-                drawn = _decode(model, latents, _strengths(uses, details))
+                with _turn(turns, [model.vae]):
+                    return _decode(model, latents, _strengths(uses, details), turns.tile if turns else None)
+
+            for seeds, drawn in _made(batches, make, watch, steps):
                 for image, seed in zip(to_images(drawn), seeds, strict=True):
                     yield Picture(image, seed, infotext(request, seed, **about))
         except _Stopped:
@@ -124,6 +133,39 @@ def draw(
                 f"The card is full: {max(map(len, batches))} pictures of {request.width}x{request.height} at once do not fit.",
                 advice="Lower the batch size or the size, or close other programs that use the card.",
             ) from error
+
+
+def _about(model: Model, sampler: samplers.Sampler, details: Details, uses: Sequence[LoraUse]) -> dict[str, Any]:
+    """What a picture's text tells besides the request."""
+    return {
+        "label": sampler.entry.label,
+        "schedule": sampler.entry.schedule_label,
+        "model": Path(model.source).stem,
+        "strength": details.strength if details.start else None,
+        "loras": {**details.hashes, **{use.name: short_hash(use.path) for use in uses}},
+    }
+
+
+def _made(
+    batches: Sequence[Sequence[int]], make: Callable[[Sequence[int]], Tensor], watch: _Watch, steps: int
+) -> Iterator[tuple[Sequence[int], Tensor]]:
+    """(the seeds of a batch, what `make` makes of them) of all `batches`; one seed after the other where the memory is too full
+    for several."""
+    waiting = deque(batches)
+    while waiting:
+        seeds = waiting.popleft()
+        try:
+            drawn = make(seeds)
+        except (RuntimeError, MemoryError) as error:
+            if len(seeds) == 1 or not is_out_of_memory(error):
+                raise
+        else:
+            yield seeds, drawn
+            continue
+        logger.info("The memory is too full for %d pictures at once: one is drawn after the other.", len(seeds))
+        free_card()  # the error is gone by here, and with it what its frames kept
+        waiting.extendleft([seed] for seed in reversed(seeds))
+        watch.total = watch.done + steps * len(waiting)
 
 
 def without_tags(request: ImageRequest, loras: LoraFolders | None = None) -> tuple[str, list[LoraUse]]:
@@ -235,12 +277,16 @@ def _strengths(uses: Sequence[LoraUse], details: Details) -> dict[str, float]:
     return {**details.multipliers, **{use.name: max(use.te, use.unet, key=abs) for use in uses}}
 
 
-def _decode(model: Model, latents: Tensor, strengths: Mapping[str, float]) -> Tensor:
+def _turn(turns: Turns | None, parts: Sequence[nn.Module]) -> AbstractContextManager[None]:
+    return turns.of(parts) if turns and parts else nullcontext()
+
+
+def _decode(model: Model, latents: Tensor, strengths: Mapping[str, float], tile: int | None) -> Tensor:
     """The pictures of `latents`. Raises TrainingError, which names the strongest LoRA, when they are no numbers."""
     try:
         if not bool(latents.isfinite().all()):
             raise TrainingError("The model gives NaN or infinity.", advice="Use another precision, or another model.")
-        return vae.decode(model.vae, latents, scale=model.family.latent_scale)
+        return vae.decode(model.vae, latents, scale=model.family.latent_scale, tile=tile)
     except TrainingError as error:
         if not strengths:
             raise

@@ -14,6 +14,7 @@ from torch import nn
 from .generate import Progress, generate, save_png
 from .prompts import SamplePrompt
 from .sample_requests import request_of
+from .turns import Turns
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -41,13 +42,15 @@ def draw(
     clip_skip: int = 1,
     size: tuple[int, int] | None = None,
     network: nn.Module | None = None,
+    turns: Turns | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> list[Sample]:
     """Draw every prompt with the model as it is, the network in training on it; return the pictures that were saved.
 
-    All parts of `model` are on one device; call it inside the training's autocast. `network` (for its dropouts) and the model
-    are in evaluation mode meanwhile, and in the mode they had afterwards. `epoch` is given when it is an epoch that ended.
+    All parts of `model` are on one device, or come there when it is their turn (`turns`); call it inside the training's
+    autocast. `network` (for its dropouts) and the model are in evaluation mode meanwhile, and in the mode they had afterwards.
+    `epoch` is given when it is an epoch that ended.
     A prompt that gives no size is drawn at `size` (width, height), by default the square that the family was made for.
     `progress(done, total)` counts sampler steps over all prompts. Fewer pictures come back when `should_stop` said so.
     """
@@ -64,7 +67,7 @@ def draw(
                 if progress:
                     progress(before + done, total)
 
-            pictures = generate(model, request, progress=told, should_stop=should_stop)
+            pictures = generate(model, request, turns=turns, progress=told, should_stop=should_stop)
             if not pictures:
                 break
             enum = number if prompt.enum is None else prompt.enum

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +16,7 @@ from ..models import Model
 from ..options.sampling import SamplingOptions
 from ..sampling import preview, sample_requests
 from ..sampling.prompts import SamplePrompt, parse_prompt_file
+from ..sampling.turns import Turns, turns
 from .checkpoint import SavePlan
 from .memory import Resting
 from .phases import Emit
@@ -143,18 +145,29 @@ class Previews:
         try:
             self.network.set_multiplier(1.0)
             self.watch.begin([self.request(prompt).steps for prompt in numbered], seconds_after)
-            for part in parts:
+            in_turns = self._turns()
+            for part in parts if in_turns is None else ():
                 part.to(self.precision.device)
             with self.shown():
                 for number, prompt in enumerate(numbered):
                     if not should_stop():
-                        self._draw_one(number, prompt, step, epoch, should_stop)
+                        self._draw_one(number, prompt, step, epoch, should_stop, in_turns)
             if not should_stop():
                 self.watch.end()
         finally:
             for part, place in zip(parts, places, strict=True):
                 part.to(place)
             (self.resting or Resting(self.precision.device)).give_back()
+
+    def _turns(self) -> Turns | None:
+        """How the pictures are drawn with the memory that is free now: text encoders and VAE one after the other, where they do
+        not find room beside what is trained."""
+        resting = self.resting or Resting(self.precision.device)
+        if resting.stays:
+            return None
+        requests = [self.request(prompt) for prompt in self.prompts]
+        largest = max(((one.width, one.height) for one in requests), key=math.prod)
+        return turns(self.model, largest, self.precision.device, resting.put_away)
 
     def request(self, prompt: SamplePrompt) -> preview.ImageRequest:
         """What is drawn for a prompt."""
@@ -167,7 +180,13 @@ class Previews:
         self.emit({"type": "phase", "name": PHASE, "done": number + 1, "total": len(self.prompts), **known})
 
     def _draw_one(
-        self, number: int, prompt: SamplePrompt, step: int, epoch: int | None, should_stop: Callable[[], bool]
+        self,
+        number: int,
+        prompt: SamplePrompt,
+        step: int,
+        epoch: int | None,
+        should_stop: Callable[[], bool],
+        in_turns: Turns | None,
     ) -> None:
         self._tell(number, 0)
         said = time.monotonic()
@@ -193,6 +212,7 @@ class Previews:
                         clip_skip=self.clip_skip,
                         size=self.size,
                         network=self.network,
+                        turns=in_turns,
                         progress=told,
                         should_stop=should_stop,
                     )

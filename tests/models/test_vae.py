@@ -6,6 +6,10 @@ import logging
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 from lora_trainer.errors import TrainingError
 from lora_trainer.models import vae as latents
@@ -95,3 +99,68 @@ def test_nan_that_float32_does_not_cure_is_an_error(vae, images):
     images[1, 0, 0, 0] = torch.nan
     with pytest.raises(TrainingError, match="1 of 3 pictures cannot be encoded"):
         latents.encode(vae, images)
+
+
+class Local(torch.nn.Module):
+    """A decoder that makes of each latent a square of its own: whatever it is cut into, the picture is the same."""
+
+    def __init__(self, most: int = 1 << 30) -> None:
+        super().__init__()
+        self.most, self.sides = most, []
+
+    def forward(self, z, latent_embeds=None):
+        if z.shape[-1] * z.shape[-2] > self.most:
+            raise torch.cuda.OutOfMemoryError("full")
+        self.sides.append(tuple(z.shape[-2:]))
+        return z[:, :3].repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)
+
+
+def test_squares_run_into_each_other_without_a_seam_or_a_gap(vae):
+    vae.decoder = Local()
+    z = torch.randn(1, 4, 21, 37, generator=torch.Generator().manual_seed(2)) * 0.05
+    whole = latents.decode(vae, z)
+    tiled = latents.decode(vae, z, tile=16)
+    assert tiled.shape == whole.shape == (1, 3, 168, 296)
+    assert torch.allclose(tiled, whole, atol=1e-6)
+    assert vae.decoder.sides[0] == (21, 37) and max(max(side) for side in vae.decoder.sides[1:]) == 16
+    assert not vae.use_tiling, "the next one is asked anew"
+
+
+def test_a_picture_that_does_not_fit_as_a_whole_is_decoded_in_squares(vae):
+    z = torch.randn(2, 4, 72, 72, generator=torch.Generator().manual_seed(3)) * 0.05
+    vae.decoder = Local()
+    whole = latents.decode(vae, z)
+    vae.decoder = Local(most=latents.TILE**2)
+    assert torch.allclose(latents.decode(vae, z), whole, atol=1e-6)
+    assert max(max(side) for side in vae.decoder.sides) == latents.TILE
+    vae.decoder = Local(most=100)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        latents.decode(vae, z)
+
+
+class _Live(TorchDispatchMode):
+    """Counts the bytes of the tensors that are alive at once."""
+
+    most = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        alive = self.__dict__.setdefault("alive", {})
+        for tensor in tree_flatten(found)[0]:
+            storage = tensor.untyped_storage()
+            alive.setdefault(storage._cdata, (StorageWeakRef(storage), storage.nbytes()))
+        self.alive = {key: one for key, one in alive.items() if not one[0].expired()}
+        self.most = max(self.most, sum(size for _, size in self.alive.values()))
+        return found
+
+
+def test_what_decoding_holds_at_once_is_what_is_told_of_it():
+    blocks = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4}
+    kinds = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    with torch.device("meta"):
+        vae = AutoencoderKL(**blocks, **kinds)
+        z = torch.empty(1, 4, 64, 64)
+    with torch.no_grad(), _Live() as live:
+        vae.decode(z, return_dict=False)
+    assert live.most == pytest.approx(latents.decoding_memory(vae, 512, 512), rel=0.01)
+    assert latents.decoding_memory(vae.half(), 512, 512) == pytest.approx(live.most / 2, rel=0.01)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
+from lora_trainer.models.vae import TILE
 from lora_trainer.runs.control import Control
 from lora_trainer.runs.progress import Progress
+from lora_trainer.sampling import turns
+from lora_trainer.sampling.turns import Turns
 from lora_trainer.training import previews
 from lora_trainer.training.previews import DrawingTime, Schedule
 from lora_trainer.training.train import train
@@ -123,3 +126,16 @@ def test_the_time_of_a_drawing_is_measured_as_it_goes(monkeypatch):
     assert watch.left(0, 0) == pytest.approx(7 + 80), "as last time"
     watch.begin([10, 30], None)
     assert watch.left(1, 0) is None, "before the first step nobody knows"
+
+
+def test_on_a_card_without_room_text_encoders_and_vae_come_one_after_the_other(options_for, prompts, monkeypatch):
+    order, of = [], Turns.of
+    monkeypatch.setattr(turns, "spare", lambda device: 1 << 20)
+    monkeypatch.setattr(Turns, "of", lambda self, parts: order.append((type(parts[0]).__name__, self.tile)) or of(self, parts))
+    reporter = Recorder()
+    train(options_for(max_train_steps=1, sample_prompts=prompts, sample_every_n_steps=1), reporter=reporter)
+    assert len(reporter.of("sample")) == 2
+    assert order == [("CLIPTextModel", TILE), ("AutoencoderKL", TILE)] * 2
+    order.clear()
+    train(options_for(max_train_steps=1, sample_prompts=prompts, sample_every_n_steps=1, highvram=True), reporter=Recorder())
+    assert not order, "nothing leaves the card"
