@@ -336,11 +336,6 @@ RULES: tuple[Rule, ...] = (
         lambda v: v["mixed_precision"] == "fp16",
         "fused_backward_pass does not go with mixed_precision fp16: all gradients have to be scaled back first.",
     ),
-    _not_fused(
-        "full_bf16",
-        lambda v: v["full_bf16"],
-        "fused_backward_pass does not go with full_bf16: weights are rounded when a step is whole.",
-    ),
     Rule(
         ("scale_weight_norms", "optimizer_type"),
         lambda v: bool(v["scale_weight_norms"]) and kind_of(v["optimizer_type"]).averages,

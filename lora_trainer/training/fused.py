@@ -14,9 +14,12 @@ import torch
 from ..errors import InputError
 from ..options.optimizer import OptimizerOptions
 from .distributed import Processes
+from .narrow import WeightPrecision
 
 
-def of(options: OptimizerOptions, optimizer: torch.optim.Optimizer, processes: Processes) -> FusedSteps | None:
+def of(
+    options: OptimizerOptions, optimizer: torch.optim.Optimizer, processes: Processes, weights: WeightPrecision
+) -> FusedSteps | None:
     """What fused_backward_pass asks for; None without it. Raises InputError with several processes.
 
     What else it does not go with is refused where the options are read (options.rules).
@@ -29,14 +32,19 @@ def of(options: OptimizerOptions, optimizer: torch.optim.Optimizer, processes: P
             field="fused_backward_pass",
             advice="Leave it out.",
         )
-    return FusedSteps(optimizer, options.max_grad_norm)
+    return FusedSteps(optimizer, options.max_grad_norm, weights)
 
 
 class FusedSteps:
-    """Steps the optimizer from within the backward pass. `max_grad_norm` 0 means no limit."""
+    """Steps the optimizer from within the backward pass. `max_grad_norm` 0 means no limit.
 
-    def __init__(self, optimizer: torch.optim.Optimizer, max_grad_norm: float) -> None:
-        self._optimizer = optimizer
+    Of weights in half precision (full_bf16) one at a time is float32, while its step is made. `step` is the number of the
+    step, which the rounding of its weights depends on.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, max_grad_norm: float, weights: WeightPrecision | None = None) -> None:
+        self.step = 1
+        self._optimizer, self._weights = optimizer, weights or WeightPrecision()
         self._limit = max_grad_norm
         self._norms: list[torch.Tensor] = []
         for group in optimizer.param_groups:
@@ -49,7 +57,8 @@ class FusedSteps:
         return torch.stack(norms).norm() if norms else None
 
     @torch.no_grad()
-    def _step(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+    def _step(self, parameter: torch.nn.Parameter, group: dict[str, Any]) -> None:
+        self._weights.widen([parameter])
         gradient = parameter.grad
         assert gradient is not None
         norm = torch.linalg.vector_norm(gradient, dtype=torch.float32)
@@ -58,6 +67,7 @@ class FusedSteps:
             gradient.mul_((self._limit / (norm + 1e-6)).clamp(max=1.0))  # as torch's clip_grad_norm_
         gradient.copy_(torch.where(torch.isfinite(norm), gradient, 0.0))
         self._step_alone(parameter, group)
+        self._weights.narrow([parameter], self.step)
         parameter.grad = None
 
     def _step_alone(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:

@@ -65,6 +65,7 @@ class Updater:
         seed: int,
     ) -> Updater:
         """What the options say for the optimizer that was built. Raises InputError for a schedule that there is not."""
+        weights = WeightPrecision.of(options.training, precision.dtype, trained.parameters(), seed)
         return cls(
             trained=trained,
             optimizer=built.optimizer,
@@ -74,9 +75,9 @@ class Updater:
             max_grad_norm=options.optimizer.max_grad_norm,
             max_weight_norm=options.network.scale_weight_norms,
             seed=seed,
-            weights=WeightPrecision.of(options.training, precision.dtype, trained.parameters(), seed),
+            weights=weights,
             average=WeightAverage.of(options.training, trained),
-            fused=fused.of(options.optimizer, built.optimizer, processes),
+            fused=fused.of(options.optimizer, built.optimizer, processes, weights),
         )
 
     def __post_init__(self) -> None:
@@ -107,6 +108,8 @@ class Updater:
         if self.average:
             self.average.begin()
         self.is_whole = self.fused is None
+        if self.fused:
+            self.fused.step = self.steps + 1
         return self.steps + 1
 
     def backward(self, loss: torch.Tensor) -> None:
@@ -158,7 +161,8 @@ class Updater:
             self.schedule.step()
         if self.max_weight_norm:
             self.trained.apply_max_norm(self.max_weight_norm)
-        self.weights.narrow(self.parameters, self.steps)
+        if not self.fused:
+            self.weights.narrow(self.parameters, self.steps)
         self.trained.end_step()
         if self.average:
             self.average.update()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lora_trainer.networks import files
 from lora_trainer.options.optimizer_kinds import OPTIMIZERS
@@ -168,6 +169,21 @@ def test_steps_within_the_backward_pass_give_the_same_bytes_and_keep_no_gradient
         assert fast.updater.gather() > 0
         fast.updater.step()
     assert same(plain.weights, fast.weights) and plain.updater.rates == fast.updater.rates
+
+
+@pytest.mark.effect("fused_backward_pass", "full_bf16")
+def test_steps_within_the_backward_pass_round_weights_in_bf16_to_the_same_bytes(options_for):
+    found = []
+    for within in (False, True):
+        options = options_for(
+            network_module=None, trains="model", mixed_precision="bf16", full_bf16=True, optimizer_type="AdaFactor",
+            optimizer_args=["relative_step=False"], lr_scheduler="constant_with_warmup", max_grad_norm=0.0, max_train_steps=2,
+            fused_backward_pass=within, output_name=f"fused{within}",
+        )  # fmt: skip
+        found.append(load_file(train(options, reporter=Recorder()).path))
+    plain, fast = found
+    assert all(torch.equal(plain[name], fast[name]) for name in plain)
+    assert {tensor.dtype for name, tensor in fast.items() if name.startswith("model.")} == {torch.bfloat16}
 
 
 @pytest.mark.effect("max_grad_norm")
