@@ -195,6 +195,43 @@ batch_size = 4
   image_dir = '{images}'
   metadata_file = '{metadata}'
 """
+# ---- the pages on fine-tuning and on DreamBooth: whole models ------------------------------------------------------------
+MODELS = [
+    """accelerate launch --num_cpu_threads_per_process 1 train_db.py
+    --pretrained_model_name_or_path={model} --dataset_config={dataset} --output_dir={out} --output_name=frog
+    --save_model_as=safetensors --prior_loss_weight=1.0 --max_train_steps=1600 --learning_rate=1e-6
+    --optimizer_type="AdamW8bit" --xformers --mixed_precision="fp16" --cache_latents --gradient_checkpointing""",
+    """accelerate launch --num_cpu_threads_per_process 1 train_db.py
+    --pretrained_model_name_or_path={model} --train_data_dir={train} --reg_data_dir={reg} --output_dir={out} --output_name=frog
+    --prior_loss_weight=1.0 --resolution=512 --train_batch_size=1 --learning_rate=1e-6 --max_train_steps=1600
+    --use_8bit_adam --xformers --mixed_precision="bf16" --cache_latents --gradient_checkpointing""",
+    """accelerate launch --num_cpu_threads_per_process 8 train_db.py
+    --pretrained_model_name_or_path={model} --train_data_dir={train} --reg_data_dir={reg} --output_dir={out}
+    --resolution=768,512 --train_batch_size=20 --learning_rate=5e-6 --max_train_steps=800 --use_8bit_adam --xformers
+    --mixed_precision="bf16" --save_every_n_epochs=1 --save_state --save_precision="bf16" --logging_dir=logs --enable_bucket
+    --min_bucket_reso=384 --max_bucket_reso=1280 --color_aug --flip_aug --gradient_checkpointing --seed 42""",
+    """accelerate launch --num_cpu_threads_per_process 1 fine_tune.py
+    --pretrained_model_name_or_path={model} --output_dir={out} --output_name=frog --dataset_config={dataset}
+    --save_model_as=safetensors --learning_rate=5e-6 --max_train_steps=10000 --use_8bit_adam --xformers
+    --gradient_checkpointing --mixed_precision=fp16""",
+    """accelerate launch --num_cpu_threads_per_process 1 fine_tune.py
+    --pretrained_model_name_or_path={model} --in_json {metadata} --train_data_dir={images} --output_dir={out}
+    --shuffle_caption --train_batch_size=1 --learning_rate=5e-6 --max_train_steps=10000 --use_8bit_adam --xformers
+    --gradient_checkpointing --mixed_precision=bf16 --save_every_n_epochs=4 --resolution=512""",
+    """accelerate launch --mixed_precision bf16 sdxl_train.py
+    --pretrained_model_name_or_path "{xl}" --dataset_config "{dataset}" --output_dir "{out}" --output_name "sdxl_finetuned"
+    --train_text_encoder --learning_rate 1e-5 --learning_rate_te1 5e-6 --learning_rate_te2 2e-6""",
+]
+WHOLE_MODELS = [
+    *(f"--save_model_as={form}" for form in ("ckpt", "safetensors", "diffusers", "diffusers_safetensors")),
+    "--use_safetensors",
+    "--stop_text_encoder_training=500",
+    "--stop_text_encoder_training=-1",
+    "--no_token_padding",
+    "--learning_rate_te=1e-7",
+    "--train_text_encoder",
+]
+
 TAGGED = "python tag_images_by_wd14_tagger.py --batch_size 4 {images}"
 MERGED = [  # the tools that put what was written into one file
     "python merge_captions_to_metadata.py --full_path {images} meta_cap.json",
@@ -279,6 +316,22 @@ def test_a_documented_training_is_ready_to_start(line, places, tiny_model):
         assert missing.advice
 
 
+@pytest.mark.parametrize("line", [*MODELS, *WHOLE_MODELS], ids=lambda line: " ".join(line.split()[4:6]) or line[:60])
+def test_a_documented_training_of_a_whole_model_is_ready_to_start(line, places, tiny_model):
+    """An option alone is added to DreamBooth's whole command line."""
+    named = places | {"xl": str(tiny_model("sdxl"))}
+    whole = MODELS[0].replace("--save_model_as=safetensors", "" if "save_model_as" in line else "--save_model_as=safetensors")
+    script, *words = words_of(line if line in MODELS else f"{whole} {line}", named)
+    options = cli.parse(words, commands.script_name(script))
+    assert options is not None and options.trained.trains == "model"
+    assert options.trained.train_text_encoder is (script != "fine_tune.py")
+    assert dataset_config.data_spec(options).datasets
+    try:
+        prepare.check(options)
+    except NotInstalledError as missing:  # the line is right; the sentence names what it needs
+        assert any(package in missing.message for package in PACKAGES) and missing.advice, missing
+
+
 @pytest.mark.parametrize(
     ("text", "steps"),
     [
@@ -347,6 +400,16 @@ def test_a_documented_training_trains(line, places, tmp_path, monkeypatch):
     weights = load_file(tmp_path / "out" / "frog.safetensors")
     assert any(tensor.any() for name, tensor in weights.items() if "lora_up" in name)
     assert not line.startswith("--logging_dir") or list((tmp_path / "logs").glob("db_style1_*/network_train/events.*"))
+
+
+def test_documented_dreambooth_trains(places, tmp_path, monkeypatch):
+    """Folders named for words and repeats, with pictures of the class: two steps on pictures of 64 pixels."""
+    monkeypatch.setattr(sys, "argv", ["lora_trainer"])
+    script, *words = words_of(MODELS[1].replace("512", "64"), places | {"out": str(tmp_path)})
+    assert commands.run([script, *words, "--max_train_steps=2", "--max_data_loader_n_workers=0"]) == 0
+    before, after = load_file(places["model"]), load_file(tmp_path / "frog.safetensors")
+    changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert after.keys() == before.keys() and changed == {"model", "cond_stage_model"}
 
 
 def test_the_documented_chain_leads_from_a_folder_of_pictures_to_a_training(places, tmp_path, monkeypatch):

@@ -134,7 +134,12 @@ RULES: tuple[Rule, ...] = (
         "Give networks.lora for a LoRA.",
     ),
     _required("output_dir", "The folder for the result", "Name a folder; it is made when it does not exist."),
-    _required("output_name", "The name of the result", "Give the LoRA a name, without ending: it is used as <lora:name:1>."),
+    Rule(
+        ("output_name", "trains"),
+        lambda v: not v["output_name"] and not v["debug_dataset"] and v["trains"] != MODEL,
+        "The name of the result is missing (output_name).",
+        "Give the LoRA a name, without ending: it is used as <lora:name:1>.",
+    ),
     Rule(
         ("train_data_dir", "dataset_config", "in_json"),
         _no_data,
