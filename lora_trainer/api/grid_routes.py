@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..grids.grid import Candidate, checked
 from ..grids.sheet import model_of, sheet
 from ..modelfile import LORA_SUFFIXES
-from ..options.trained import EMBEDDING
+from ..options.trained import EMBEDDING, MODEL
 from ..sampling.request import from_mapping
 from . import answers, model_files, painting
 from .answers import answer, json_body
@@ -50,6 +50,8 @@ def _of_run(service: Service, run_id: str, names: Any) -> list[Candidate]:
         raise InputError(
             "an embedding has no strength to compare.", field="files", advice="Try its files in prompts by their names."
         )
+    if folder.request().get("trains") == MODEL:
+        raise InputError("a model has no strength to compare.", field="files", advice="Choose its files as checkpoints.")
     progress, _ = service.supervisor.progress(run_id)
     steps = {Path(path).name: saved.get("step") for path, saved in progress.files.items()}
     found = []

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..errors import InputError
+from ..options.trained import MODEL
 from ..runs import placing
 from ..runs.store import Run
 from . import answers, resuming, submitting, views
@@ -65,6 +66,9 @@ async def _live(service: Service, request: Request) -> Response:
 
     def change(run: Run) -> Run:
         supervisor = service.supervisor
+        if supervisor.folder(run.id).request().get("trains") == MODEL:
+            message = "a whole checkpoint would be written each time."
+            raise InputError(message, field="every", advice="Save it in between, and choose that file as checkpoint.")
         if keep is not None and run.is_active:
             supervisor.live.keep(supervisor.folder(run.id), keep)
         return supervisor.ask(run.id, live=now, live_every=every)

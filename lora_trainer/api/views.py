@@ -151,7 +151,10 @@ def _lora_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
         return None
     request, path = folder.request(), Path(run.result)
     view = lora_view(path, str(request.get("activation") or ""), str(request.get("trains") or ""))
-    return {**view, "prompt": _tried(path, request), "generate": _generate_of(request)}
+    generate = _generate_of(request)
+    if view["is_model"]:  # pictures are drawn with what was trained
+        generate = {**generate, "checkpoint": str(path)}
+    return {**view, "prompt": _tried(path, request), "generate": generate}
 
 
 def _generate_of(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,9 +175,10 @@ def _tried(path: Path, request: Mapping[str, Any]) -> str:
 
 def _live_of(run: Run, folder: RunFolder) -> dict[str, Any] | None:
     """The file with the weights as they are, while the run trains; a prompt for it where it is there."""
-    if not run.is_active:
+    request = folder.request()
+    if not run.is_active or request.get("trains") == MODEL:
         return None
-    found, request = live.standing(folder), folder.request()
+    found = live.standing(folder)
     prompt = _tried(Path(found["name"]), request) if found["name"] else None
     return {**found, "prompt": prompt, "generate": _generate_of(request)}
 
@@ -184,6 +188,7 @@ def lora_view(path: Path, activation: str, trains: str = "") -> dict[str, Any]:
     is_embedding = trains == EMBEDDING
     prompt = path.stem if is_embedding else activation if trains == MODEL else f"{activation} <lora:{path.stem}:0.8>".strip()
     facts = {"name": path.stem, "path": str(path), "activation": activation, "is_embedding": is_embedding}
+    facts["is_model"] = trains == MODEL
     return {**facts, "prompt": prompt}
 
 

@@ -14,10 +14,11 @@ from .concepts import Concept
 from .data_spec import DataSpec
 from .page_defaults import filled_in
 from .resolve import train_options
+from .saving import saved_as
 from .schema import Option, opt, options_of
 from .train import OPTIONS_BY_NAME, TrainOptions
 from .trained import NETWORK, WITH_NETWORK
-from .trained_rules import shown_in_form
+from .trained_rules import FOLDERS, shown_in_form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,11 @@ def to_files(
     options = None
     try:
         options = train_options(given, to_come=("dataset_config", "sample_prompts"))
+        if saved_as(options.saving) in FOLDERS:
+            message = "A folder of diffusers is not among the checkpoints that can be chosen in the Web UI."
+            errors.append(
+                InputError(message, field="save_model_as", advice="Choose safetensors, or train on the command line.")
+            )
         if options.dataset.resolution is None:
             advice = "Give the size of the base model: 512 for Stable Diffusion 1, 1024 for XL, 64 for the demo model."
             errors.append(InputError("The training resolution is missing.", field="resolution", advice=advice))

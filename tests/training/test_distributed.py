@@ -34,8 +34,15 @@ def free_port() -> int:
 
 @pytest.mark.parametrize(
     "kind",
-    [{"network_module": "networks.lora"}, {"network_module": "networks.dylora", "network_dim": 4, "network_args": "unit=2"}],
-    ids=["LoRA", "DyLoRA"],  # DyLoRA: all processes draw the same ranks, and what is not drawn rests in all of them
+    [
+        {"network_module": "networks.lora"},
+        {"network_module": "networks.dylora", "network_dim": 4, "network_args": "unit=2"},
+        pytest.param(
+            {"network_module": None, "trains": "model", "train_text_encoder": True, "stop_text_encoder_training": 2},
+            marks=pytest.mark.long,  # what is done is that of LoRA, for more weights
+        ),
+    ],
+    ids=["LoRA", "DyLoRA", "model"],  # DyLoRA: all processes draw the same ranks, and what is not drawn rests in all of them
 )
 def test_two_processes_train_as_one_with_twice_the_batch(options_for, tiny_sd1, pictures, tmp_path, kind):
     """3 samples of the same size in batches of 2: in the second batch one of the processes has no sample."""
@@ -72,7 +79,12 @@ def test_two_processes_train_as_one_with_twice_the_batch(options_for, tiny_sd1, 
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"]
     launcher += ["--mixed_precision=no", "--dynamo_backend=no", f"--main_process_port={free_port()}", "-m", "lora_trainer"]
     done = subprocess.run(
-        [*launcher, "train_network", *(f"--{name}={value}" for name, value in given.items()), "--cache_latents"],
+        [
+            *launcher,
+            "train_network",
+            *(f"--{name}={value}" for name, value in given.items() if value is not None),
+            "--cache_latents",
+        ],
         env={**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
         cwd=ROOT,
         capture_output=True,
@@ -88,8 +100,10 @@ def test_two_processes_train_as_one_with_twice_the_batch(options_for, tiny_sd1, 
     assert last == pytest.approx(reporter.losses[-1], rel=2e-4)
     one, two = (load_file(tmp_path / "out" / f"{name}.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys()
-    moved = sum(float(tensor.norm()) for name, tensor in one.items() if "lora_up" in name)
-    apart = sum(float((one[name] - two[name]).norm()) for name in one if "lora_up" in name)
+    start = {} if kind["network_module"] else load_file(tiny_sd1)
+    trained = [name for name in one if "lora_up" in name or name in start and one[name].is_floating_point()]
+    moved = sum(float((one[name] - start.get(name, 0)).norm()) for name in trained)
+    apart = sum(float((one[name] - two[name]).norm()) for name in trained)
     assert moved > 0 and apart < 2e-3 * moved
 
 

@@ -55,6 +55,14 @@ def test_the_size_of_a_file_is_told_to_the_byte_and_that_of_a_state_nearly(about
     assert again.to_encode == 0, "its latents lie on the disk by now"
 
 
+def test_of_a_whole_model_every_weight_counts_and_the_file_is_a_whole_checkpoint(options_for):
+    options = options_for(network_module=None, trains="model", max_train_steps=2, save_precision="fp16", mixed_precision="bf16")
+    found = measured(options)
+    assert found["files"]["one"] == train(options, reporter=Recorder()).path.stat().st_size
+    parts = found["memory"]["parts"]
+    assert parts["trained"] == parts["model"] and parts["optimizer"] == pytest.approx(2 * parts["trained"], rel=0.01)
+
+
 def test_the_parts_of_a_step_and_the_time_are_those_of_this_training(about, tiny_sd1):
     options, found = about
     memory, times = found["memory"], found["time"]

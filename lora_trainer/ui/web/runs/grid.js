@@ -48,7 +48,7 @@ export function gridCard(signal, id, detail, used) {
         const names = JSON.stringify(run.files);
         if (names !== known) form.refresh(run);
         known = names;
-        element.hidden = !run.files?.length || detail.trains === "embedding";
+        element.hidden = !run.files?.length || ["embedding", "model"].includes(detail.trains);
     } };
 }
 

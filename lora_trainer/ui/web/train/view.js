@@ -128,7 +128,7 @@ function trainView(signal) {
     function showExample() {
         const words = scopes().map((scope) => !scope.get("is_off") && scope.words()).filter(Boolean).join(", "), name = values.get(F.name);
         const file = name && output?.name === name ? output.saved_as || name : name;
-        fill(example, t("prompt_will_be"), " ", h("code", {}, trains() === "embedding" ? file || "…" : `${words ? words + " " : ""}<lora:${file || "…"}:0.8>`));
+        fill(example, t("prompt_will_be"), " ", h("code", {}, trains() === "embedding" ? file || "…" : trains() === "model" ? words || "…" : `${words ? words + " " : ""}<lora:${file || "…"}:0.8>`));
     }
     values.watch(signal, (name) => { follow(name); show(name); });
 
