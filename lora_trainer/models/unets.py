@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,5 +119,7 @@ def unet_from_folder(folder: Path, target: Target) -> UNet2DConditionModel:
 
 def _build(make: Any, weights: Weights, find: Any, target: Target, whole: str) -> UNet2DConditionModel:
     held = target.holding
+    if held.unet_waits:
+        target = replace(target, device=torch.device("cpu"))
     how = {"eight_bit": UNET in held.eight_bit, "streamed": held.blocks_to_swap}
     return build(make, weights, find, part="the UNet", dtype=target.dtype, target=target, whole=whole, **how)

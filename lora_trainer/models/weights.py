@@ -34,12 +34,14 @@ class Holding:
 
     `eight_bit` names parts (UNET, TEXT) whose weights are held in 8 bits a number (fp8.py). Without `mapped` files are read
     tensor by tensor in place of being mapped into memory. So many of the UNet's blocks as `blocks_to_swap` says stay in main
-    memory until they compute (streaming.py).
+    memory until they compute (streaming.py). With `unet_waits` the UNet is read into main memory: who loads it brings it to the
+    device when the other parts have done their work there.
     """
 
     eight_bit: Collection[str] = ()
     mapped: bool = True
     blocks_to_swap: int = 0
+    unet_waits: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from ..data.cache import LatentsCache
 from ..data.latents_store import LatentsStore
 from ..data.plan import DataPlan, StepCounts
 from ..models import Model
 from ..options import TrainOptions
+from ..options.trained import MODEL
 from ..runs.events import Reporter
 from . import base_weights, memory, optimizers, prepare
 from .conditioning import text_states
@@ -54,6 +57,10 @@ class Loaded:
     store: LatentsStore | None
     parking: Parking
 
+    def bring_unet(self, device: torch.device) -> None:
+        """The UNet is needed from now on (it may have waited in main memory)."""
+        self.model.unet.to(device)
+
 
 def load(of: Setting) -> Loaded:
     """Load the base model."""
@@ -88,6 +95,8 @@ def build(of: Setting, loaded: Loaded, losses_to: Path | None = None) -> tuple[L
     options, plan, processes, emit = of.options, of.plan, of.processes, of.reporter.emit
     model, chosen = loaded.model, options.training
     phase(emit, "building what is trained")
+    if options.trained.trains == MODEL:
+        loaded.bring_unet(of.computed.device)  # an optimizer is made for where its weights are
     network = prepare.trained(options, model, plan, of.seed, of.computed, emit, steps=of.counts.total_steps)
     computed = replace(of.computed, mixed=network.needs_autocast)
     recomputing = Recomputing.of(chosen, model)
@@ -95,6 +104,7 @@ def build(of: Setting, loaded: Loaded, losses_to: Path | None = None) -> tuple[L
     updater = Updater.of(options, network, built, of.computed, processes, total_steps=of.counts.total_steps, seed=of.seed)
     processes.same_start(network.parameters())
     text = text_states(options, model, network, plan, computed, processes, emit)
+    loaded.bring_unet(of.computed.device)
     pictures = PictureLosses(plan, losses_to) if losses_to and processes.is_main else None
     noise = NoiseSettings.of(chosen)
     trainee = Trainee(model, text, loaded.encoder, loaded.objective, noise, computed, of.seed, network, pictures)

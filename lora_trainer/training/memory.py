@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
 
+import psutil
 import torch
 from torch import nn
 
+from .. import modelfile
 from ..errors import InputError
 from ..models.compiling import backends
 from ..models.weights import TEXT, UNET, Holding
@@ -15,6 +18,8 @@ from ..options.model import ModelOptions
 from ..options.training import TrainingOptions
 
 _REST = torch.device("cpu")
+_PLENTY = 2.5  # times the model's file: its weights, and what encoding images takes beside them
+_SHARE = 0.8  # of the free main memory
 
 
 @dataclass(frozen=True)
@@ -77,4 +82,29 @@ def holding(options: ModelOptions, device: torch.device) -> Holding:
         eight_bit=(UNET, *texts) if options.fp8_base or options.fp8_base_unet else (),
         mapped=not options.disable_mmap_load_safetensors,
         blocks_to_swap=options.blocks_to_swap,
+        unet_waits=unet_waits(options, device),
     )
+
+
+def unet_waits(options: ModelOptions, device: torch.device) -> bool:
+    """Whether the UNet comes to the card last, when images and captions are encoded: where the card has not plenty of room for
+    all of the model at once, and main memory has room for the UNet meanwhile.
+
+    Not where it is small there by other means, nor where it is asked a question first (SD2's, what it predicts).
+    """
+    held = options.fp8_base or options.fp8_base_unet or options.blocks_to_swap
+    if device.type != "cuda" or options.lowram or options.highvram or held:
+        return False
+    path = Path(options.pretrained_model_name_or_path or "").expanduser()
+    size = _file_size(path)
+    if not size or modelfile.probe(path).kind not in ("sd1", "sdxl"):
+        return False
+    return torch.cuda.mem_get_info(device)[0] < _PLENTY * size and size < _SHARE * psutil.virtual_memory().available
+
+
+def _file_size(path: Path) -> int:
+    """Bytes of a model's file or folder; 0 where there is none."""
+    try:
+        return sum(one.stat().st_size for one in ([path] if path.is_file() else path.rglob("*.safetensors")))
+    except OSError:
+        return 0
