@@ -27,7 +27,8 @@ _INDEPENDENT = 1e-3  # the least part of a column of length 1 that the columns b
 _FAR_APART = 0.3
 _WIDTHS = (16, 64)  # the narrowest and widest block of vectors that is sent through a matrix together
 _BLOCKS = 4  # of the space, at least
-_LOOKS = (6, 9)  # numbers of blocks of the probes after which the bound is tried
+_PROBES = 8  # vectors in a block of the probes: few, for many blocks are what makes their bound sharp
+_LOOKS = (7, 12)  # numbers of blocks of the probes after which the bound is tried
 _ROUNDING = 1e-5  # of the largest eigenvalue: more than float32 takes from any
 _FAILURE = 1e-6  # how likely the bound may be wrong
 
@@ -188,20 +189,24 @@ def _within_spaces(matrix: Tensor, rank: int, energy: float, seed: int) -> tuple
     """
     width = max(_WIDTHS[0], min(rank, _WIDTHS[1]))
     blocks = max(_BLOCKS, math.ceil(2.5 * rank / width))
-    if (blocks + _LOOKS[0]) * width * 3 > matrix.shape[1] * 2:
+
+    def is_small(look: int) -> bool:
+        return (blocks * width + look * _PROBES) * 2 <= matrix.shape[1]
+
+    if not is_small(_LOOKS[0]):
         return None
     generator = torch.Generator("cpu").manual_seed(seed)
     space = _Krylov(matrix, width, blocks, generator)
     space.grow(blocks)
     inner, beside = space.products(), _gram(space.residual())
-    probes = _Krylov(matrix, width, _LOOKS[-1], generator, space.basis)
+    probes = _Krylov(matrix, _PROBES, _LOOKS[-1], generator, space.basis)
     for look in _LOOKS:
-        if (blocks + look) * width * 3 > matrix.shape[1] * 2:
+        if not is_small(look):
             break
         probes.grow(look)
         products, vectors = torch.linalg.eigh(probes.products())
         values, right, left = _joined(space, probes, vectors[:, -width:], rank)
-        outside = float(products[-1]) * _above_ritz(matrix.shape[1] - len(space.basis), width, look)
+        outside = float(products[-1]) * _above_ritz(matrix.shape[1] - len(space.basis), _PROBES, look)
         kept = float(values.square().sum())
         if _close_enough(_most_kept(inner, beside, outside, rank) - kept, energy - kept, energy):
             return values, right, left
