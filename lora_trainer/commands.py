@@ -33,12 +33,16 @@ class Command:
 
 # Scripts of sd-scripts that this program does not have, with what to do instead.
 _NOT_YET: dict[str, str] = {
-    "train_controlnet train_control_net sdxl_train_control_net sdxl_train_control_net_lllite sd3_train sd3_train_network "
-    "flux_train flux_train_network flux_train_control_net lumina_train "
-    "lumina_train_network": "This program trains LoRA, embeddings and models of SD1, SD2 and SDXL: see train_network --help.",
-    "train_textual_inversion_XTI": (
-        "Its embeddings, one for each layer, are read by hardly any program: see train_textual_inversion --help."
+    "train_controlnet train_control_net sdxl_train_control_net sdxl_train_control_net_lllite "
+    "sdxl_train_control_net_lllite_old flux_train_control_net": (
+        "A ControlNet steers by a second picture, and is trained elsewhere; LoRA and embeddings of this program work beside it."
     ),
+    "sd3_train sd3_train_network flux_train flux_train_network lumina_train lumina_train_network anima_train "
+    "anima_train_network hunyuan_image_train_network": (
+        "This program trains LoRA, embeddings and whole models of SD1, SD2 and SDXL: see train_network --help."
+    ),
+    "sd3_minimal_inference flux_minimal_inference lumina_minimal_inference anima_minimal_inference "
+    "hunyuan_image_minimal_inference sdxl_minimal_inference": "Pictures of SD1, SD2 and SDXL are drawn by generate.",
     "cache_latents cache_text_encoder_outputs": (
         "Not needed: images are sorted into buckets, and what --cache_latents asks for is made, when a training starts."
     ),
@@ -55,6 +59,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("train_network", "train a LoRA", _ALL_SECTIONS, "lora_trainer.training.command:main"),
     Command("sdxl_train_network", "the same, for an SDXL model", _ALL_SECTIONS, "lora_trainer.training.command:sdxl"),
     Command("train_textual_inversion", "train an embedding", _ALL_SECTIONS, "lora_trainer.training.command:textual_inversion"),
+    Command(
+        "train_textual_inversion_XTI",
+        "train an embedding with vectors for each layer",
+        _ALL_SECTIONS,
+        "lora_trainer.training.command:extended_textual_inversion",
+    ),
     Command(
         "sdxl_train_textual_inversion",
         "the same, for an SDXL model",
@@ -122,7 +132,7 @@ def _find(word: str) -> Command:
         if command.name == name:
             return command
     if name in MISSING:
-        raise InputError(f"the command {name} is not in this program yet.", advice=MISSING[name])
+        raise InputError(f"the command {name} is not in this program.", advice=MISSING[name])
     near = nearest(name, [command.name for command in COMMANDS])
     hint = f"Did you mean {near}?" if near else "The commands are: " + ", ".join(command.name for command in COMMANDS) + "."
     raise InputError(f"there is no command {word!r}.", advice=hint)

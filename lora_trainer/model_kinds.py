@@ -70,7 +70,7 @@ def classify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, int | None]:
         return "vae", None
     if some(r"^(cond_stage_model\.|text_model\.|transformer\.text_model\.)"):
         return "text_encoder", None
-    if some(r"^(emb_params|string_to_param|string_to_token|clip_[gl])$"):
+    if some(r"^(emb_params|string_to_param|string_to_token|clip_[gl]|IN01)$"):
         return "embedding", None
     return "unknown", None
 

@@ -84,14 +84,28 @@ SPECIFIED = """train_network train_db fine_tune train_textual_inversion prepare_
 def test_every_script_of_the_documents_is_there_or_said_to_be_missing(script, capsys, monkeypatch):
     monkeypatch.setattr(commands.Command, "load", lambda self: lambda argv: 0)
     code, said = commands.run([f"{script}.py", "--x"]), capsys.readouterr().err
-    assert code == 0 if not said else (code == 2 and "is not in this program yet." in said), said
+    assert code == 0 if not said else (code == 2 and "is not in this program." in said), said
 
 
 def test_a_missing_command_says_what_to_do_instead(capsys):
     assert commands.run([r"finetune\flux_train.py", "--train_batch_size", "8"]) == 2
     said = capsys.readouterr().err
-    assert "the command flux_train is not in this program yet." in said and "see train_network --help" in said
+    assert "the command flux_train is not in this program." in said and "see train_network --help" in said
     assert not set(commands.MISSING) & {command.name for command in commands.COMMANDS}, "it has come by now"
+
+
+OTHERS = """train_controlnet train_control_net sdxl_train_control_net sdxl_train_control_net_lllite flux_train_control_net
+    sdxl_train_control_net_lllite_old sd3_train sd3_train_network flux_train flux_train_network lumina_train anima_train
+    lumina_train_network anima_train_network hunyuan_image_train_network flux_minimal_inference sdxl_minimal_inference"""
+
+
+@pytest.mark.parametrize("script", OTHERS.split())
+def test_what_training_cannot_do_here_is_refused_by_name_with_a_sentence(script, capsys):
+    assert commands.run([f"{script}.py", "--train_batch_size=8"]) == 2
+    said = capsys.readouterr().err
+    assert f"the command {script} is not in this program." in said
+    wanted = "A ControlNet" if "control" in script else "drawn by generate" if "inference" in script else "SD1, SD2 and SDXL"
+    assert wanted in said
 
 
 def test_a_mistake_of_ours_is_not_hidden(command):

@@ -14,7 +14,8 @@ from . import files
 
 
 class Embedding(nn.Module):
-    """`vectors`: one parameter [n, width], float32, for each text encoder. The model reads them where a caption has `word`."""
+    """`vectors`: one parameter [n, width], float32, for each text encoder, or [layers, n, width] with others for each
+    cross-attention layer (XTI). The model reads them where a caption has `word`."""
 
     needs_autocast = False  # the model reads them in its own type
 
@@ -27,7 +28,8 @@ class Embedding(nn.Module):
     @property
     def shape(self) -> Shape:
         """The number of vectors stands for rank and alpha."""
-        return Shape(len(self.vectors[0]), float(len(self.vectors[0])))
+        count = self.vectors[0].shape[-2]
+        return Shape(count, float(count))
 
     def set_multiplier(self, text_encoder: float, unet: float | None = None) -> None:
         """A word has no strength besides its weight in a prompt: none but 1 can be asked for."""
@@ -59,10 +61,10 @@ class Embedding(nn.Module):
     @torch.no_grad()
     def apply_max_norm(self, max_norm: float) -> Tensor:
         """Limit the length of each vector; [3]: how many were shrunk, mean and greatest length after it."""
-        lengths = [vectors.norm(dim=1, keepdim=True) for vectors in self.vectors]
+        lengths = [vectors.norm(dim=-1, keepdim=True) for vectors in self.vectors]
         for vectors, length in zip(self.vectors, lengths, strict=True):
             vectors.mul_((max_norm / length.clamp(min=1e-12)).clamp(max=1.0))
-        before = torch.cat(lengths)
+        before = torch.cat([length.flatten() for length in lengths])
         after = before.clamp(max=max_norm)
         return torch.stack([(before > max_norm).sum().float(), after.mean(), after.max()])
 
@@ -72,5 +74,4 @@ class Embedding(nn.Module):
 
     def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
         """The vectors by the names of the file format."""
-        names = files.names_for(len(self.vectors))
-        return {name: vectors.detach() for name, vectors in zip(names, self.vectors, strict=True)}
+        return files.tensors_of([vectors.detach() for vectors in self.vectors])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..modelfile import SIDES
-from . import text
+from . import text, words
 from .conditioning import Conditioning
 
 if TYPE_CHECKING:
@@ -133,7 +133,11 @@ class Model:
     def encode(
         self, captions: Sequence[str], *, max_token_length: int = 75, clip_skip: int = 1, weighted: bool = False
     ) -> Conditioning:
-        """Return the conditioning for `captions`, with states [B, max_token_length + 2, C] (see text.py) and no sizes."""
+        """Return the conditioning for `captions`, with states [B, max_token_length + 2, C] (see text.py) and no sizes; with so
+        many for each layer where a word has vectors for each (`layered`)."""
+        return words.encoded(self, lambda: self._encode(captions, max_token_length, clip_skip, weighted))
+
+    def _encode(self, captions: Sequence[str], max_token_length: int, clip_skip: int, weighted: bool) -> Conditioning:
         if weighted:
             pairs = [text.tokenize_weighted(tokenizer, captions, max_token_length) for tokenizer in self.tokenizers]
             chunks = self.encode_chunks([ids for ids, _ in pairs], [weights for _, weights in pairs], clip_skip)

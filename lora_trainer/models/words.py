@@ -7,7 +7,7 @@ have numbers from `FIRST` on, which no vocabulary has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from . import layered
+from .conditioning import Conditioning
 
 FIRST = 1 << 20
 Unit = tuple[int, ...]  # tokens that belong together
@@ -23,6 +25,7 @@ Unit = tuple[int, ...]  # tokens that belong together
 class Model(Protocol):
     """What of a model a word is for (`family.Model`)."""
 
+    unet: Any
     text_encoders: list[Any]
     tokenizers: list[Any]
     source: str
@@ -30,22 +33,35 @@ class Model(Protocol):
 
 @dataclass
 class AddedWords:
-    """The added words of a model by their names: for each of its text encoders vectors [n, width of it].
+    """The added words of a model by their names: for each of its text encoders vectors [n, width of it], or [layers, n, width]
+    of a word that has others for each cross-attention layer (`layered`); `layer` is the one that is encoded for.
 
     The tokenizers and the text encoders of the model share it, so that both know of a word at once.
     """
 
     vectors: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
+    layer: int = 0
+    hooks: list[Any] = field(default_factory=list)  # on the UNet, while a word has vectors for each layer
+
+    @property
+    def is_layered(self) -> bool:
+        """Whether a word has vectors for each layer."""
+        return any(vectors[0].dim() == 3 for vectors in self.vectors.values())
 
     def tokens_of(self, name: str) -> Unit:
         """The numbers of a word's tokens."""
         names = list(self.vectors)
-        first = FIRST + sum(len(self.vectors[before][0]) for before in names[: names.index(name)])
-        return tuple(range(first, first + len(self.vectors[name][0])))
+        first = FIRST + sum(self.vectors[before][0].shape[-2] for before in names[: names.index(name)])
+        return tuple(range(first, first + self.vectors[name][0].shape[-2]))
 
     def table(self, encoder: int) -> Tensor:
         """All vectors for one text encoder, [tokens, width], float32."""
-        return torch.cat([vectors[encoder].float() for vectors in self.vectors.values()])
+        found = [vectors[encoder].float() for vectors in self.vectors.values()]
+        return torch.cat([one[self.layer] if one.dim() == 3 else one for one in found])
+
+    def at_layer(self, layer: int) -> None:
+        """Encode for this layer from now on."""
+        self.layer = layer
 
 
 class WordTokenizer:
@@ -106,7 +122,12 @@ def check(model: Model, name: str, vectors: Sequence[Tensor]) -> None:
         raise InputError(f"{name!r} is no word: nothing of it can stand in a caption.", advice="Take letters or digits.")
     widths = [encoder.get_input_embeddings().weight.shape[1] for encoder in model.text_encoders]
     given = [tuple(tensor.shape) for tensor in vectors]
-    if [shape[1] for shape in given] != widths or len({shape[0] for shape in given}) != 1:
+    if any(len(shape) == 3 for shape in given) and (len(widths) > 1 or layers_of(model) != given[0][0]):
+        raise InputError(
+            f"{name!r} has vectors for each of {given[0][0]} layers (XTI), which {model.source} has not.",
+            advice="Such a word is for Stable Diffusion 1 and 2.",
+        )
+    if [shape[-1] for shape in given] != widths or len({shape[-2] for shape in given}) != 1:
         raise InputError(
             f"the vectors of {name!r} are of the shapes {given}, but the text encoders of {model.source} read "
             f"{' and '.join(str(width) for width in widths)} numbers for a token.",
@@ -120,7 +141,9 @@ def teach(model: Model, name: str, vectors: Sequence[Tensor]) -> None:
     A word that it was taught before gets the new vectors. Raises as `check` does.
     """
     check(model, name, vectors)
-    _words_of(model).vectors[name] = tuple(vectors)
+    words = _words_of(model)
+    words.vectors[name] = tuple(vectors)
+    _look_at_layers(model, words)
 
 
 def vectors_of(model: Model, name: str) -> tuple[Tensor, ...] | None:
@@ -133,10 +156,33 @@ def forget(model: Model, name: str) -> None:
     """Undo `teach`; a model without added words is as it was loaded."""
     words = _words_of(model)
     words.vectors.pop(name, None)
+    _look_at_layers(model, words)
     if not words.vectors:
         model.tokenizers[:] = [one.known for one in model.tokenizers]
         for encoder in model.text_encoders:
             encoder.set_input_embeddings(encoder.get_input_embeddings().known)
+
+
+def layers_of(model: Model) -> int:
+    """How many cross-attention layers the model's UNet has."""
+    return len(layered.transformers(model.unet))
+
+
+def encoded(model: Model, encode: Callable[[], Conditioning]) -> Conditioning:
+    """What `encode` makes of captions; for each layer, where a word has vectors of its own for each."""
+    first = model.tokenizers[0]
+    if not isinstance(first, WordTokenizer) or not first.words.is_layered:
+        return encode()
+    return layered.joined(encode, first.words.at_layer, layers_of(model))
+
+
+def _look_at_layers(model: Model, words: AddedWords) -> None:
+    if words.is_layered and not words.hooks:
+        words.hooks = layered.give_each_its_part(model.unet)
+    elif not words.is_layered:
+        for hook in words.hooks:
+            hook.remove()
+        words.hooks = []
 
 
 def units(tokenizer: Any, text: str) -> list[Unit]:

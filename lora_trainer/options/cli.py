@@ -30,11 +30,15 @@ TRAIN = "train_network"
 _TRAINS = {
     "train_textual_inversion": EMBEDDING,
     "sdxl_train_textual_inversion": EMBEDDING,
+    "train_textual_inversion_XTI": EMBEDDING,
     "fine_tune": MODEL,
     "train_db": MODEL,
     "sdxl_train": MODEL,
 }
-_START: dict[str, dict[str, Any]] = {"train_db": {"train_text_encoder": True}}
+_START: dict[str, dict[str, Any]] = {
+    "train_db": {"train_text_encoder": True},
+    "train_textual_inversion_XTI": {"vectors_per_layer": True},
+}
 _NEGATIVE = re.compile(r"-[0-9.][0-9.e+-]*", re.IGNORECASE)
 
 

@@ -46,6 +46,18 @@ def xl_problem(values: Mapping[str, Any]) -> InputError | None:
     return None
 
 
+def layers_problem(values: Mapping[str, Any]) -> InputError | None:
+    """Why a word cannot have vectors for each layer of this model, or None."""
+    kind = _kind(values[_MODEL]) if values["vectors_per_layer"] else ""
+    if kind == "sdxl":
+        return InputError(
+            f"vectors_per_layer (XTI) is for Stable Diffusion 1 and 2, but {values[_MODEL]} is {modelfile.TITLES[kind]}.",
+            field="vectors_per_layer",
+            advice="Use sdxl_train_textual_inversion, or leave vectors_per_layer out.",
+        )
+    return None
+
+
 def command_problem(command: str, model: str | None) -> InputError | None:
     """Why `model` cannot be trained by this command, or None; a command without sdxl_ takes every family."""
     kind = _kind(model)

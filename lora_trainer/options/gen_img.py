@@ -60,6 +60,12 @@ class _Prompts:
         "임베딩 파일들입니다. 프롬프트에 확장자를 뺀 파일 이름을 적으면 사용됩니다.",
         path="files",
     )
+    XTI_embeddings: tuple[str, ...] | None = opt(
+        None,
+        "Embedding files with vectors for each layer of the UNet (XTI), used as those of textual_inversion_embeddings.",
+        "UNet의 층마다 다른 벡터를 가진 임베딩(XTI) 파일들입니다. textual_inversion_embeddings처럼 사용합니다.",
+        path="files",
+    )
     max_embeddings_multiples: int | None = opt(
         None,
         "Cut prompts off after so many times 75 tokens; left out, they may be of any length.",
@@ -297,7 +303,6 @@ class _Refused:
     gradual_latent_every_n_steps: int = _refused("Gradual latent", "Gradual latent", 3)
     gradual_latent_s_noise: float = _refused("Gradual latent", "Gradual latent", 1.0)
     gradual_latent_unsharp_params: str | None = _refused("Gradual latent", "Gradual latent")
-    XTI_embeddings: tuple[str, ...] | None = _refused("Textual inversion (XTI)", "Textual inversion (XTI)")
     network_regional_mask_max_color_codes: int | None = _refused("A network per region", "영역별 네트워크")
     emb_normalize_mode: str = opt(
         "original",

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import InputError, InputErrors
 from . import config_file
-from .family_checks import v2_problem, xl_problem
+from .family_checks import layers_problem, v2_problem, xl_problem
 from .network_findings import network_args_problems
 from .optimizer_kinds import OLD_NAMES
 from .path_checks import name_problem, path_problem
@@ -186,6 +186,8 @@ class _Resolver:
             self._add(v2_problem(self.values), place)
         elif option.name == "block_lr" and self.check_paths:
             self._add(xl_problem(self.values), place)
+        elif option.name == "vectors_per_layer" and self.check_paths:
+            self._add(layers_problem(self.values), place)
         elif option.name == "output_name" and value:
             self._add(name_problem(value), place)
         elif option.name in IMPORTED and not self.allow_import:

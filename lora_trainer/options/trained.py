@@ -118,6 +118,21 @@ class KindOptions:
         label="Sentences for a style",
         label_ko="화풍용 문장",
     )
+    vectors_per_layer: bool = opt(
+        False,
+        (
+            "Learn other vectors of the word for each of the 16 layers of the UNet that read text (XTI), for SD1 and SD2. Only "
+            "this program and sd-scripts read such a file, the Web UI does not."
+        ),
+        (
+            "텍스트를 읽는 UNet의 16개 층마다 다른 벡터를 배웁니다(XTI). SD1과 SD2용입니다. 이런 파일은 이 프로그램과 "
+            "sd-scripts만 읽고 Web UI는 읽지 못합니다."
+        ),
+        label="Vectors for each layer",
+        label_ko="층마다 다른 벡터",
+        form=False,
+        ours="the reference has a script of its own, train_textual_inversion_XTI, which sets it",
+    )
     embedding_lr: float | None = opt(
         None,
         (

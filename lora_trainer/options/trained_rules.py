@@ -31,6 +31,7 @@ _KINDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_OF_NETWORKS, WITH_NETWORK),
     **dict.fromkeys(_OF_CONSTANT_TEXTS, (NETWORK, MODEL)),
     **dict.fromkeys(_OF_BOTH, (PIVOTAL,)),
+    "vectors_per_layer": (EMBEDDING,),
     **dict.fromkeys(_OF_MODELS, (MODEL,)),
     **dict.fromkeys(_BESIDE_A_MODEL, (NETWORK, EMBEDDING, PIVOTAL)),
 }

@@ -13,7 +13,8 @@ from .states import StateInfo
 
 # What a state is made of: with another one there is nothing to go on from.
 FIXED = (
-    "trains", "token_string", "num_vectors_per_token", "network_module", "network_dim", "network_alpha", "dim_from_weights",
+    "trains", "token_string", "num_vectors_per_token", "vectors_per_layer", "network_module", "network_dim", "network_alpha",
+    "dim_from_weights",
     "network_train_unet_only", "network_train_text_encoder_only", "full_fp16", "full_bf16",
 )  # fmt: skip
 _LOOSE_ARGUMENTS = {"dropout", "rank_dropout", "module_dropout"}  # of network_args: they change no shape

@@ -19,6 +19,7 @@ from ..log import logger
 from ..models import text
 from ..models.conditioning import Conditioning
 from ..models.words import FIRST, units
+from ..models.words import encoded as for_each_layer
 from .prompt_parts import BREAK
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ Token = tuple[int, float]  # id, weight
 def encode(
     model: Model, prompt: str, clip_skip: int = 1, *, negative: bool = False, max_chunks: int | None = None
 ) -> Conditioning:
-    """Return the conditioning of `prompt`, with states [1, n * 77, C], in the text encoders' dtype and on their device.
+    """Return the conditioning of `prompt`, with states [1, n * 77, C] (or so many for each layer, see
+    `models.layered`), in the text encoders' dtype and on their device.
 
     An empty `negative` prompt is zeros for SDXL, as that model has learned it. What is behind `max_chunks` chunks is cut
     off, with a warning.
@@ -44,8 +46,12 @@ def encode(
         logger.warning("the prompt is cut off after %d tokens: %s", max_chunks * text.CHUNK, prompt)
         pairs = [(ids[:max_chunks], weights[:max_chunks]) for ids, weights in pairs]
     ids, weights = [ids[None] for ids, _ in pairs], [weights[None] for _, weights in pairs]
-    chunks = model.encode_chunks(ids, weights, clip_skip, restore_mean=True)
-    whole = Conditioning(chunks.states.flatten(1, 2), chunks.pooled)
+
+    def encoded() -> Conditioning:
+        chunks = model.encode_chunks(ids, weights, clip_skip, restore_mean=True)
+        return Conditioning(chunks.states.flatten(1, 2), chunks.pooled)
+
+    whole = for_each_layer(model, encoded)
     return whole.zeros() if negative and not prompt and model.family.zero_empty_negative else whole
 
 

@@ -27,6 +27,11 @@ def sdxl_textual_inversion(argv: Sequence[str]) -> int:
     return main(argv, "sdxl_train_textual_inversion")
 
 
+def extended_textual_inversion(argv: Sequence[str]) -> int:
+    """`main` for an embedding with vectors for each layer (XTI)."""
+    return main(argv, "train_textual_inversion_XTI")
+
+
 def fine_tune(argv: Sequence[str]) -> int:
     """`main` for a whole model."""
     return main(argv, "fine_tune")

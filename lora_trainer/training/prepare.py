@@ -220,7 +220,7 @@ def embedding(
         found, file = bundled.words_in(load_lora(user_path(lora))[0]).get(word), lora
     if found:
         starts = list(found)
-        there, wanted = len(starts[0]), options.num_vectors_per_token
+        there, wanted = starts[0].shape[-2], options.num_vectors_per_token
         if there != wanted:
             message = f"{file} has {there} vectors, but num_vectors_per_token is {wanted}."
             advice = f"Give num_vectors_per_token {there}."
@@ -229,6 +229,12 @@ def embedding(
         starts, note = words.start_vectors(model, options.init_word, options.num_vectors_per_token, seed)
         if note:
             emit({"type": "warning", "message": note})
+    if starts[0].dim() == 3 and not options.vectors_per_layer:
+        message = f"{file} has vectors for each layer of the UNet (XTI)."
+        raise InputError(message, field="weights", advice="Give vectors_per_layer, or another file.")
+    if options.vectors_per_layer:
+        count = words.layers_of(model)
+        starts = [one if one.dim() == 3 else one.expand(count, *one.shape) for one in starts]
     made = Embedding(word, starts).to(device)
     words.teach(model, word, list(made.vectors))
     return made

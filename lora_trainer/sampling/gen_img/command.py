@@ -66,7 +66,8 @@ def run(options: GenImg) -> None:
         return jobs
 
     jobs = None if options.interactive else planned(_lines(options))
-    words = {Path(path).stem: Path(path) for path in options.textual_inversion_embeddings or ()}
+    given = (*(options.textual_inversion_embeddings or ()), *(options.XTI_embeddings or ()))
+    words = {Path(path).stem: Path(path) for path in given}
     vectors = {word: embedding_files.load(path) for word, path in words.items()}
     if options.network_show_meta:
         _show_metadata(uses)
