@@ -395,7 +395,8 @@ def test_a_mask_is_painted_saved_and_trained_with(open_page, place, frogs):
     expect(note).to_contain_text("The disk is full.")
     page.reload()
     page.unroute("**/edit")
-    note.get_by_role("button", name="Try again").click()
+    with page.expect_response("**/edit"):
+        note.get_by_role("button", name="Try again").click()
     expect(note).to_have_count(0)
     assert Image.open(saved).getpixel((40, 24)) == 255
     page.reload()

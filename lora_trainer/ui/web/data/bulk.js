@@ -52,7 +52,7 @@ export function bulkPanel(signal, data) {
         look();
     }
     function control([name, type]) {
-        const id = `lt-data-edit-${name}`, put = (value) => { given[name] = value; lookSoon(); };
+        const id = `lt-data-edit-${name}`, put = (value) => { given[name] = value; button.disabled = true; lookSoon(); }; // nothing is done that was not looked at
         if (type === "toggle") return h("label", { class: "lt-check" }, h("input", { type: "checkbox", id, onchange: (event) => put(event.target.checked) }), t(`field_${name}`));
         if (Array.isArray(type)) return labeled(id, `field_${kind}`, h("select", { class: "lt-input", id, onchange: (event) => put(event.target.value) }, type.map((value) => h("option", { value }, t(`choice_${value}`)))));
         if (type === "place") return labeled(id, "field_at", place(id, put));

@@ -20,9 +20,10 @@ export function filterLine(signal, data, { size, zoom }) {
     sort.value = data.sort;
     const turn = h("button", { type: "button", class: "lt-btn lt-btn-icon", "aria-label": t("descending"), title: t("descending"), onclick: () => data.query({ descending: !data.descending }) });
     const slider = h("input", { type: "range", class: "lt-data-size", min: "0", max: SIZES.length - 1, step: "1", value: SIZES.indexOf(size), "aria-label": t("size"), title: t("size"), oninput: () => zoom(SIZES[slider.value]) });
-    const ask = () => data.query({ filter: input.value.trim() });
+    let isTyped = false; // and not asked yet
+    const ask = () => { isTyped = false; return data.query({ filter: input.value.trim() }); };
     const askSoon = debounce(250, ask);
-    input.addEventListener("input", askSoon);
+    input.addEventListener("input", () => { isTyped = true; askSoon(); });
     input.addEventListener("keydown", (event) => {
         if (event.isComposing || event.key !== "Enter") return;
         event.preventDefault();
@@ -37,7 +38,7 @@ export function filterLine(signal, data, { size, zoom }) {
     }
 
     function show() {
-        if (document.activeElement !== input) input.value = data.filter;
+        if (!isTyped && document.activeElement !== input) input.value = data.filter;
         count.textContent = data.filter ? t("shown_of", { x: formatNumber(data.ids.length), total: formatNumber(data.total) }) : t("images_count", { x: formatNumber(data.ids.length) });
         fill(turn, icon(data.descending ? "down" : "up"));
         set(turn, "aria-pressed", String(data.descending));

@@ -125,8 +125,10 @@ export function maskEditor(signal, data, id, close) {
     const keep = () => done(exported(board));
     async function done(png) {
         isChanged = false; // not a second time, when the view goes meanwhile
-        if (await data.edit({ kind: "mask", png }, [id])) close();
-        else isChanged = true;
+        const isSaved = await data.edit({ kind: "mask", png }, [id]);
+        if (isSaved && !isChanged) return close();
+        isChanged = true; // it is not saved, or more was painted meanwhile
+        return draw();
     }
     choose(false);
     set(image, "src", urlOf(data.imageOf(data.rows.get(id))));

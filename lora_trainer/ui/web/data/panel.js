@@ -91,6 +91,7 @@ function severalPictures(data) {
     const title = h("h2"), strip = h("div", { class: "lt-data-strip" });
     const all = chipEditor({ isOrdered: false, ask: data.suggest, change: (tags) => {
         const added = tags.filter((tag) => !common.includes(tag)), removed = common.filter((tag) => !tags.includes(tag));
+        question += 1; // what was asked before this does not know of it
         common = tags;
         if (added.length) data.edit({ kind: "add", tags: added, at: "end" });
         if (removed.length) data.edit({ kind: "remove", tags: removed });

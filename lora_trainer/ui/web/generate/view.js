@@ -95,14 +95,15 @@ function generateView(signal) {
         const list = h("select", { class: "lt-input", "aria-label": t("add_lora") }, h("option", { value: "" }, t("no_loras")));
         const weight = h("input", { class: "lt-input lt-weight", type: "text", inputmode: "decimal", value: "0.8", "aria-label": t("weight") });
         const insert = h("button", { type: "button", class: "lt-btn", disabled: true, onclick: () => add() }, t("insert"));
-        let known = [];
+        let known = [], isTyped = false; // a weight that was typed before the list came
+        weight.addEventListener("input", () => { isTyped = true; });
         getPatiently("loras").then(({ loras }) => {
             known = loras;
             if (!loras.length) return;
             fill(list, loras.map((one) => fileOption(one.name, one.name, one.problem)));
             const newest = loras.reduce((a, b) => (b.modified > a.modified ? b : a));
             list.value = newest.name;
-            weight.value = String(newest.weight || 0.8);
+            if (!isTyped) weight.value = String(newest.weight || 0.8);
             insert.disabled = false;
         }).catch(report);
         list.addEventListener("change", () => (weight.value = String(known.find((one) => one.name === list.value)?.weight || 0.8)));

@@ -1,6 +1,6 @@
 // What is to be compared: saved files of a run, other LoRAs, strengths, prompts.
 import { app } from "../base/app.js";
-import { h, set } from "../base/elements.js";
+import { fill, h, set } from "../base/elements.js";
 import { get } from "../base/host.js";
 import { report } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
@@ -65,7 +65,7 @@ export function gridForm(run, prompts, changed) {
         const before = chosen(files), last = saved.find((file) => file.final)?.step;
         const different = saved.filter((file) => file.final || file.step !== last); // the final file is that of its step, too
         const isOffered = (file) => different.includes(file) && (different.length - 1 - different.indexOf(file)) % Math.ceil(different.length / MOST) === 0;
-        files.replaceChildren(...saved.map((file) => check(file.name, labelOf(file), isTouched ? before.includes(file.name) : isOffered(file))));
+        fill(files, saved.map((file) => check(file.name, labelOf(file), isTouched ? before.includes(file.name) : isOffered(file))));
         tell();
     }
     const element = h("div", { class: "lt-grid-form" },

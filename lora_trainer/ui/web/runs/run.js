@@ -57,9 +57,9 @@ function runPage(signal, detail, id) {
     const measured = detail.curve?.validation;
     const curve = { validation: { steps: [...(measured?.steps || [])], loss: [...(measured?.loss || [])] }, steps: [...(detail.curve?.steps || [])], loss: [...(detail.curve?.loss || [])], lr: [...(detail.curve?.lr || [])], total: detail.total_steps, isOver: isOver(detail) };
     const chart = lossChart(signal);
-    const parts = Object.fromEntries(["head", "card", "standing", "numbers", "notes", "lora", "live"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
+    const parts = Object.fromEntries(["head", "card", "standing", "numbers", "notes", "lora"].map((name) => [name, h("div", { class: `lt-run-${name}` })]));
     const samples = sampleGallery(() => t(isOver(run) ? "samples_never" : "samples_none"));
-    const worst = worstPictures(signal, id);
+    const worst = worstPictures(signal, id), growing = liveCard(id);
     const live = h("p", { class: "lt-offscreen", "aria-live": "polite" });
     const used = inUse(signal, id), saved = fileList(signal, id, used);
     const grid = gridCard(signal, id, detail, used);
@@ -67,7 +67,7 @@ function runPage(signal, detail, id) {
     const element = h("div", { class: "lt-run-page" },
         h("button", { type: "button", class: "lt-link lt-back", onclick: () => go("runs") }, icon("back"), t("back_to_runs")),
         h("section", { class: "lt-card" }, parts.head, parts.notes, parts.card, parts.standing, parts.numbers, live),
-        parts.lora, parts.live,
+        parts.lora, growing.element,
         h("div", { class: "lt-run-columns" },
             h("section", { class: "lt-card lt-run-chart" }, h("h2", {}, t("loss")), chart.element),
             h("section", { class: "lt-card lt-run-samples" }, samples.element)),
@@ -94,7 +94,7 @@ function runPage(signal, detail, id) {
         part("standing", [run.step, run.total_steps, doing(run), run.phase, run.state, run.queue_position, Math.round(run.seconds_left || 0)], () => standing(run));
         part("numbers", [run.epoch, run.smoothed_loss, run.lrs, run.lr, run.samples_per_second, run.peak_memory, run.seconds_left, run.ended], () => numbers(run, detail.forecast || {}));
         part("lora", [run.lora, run.state, run.files, used.now], () => lora(run, detail.config, used.now));
-        part("live", [run.live, run.state, Boolean(run.step), run.card?.is_free], () => liveCard(run, id));
+        if (isNew("live", [run.live, run.state, Boolean(run.step), run.card?.is_free])) growing.show(run);
         if (isNew("samples", [run.samples, isOver(run)])) samples.show(run.samples);
         if (isNew("files", [run.files, run.active])) saved.show(run);
         if (isNew("ended", [run.active, run.lora])) used.look().catch(report);

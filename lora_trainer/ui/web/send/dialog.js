@@ -57,8 +57,10 @@ function question(from, first, all) {
                 show();
             });
             if (isClosed) return void (await stage.drop().catch(() => {})); // what came after it was given up
-            for (const one of taken) if (!rows.some((row) => row.name === one.name)) rows.push(rowOf(one, show));
-            fill(list, rows.map((row) => row.element));
+            for (const one of taken.filter(({ name }) => !rows.some((row) => row.name === name))) {
+                rows.push(rowOf(one, show));
+                list.append(rows.at(-1).element); // those above may be written in
+            }
             told.textContent = "";
         } catch (error) {
             told.textContent = "";

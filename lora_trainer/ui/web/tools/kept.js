@@ -19,9 +19,10 @@ export function keptForm(name, start) {
 
 export const keep = (name) => remember(KEY, { ...recall(KEY, {}), [name]: forms.get(name) });
 
-// The name of its result is taken now: the next one gets another.
-export function usedUp(name) {
-    if (!forms.has(name)) return;
-    Object.assign(forms.get(name), { output: null, overwrite: false });
+// A result has got the name `output`: the next one gets another, unless the person has given it one meanwhile.
+export function usedUp(name, output) {
+    const form = forms.get(name);
+    if (!form || (form.output !== null && form.output !== output)) return;
+    Object.assign(form, { output: null, overwrite: false });
     keep(name);
 }

@@ -47,6 +47,7 @@ function toolsView(signal) {
 function draw(signal, view, page) {
     const tools = page.spec[language] || page.spec.en;
     let tool = tools[Math.max(0, tools.findIndex((one) => one.name === recall("tool")))];
+    let lists = []; // what draws the choices of files anew
     let wrong = {}, follows = null; // name of a field -> shows what is wrong with it; the name of the result
     const list = h("fieldset", { class: "lt-tool-list" }, h("legend", { class: "lt-offscreen" }, t("tool")), tools.map((one) => h("label", { class: "lt-tool-choice" },
         h("input", { type: "radio", name: "lt-tool", value: one.name, onchange: () => choose(one.name) }), h("span", {}, h("strong", {}, one.title), h("small", {}, one.help)))));
@@ -86,6 +87,7 @@ function draw(signal, view, page) {
     function drawFields() {
         wrong = {};
         follows = null;
+        lists = [];
         const made = (more) => tool.fields.filter((field) => field.more === more).map((field) => drawn(field, control(field, settings().values)));
         const more = made(true), isOpen = fields.querySelector(".lt-tool-more")?.open;
         const isLacking = !page.loras.length && tool.fields.some((field) => ["lora", "loras"].includes(field.kind));
@@ -108,8 +110,18 @@ function draw(signal, view, page) {
         if (field.kind === "loras") return ratios(field, values, put);
         const plain = plainControl(id, field, values[field.name], put);
         if (plain) return { element: plain };
-        const names = field.kind === "lora" ? page.loras : page.checkpoints;
-        return { element: select(id, named(names), values[field.name], put, chooseOne(field.kind, !field.required)) };
+        return { element: fileChoice(field.kind, id, values[field.name], put, chooseOne(field.kind, !field.required)) };
+    }
+
+    // A choice of files, which may become more while it stands here.
+    function fileChoice(kind, id, value, put, empty, more) {
+        const choices = () => named(kind === "lora" ? page.loras : page.checkpoints), element = select(id, choices(), value, put, empty, more);
+        lists.push(() => {
+            const { value: now } = element;
+            element.replaceChildren(...select(null, choices(), now, put, empty).children);
+            element.value = now;
+        });
+        return element;
     }
 
     const named = (names) => names.map((name) => ({ value: name, label: name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : name, problem: page.problems?.[name] }));
@@ -123,7 +135,7 @@ function draw(signal, view, page) {
             const least = tool.writes === "checkpoint" ? 1 : 2;
             const remove = (index) => t("remove_image", { x: rows[index].name || `LoRA ${index + 1}` });
             fill(element, rows.map((row, index) => h("div", { class: "lt-ratio" },
-                select(null, named(page.loras), row.name, (name) => { row.name = name; put(rows); }, chooseOne("lora"), { "aria-label": `LoRA ${index + 1}` }),
+                fileChoice("lora", null, row.name, (name) => { row.name = name; put(rows); }, chooseOne("lora"), { "aria-label": `LoRA ${index + 1}` }),
                 h("input", { type: "text", inputmode: "decimal", class: "lt-input", value: row.ratio ?? (row.ratio = "1"), "aria-label": `${t("ratio")} ${index + 1}`, title: t("ratio"), oninput: (event) => { row.ratio = event.target.value; put(rows); } }),
                 h("button", { type: "button", class: "lt-btn lt-btn-icon", disabled: rows.length <= least, title: remove(index), "aria-label": remove(index), onclick: () => { rows.splice(index, 1); put(rows); again(); } }, icon("close")))),
             h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => { rows.push({}); again(); } }, t("add_lora")));
@@ -135,7 +147,8 @@ function draw(signal, view, page) {
     // The name of the result: what is chosen suggests one, until the person writes their own. A taken name asks back.
     function output() {
         const chosen = settings();
-        const names = new Set((tool.writes === "lora" ? page.loras : page.checkpoints).map((one) => one.toLowerCase().replace(/ \[.*\]$/, "")));
+        const there = () => new Set((tool.writes === "lora" ? page.loras : page.checkpoints).map((one) => one.toLowerCase().replace(/ \[.*\]$/, "")));
+        let names = there();
         const isTaken = (one) => names.has(`${one.toLowerCase()}${SUFFIX}`) || (tool.writes === "checkpoint" && names.has(one.toLowerCase()));
         const suggested = () => {
             const base = suggestedParts(tool, chosen.values).filter(Boolean).map((one) => one.slice(0, 32).replace(/[_-]+$/, "")).join("_").replace(/[^\p{L}\p{N}_-]+/gu, "_").slice(0, 80).replace(/[_-]+$/, "");
@@ -147,6 +160,7 @@ function draw(signal, view, page) {
         const asked = h("div", { class: "lt-field-toggle" }, h("div", { class: "lt-field-head" }, overwrite, h("label", { for: overwrite.id }, t("tool_overwrite"))));
         const askBack = () => (asked.hidden = !isTaken(name.value));
         follows = () => {
+            names = there();
             if (chosen.output === null) name.value = suggested();
             askBack();
         };
@@ -193,12 +207,14 @@ function draw(signal, view, page) {
     // The new files can be chosen here, and in the Web UI's own lists, at once.
     async function taken(job) {
         if (job.writes === "lora") refreshCards();
-        const news = await get("tools");
+        const news = await get("tools"), isFirst = !page.loras.length;
         page.loras = news.loras;
         page.checkpoints = news.checkpoints;
         page.problems = news.problems;
-        usedUp(job.tool);
-        drawFields();
+        for (const one of job.files) usedUp(job.tool, stem(one.name));
+        if (isFirst) return drawFields(); // with no file at all there was nothing to choose
+        for (const draw of lists) draw();
+        return follows?.();
     }
 
     async function undo(job) {

@@ -62,8 +62,9 @@ export function captionPanel(signal, scope) {
     }
 
     async function choose() {
-        lacking = await lackingPackage(tool());
-        if (signal.aborted) return;
+        const one = tool(), found = await lackingPackage(one);
+        if (signal.aborted || one !== tool()) return;
+        lacking = found;
         offer.show(lacking);
         drawForm();
         draw();

@@ -26,9 +26,11 @@ export function presetChoice() {
     const element = h("div", { class: "lt-preset-choice" }, set, bar, naming, changed);
     let drawn = "";
 
-    // What the host answers after a change; `id` is chosen then, with every value as it is.
-    async function change(path, body, id = values.preset) {
+    // What the host answers after a change; `wanted` is chosen then, with every value as it is, unless another was chosen meanwhile.
+    async function change(path, body, wanted = values.preset) {
+        const before = values.preset;
         app.form.presets = await post(path, body);
+        const id = values.preset === before ? wanted : values.preset;
         values.rebase(values.supplied.some((one) => one.id === id) || app.form.presets.own.some((one) => one.id === id) ? id : values.supplied[0]?.id || "", app.form.presets);
     }
 

@@ -165,9 +165,11 @@ export function imageUpload(signal, scope, onFolder) {
     // The host answers with the folder that it changed: a run that trains from the one shown keeps that as it is.
     // `failed(error)` hears why nothing was changed. Resolves to whether it was.
     const change = (path, body, failed = report) => transfer.inTurn(async () => {
-        const answer = await post(`uploads/${encodeURIComponent(scope.upload)}/${path}`, body).catch(failed);
-        if (answer) scope.upload = answer.id;
-        if (answer && values.get(imagesName) !== answer.folder) values.set(imagesName, answer.folder);
+        const { upload } = scope;
+        const answer = await post(`uploads/${encodeURIComponent(upload)}/${path}`, body).catch(failed);
+        const isOther = scope.upload !== upload; // another folder was chosen meanwhile, and stays
+        if (answer && !isOther) scope.upload = answer.id;
+        if (answer && !isOther && values.get(imagesName) !== answer.folder) values.set(imagesName, answer.folder);
         else values.announce(imagesName);
         return Boolean(answer);
     });
@@ -196,13 +198,13 @@ export function imageUpload(signal, scope, onFolder) {
             said.hidden = true;
             const source = scope.get("caption_source");
             const extension = ENDINGS[source] || (source === "other" && scope.get("caption_extension")) || ".txt";
-            const body = { name: image.name, caption: area.value.trim(), extension, keep_lines: Boolean(scope.get("settings.enable_wildcard")) };
+            const written = area.value, body = { name: image.name, caption: written.trim(), extension, keep_lines: Boolean(scope.get("settings.enable_wildcard")) };
             const isSaved = await change("caption", body, (error) => {
                 said.textContent = error.message;
                 said.hidden = false;
             });
             if (!isSaved) return;
-            dialog.close();
+            if (area.value === written) dialog.close(); // else more was written meanwhile, which is not saved yet
             if (source === "words") scope.set("caption_source", "txt"); // who writes one wants it trained
         }
         app.mount.querySelector(".lt-app").append(dialog);

@@ -12,7 +12,7 @@ import { t } from "../texts.js";
 import { values } from "../values.js";
 import { scopeOf } from "./scope.js";
 
-let job = { state: "" }, owner = ""; // the host makes one series at a time; owner: the concept that asked for it here
+let job = { state: "" }, owner = "", before = null; // the host makes one series at a time; owner: the concept that asked for it here, before: its folder then
 const asked = { prompt: "", negative_prompt: "", steps: 20, cfg_scale: 7, sampler: "euler_a", seed: 1 }; // while one looks elsewhere
 const NUMBERS = { count: [1, 2000], steps: [1, 1000], cfg_scale: [0, 100], seed: [0, 2 ** 32] };
 
@@ -80,14 +80,15 @@ export function regMaker(signal, scope, field) {
 
     async function start() {
         if (job.state === "running") return heard(await post("regularisation/stop", {}));
-        owner = scope.id;
+        [owner, before] = [scope.id, scope.get("reg_dir")];
         heard(await post("regularisation", body()));
         follow();
     }
     function heard(next) {
         const hasEnded = job.state === "running" && next.state !== "running";
         job = next;
-        if (hasEnded && next.done > 0) scopeOf(owner)?.set("reg_dir", next.folder);
+        const whose = hasEnded && next.done > 0 && scopeOf(owner);
+        if (whose && whose.get("reg_dir") === before) whose.set("reg_dir", next.folder); // else one chose another meanwhile
         if (hasEnded) look();
         show();
     }
