@@ -21,8 +21,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest  # noqa: E402
 
+from tests.conftest import LONG  # noqa: E402
 from tests.outcome.board import Board  # noqa: E402
-from tests.outcome.conftest import BOARD, LONG, SEED  # noqa: E402
+from tests.outcome.conftest import BOARD, SEED  # noqa: E402
 
 FIRST = "test_subject.py"
 HEAD = """# What a training teaches, measured

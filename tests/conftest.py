@@ -61,6 +61,18 @@ def hub_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     reset_sessions()
 
 
+LONG = "LORA_TRAINER_LONG"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The suite has its 25 minutes: what takes minutes and is shown by numbers elsewhere, too, is run when it is asked for."""
+    if os.environ.get(LONG):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason=f"takes minutes; {LONG}=1 runs it, as python -m benchmarks.outcomes does"))
+
+
 # CI sets this: a run in which no browser test passed (no Chromium, tests not found) has then failed.
 REQUIRE_BROWSER = "LORA_TRAINER_REQUIRE_BROWSER"
 _passed_in_browser: list[str] = []

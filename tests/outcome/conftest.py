@@ -25,17 +25,7 @@ __all__ = ["options_for", "pictures"]
 
 JUDGE = Path(__file__).parents[1] / "demo" / "judge.safetensors"
 BOARD = pytest.StashKey[Board]()
-LONG = "LORA_TRAINER_LONG"
 SEED = "LORA_TRAINER_OUTCOME_SEED"  # moves the seeds of all trainings and pictures: `python -m benchmarks.outcomes --seed 7`
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The suite has its 25 minutes: what takes minutes and is shown by numbers elsewhere, too, is run when it is asked for."""
-    if os.environ.get(LONG):
-        return
-    for item in items:
-        if item.get_closest_marker("long"):
-            item.add_marker(pytest.mark.skip(reason=f"takes minutes; {LONG}=1 runs it, as python -m benchmarks.outcomes does"))
 
 
 @pytest.fixture(scope="session")

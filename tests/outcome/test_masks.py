@@ -30,6 +30,7 @@ def on_one_ground(count: int) -> tuple[list[trial.Pair], list[np.ndarray]]:
     return pairs, masks
 
 
+@pytest.mark.long
 @pytest.mark.effect("masked_loss")
 def test_masked_loss(lab, board):
     """A subject is learned without its background where a mask hides that.

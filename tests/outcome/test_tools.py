@@ -19,6 +19,7 @@ def tool(*words) -> None:
     assert run([str(word) for word in words]) == 0
 
 
+@pytest.mark.long
 def test_svd_merge(lab, board, tmp_path):
     """Two LoRAs in one file keep both.
 

@@ -36,7 +36,7 @@ def free_port() -> int:
     "kind",
     [
         {"network_module": "networks.lora"},
-        {"network_module": "networks.dylora", "network_dim": 4, "network_args": "unit=2"},
+        pytest.param({"network_module": "networks.dylora", "network_dim": 4, "network_args": "unit=2"}, marks=pytest.mark.long),
         pytest.param(
             {"network_module": None, "trains": "model", "train_text_encoder": True, "stop_text_encoder_training": 2},
             marks=pytest.mark.long,  # what is done is that of LoRA, for more weights

@@ -43,7 +43,10 @@ def options(model: Path, data: Path, **changed) -> dict:
 @pytest.mark.parametrize(
     "chosen",
     [
-        {"cache_latents": True, "max_data_loader_n_workers": 0, "gradient_accumulation_steps": 2, "lr_scheduler": "cosine"},
+        pytest.param(
+            {"cache_latents": True, "max_data_loader_n_workers": 0, "gradient_accumulation_steps": 2, "lr_scheduler": "cosine"},
+            marks=pytest.mark.long,  # what is resumed of these is compared in one process, too
+        ),
         {"max_data_loader_n_workers": 2, "shuffle_caption": True, "mixed_precision": "bf16", "network_dropout": 0.2},
     ],
     ids=["accumulated, cached", "bf16, read by processes"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from types import SimpleNamespace
 
@@ -146,7 +145,7 @@ def test_blocks_whose_weights_come_and_go_are_computed_twice_whatever_is_named(t
     assert "down0" in twice and 1 < len(twice) < 9
 
 
-@pytest.mark.skipif(not os.environ.get("LORA_TRAINER_LONG"), reason="compiling twice takes a minute: LORA_TRAINER_LONG=1")
+@pytest.mark.long  # compiling twice takes a minute
 def test_a_compiled_unet_computes_in_another_way_when_that_is_chosen_later(two_steps, monkeypatch):
     """In one piece with some blocks computed twice, and in another one when the memory gets full."""
     import torch._dynamo as dynamo
