@@ -26,6 +26,7 @@ NOT_SHOWN = (
     "runs/migrations.py", "data/plan/lint/command.py", "datasets/store_schema.py", "datasets/command.py",
     "datasets/regex_child.py", "training/rehearsal/telling.py", "training/rehearsal/command.py",
     "apps/standalone.py", "optional_packages.py", "hosts/fake.py", "options/dataset_keys.py", "runs/store_schema.py",
+    "training/kernels.py",
 )  # fmt: skip
 # Calls whose texts are declarations, logs, patterns or for programmers.
 NOT_SAID = {
@@ -37,7 +38,7 @@ NOT_SAID = {
 NONE = {
     "frame-ancestors 'self'", "attachment; filename*=utf-8''{}", 'Basic realm="LoRA Trainer", charset="UTF-8"',
     "lora-trainer: applied weights are out of date", "lora-trainer supervisor", "lora-trainer live", "lora-trainer grids",
-    "lora-trainer rehearsal", "(killed by signal 9)",
+    "lora-trainer rehearsal", "(killed by signal 9)", "{} (heads of {})", "one that it does not tell",
     "lora-trainer tool {}",
     "sd version",
     "Schedule type", "Denoising strength", "Clip skip", "Lora hashes", "Negative prompt: {}", "not enough memory",

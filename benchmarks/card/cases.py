@@ -74,6 +74,14 @@ CASES = [
     Case("SD1.5 512 b1, AdamW8bit", "sd1", 1, {"optimizer_type": "AdamW8bit"}),
     Case("SD1.5 512 b4, checkpointing", "sd1", 4, {"gradient_checkpointing": True}),
     Case("SD1.5 512 b1, xformers", "sd1", 1, {"xformers": True}),
+    Case("SD1.5 512 b4, channels_last", "sd1", 4, {"channels_last": True}),
+    Case("SD1.5 512 b4, cuDNN tries", "sd1", 4, {"cuda_cudnn_benchmark": True}),
+    Case(
+        "SDXL 1024 b1, as few blocks twice as fit",
+        "sdxl",
+        1,
+        {"gradient_checkpointing": True, "gradient_checkpointing_blocks": "auto"},
+    ),
 ]
 
 

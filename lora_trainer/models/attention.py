@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+from torch import nn
+
 from ..errors import InputError
 from ..log import logger
 
@@ -35,3 +38,30 @@ def set_attention(unet: UNet2DConditionModel, vae: AutoencoderKL | None, kind: s
     if vae is not None:
         vae.set_attn_processor(AttnProcessor2_0())
     return "torch"
+
+
+_KERNELS = {0: "math", 1: "flash", 2: "memory-efficient", 3: "cuDNN"}  # torch.nn.attention.SDPBackend
+
+
+def told(unet: nn.Module) -> str:
+    """What computes the attention of `unet` where it lies: xformers, or PyTorch's kernels by the sizes of their heads."""
+    modules = [module for module in unet.modules() if hasattr(module, "processor") and hasattr(module, "to_q")]
+    kinds = {type(module.processor).__name__ for module in modules}
+    if any("XFormers" in kind for kind in kinds):
+        return "xformers"
+    found: dict[str, set[int]] = {}
+    for size, module in {module.to_q.out_features // module.heads: module for module in modules}.items():
+        found.setdefault(_kernel(size, module.heads, next(module.to_q.parameters())), set()).add(size)
+    told = ", ".join(f"{kernel} (heads of {', '.join(map(str, sorted(sizes)))})" for kernel, sizes in sorted(found.items()))
+    return f"PyTorch: {told}" if told else "PyTorch"
+
+
+@torch.no_grad()
+def _kernel(size: int, heads: int, like: torch.Tensor) -> str:
+    """The kernel that PyTorch chooses for heads of `size` numbers, as it tells."""
+    dtype = like.dtype if like.is_floating_point() else torch.float16
+    tokens = torch.zeros(1, heads, 64, size, dtype=dtype, device=like.device)
+    try:
+        return _KERNELS.get(int(torch._fused_sdp_choice(tokens, tokens, tokens)), "another")
+    except (AttributeError, RuntimeError, TypeError):  # not a public function
+        return "one that it does not tell"

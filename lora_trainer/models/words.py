@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,8 @@ from . import layered
 from .conditioning import Conditioning
 
 FIRST = 1 << 20
+_MOST_KNOWN = 16384  # texts whose tokens are remembered: a few hundred bytes each
+_KNOWN: WeakKeyDictionary[Any, dict[str, tuple[int, ...]]] = WeakKeyDictionary()  # by tokenizer
 Unit = tuple[int, ...]  # tokens that belong together
 
 
@@ -219,8 +222,14 @@ def start_vectors(model: Model, word: str | None, count: int, seed: int) -> tupl
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:
-    found: list[int] = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))
-    return found
+    """The tokens of `text` in the vocabulary of a tokenizer, which does not change. Remembered: where a text encoder is trained
+    the same captions come again in each epoch."""
+    known = _KNOWN.setdefault(tokenizer, {})
+    if text not in known:
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[text] = tuple(tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text)))
+    return list(known[text])
 
 
 def _words_of(model: Model) -> AddedWords:

@@ -21,12 +21,12 @@ class DistributedOptions:
     ddp_timeout: int | None = opt(
         None,
         (
-            "How many minutes the processes of several cards wait for each other, for example while one of them draws samples "
-            "or uploads; nothing leaves it to PyTorch."
+            "How many minutes the processes of several cards wait for each other. When nothing is given, they wait as long as "
+            "it takes for the one that draws samples and saves, and for the others as long as PyTorch does."
         ),
         (
-            "여러 카드의 프로세스가 서로를 몇 분까지 기다릴지 정합니다. 하나가 샘플을 그리거나 업로드하는 동안이 그렇습니다. "
-            "비우면 PyTorch가 정합니다."
+            "여러 카드의 프로세스가 서로를 몇 분까지 기다릴지 정합니다. 비우면 샘플을 그리고 저장하는 프로세스는 끝날 때까지 "
+            "기다리고, 나머지는 PyTorch가 정한 만큼 기다립니다."
         ),
         minimum=1,
         label="Wait for other cards (minutes)",

@@ -49,6 +49,24 @@ RULES: tuple[Rule, ...] = (
         "dynamo_backend eager draws other dropouts when it computes a block the second time, so that the gradients are wrong.",
         "Use dynamo_backend aot_eager or inductor, or leave gradient_checkpointing or the dropouts out.",
     ),
+    exclude(
+        "deterministic",
+        "cuda_cudnn_benchmark",
+        "cuda_cudnn_benchmark may choose another way to compute each time, so that nothing could be repeated exactly.",
+        "Give one of deterministic and cuda_cudnn_benchmark.",
+    ),
+    exclude(
+        "channels_last",
+        "blocks_to_swap",
+        "channels_last does not go with blocks_to_swap: the blocks in main memory stay in the order that they are copied in.",
+        "Give one of them.",
+    ),
+    Rule(
+        ("channels_last", "trains"),
+        lambda v: v["channels_last"] and v["trains"] == "model",
+        "channels_last is for what is trained on a model; with trains model its own weights are trained, in their usual order.",
+        "Leave channels_last out.",
+    ),
     Rule(
         ("fused_backward_pass", "gradient_checkpointing_blocks"),
         lambda v: v["fused_backward_pass"] and v["gradient_checkpointing_blocks"] == "auto",

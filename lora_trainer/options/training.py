@@ -59,6 +59,48 @@ class LoopOptions:
         label_ko="정확히 되풀이되게",
         ours="sd-scripts never asks for deterministic kernels.",
     )
+    channels_last: bool = opt(
+        False,
+        (
+            "Keep the UNet's pictures with their channels last, as half-precision convolutions of newer cards want them. It "
+            "may be faster or slower: try it for some steps. The result is the same but for rounding."
+        ),
+        (
+            "UNet이 계산하는 값의 채널을 마지막에 둡니다. 최신 카드의 반정밀도 합성곱이 좋아하는 순서입니다. 빨라질 수도 "
+            "느려질 수도 있으니 몇 스텝 해 보세요. 결과는 반올림만 다릅니다."
+        ),
+        label="Channels last",
+        label_ko="채널을 마지막에",
+        ours="sd-scripts never asks for this order",
+    )
+    cuda_allow_tf32: bool = opt(
+        False,
+        (
+            "Let the card compute what is left in float32 with fewer digits (TF32): much faster with mixed_precision no on the "
+            "RTX 30 series or newer, and a little less exact."
+        ),
+        (
+            "float32로 남은 계산을 더 적은 자릿수(TF32)로 합니다. RTX 30 시리즈 이상에서 mixed_precision no일 때 훨씬 빠르고 "
+            "정확도는 조금 떨어집니다."
+        ),
+        label="TF32",
+        label_ko="TF32",
+        ours="sd-scripts leaves it to PyTorch; musubi-tuner, by its author, has it by this name",
+    )
+    cuda_cudnn_benchmark: bool = opt(
+        False,
+        (
+            "Let cuDNN try which of its convolutions is the fastest for each size of pictures. The first step of each size "
+            "takes longer: not for many sizes and few steps."
+        ),
+        (
+            "cuDNN이 그림 크기마다 가장 빠른 합성곱 방법을 시험해 고릅니다. 크기마다 첫 스텝이 느려지므로, 크기가 많고 스텝이 "
+            "적을 때는 맞지 않습니다."
+        ),
+        label="Try cuDNN's algorithms",
+        label_ko="cuDNN 방법 시험",
+        ours="sd-scripts leaves it to PyTorch; musubi-tuner, by its author, has it by this name",
+    )
     mixed_precision: str = opt(
         "no",
         (

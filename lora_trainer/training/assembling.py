@@ -14,7 +14,7 @@ from ..models import Model
 from ..options import TrainOptions
 from ..options.trained import MODEL
 from ..runs.events import Reporter
-from . import base_weights, memory, optimizers, prepare
+from . import base_weights, kernels, memory, optimizers, prepare
 from .conditioning import text_states
 from .distributed import Processes
 from .encoding import Encoder, cached_latents, latents_store
@@ -105,6 +105,7 @@ def build(of: Setting, loaded: Loaded, losses_to: Path | None = None) -> tuple[L
     processes.same_start(network.parameters())
     text = text_states(options, model, network, plan, computed, processes, emit)
     loaded.bring_unet(of.computed.device)
+    kernels.arrange(chosen, model)
     pictures = PictureLosses(plan, losses_to) if losses_to and processes.is_main else None
     noise = NoiseSettings.of(chosen)
     trainee = Trainee(model, text, loaded.encoder, loaded.objective, noise, computed, of.seed, network, pictures)

@@ -16,6 +16,7 @@ import torch
 
 from ..errors import InputError
 from ..options.distributed import DistributedOptions
+from .meeting import Meeting
 
 _WORLD_SIZE = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
@@ -37,9 +38,12 @@ class Processes:
     ) -> None:
         """Join the processes that the launcher started. `device` overrides the choice (for tests).
 
-        `timeout_minutes` is how long one of them waits for another; None leaves that to PyTorch (gloo 30, NCCL 10 minutes).
+        `timeout_minutes` is how long one of them waits for another; None leaves that to PyTorch (gloo 30, NCCL 10 minutes), but
+        for the main one, which draws and saves for all of them: for that one they wait as long as it takes (`meeting`).
         """
         self.in_place, self.same_each_step = in_place, same_each_step
+        self._patience = None if timeout_minutes is None else 60.0 * timeout_minutes
+        self._meeting: Meeting | None = None
         self._has: list[float] | None = None  # which gradients there are, of the first step
         self.rank, self.world_size, self.local_rank = 0, 1, 0
         chosen = _own_device()
@@ -65,10 +69,19 @@ class Processes:
         """Whether this is the one process that writes."""
         return self.rank == 0
 
+    def _meet(self) -> None:
+        """Before each exchange: wait for the main process where that waits for nobody."""
+        if self._meeting is None and torch.distributed.is_initialized():
+            store = torch.distributed.distributed_c10d._get_default_store()
+            self._meeting = Meeting(store, self.is_main, self._patience)
+        if self._meeting is not None:
+            self._meeting.come()
+
     def add_up(self, values: Sequence[float]) -> list[float]:
         """Return the sums of `values` over all processes."""
         if self.world_size == 1:
             return list(values)
+        self._meet()
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
         torch.distributed.all_reduce(total)
         return total.tolist()
@@ -77,6 +90,7 @@ class Processes:
         """Return the sum of a tensor on the CPU over all processes."""
         if self.world_size == 1:
             return tensor
+        self._meet()
         total = tensor.to(self.device)
         torch.distributed.all_reduce(total)
         return total.to("cpu")
@@ -96,6 +110,7 @@ class Processes:
         """
         if self.world_size == 1:
             return
+        self._meet()
         parameters = list(parameters)
         parameters = [parameter for parameter, count in zip(parameters, self._which(parameters), strict=True) if count]
         if not parameters:
@@ -136,12 +151,14 @@ class Processes:
     def same_start(self, tensors: Iterable[torch.Tensor]) -> None:
         """Give every process the main process's values, in place."""
         if self.world_size > 1:
+            self._meet()
             for tensor in tensors:
                 torch.distributed.broadcast(tensor.detach(), src=0)
 
     def wait(self) -> None:
         """Wait until every process has come here."""
         if self.world_size > 1:
+            self._meet()
             torch.distributed.barrier()
 
     def leave(self) -> None:

@@ -12,10 +12,11 @@ from typing import Any, Literal
 from .. import __version__
 from ..data.plan import StepCounts
 from ..errors import NotFiniteError
+from ..log import logger
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
-from . import assembling, early, failures, hub, precision, prepare, results, resuming, trackers
+from . import assembling, early, failures, hub, kernels, precision, prepare, results, resuming, trackers
 from .assembling import Setting
 from .checkpoint import SavePlan
 from .determinism import deterministic
@@ -57,6 +58,7 @@ def train(
         StopOnSignal() as signals,
         failures.memory_explained(options, processes.device),
         deterministic(chosen.deterministic),
+        kernels.chosen(chosen),
         trackers.following(options, reporter, is_main=processes.is_main) as reporter,
         hub.following(options.saving, reporter, is_main=processes.is_main) as reporter,
     ):
@@ -97,6 +99,7 @@ def train(
             loop.previews = Previews.of(
                 options.sampling, prompts, trainee, network, saving, plan, emit, updater.shown, loop.attempt
             )
+        logger.info("%s", kernels.told(loaded.model, computed, channels_last=chosen.channels_last))
         resuming.go_on(start, pieces, loop, emit)
         loop.gradients.decide(lambda: largest(chosen, plan, counts, latents, processes, masks))
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lora_trainer.errors import InputError
-from lora_trainer.models import load, text, text_encoders
+from lora_trainer.models import load, text, text_encoders, words
 from tests.tiny import make_parts
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -165,3 +165,11 @@ def test_a_model_encodes_captions_plain_and_weighted(tiny_sd1):
         assert plain.states.shape == weighted.states.shape == (2, 227, 64)
         assert torch.equal(plain.states[1], weighted.states[1])
         assert torch.allclose(weighted.states[0, 2], 1.5 * model.encode(["a cat"]).states[0, 2], atol=1e-5)
+
+
+def test_a_text_is_taken_apart_once_however_often_it_comes(tokenizer, monkeypatch):
+    first = text.tokenize(tokenizer, ["a frog of a pond that nobody has seen yet", "a frog"])
+    monkeypatch.setattr(type(tokenizer), "tokenize", lambda *_, **__: pytest.fail("it is known"))
+    again = text.tokenize(tokenizer, ["a frog", "a frog of a pond that nobody has seen yet"])
+    assert torch.equal(first.flip(0), again)
+    assert words._KNOWN[tokenizer]["a frog"] == tuple(first[1, 0, 1:3].tolist())
