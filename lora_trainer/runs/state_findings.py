@@ -14,8 +14,8 @@ from .states import StateInfo
 # What a state is made of: with another one there is nothing to go on from.
 FIXED = (
     "trains", "token_string", "num_vectors_per_token", "vectors_per_layer", "network_module", "network_dim", "network_alpha",
-    "dim_from_weights",
-    "network_train_unet_only", "network_train_text_encoder_only", "full_fp16", "full_bf16",
+    "dim_from_weights", "train_text_encoder", "network_train_unet_only", "network_train_text_encoder_only", "full_fp16",
+    "full_bf16",
 )  # fmt: skip
 _LOOSE_ARGUMENTS = {"dropout", "rank_dropout", "module_dropout"}  # of network_args: they change no shape
 # Of the sections that decide what is learned, the options that do not, or that the data's digest or `_optimizer` stand for.
