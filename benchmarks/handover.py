@@ -12,10 +12,8 @@ cache). Without a card both "places" are main memory: the copies are made all th
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.loop_overhead import SIZES  # noqa: E402
+from benchmarks.printing import measured  # noqa: E402
 from lora_trainer.models import load  # noqa: E402
 from lora_trainer.models.main_memory import Place, free_card, places  # noqa: E402
 from lora_trainer.networks.lora import create_network  # noqa: E402
@@ -166,11 +165,5 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def main() -> None:
-    arguments = parser().parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        sys.stdout.write(json.dumps(measure(arguments, Path(folder)), indent=1) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    measured(parser(), measure)

@@ -14,10 +14,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,6 +28,7 @@ from torch import nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.printing import measured  # noqa: E402
 from lora_trainer.models import load  # noqa: E402
 from lora_trainer.options.resolve import train_options  # noqa: E402
 from lora_trainer.runs.control import Control  # noqa: E402
@@ -196,11 +195,5 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def main() -> None:
-    arguments = parser().parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        sys.stdout.write(json.dumps(measure(arguments, Path(folder)), indent=1) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    measured(parser(), measure)

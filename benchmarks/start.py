@@ -10,12 +10,10 @@ the weights is timed apart, in a process that has imported everything already.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.printing import measured  # noqa: E402
 from lora_trainer.models import load  # noqa: E402
 from lora_trainer.options import config_file  # noqa: E402
 from lora_trainer.options.resolve import train_options  # noqa: E402
@@ -113,11 +112,5 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def main() -> None:
-    arguments = parser().parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        sys.stdout.write(json.dumps(measure(arguments, Path(folder)), indent=1) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    measured(parser(), measure)

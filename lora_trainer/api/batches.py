@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from ..foreign.json_text import read_table
 from ..options.cli import TRAIN
 from ..options.simple import RunFiles
 from ..paths import write_text_atomic
-from . import drafts, folders, keys
-from .answers import answer, json_body, missing
+from . import drafts, folders, jobs, keys
+from .answers import missing
 from .sending import file_answer
 from .service import Service
 
@@ -73,21 +73,6 @@ def _folder(service: Service, job_id: str) -> Path:
     return service.batches.folder / job_id / "output" / f"{_NAME}-batches"
 
 
-async def _start(service: Service, request: Request) -> Response:
-    job_id = await service.change(start, service, await json_body(request))
-    return answer({"id": job_id}, 201)
-
-
-async def _view(service: Service, request: Request) -> Response:
-    return answer(await service.look(view, service, request.path_params["id"]))
-
-
-async def _stop(service: Service, request: Request) -> Response:
-    await json_body(request)
-    await service.control(service.batches.stop, request.path_params["id"])
-    return answer({})
-
-
 async def _file(service: Service, request: Request) -> Response:
     job_id, name = request.path_params["id"], request.path_params["name"]
 
@@ -101,9 +86,7 @@ async def _file(service: Service, request: Request) -> Response:
     return await file_answer(service, await service.look(look))
 
 
-TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] = [
-    ("POST", "batches", _start),
-    ("GET", "batches/{id}", _view),
-    ("POST", "batches/{id}/stop", _stop),
+TABLE: jobs.Table = [
+    *jobs.table("batches", start, view, lambda service: service.batches),
     ("GET", "batches/{id}/file/{name}", _file),
 ]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from ..errors import InputError, InputErrors
-from . import checks, drafts
-from .answers import answer, json_body
+from . import checks, drafts, jobs
 from .digests import has_card
 from .service import Service
 
@@ -71,23 +67,4 @@ def names_of(service: Service) -> dict[int, str]:
     return found
 
 
-async def _start(service: Service, request: Request) -> Response:
-    job_id = await service.change(start, service, await json_body(request))
-    return answer({"id": job_id}, 201)
-
-
-async def _status(service: Service, request: Request) -> Response:
-    return answer(await service.control(status, service, request.path_params["id"]))
-
-
-async def _stop(service: Service, request: Request) -> Response:
-    await json_body(request)
-    await service.control(service.rehearsals.jobs.stop, request.path_params["id"])
-    return answer({})
-
-
-TABLE: list[tuple[str, str, Callable[[Service, Request], Awaitable[Response]]]] = [
-    ("POST", "rehearsals", _start),
-    ("GET", "rehearsals/{id}", _status),
-    ("POST", "rehearsals/{id}/stop", _stop),
-]
+TABLE = jobs.table("rehearsals", start, status, lambda service: service.rehearsals.jobs)

@@ -50,6 +50,14 @@ def running(folder: Path) -> Iterator[Place]:
         service.close()
 
 
+def fill_form(page, place: Place, *, identifier: str = "sls", class_name: str = "frog") -> None:
+    """What the form needs of a person before it can be trained: its pictures and words."""
+    page.get_by_text("Use a folder on this machine").first.click()
+    page.fill("#lt-image_dir", str(place.images))
+    page.fill("#lt-identifier", identifier)
+    page.fill("#lt-class_name", class_name)
+
+
 def lora(path: Path, metadata: dict) -> Path:
     """A LoRA file of one module with this metadata."""
     entries, offset = {}, 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .conftest import MODULE
-from .real_api import running
+from .real_api import fill_form, running
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
@@ -18,10 +18,7 @@ def test_a_finding_says_why_shows_its_pictures_and_is_mended_and_undone(open_pag
     with running(tmp_path) as place:
         before = captions(place.images)
         page = open_page(place.address)
-        page.get_by_text("Use a folder on this machine").first.click()
-        page.fill("#lt-image_dir", str(place.images))
-        page.fill("#lt-identifier", "ohwx")
-        page.fill("#lt-class_name", "frog")
+        fill_form(page, place, identifier="ohwx")
         small = page.locator(".lt-finding[data-code=enlarged]")
         small.get_by_role("button", name="Switch").click()
         expect(small).to_have_count(0)

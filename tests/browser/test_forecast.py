@@ -8,7 +8,7 @@ from lora_trainer.api import digests
 
 from ..runs.harness import measuring
 from .conftest import MODULE
-from .real_api import running
+from .real_api import fill_form, running
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
@@ -57,10 +57,7 @@ def test_what_is_measured_before_a_start_says_what_to_set_and_a_start_goes_on_wh
 
         host.python = measuring(tmp_path / "bin", REPORT)
         page = open_page(place.address)
-        page.get_by_text("Use a folder on this machine").first.click()
-        page.fill("#lt-image_dir", str(place.images))
-        page.fill("#lt-identifier", "sls")
-        page.fill("#lt-class_name", "frog")
+        fill_form(page, place)
         need = page.locator(".lt-need")
         train = page.locator(".lt-btn-train")
         expect(train).to_be_enabled()
