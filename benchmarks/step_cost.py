@@ -26,13 +26,16 @@ from benchmarks.card.cases import Case  # noqa: E402
 from benchmarks.cost.counting import PHASES, Counts  # noqa: E402
 from benchmarks.cost.training import Cost, count, host_milliseconds  # noqa: E402
 
+_TWICE = {"gradient_checkpointing": True}
 CASES = [
     Case("SD1.5 512 b1", "sd1", 1),
     Case("SD1.5 512 b4", "sd1", 4),
     Case("SD1.5 512 b1, checkpointing", "sd1", 1, {"gradient_checkpointing": True}),
+    Case("SD1.5 512 b1, checkpointing down0 and up3", "sd1", 1, {**_TWICE, "gradient_checkpointing_blocks": "down0,up3"}),
     Case("SD1.5 512 b1, text encoder too", "sd1", 1, {"network_train_unet_only": False}),
     Case("SDXL 1024 b1", "sdxl", 1),
     Case("SDXL 1024 b1, checkpointing", "sdxl", 1, {"gradient_checkpointing": True}),
+    Case("SDXL 1024 b1, checkpointing down2 to up0", "sdxl", 1, {**_TWICE, "gradient_checkpointing_blocks": "down2,mid,up0"}),
 ]
 # What the suite lets a step of SD1.5 512 b1 cost at most (tests/benchmarks/test_step_cost.py); lower it with what it falls to.
 BUDGET = {"forward": 1165, "backward": 1366, "update": 23, "casts": 5, "MiB kept": 898, "waits": 1}

@@ -106,7 +106,7 @@ def _train(case: Case, folder: Path, size: str, model: Model, reporter: _Reporte
     given = {**case.arguments(path, data, folder / "out", size), "max_data_loader_n_workers": 0}
     device = model.device
 
-    def base_model(options: Any, plan: DataPlan, computed: Precision, emit: Any) -> Model:
+    def base_model(options: Any, plan: DataPlan, computed: Precision, emit: Any, dtype: Any = None) -> Model:
         for part in (model.unet, *model.text_encoders):
             part.to(computed.dtype)
         return model
