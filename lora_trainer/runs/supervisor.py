@@ -19,9 +19,10 @@ from . import control, placing, process, resuming, worker
 from .folder import RunFolder, WorkerProcess
 from .lending import Lending, Standing
 from .live import LiveLoras
+from .outcome import outcome
 from .progress import Progress, ProgressBook
 from .recover import list_unknown_runs
-from .store import ENDED, FAILED, FINISHED, QUEUED, RUNNING, STOPPED, STOPPING, Run, Store
+from .store import ENDED, FAILED, QUEUED, RUNNING, STOPPED, STOPPING, Run, Store
 
 _SOFT_TO_HARD_SECONDS = 15.0
 
@@ -331,39 +332,10 @@ class Supervisor:
         if found is not None:
             process.end_leftovers(found.pid, found.group)
         folder.remove_halves()
-        progress = self.progress(run.id)[0].since(run.started)
-        if folder.is_deleted():
-            saved = folder.saved_loras()
-            rest = f" What was trained until then is {saved[-1]}." if saved else ""
-            self._end(run, FAILED, f"Its folder {folder.path} was deleted while it was being trained.{rest}")
-        elif progress.failed is not None:
-            self._end(run, FAILED, str(progress.failed.get("message", "")), str(progress.failed.get("advice") or ""))
-        elif progress.finished is not None:
-            self._finish(run, folder, progress)
-        elif run.state == STOPPING:
-            self._end(run, STOPPED, "Its process was ended before it could save; files saved earlier are in its folder.")
-        else:
-            tail = folder.log_tail(8)
-            lines = f" Its last lines:\n{tail}" if tail else " It left no log."
-            self._end(run, FAILED, f"The worker ended unexpectedly{worker.how_it_ended(found)}.{lines}", _ADVICE_KILLED)
-
-    def _finish(self, run: Run, folder: RunFolder, progress: Progress) -> None:
-        assert progress.finished is not None
-        state = STOPPED if progress.finished.get("reason") == "stopped" else FINISHED
-        try:
-            placed = placing.put_final(folder, progress)
-        except LoraTrainerError as error:
-            source = folder.path / str(progress.finished.get("path"))
-            self._end(
-                run, state, f"Trained, but not put into the LoRA folder: {error.message} The file is {source}.", error.advice
-            )
-            return
-        if placed is None:
-            self._end(run, state)
-            return
-        path, message = placed
-        self._tell_changed(path, folder.request().get("trains"))
-        self._end(run, state, message, result_path=path)
+        came_to = outcome(run, folder, self.progress(run.id)[0].since(run.started), found)
+        if came_to.result is not None:
+            self._tell_changed(came_to.result, folder.request().get("trains"))
+        self._end(run, came_to.state, came_to.message, came_to.advice, result_path=came_to.result)
 
     def _tell_changed(self, path: Path, trains: object = None) -> None:
         try:
@@ -389,9 +361,3 @@ class Supervisor:
             self.host.reclaim_gpu()
         except Exception:
             logger.exception("the host could not take its card back")
-
-
-_ADVICE_KILLED = (
-    "If the system ran out of memory: lower the batch size or the resolution, turn on gradient checkpointing, "
-    "or close other programs."
-)

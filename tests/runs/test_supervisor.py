@@ -116,8 +116,10 @@ def test_a_run_whose_folder_is_deleted_is_ended_before_the_next_one_begins(super
     submit(supervisor, "step", run_id="run-2", name="two")
     worker = worker_of(supervisor)
     until(supervisor, lambda: supervisor.progress("run-1")[0].step == 1)  # it has read what it is to do
-    supervisor.folder("run-1").config.unlink()  # so that a heartbeat does not bring the folder back while it goes
+    os.kill(worker.pid, signal.SIGSTOP)  # so that nothing of it comes back while it goes
+    supervisor.folder("run-1").config.unlink()
     shutil.rmtree(supervisor.folder("run-1").path, ignore_errors=True)
+    os.kill(worker.pid, signal.SIGCONT)
     run = run_until(supervisor, "failed")
     assert not worker.is_alive()
     saved = supervisor.folder("run-1").output / "frog.safetensors"
