@@ -25,7 +25,7 @@ from ..options.network_findings import block_findings
 from ..options.network_kinds import KINDS
 from ..options.optimizer_hints import optimizer_hints
 from ..options.simple import RunFiles
-from ..options.trained import PIVOTAL
+from ..options.trained import MODEL, PIVOTAL
 from ..paths import safe_name, user_path
 from ..runs import disk
 from ..runs.result import free_name
@@ -40,6 +40,7 @@ from .names import Holder
 from .service import Service
 
 _BYTES_PER_RANK = {"sd1": 1.2e6, "sd2": 1.7e6, "sdxl": 7.2e6}  # of a LoRA on UNet and text encoders; double in float32
+_MODEL_BYTES = {"sd1": 2.1e9, "sd2": 2.6e9, "sdxl": 6.9e9}
 _EXAMPLES = 4
 
 
@@ -297,19 +298,27 @@ def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:
     """What the run will write against what is free: too little for one file is an error. A guess, until it is measured."""
     values = flat(files.options)
     half = values["save_precision"] in ("fp16", "bf16")
-    one = _BYTES_PER_RANK.get(checked.family, 1.2e6) * (1 if half else 2) * (values["network_dim"] or 4)
+    one = _size_in_16_bits(checked.family, values) * (1 if half else 2)
     steps = (checked.plan or {}).get("total_steps") or 0
     epochs = (checked.plan or {}).get("epochs") or 0
     state = one * _STATE_SIZE * (2 if half else 1)
     if measured := (service.rehearsals.known(checked.digest) or {}).get("files"):
         one, state = measured["one"], measured["state"]
     needed = disk.written(values, steps, epochs).bytes(one, state)
-    free = min(_free_bytes(service.paths.user_dir), _free_bytes(service.paths.lora_dir))
+    free = min(_free_bytes(service.paths.user_dir), _free_bytes(service.paths.results(values["trains"])))
     checked.disk = {"free": free, "needed": needed}
     if free < needed:
         level = "error" if free < one * 2 else "warning"
         message = f"About {needed / 1e6:,.0f} MB will be written, but only {free / 1e6:,.0f} MB are free."
         checked.add(level, message, advice="Free some disk space, or save less often.")
+
+
+def _size_in_16_bits(family: str, values: Mapping[str, Any]) -> float:
+    """About how many bytes a result takes: of a whole model, those of a base model's file, which most have in 16 bits."""
+    if values["trains"] == MODEL:
+        base = user_path(str(values["pretrained_model_name_or_path"]))
+        return base.stat().st_size if is_file(base) else _MODEL_BYTES.get(family, 2e9)
+    return _BYTES_PER_RANK.get(family, 1.2e6) * (values["network_dim"] or 4)
 
 
 def _free_bytes(folder: Path) -> int:

@@ -10,6 +10,8 @@ import torch
 
 from ..errors import NotFiniteError, OutOfMemoryError, is_out_of_memory
 from ..options import TrainOptions
+from ..options.network import NetworkOptions
+from ..options.trained import MODEL
 
 
 @contextmanager
@@ -41,11 +43,20 @@ def what_to_lower(options: TrainOptions, device: torch.device) -> str:
     advice.append("lower the resolution")
     if options.optimizer.optimizer_type.lower() != "adamw8bit" and device.type == "cuda":
         advice.append("use optimizer_type AdamW8bit")
-    if not options.network.network_train_unet_only:
-        advice.append("train the UNet only (network_train_unet_only)")
-    advice.append(f"lower network_dim ({options.network.network_dim})")
+    advice += _of_whole_models(options) if options.trained.trains == MODEL else _of_networks(options.network)
     closing = " Programs that use the same card take their part, too." if device.type == "cuda" else ""
     return f"In this order: {', '.join(advice)}.{closing}"
+
+
+def _of_networks(network: NetworkOptions) -> list[str]:
+    only = [] if network.network_train_unet_only else ["train the UNet only (network_train_unet_only)"]
+    return [*only, f"lower network_dim ({network.network_dim})"]
+
+
+def _of_whole_models(options: TrainOptions) -> list[str]:
+    fused = [] if options.optimizer.fused_backward_pass else ["use optimizer_type AdaFactor with fused_backward_pass"]
+    texts = ["leave train_text_encoder out"] if options.trained.train_text_encoder else []
+    return [*fused, *texts, "train a LoRA instead"]
 
 
 def not_finite(error: NotFiniteError, last_saved: Path | None, options: TrainOptions) -> NotFiniteError:

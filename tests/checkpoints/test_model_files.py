@@ -45,7 +45,6 @@ def assert_same_model(model, path: Path) -> None:
     ("family", "form"),
     [
         ("sd1", "ckpt"),
-        ("sd1", "diffusers"),
         ("sd2-conv", "safetensors"),
         ("sd2-v", "diffusers_safetensors"),
         ("sdxl", "diffusers_safetensors"),

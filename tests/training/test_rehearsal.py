@@ -11,6 +11,7 @@ from lora_trainer.errors import InputError
 from lora_trainer.options import flat
 from lora_trainer.runs import disk
 from lora_trainer.training import command
+from lora_trainer.training.failures import what_to_lower
 from lora_trainer.training.rehearsal import card, measuring
 from lora_trainer.training.rehearsal.card import Holder, Room
 from lora_trainer.training.rehearsal.measuring import rehearse
@@ -60,7 +61,17 @@ def test_of_a_whole_model_every_weight_counts_and_the_file_is_a_whole_checkpoint
     found = measured(options)
     assert found["files"]["one"] == train(options, reporter=Recorder()).path.stat().st_size
     parts = found["memory"]["parts"]
-    assert parts["trained"] == parts["model"] and parts["optimizer"] == pytest.approx(2 * parts["trained"], rel=0.01)
+    assert parts["trained"] > 0 == parts["model"] and parts["optimizer"] == pytest.approx(2 * parts["trained"], rel=0.01)
+
+
+def test_of_a_whole_model_what_saves_memory_is_what_can_be_done(options_for):
+    options = options_for(network_module=None, trains="model", mixed_precision="bf16", gradient_checkpointing=True)
+    sizes = Sizes(model=0, texts=10, vae=0, trained=100, optimizer=200, working=150)
+    found = [set(one.values) for one in savings(options, sizes, {"step": sizes.step}, on_card=True)]
+    assert {"fused_backward_pass"} in found and {"optimizer_type"} in found and {"fp8_base"} not in found
+    fused = options_for(network_module=None, trains="model", fused_backward_pass=True, optimizer_type="AdaFactor")
+    assert not [one for one in savings(fused, sizes, {"step": sizes.step}, on_card=True) if "fused_backward_pass" in one.values]
+    assert "train a LoRA instead" in what_to_lower(fused, torch.device("cpu"))
 
 
 def test_the_parts_of_a_step_and_the_time_are_those_of_this_training(about, tiny_sd1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 import torch
@@ -88,12 +88,13 @@ def _sizes(of: Rehearsal) -> Sizes | None:
     if loop is None or found.working is None or of.loaded is None:
         return None
     model = of.loaded.model
-    trained = sum(parameter.nbytes for parameter in loop.updater.parameters)
+    parameters = loop.updater.parameters
+    counted = {id(parameter) for parameter in parameters}  # of a whole model they are the model's own
     sizes = Sizes(
-        model=_bytes_on(model.unet, device),
-        texts=sum(_bytes_on(encoder, device) for encoder in model.text_encoders),
+        model=_bytes_on(model.unet, device, counted),
+        texts=sum(_bytes_on(encoder, device, counted) for encoder in model.text_encoders),
         vae=_bytes_on(model.vae, device),
-        trained=trained,
+        trained=sum(parameter.nbytes for parameter in parameters),
         optimizer=_optimizer_bytes(of),
         working=found.working,
         checkpointed=found.checkpointed,
@@ -103,8 +104,8 @@ def _sizes(of: Rehearsal) -> Sizes | None:
     return Sizes(**{**vars(sizes), "other": max(0, peak - sizes.step)})
 
 
-def _bytes_on(module: torch.nn.Module, device: torch.device) -> int:
-    held = [*module.parameters(), *module.buffers()]
+def _bytes_on(module: torch.nn.Module, device: torch.device, without: Container[int] = ()) -> int:
+    held = [one for one in (*module.parameters(), *module.buffers()) if id(one) not in without]
     return sum(tensor.nbytes for tensor in held if tensor.device.type == device.type)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from ...data.plan.model import DatasetPlan
 from ...options import TrainOptions
-from ...options.trained import WITH_NETWORK
+from ...options.optimizer_kinds import kind_of
+from ...options.trained import MODEL, WITH_NETWORK
 
 _ADAM = {"adamw", "adam", "adamw8bit", "adam8bit"}
 _SIXTEEN_BITS = 2
@@ -17,9 +18,9 @@ _LEAST = 0.01  # of what is needed: less is not worth a change
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of what a training holds while it makes a step. `model` is the UNet, `working` activations and gradients,
-    `checkpointed` these with gradient checkpointing (None: not known), `chosen` with that of as few blocks as fit, `other` the
-    rest of the peak."""
+    """Bytes of what a training holds while it makes a step. `model` is the UNet (nothing of it that is trained),
+    `working` activations and gradients, `checkpointed` these with gradient checkpointing (None: not known), `chosen` with that
+    of as few blocks as fit, `other` the rest of the peak."""
 
     model: int
     texts: int
@@ -83,10 +84,14 @@ def _possible(options: TrainOptions, sizes: Sizes, on_card: bool) -> Iterator[tu
         yield {"resolution": str(smaller)}, "step", int(sizes.working * (1 - smaller**2 / side**2)), False
     if on_card and not dataset.cache_latents:
         yield {"cache_latents": True}, "step", sizes.vae, False
+    is_whole = options.trained.trains == MODEL
     if on_card and training.mixed_precision == "no":
-        yield {"mixed_precision": "bf16"}, "step", (sizes.model + sizes.texts + sizes.working) // 2, False
+        copies = sizes.trained // 2 if is_whole else 0  # of the weights, which stay as they are
+        yield {"mixed_precision": "bf16"}, "step", (sizes.model + sizes.texts + sizes.working) // 2 - copies, False
     eight = training.mixed_precision != "no" and not (options.model.fp8_base or options.model.fp8_base_unet)
-    if eight:
+    if is_whole and _can_fuse(options):
+        yield {"fused_backward_pass": True}, "step", min(sizes.trained, sizes.working), False
+    elif eight and not is_whole:
         yield {"fp8_base": True}, "step", (sizes.model + sizes.texts) // _SIXTEEN_BITS, False
     is_network = options.trained.trains in WITH_NETWORK
     if is_network and not network.network_train_unet_only and sizes.texts:
@@ -98,6 +103,13 @@ def _possible(options: TrainOptions, sizes: Sizes, on_card: bool) -> Iterator[tu
         yield {"network_dim": rank // 2}, "step", (sizes.trained * 2 + sizes.optimizer) // 2, False
     if dataset.cache_latents and dataset.vae_batch_size > 1:
         yield {"vae_batch_size": 1}, "latents", 1 << 62, False
+
+
+def _can_fuse(options: TrainOptions) -> bool:
+    """Whether each weight may be changed as soon as its gradient is there."""
+    whole = kind_of(options.optimizer.optimizer_type).whole or options.optimizer.fused_backward_pass
+    training = options.training
+    return not whole and training.mixed_precision != "fp16" and training.gradient_accumulation_steps == 1
 
 
 def _of_their_own(options: TrainOptions, datasets: Sequence[DatasetPlan]) -> set[str]:
