@@ -155,11 +155,12 @@ def modelspec(options: TrainOptions, facts: Facts) -> dict[str, str]:
     values = _flat(options)
     moment = datetime.fromtimestamp(int(facts.finished_at))
     what = {EMBEDDING: "/textual-inversion", MODEL: ""}.get(values["trains"], "/lora")
+    is_network = values["trains"] in WITH_NETWORK
     called = {EMBEDDING: "TextualInversion", MODEL: "Checkpoint"}.get(values["trains"], "LoRA")
     spec: dict[str, Any] = {
         "architecture": f"{ARCHITECTURES[facts.family, facts.v_parameterization]}{what}",
         "date": moment.isoformat(),
-        "implementation": "https://github.com/Stability-AI/generative-models" if facts.family == "sdxl" else "diffusers",
+        "implementation": "diffusers" if is_network and facts.family != "sdxl" else _STABILITY,
         "implementation_version": IMPLEMENTATION,
         "prediction_type": "v" if facts.v_parameterization else "epsilon",
         "resolution": _resolution(values["resolution"], facts),
@@ -191,6 +192,7 @@ def optimizer_text(optimizer_class: type, arguments: Mapping[str, Any]) -> str:
     return f"{name}({given})" if given else name
 
 
+_STABILITY = "https://github.com/Stability-AI/generative-models"
 ARCHITECTURES = {
     ("sd1", False): "stable-diffusion-v1",
     ("sd1", True): "stable-diffusion-v1",

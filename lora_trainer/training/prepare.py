@@ -11,6 +11,7 @@ from ..data.plan import DataPlan, StepCounts, count_steps, make_plan
 from ..embeddings import files as embedding_files
 from ..embeddings.embedding import Embedding
 from ..errors import InputError
+from ..foreign.reading import is_there
 from ..models import Model, load, tokenizer_cache, words
 from ..networks import bundled, going_on, registry
 from ..networks.arguments import parse_network_args
@@ -27,6 +28,7 @@ from ..options.trained_rules import block_rates
 from ..options.training import TrainingOptions
 from ..paths import user_path
 from . import captions, memory, optimizers, schedulers, trackers, validation
+from .checkpoint import SavePlan
 from .distributed import Processes
 from .objective import Objective
 from .phases import Emit, phase
@@ -49,10 +51,20 @@ def check(options: TrainOptions) -> None:
             going_on.check_words(
                 user_path(options.network.network_weights), word_of(options.trained), init_word=options.trained.init_word
             )
+    if options.trained.trains == MODEL:
+        _refuse_own_place(options)
     optimizers.check(options.optimizer)
     trackers.check(options.saving)
     memory.check(options.training)
     schedulers.check(options.optimizer, total_steps=max(1, options.training.max_train_steps))
+
+
+def _refuse_own_place(options: TrainOptions) -> None:
+    """Raise InputError where the result would be written over the base model."""
+    base, result = user_path(str(options.model.pretrained_model_name_or_path)), SavePlan.of(options.saving, 1).last
+    if is_there(base) and is_there(result) and base.samefile(result):
+        message = f"the result would take the place of the base model {base}."
+        raise InputError(message, field="output_name", advice="Give another output_name or output_dir.")
 
 
 def data_plan(options: TrainOptions, seed: int, processes: Processes, emit: Emit) -> DataPlan:

@@ -46,7 +46,8 @@ def test_dreambooth(lab, board):
     UNet and text encoder are trained on "sks hearts". Without pictures of the class the base world's own shapes drift towards
     the subject; with them they stay, and the subject is learnt all the same.
     """
-    both = {**WHOLE, "train_text_encoder": True, "learning_rate_te": 2e-5, "max_train_steps": 60, "train_batch_size": 16}
+    rates = {"learning_rate": 1e-3, "learning_rate_te": 1e-4}
+    both = {**WHOLE, **rates, "train_text_encoder": True, "max_train_steps": 50, "train_batch_size": 16}
     models = {
         "regularisation": lab.train(SUBJECT, REGULARISATION, **both),
         "none": lab.train(SUBJECT, **{**both, "train_batch_size": 8}),
@@ -55,5 +56,6 @@ def test_dreambooth(lab, board):
     rows = {"before": lab.draw(OTHERS), **{name: one.draw(OTHERS) for name, one in labs.items()}}
     scores = board(rows, shape=reads("shape"), heart=reads("shape", "heart"))
     shape = {row: values["shape"] for row, values in scores.items()}
-    assert shape["regularisation"] >= shape["before"] - 0.15 and shape["none"] <= shape["regularisation"] - 0.2
-    assert labs["regularisation"].draw(FEW).share("shape", "heart") >= 0.6, "it learnt too little"
+    learnt = {name: one.draw(FEW).share("shape", "heart") for name, one in labs.items()}
+    assert min(learnt.values()) >= 0.6, learnt
+    assert shape["regularisation"] >= shape["before"] - 0.15 and shape["none"] <= shape["regularisation"] - 0.2, learnt

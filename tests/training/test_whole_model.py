@@ -66,6 +66,7 @@ def test_the_unet_is_trained_and_the_text_encoder_as_long_as_it_is_to_be(model_o
     metadata = read_metadata(result.path)
     assert metadata["ss_learning_rate_te"] == "1e-05" and metadata["ss_stop_text_encoder_training"] == "2"
     assert metadata["modelspec.architecture"] == "stable-diffusion-v1" and metadata["modelspec.title"] == "x"
+    assert metadata["modelspec.implementation"] == "https://github.com/Stability-AI/generative-models"
     assert not [key for key in metadata if key.startswith(("ss_network", "sshs_", "ss_unet_lr"))]
     load(result.path, dtype=torch.float32, device="cpu")
 
@@ -187,6 +188,13 @@ def test_a_killed_training_ends_as_one_that_was_not(model_options, tmp_path):
     recorders, path = train_with_kills(model_options, 1, 3, save_state=True, **chosen)
     assert len(recorders[1].of("resumed")) == 1 and losses(recorders) == losses([undisturbed])
     assert_same_file(whole.path, path)
+
+
+def test_the_base_model_is_never_written_over(model_options, tiny_sd1):
+    before = tiny_sd1.read_bytes()
+    with pytest.raises(InputError, match="would take the place of the base model"):
+        train(model_options(output_dir=str(tiny_sd1.parent), output_name=tiny_sd1.stem), reporter=Recorder())
+    assert tiny_sd1.read_bytes() == before
 
 
 def test_a_model_without_any_rate_above_0_is_refused(loaded):
