@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from .errors import InputError, InputErrors, LoraTrainerError
 from .options.tools import TOOLS
@@ -17,18 +18,19 @@ EXIT_OK, EXIT_ERROR, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 @dataclass(frozen=True)
 class Command:
     """A command: its name, what it is for, the option sections it takes, and `module:function`, which gets the arguments
-    and returns the exit code."""
+    (and, where several commands share it, the command's name) and returns the exit code."""
 
     name: str
     purpose: str
     sections: tuple[str, ...]
     target: str
+    is_told_its_name: bool = False
 
     def load(self) -> Callable[[list[str]], int]:
         """Import the target."""
         module, _, function = self.target.partition(":")
-        loaded: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)
-        return loaded
+        loaded: Callable[..., int] = getattr(importlib.import_module(module), function)
+        return partial(loaded, command=self.name) if self.is_told_its_name else loaded
 
 
 # Scripts of sd-scripts that this program does not have, with what to do instead.
@@ -56,26 +58,19 @@ _OTHER_NAMES = {"check_lora_weights": "check_lora", "sdxl_merge_lora": "merge_lo
 
 _ALL_SECTIONS = ("trained", "model", "network", "dataset", "optimizer", "training", "sampling", "saving")
 COMMANDS: tuple[Command, ...] = (
-    Command("train_network", "train a LoRA", _ALL_SECTIONS, "lora_trainer.training.command:main"),
-    Command("sdxl_train_network", "the same, for an SDXL model", _ALL_SECTIONS, "lora_trainer.training.command:sdxl"),
-    Command("train_textual_inversion", "train an embedding", _ALL_SECTIONS, "lora_trainer.training.command:textual_inversion"),
-    Command(
-        "train_textual_inversion_XTI",
-        "train an embedding with vectors for each layer",
-        _ALL_SECTIONS,
-        "lora_trainer.training.command:extended_textual_inversion",
+    *(
+        Command(name, purpose, _ALL_SECTIONS, "lora_trainer.training.command:main", is_told_its_name=True)
+        for name, purpose in {
+            "train_network": "train a LoRA",
+            "sdxl_train_network": "the same, for an SDXL model",
+            "train_textual_inversion": "train an embedding",
+            "train_textual_inversion_XTI": "train an embedding with vectors for each layer",
+            "sdxl_train_textual_inversion": "train an embedding, for an SDXL model",
+            "fine_tune": "train a whole model",
+            "train_db": "the same with its text encoder (DreamBooth)",
+            "sdxl_train": "train a whole SDXL model",
+        }.items()
     ),
-    Command(
-        "sdxl_train_textual_inversion",
-        "the same, for an SDXL model",
-        _ALL_SECTIONS,
-        "lora_trainer.training.command:sdxl_textual_inversion",
-    ),
-    Command("fine_tune", "train a whole model", _ALL_SECTIONS, "lora_trainer.training.command:fine_tune"),
-    Command(
-        "train_db", "the same with its text encoder (DreamBooth)", _ALL_SECTIONS, "lora_trainer.training.command:dreambooth"
-    ),
-    Command("sdxl_train", "train a whole SDXL model", _ALL_SECTIONS, "lora_trainer.training.command:sdxl_whole"),
     Command("generate", "draw pictures, with LoRA files if wanted", (), "lora_trainer.sampling.command:main"),
     Command("gen_img_diffusers", "draw pictures, as kohya-ss' script does", (), "lora_trainer.sampling.gen_img.command:main"),
     Command("gen_img", "the same, by the script's newer name", (), "lora_trainer.sampling.gen_img.command:main"),

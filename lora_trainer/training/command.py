@@ -12,43 +12,8 @@ from ..runs.events import ConsoleReporter
 from .session import EXIT_OK
 
 
-def sdxl(argv: Sequence[str]) -> int:
-    """`main` for a model of SDXL, and no other."""
-    return main(argv, "sdxl_train_network")
-
-
-def textual_inversion(argv: Sequence[str]) -> int:
-    """`main` for an embedding."""
-    return main(argv, "train_textual_inversion")
-
-
-def sdxl_textual_inversion(argv: Sequence[str]) -> int:
-    """`main` for an embedding for a model of SDXL, and no other."""
-    return main(argv, "sdxl_train_textual_inversion")
-
-
-def extended_textual_inversion(argv: Sequence[str]) -> int:
-    """`main` for an embedding with vectors for each layer (XTI)."""
-    return main(argv, "train_textual_inversion_XTI")
-
-
-def fine_tune(argv: Sequence[str]) -> int:
-    """`main` for a whole model."""
-    return main(argv, "fine_tune")
-
-
-def dreambooth(argv: Sequence[str]) -> int:
-    """`main` for a whole model with its text encoder."""
-    return main(argv, "train_db")
-
-
-def sdxl_whole(argv: Sequence[str]) -> int:
-    """`main` for a whole model of SDXL."""
-    return main(argv, "sdxl_train")
-
-
-def main(argv: Sequence[str], command: str = cli.TRAIN) -> int:
-    """Train as the command line says; return the exit code. Raises LoraTrainerError for what goes wrong."""
+def main(argv: Sequence[str], command: str) -> int:
+    """Train as the command line of `command` says; return the exit code. Raises LoraTrainerError for what goes wrong."""
     options = cli.parse(argv, command)
     sys.argv[1:] = cli.without_secrets(sys.argv[1:])
     if options is None:  # only the configuration was to be written

@@ -33,7 +33,7 @@ def test_the_batches_are_shown_as_the_training_gets_them(tmp_path, capsys):
     words = {"train_data_dir": str(tmp_path / "train"), "reg_data_dir": str(tmp_path / "reg"), "masked_loss": True}
     words |= {**SETTINGS, "caption_extension": ".txt", "output_dir": str(tmp_path / "out"), "output_name": "x"}
     line = [f"--{name}" if value is True else f"--{name}={value}" for name, value in words.items()]
-    assert command.main([*line, "--debug_dataset"]) == 0
+    assert command.main([*line, "--debug_dataset"], "train_network") == 0
     made = tmp_path / "out" / "x-batches"
     told = json.loads((made / "batches.json").read_text(encoding="utf-8"))
 

@@ -124,14 +124,14 @@ def test_check_prints_what_is_needed_and_leaves_no_file(tiny_sd1, pictures, tmp_
     given = {"pretrained_model_name_or_path": tiny_sd1, "train_data_dir": pictures, "output_dir": tmp_path / "out"}
     given |= {"output_name": "x", "network_module": "networks.lora", "resolution": 64, "max_train_steps": 40}
     line = [*(f"--{name}={value}" for name, value in given.items()), "--cache_latents", "--caption_extension=.txt", "--check"]
-    assert command.main(line) == 0
+    assert command.main(line, "train_network") == 0
     told = capsys.readouterr().out
     assert "Memory: it fits." in told and "(40 steps, " in told and "Files: 1 of " in told and "4 pictures in 1 folder" in told
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(measuring, "room", lambda device: Room(1 << 20, 2 << 20))
     monkeypatch.setattr(measuring, "PARTS", {name: measuring.PARTS[name] for name in ("loading", "latents", "texts")})
     monkeypatch.setattr(measuring, "_try_checkpointing", lambda of: None)
-    assert command.main(line) == 3
+    assert command.main(line, "train_network") == 3
     assert "it does not fit" in capsys.readouterr().out
 
 
