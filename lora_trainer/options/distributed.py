@@ -65,6 +65,20 @@ class DistributedOptions:
         label="Compile the model",
         label_ko="모델 컴파일",
     )
+    torch_compile_when_faster: bool = opt(
+        False,
+        (
+            "With torch_compile: time the largest batch both ways before the first step, and leave compiling out where it does "
+            "not pay for this training. A training that goes on from a state keeps what was found."
+        ),
+        (
+            "torch_compile과 함께: 첫 스텝 전에 가장 큰 배치를 두 방법으로 재어, 이 학습에서 컴파일이 이득이 아니면 하지 "
+            "않습니다. 상태에서 이어 하는 학습은 그때의 결정을 따릅니다."
+        ),
+        label="... only where it pays",
+        label_ko="이득일 때만 컴파일",
+        ours="sd-scripts compiles without looking whether it helps",
+    )
     dynamo_backend: str = opt(
         "inductor",
         "What PyTorch compiles with.",

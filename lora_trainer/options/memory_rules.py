@@ -37,6 +37,13 @@ RULES: tuple[Rule, ...] = (
         "cpu_offload_checkpointing puts into main memory what lowram keeps out of it.",
         "Give one of them.",
     ),
+    needs("torch_compile_when_faster", "torch_compile"),
+    exclude(
+        "torch_compile_when_faster",
+        "fused_backward_pass",
+        "torch_compile_when_faster makes gradients to measure, and with fused_backward_pass these change the weights.",
+        "Leave fused_backward_pass out: for a LoRA it saves little.",
+    ),
     Rule(
         ("dynamo_backend", "torch_compile"),
         lambda v: v["dynamo_backend"] != "inductor" and not v["torch_compile"],

@@ -68,11 +68,18 @@ class Gradients:
             free_card()
             self.emit({"type": "warning", "message": message})
 
-    def decide(self, read: Callable[[], Batch | None], where: Room | None = None) -> None:
-        """Before the first step: let the memory (`where`: what is free) decide what is computed twice, where it is to. `read`
-        reads the largest batch."""
-        if self.recomputing is not None and not self.recomputing.is_decided:
-            self.recomputing.choose(self.trainee, self.updater, read(), self.emit, where)
+    def decide(self, read: Callable[[], Batch | None], where: Room | None = None, *, batches: int = 0, shapes: int = 1) -> None:
+        """Before the first step: let the memory (`where`: what is free) decide what is computed twice, and the time, for so
+        many `batches` of so many `shapes` (0: nobody asks), whether the UNet is compiled, where they are to. `read` reads the
+        largest batch.
+        """
+        how = self.recomputing
+        if how is None:
+            return
+        if not how.is_decided:
+            how.choose(self.trainee, self.updater, read(), self.emit, where)
+        if batches and how.options.torch_compile_when_faster and how.compiles is None:
+            how.try_compiling(self.trainee, self.updater, read(), self.emit, batches=batches, shapes=shapes)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs to add up in the same order, and to compute in the same way."""

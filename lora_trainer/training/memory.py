@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +100,8 @@ def unet_waits(options: ModelOptions, device: torch.device) -> bool:
     size = _file_size(path)
     if not size or modelfile.probe(path).kind not in ("sd1", "sdxl"):
         return False
-    return torch.cuda.mem_get_info(device)[0] < _PLENTY * size and size < _SHARE * psutil.virtual_memory().available
+    here = int(os.environ.get("LOCAL_WORLD_SIZE") or 1)  # as many processes on this machine do the same
+    return torch.cuda.mem_get_info(device)[0] < _PLENTY * size and here * size < _SHARE * psutil.virtual_memory().available
 
 
 def _file_size(path: Path) -> int:

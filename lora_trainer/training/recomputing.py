@@ -22,6 +22,7 @@ from ..models import Model, checkpointing
 from ..models.compiling import compiled
 from ..models.main_memory import free_card
 from ..options.training import TrainingOptions
+from . import compile_trial
 from .phases import Emit, phase
 from .rehearsal.card import TIGHT, Room, room
 from .rehearsal.meter import held, wait, working_memory
@@ -53,7 +54,7 @@ class Recomputing:
     """The blocks of `model` that are computed twice. `is_auto` says that they follow the memory; `is_decided`, that they did.
 
     `names` is None for all of them. `working` are the bytes that the gradients took when that was chosen, None where they did
-    not fit.
+    not fit. `compiles` is whether compiling was found to pay, None where nobody has tried.
     """
 
     options: TrainingOptions
@@ -61,6 +62,7 @@ class Recomputing:
     names: tuple[str, ...] | None = None
     is_decided: bool = False
     working: int | None = None
+    compiles: bool | None = None
     _is_compiled: bool = field(default=False, repr=False)
 
     @classmethod
@@ -86,7 +88,7 @@ class Recomputing:
         twice, offload = options.gradient_checkpointing, options.cpu_offload_checkpointing
         if twice:
             checkpointing.checkpoint_gradients(model.unet, model.text_encoders, offload=offload, only=self.names)
-        if options.torch_compile:
+        if options.torch_compile and self.compiles is not False:
             model.compiled = compiled(model.unet, options.dynamo_backend, anew=self._is_compiled)
             self._is_compiled = True
 
@@ -113,6 +115,28 @@ class Recomputing:
         self.is_decided = True
         logger.info("%s", self.told)
 
+    def try_compiling(
+        self, trainee: Trainee, updater: Updater, batch: Batch | None, emit: Emit, *, batches: int, shapes: int
+    ) -> None:
+        """Compile the UNet where that pays for so many `batches` of so many `shapes` (compile_trial); the main process
+        decides."""
+        phase(emit, "trying whether compiling pays")
+        model, found = self.model, None
+        if batch is not None and model.compiled is not None:
+            measuring = Measuring(model, trainee, updater, batch)
+            found = compile_trial.times(model, model.compiled, measuring.gradients)
+        pays = found is not None and found.pays(batches, shapes)
+        self.let_compile(bool(updater.processes.agree(int(pays))))
+        logger.info(
+            "%s It is %s.", found.told if found else "The UNet was not compiled.", "kept" if self.compiles else "left out"
+        )
+
+    def let_compile(self, compiles: bool) -> None:
+        """Compile the UNet, or not, whatever was tried."""
+        self.compiles = compiles
+        if not compiles:
+            self.model.compiled = None
+
     @property
     def told(self) -> str:
         """What is computed twice, for people."""
@@ -124,7 +148,8 @@ class Recomputing:
 
     def state_dict(self) -> dict[str, Any]:
         """What was chosen, for the training state."""
-        return {"twice": None if self.names is None else list(self.names)} if self.is_auto and self.is_decided else {}
+        twice = {"twice": None if self.names is None else list(self.names)} if self.is_auto and self.is_decided else {}
+        return twice if self.compiles is None else {**twice, "compiles": self.compiles}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with what was chosen before."""
@@ -132,6 +157,8 @@ class Recomputing:
             names = state["twice"]
             self.set(None if names is None else [name for name in names if name in checkpointing.blocks(self.model.unet)])
             self.is_decided = True
+        if self.options.torch_compile_when_faster and "compiles" in state:
+            self.let_compile(bool(state["compiles"]))
 
 
 def known(text: str, model: Model) -> tuple[str, ...]:
@@ -205,6 +232,13 @@ class Measuring:
             self._forget()
         free_card()
         return None
+
+    def gradients(self) -> None:
+        """Make the gradients, and forget them."""
+        try:
+            self._gradients()
+        finally:
+            self._forget()
 
     def count(self) -> int:
         """Fill `counted`, by forward passes that keep nothing; returns what all blocks keep that are not computed twice."""

@@ -101,7 +101,11 @@ def train(
             )
         logger.info("%s", kernels.told(loaded.model, computed, channels_last=chosen.channels_last))
         resuming.go_on(start, pieces, loop, emit)
-        loop.gradients.decide(lambda: largest(chosen, plan, counts, latents, processes, masks))
+        loop.gradients.decide(
+            lambda: largest(chosen, plan, counts, latents, processes, masks),
+            batches=counts.total_steps * loop.accumulation,
+            shapes=len({(batch.size, len(batch.images)) for batch in plan.batches(0)}),
+        )
 
         phase(emit, "training")
         with _rescued(loop, options):
