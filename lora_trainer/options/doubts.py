@@ -46,13 +46,13 @@ def _name(name: str) -> Iterator[tuple[str, str, str]]:
         yield "output_name", message, "Begin with a letter."
 
 
-def _rate_of_vectors(rate: float) -> Iterator[tuple[str, str, str]]:
+def _rate_of_vectors(rate: float, name: str = "learning_rate") -> Iterator[tuple[str, str, str]]:
     if 0 < rate < _SMALLEST_OF_VECTORS:
-        message = f"learning_rate is {rate:g}: so small that an embedding learns next to nothing."
-        yield "learning_rate", message, "5e-3 is usual for an embedding."
+        message = f"{name} is {rate:g}: so small that an embedding learns next to nothing."
+        yield name, message, "5e-3 is usual for an embedding."
     elif rate > _LARGEST_OF_VECTORS:
-        message = f"learning_rate is {rate:g}: so large that the word will most likely mean nothing."
-        yield "learning_rate", message, "5e-3 is usual for an embedding."
+        message = f"{name} is {rate:g}: so large that the word will most likely mean nothing."
+        yield name, message, "5e-3 is usual for an embedding."
 
 
 def _rates(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -70,6 +70,8 @@ def _rates(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             message = f"learning_rate is {values['learning_rate']:g}: so large that the model will forget what it knows."
             yield "learning_rate", message, "1e-6 to 1e-5 is usual for a whole model."
         return
+    if not finds_its_rate:
+        yield from _rate_of_vectors(values["embedding_lr"] or 0.0, "embedding_lr")
     given = [(name, values[name] if isinstance(values[name], (list, tuple)) else [values[name]]) for name in _RATES]
     for name, rate in ((name, rate) for name, rates in given for rate in rates if rate):
         if rate > largest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 
 from ..models import Model
-from ..networks import files
+from ..networks import bundled, files
 from ..networks.merged import MergedNetwork
 from ..options.network import NetworkOptions
 from ..paths import user_path
@@ -21,7 +21,10 @@ def merge(options: NetworkOptions, model: Model, emit: Emit) -> None:
     given = options.base_weights or ()
     progress = phase(emit, "merging LoRAs into the base model") if given else None
     for number, (path, factor) in enumerate(zip_longest(given, options.base_weights_multiplier or (), fillvalue=1.0), 1):
-        tensors, _ = files.load(user_path(str(path)))
+        tensors, words = bundled.split(files.load(user_path(str(path)))[0])
+        if words:
+            named = ", ".join(bundled.names_in(words))
+            emit({"type": "warning", "message": f"{path}: the word {named} is left out: no base model has a place for it."})
         network = MergedNetwork(tensors, str(path), model.text_encoders, model.unet)
         network.set_multiplier(float(factor))
         network.apply_to()

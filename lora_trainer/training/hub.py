@@ -26,6 +26,7 @@ from ..log import logger
 from ..options.saving import SavingOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
+from ..runs.folder import WORD
 from .checkpoint import SavePlan
 from .phases import Emit, phase
 
@@ -134,7 +135,9 @@ class Uploads:
         self.reporter.emit(event)
         path = self._path_in(event)
         if path is not None:
-            self._waiting.put((self._held(path), path.name))
+            word = path.with_stem(f"{path.stem}{WORD}")  # a word that is saved beside its LoRA
+            for one in (path, *([word] if event["type"] == "saved" and is_file(word) else [])):
+                self._waiting.put((self._held(one), one.name))
             self._begin()
             if not self.options.async_upload:
                 self._wait()

@@ -49,15 +49,15 @@ def test_embedding(lab, board):
 @pytest.mark.long
 @pytest.mark.effect("trains", "embedding_lr")
 def test_pivotal_tuning(lab, board):
-    """A LoRA that learns its word beats a LoRA alone, and a word alone.
+    """A LoRA that learns its word, too, draws what is meant more surely than a LoRA alone, and a word alone cannot draw it.
 
     Striped hearts, which the base model cannot draw, are called by a word alone that it has never read: "a large red vrk". The
-    LoRA alone has to hang them on what its text encoder makes of the nonsense; the word alone
-    can draw nothing that the model does not draw already. Learned together, in the same steps, the word calls them up.
+    LoRA alone has to hang them on what its text encoder makes of the nonsense; the word alone can draw nothing that the model
+    does not draw already. In the same steps the word that is learned with the LoRA calls them up.
     """
     pictures = [(picture, caption.replace(WORDS, NONSENSE)) for picture, caption in trial.subject_pictures(16)]
     word = {"token_string": NONSENSE, "num_vectors_per_token": 2}
-    steps = {"max_train_steps": 45}
+    steps = {"max_train_steps": 60}
     network = {"network_dim": 16, "network_alpha": 16.0, **steps}
     alone = lab.train(pictures, **network)
     both = lab.train(pictures, **network, **word, trains="pivotal", embedding_lr=0.02)
@@ -73,5 +73,5 @@ def test_pivotal_tuning(lab, board):
     rows = {name: replace(seen, captions=captions) for name, seen in rows.items()}
     scores = board(rows, shape=reads("shape"), colour=reads("colour"), belief=lambda seen: seen.belief("shape"))
     lora, words, together = scores.values()
-    assert together["shape"] >= 0.8 and together["colour"] >= 0.8
-    assert together["belief"] >= max(lora["belief"], words["belief"]) + 0.1
+    assert together["shape"] >= 0.9 and together["colour"] >= 0.8
+    assert together["belief"] >= lora["belief"] + 0.05 and words["belief"] <= 0.3

@@ -50,10 +50,14 @@ def uploading(**changed):
 def test_every_saved_file_is_uploaded(options_for, tmp_path, hub, visibility):
     reporter = Recorder()
     given = uploading(huggingface_path_in_repo="loras", huggingface_repo_visibility=visibility)
+    names = {"x.safetensors", "x-step00000002.safetensors"}
+    if visibility == "public":  # with a word, which has files of its own
+        given |= {"trains": "pivotal", "token_string": "sls", "save_embedding": "beside"}
+        names |= {name.replace(".s", "_emb.s") for name in names}
     train(options_for(save_every_n_steps=2, **given), reporter=reporter)
     assert hub.private == {REPO: visibility != "public"}
     wanted = {f"loras/{path.name}": path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert hub.repos[REPO] == wanted and set(wanted) == {"loras/x.safetensors", "loras/x-step00000002.safetensors"}
+    assert hub.repos[REPO] == wanted and set(wanted) == {f"loras/{name}" for name in names}
     assert not reporter.of("warning") and TOKEN not in repr(reporter.events)
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
 

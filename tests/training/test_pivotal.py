@@ -12,9 +12,10 @@ from lora_trainer.errors import InputError, InputErrors
 from lora_trainer.models import load, words
 from lora_trainer.networks import bundled, files
 from lora_trainer.options import cli
+from lora_trainer.options.network import NetworkOptions
 from lora_trainer.sampling import embeddings
 from lora_trainer.sampling.loras import LoraUse, applied
-from lora_trainer.training import prepare
+from lora_trainer.training import base_weights, prepare
 from lora_trainer.training.train import train
 
 from .conftest import Recorder, short_training
@@ -105,6 +106,9 @@ def test_the_model_knows_the_word_while_the_lora_is_on_it(pivotal_options, tiny_
     with applied(model, [LoraUse(path)]):
         assert torch.equal(words.vectors_of(model, "sls")[0], own[0]), "a word that is known already stays what it is"
     assert words.vectors_of(model, "sls") is not None
+    told = Recorder()
+    base_weights.merge(NetworkOptions(base_weights=(str(path),)), model, told.emit)
+    assert "the word sls is left out" in told.of("warning")[0]["message"]
 
 
 @pytest.mark.parametrize(

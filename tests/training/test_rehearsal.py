@@ -32,11 +32,12 @@ def measured(options):
 
 @pytest.fixture(scope="module")
 def about(tiny_sd1, pictures, tmp_path_factory):
-    """(options, the report of their rehearsal): with sample pictures and a state."""
+    """(options, the report of their rehearsal): of a LoRA and its word, with sample pictures and a state."""
     folder = tmp_path_factory.mktemp("rehearsal")
     prompts = folder / "prompts.txt"
     prompts.write_text("a sls frog --s 5 --w 64 --h 64\n", encoding="utf-8")
     wanted = {"sample_prompts": str(prompts), "sample_every_n_steps": 2, "save_state": True, "cache_latents_to_disk": True}
+    wanted |= {"trains": "pivotal", "token_string": "sls"}
     options = short_training(tiny_sd1, pictures, folder / "out", max_train_steps=2, train_batch_size=2, **wanted)
     before = sorted(pictures.rglob("*"))
     found = measured(options)

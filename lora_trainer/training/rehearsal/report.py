@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from ...networks.file_size import size_of
 from ...options import flat
 from ...runs import disk
-from .. import results, resuming, state
+from .. import pivotal, results, resuming, state
 from ..checkpoint import SavePlan
 from ..facts import file_metadata
 from ..position import Position
@@ -167,6 +168,10 @@ def _files(of: Rehearsal, copies: int) -> dict[str, Any] | None:
     texts = metadata(plan.stem_of(plan.last), counts.total_steps, counts.epochs)
     with loop.updater.shown():
         one = results.of(options, of.loaded.model, network).size(plan.last, texts, options.saving.save_precision)
+        beside = sum(
+            size_of(own, pivotal.metadata_beside(texts), options.saving.save_precision, plan.extension)
+            for own in pivotal.files_beside(network).values()
+        )
     states = state.size_of(resuming.pieces(loop))
     writes = disk.written(flat(options), counts.total_steps, counts.epochs, copies=copies)
     return {
@@ -174,7 +179,7 @@ def _files(of: Rehearsal, copies: int) -> dict[str, Any] | None:
         "count": writes.files,
         "state": states,
         "states": writes.states,
-        "needed": writes.bytes(one, states),
+        "needed": writes.bytes(one + beside, states),
         "cached": of.latents_bytes if options.dataset.cache_latents_to_disk else 0,
     }
 
