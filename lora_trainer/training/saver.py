@@ -171,7 +171,9 @@ class Saver:
                     time.sleep(_SECONDS_BETWEEN_TRIES)
                     continue
                 try:
-                    folder = Path(tempfile.mkdtemp(prefix=f"lora-trainer-{self.plan.last.stem[:80]}-"))  # nobody else's
+                    folder = Path(
+                        tempfile.mkdtemp(prefix=f"lora-trainer-{self.plan.stem_of(self.plan.last)[:80]}-")
+                    )  # nobody else's
                     elsewhere = self._save(folder / self.plan.last.name, step, epoch, final=True)
                 except (SaveError, OSError):
                     raise error from None

@@ -64,13 +64,13 @@ class StateSaver:
     @property
     def folder(self) -> Path:
         """Where the rolling states are."""
-        return states.rolling_folder(self.plan.folder, self.plan.last.stem)
+        return states.rolling_folder(self.plan.folder, self.plan.stem_of(self.plan.last))
 
     def begin(self, step: int) -> None:
         """The training begins after `step` steps: note which rolling states are its own, and say of another's."""
         self._since = self.clock()
         for folder in (self.folder, self.plan.folder):
-            states.remove_halves(folder, self.plan.last.stem)
+            states.remove_halves(folder, self.plan.stem_of(self.plan.last))
         found = [info for info in map(self._look, states.states_in(self.folder)) if info]
         mine = [info for info in found if self._is_mine(info)]
         self._rolling = [info.path for info in reversed(mine) if info.step <= step][-_KEPT:]
@@ -121,7 +121,7 @@ class StateSaver:
         return self.clock() - self._since >= (wait if at_save else max(wait, self.minutes * 60))
 
     def _beside(self, file: Path) -> Path:
-        return self.plan.folder / f"{file.stem}{states.SUFFIX}"
+        return self.plan.folder / f"{self.plan.stem_of(file)}{states.SUFFIX}"
 
     def _remove_outdated(self, file: Path, step: int, epoch: int) -> None:
         outdated = None
@@ -202,7 +202,7 @@ class StateSaver:
         """Move an earlier training's state to where its files go, too."""
         try:
             self._replaced.mkdir(parents=True, exist_ok=True)
-            name = folder.name if folder.parent == self.plan.folder else f"{self.plan.last.stem}-{folder.name}"
+            name = folder.name if folder.parent == self.plan.folder else f"{self.plan.stem_of(self.plan.last)}-{folder.name}"
             shutil.move(folder, free_path(self._replaced / name))
         except OSError as error:
             raise SaveError(

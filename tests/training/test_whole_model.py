@@ -190,6 +190,17 @@ def test_a_killed_training_ends_as_one_that_was_not(model_options, tmp_path):
     assert_same_file(whole.path, path)
 
 
+def test_folders_of_diffusers_are_saved_removed_and_gone_on_from_by_their_names(model_options, tmp_path):
+    """A name may have a dot: a folder has no ending."""
+    chosen = {"save_model_as": "diffusers_safetensors", "output_name": "x.v1", "save_every_n_steps": 1, "save_last_n_steps": 1}
+    recorders, path = train_with_kills(model_options, 1, 3, save_state=True, **chosen)
+    assert [event["step"] for event in recorders[1].of("resumed")] == [1] and path.name == "x.v1"
+    assert not [event for each in recorders for event in each.of("warning")]
+    folders = {one.name for one in path.parent.iterdir() if not one.name.endswith("-state")}
+    assert folders == {"x.v1", "x.v1-step00000002", "x.v1-step00000003"}
+    load(path, dtype=torch.float32, device="cpu")
+
+
 def test_the_base_model_is_never_written_over(model_options, tiny_sd1):
     before = tiny_sd1.read_bytes()
     with pytest.raises(InputError, match="would take the place of the base model"):
