@@ -5,7 +5,7 @@ SDXL has a VAE, and therefore a scale, of its own (`Family.latent_scale`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -50,15 +50,21 @@ def posterior(vae: AutoencoderKL, images: torch.Tensor, *, batch_size: int | Non
     """Return mean and standard deviation, [B,8,H/8,W/8], float32 on the VAE's device, of the unscaled latents of `images`
     [B,3,H,W] in -1..1.
 
-    At most `batch_size` images are encoded at a time. Where half precision overflows, the VAE is put into float32 for good
-    (with a warning); raises TrainingError when the numbers are not finite even then.
+    At most `batch_size` images are encoded at a time, and one where the memory is too full for several. Where half precision
+    overflows, the VAE is put into float32 for good (with a warning); raises TrainingError when the numbers are not finite even
+    then.
     """
 
     def run(pixels: torch.Tensor) -> torch.Tensor:
         return vae.encode(pixels.to(vae.dtype)).latent_dist.parameters.float()
 
     with torch.no_grad():
-        mean, logvar = _finite(vae, run, images, batch_size, "encoded").chunk(2, dim=1)
+        parameters = _where_there_is_room(
+            lambda: _finite(vae, run, images, batch_size, "encoded"),
+            None if min(batch_size or len(images), len(images)) == 1 else lambda: _finite(vae, run, images, 1, "encoded"),
+            "The memory is too full to encode several pictures at once: it is done one by one.",
+        )
+        mean, logvar = parameters.chunk(2, dim=1)
         return torch.cat([mean, torch.exp(0.5 * logvar.clamp(*LOGVAR_RANGE))], dim=1)
 
 
@@ -88,17 +94,30 @@ def decode(
     def run(part: torch.Tensor) -> torch.Tensor:
         return vae.decode((part.float() / scale).to(vae.dtype), return_dict=False)[0].float()
 
-    with torch.no_grad():
-        try:
-            with _tiles(vae, tile):
-                return _finite(vae, run, latents, batch_size, "decoded").clamp(-1, 1)
-        except (RuntimeError, MemoryError) as error:
-            if tile is not None or max(latents.shape[-2:]) <= TILE or not is_out_of_memory(error):
-                raise
-        logger.info("The memory is too full to decode a picture at once: it is done in parts.")
-        free_card()
-        with _tiles(vae, TILE):
+    def decoded(side: int | None) -> torch.Tensor:
+        with _tiles(vae, side):
             return _finite(vae, run, latents, batch_size, "decoded").clamp(-1, 1)
+
+    with torch.no_grad():
+        return _where_there_is_room(
+            lambda: decoded(tile),
+            None if tile is not None or max(latents.shape[-2:]) <= TILE else lambda: decoded(TILE),
+            "The memory is too full to decode a picture at once: it is done in parts.",
+        )
+
+
+def _where_there_is_room(
+    work: Callable[[], torch.Tensor], smaller: Callable[[], torch.Tensor] | None, said: str
+) -> torch.Tensor:
+    """`work()`; where the memory is too full for it, that is `said`, and `smaller()` is done, which needs less."""
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        if smaller is None or not is_out_of_memory(error):
+            raise
+    logger.info(said)  # the error is gone by here, and with it what its frames kept
+    free_card()
+    return smaller()
 
 
 def decoding_memory(vae: AutoencoderKL, width: int, height: int) -> int:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lora_trainer.training import memory, recomputing
 from lora_trainer.training.distributed import Processes
+from lora_trainer.training.encoding import Encoder
+from lora_trainer.training.recomputing import Measuring
+from lora_trainer.training.rehearsal.card import Room
 from lora_trainer.training.train import train
 from tests.training.conftest import Recorder
 
@@ -57,3 +61,31 @@ def test_a_compiled_unet_trains_the_same(options_for, backend, more):
     chosen = {"torch_compile": True, "dynamo_backend": backend}
     found, _ = run(options_for(output_name="compiled", max_train_steps=2, **more, **chosen))
     assert found == pytest.approx(plain, rel=1e-3)
+
+
+def test_the_unet_comes_last_where_the_card_is_small_and_the_losses_stay(options_for, monkeypatch):
+    plain, _ = run(options_for(mixed_precision="bf16", output_name="plain", max_train_steps=4))
+    monkeypatch.setattr(memory, "_PLENTY", 1e9)
+    posterior, places = Encoder.posterior, []
+
+    def watched(self, images):
+        places.append(self._model.unet.device.type)
+        return posterior(self, images)
+
+    monkeypatch.setattr(Encoder, "posterior", watched)
+    found, _ = run(options_for(mixed_precision="bf16", output_name="last", max_train_steps=4))
+    assert set(places) == {"cpu"} and found == pytest.approx(plain, rel=1e-3)
+
+
+def test_as_few_blocks_as_the_memory_allows_are_computed_twice_and_the_losses_stay(options_for, monkeypatch):
+    shared = {"mixed_precision": "bf16", "max_train_steps": 4, "gradient_checkpointing": True}
+    plain, _ = run(options_for(output_name="plain", **shared))
+    chosen = []
+    choose = Measuring.choose
+    for free in (None, 1):  # all of the card, and nothing
+        if free:
+            monkeypatch.setattr(recomputing, "room", lambda device: Room(1, 1))
+        monkeypatch.setattr(Measuring, "choose", lambda self, room: chosen.append(choose(self, room)) or chosen[-1])
+        found, _ = run(options_for(output_name=f"auto{free}", gradient_checkpointing_blocks="auto", **shared))
+        assert found == pytest.approx(plain, rel=1e-3)
+    assert chosen == [(), None]

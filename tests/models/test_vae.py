@@ -138,6 +138,24 @@ def test_a_picture_that_does_not_fit_as_a_whole_is_decoded_in_squares(vae):
         latents.decode(vae, z)
 
 
+def test_where_several_pictures_do_not_fit_they_are_encoded_one_by_one(vae, images, monkeypatch):
+    whole = latents.encode(vae, images)
+    encode, counts = vae.encode, []
+
+    def full(pixels):
+        counts.append(len(pixels))
+        if len(pixels) > 1:
+            raise torch.cuda.OutOfMemoryError("full")
+        return encode(pixels)
+
+    monkeypatch.setattr(vae, "encode", full)
+    assert torch.allclose(latents.encode(vae, images), whole, atol=1e-3)
+    assert counts == [3, 1, 1, 1]
+    monkeypatch.setattr(vae, "encode", lambda pixels: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError("full")))
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        latents.encode(vae, images, batch_size=1)
+
+
 class _Live(TorchDispatchMode):
     """Counts the bytes of the tensors that are alive at once."""
 

@@ -14,6 +14,7 @@ from lora_trainer.models import checkpointing, load
 from lora_trainer.training.gradients import Gradients
 from lora_trainer.training.objective import Objective
 from lora_trainer.training.recomputing import Cost, Measuring, Recomputing, cheapest, known
+from lora_trainer.training.rehearsal.savings import Sizes, savings
 from lora_trainer.training.train import train
 
 from .conftest import Recorder, short_training
@@ -102,6 +103,16 @@ def test_as_few_blocks_as_the_memory_allows_are_computed_twice(options_for, monk
     most = told[()] - told[None]
     assert 0.9 * most < sum(saved.values()) < 1.7 * most, "what is computed again in one place is not saved there"
     assert 0 < len(told["chosen"]) < 6
+
+
+def test_what_would_need_less_offers_as_few_blocks_as_fit(options_for):
+    sizes = Sizes(model=100, texts=0, vae=0, trained=10, optimizer=20, working=1000, checkpointed=200, chosen=500)
+    found = {str(one.values): one for one in savings(options_for(), sizes, {"step": 1130}, on_card=True)}
+    auto = found["{'gradient_checkpointing': True, 'gradient_checkpointing_blocks': 'auto'}"]
+    assert (auto.needed, auto.measured) == (630, True)
+    assert found["{'gradient_checkpointing': True}"].needed == 330
+    none = savings(options_for(gradient_checkpointing=True), sizes, {"step": 1130}, on_card=True)
+    assert not any("gradient_checkpointing_blocks" in one.values for one in none)
 
 
 def test_a_memory_that_gets_full_later_has_all_blocks_computed_twice_and_nothing_is_lost(two_steps, plain, monkeypatch):
