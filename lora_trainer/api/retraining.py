@@ -16,8 +16,9 @@ from ..errors import InputError
 from ..foreign.json_text import read_number
 from ..foreign.reading import is_file
 from ..options import concepts
-from ..options.trained import EMBEDDING, MODEL
+from ..options.trained import EMBEDDING, MODEL, PIVOTAL
 from ..paths import user_path
+from ..runs import placing
 from .answers import answer, json_body
 from .dataset_routes import dataset_of, ids_of, steps_view
 from .service import Service
@@ -48,14 +49,18 @@ async def _retrain(service: Service, request: Request) -> Response:
         if not wanted:
             advice = "Change a caption, or add pictures; or choose those to train."
             raise InputError("all pictures were trained as they are now.", advice=advice)
-        made = further(values, dataset, wanted, len(pictures), run.result)
+        word = placing.word_of(service.supervisor.folder(run_id))
+        made = further(values, dataset, wanted, len(pictures), run.result, word)
         return {"values": made, "chosen": len(wanted), "of": len(pictures), "name": run.name}
 
     return answer(await service.look(look))
 
 
-def further(values: Mapping[str, Any], dataset: DataSet, wanted: list[Picture], count: int, weights: str) -> dict[str, Any]:
-    """The values of a run, changed so that they go on from `weights` with the `wanted` of `count` pictures.
+def further(
+    values: Mapping[str, Any], dataset: DataSet, wanted: list[Picture], count: int, weights: str, word: str = ""
+) -> dict[str, Any]:
+    """The values of a run, changed so that they go on from `weights` with the `wanted` of `count` pictures; `word` is the file
+    of a word that was saved beside it.
 
     The others stay where they are, as names to leave out of each concept; one without any of the wanted is switched off. A
     number of steps becomes as much smaller as there are fewer pictures. Raises InputError where the data set's folders are
@@ -77,6 +82,8 @@ def further(values: Mapping[str, Any], dataset: DataSet, wanted: list[Picture], 
     first.pop("init_word", None)  # what was trained is gone on from
     begins = {EMBEDDING: "weights", MODEL: "pretrained_model_name_or_path"}.get(str(first.get("trains")), "network_weights")
     made = {**first, begins: weights}
+    if first.get("trains") == PIVOTAL:
+        made["weights"] = word or None  # else it lies in the LoRA's file
     if concepts.FURTHER in values:
         made[concepts.FURTHER] = tables[1:]
     steps = read_number(dict(values), "max_train_steps")

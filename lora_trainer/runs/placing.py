@@ -127,6 +127,12 @@ def _put(
     return path
 
 
+def word_of(folder: RunFolder) -> str:
+    """Where the word lies that was saved beside the run's LoRA, among the embeddings; "" for none."""
+    word = str(read_table(folder.placed).get("word") or "")
+    return word if word and Path(word).is_file() else ""
+
+
 def _put_word(folder: RunFolder, source: Path, *, overwrite: bool) -> Path | None:
     """Put the word that lies beside the LoRA `source` into the host's folder of embeddings; where it went, None for none."""
     request, note = folder.request(), read_table(folder.placed)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import toml
+
+from lora_trainer.api.retraining import further
 
 from .conftest import get, post, problems_of
 from .test_runs import posix, run_to_end
@@ -83,3 +86,15 @@ def test_a_word_beside_its_lora_is_put_among_the_embeddings_under_its_own_name(c
     run = run_to_end(service, client, run_id)
     assert Path(run["lora"]["path"]) == host.paths().lora_dir / "frog.safetensors"
     assert run["lora"]["prompt"].endswith("<lora:frog:0.8>") and "sls" in run["lora"]["prompt"]
+
+
+def test_training_further_begins_with_what_was_learned_not_with_the_words_before():
+    dataset = SimpleNamespace(folders=[SimpleNamespace(path=Path("/pictures"), pictures={"0.png": None})])
+    pictures = [SimpleNamespace(folder=0, name="0.png")]
+    before = {"image_dir": "/pictures", "init_word": "frog", "weights": "older.pt"}
+    made = further({**before, "trains": "pivotal"}, dataset, pictures, 1, "frog.safetensors")
+    assert (made["network_weights"], made["weights"], "init_word" in made) == ("frog.safetensors", None, False)
+    made = further({**before, "trains": "pivotal"}, dataset, pictures, 1, "frog.safetensors", "sls.safetensors")
+    assert (made["network_weights"], made["weights"]) == ("frog.safetensors", "sls.safetensors")
+    made = further({**before, "trains": "embedding"}, dataset, pictures, 1, "emb.safetensors")
+    assert made["weights"] == "emb.safetensors" and "init_word" not in made
