@@ -145,6 +145,19 @@ def test_the_form_keeps_the_preset_and_the_folder_that_were_chosen_and_the_capti
     assert page.evaluate(script) == str(place.images)
 
 
+def test_a_folder_that_is_named_while_dropped_pictures_are_on_their_way_stays(open_page, place, frogs, drop):
+    page = open_page(place.address)
+    held = Held(page, "**/api/uploads")
+    drop(page, frogs[:1])
+    held.come()
+    page.get_by_text("Use a folder on this machine").click()
+    page.fill("#lt-image_dir", str(place.images))
+    held.go()
+    expect(page.locator(".lt-toast")).to_contain_text("A folder was named meanwhile")
+    expect(page.locator(".lt-tile")).to_have_count(4)
+    expect(page.locator("#lt-image_dir")).to_have_value(str(place.images))
+
+
 def test_in_a_data_set_nothing_is_done_unseen_and_the_filter_and_the_mask_go_on(open_page, place):
     page = opened(open_page, place, place.folder / "frogs")
     page.keyboard.press("Control+a")

@@ -138,6 +138,7 @@ export const t = texts({
     images_count: ["{x} {x:image|images}", "이미지 {x}장"],
     without_caption: ["{x} without a caption", "캡션 없음 {x}장"],
     all_captioned: ["all have a caption", "모두 캡션 있음"],
+    drop_not_used: ["A folder was named meanwhile: it stays, and what was dropped is not used.", "그사이에 폴더를 정했으므로 그 폴더를 쓰고, 끌어다 놓은 것은 쓰지 않습니다."],
     captions_of_metadata: ["The captions come from the metadata file; images that it does not name are not trained.", "캡션은 메타데이터 파일에서 가져오며, 파일에 없는 이미지는 학습하지 않습니다."],
     no_caption: ["no caption", "캡션 없음"],
     caption_of: ["Caption of {x}", "{x}의 캡션"],

@@ -6,7 +6,7 @@ import { fill, h } from "../base/elements.js";
 import { get, post, urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { debounce } from "../base/timing.js";
-import { note, report } from "../base/messages.js";
+import { note, report, say } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
 import { openFolders } from "../data/open.js";
 import { captionPanel } from "./captioning.js";
@@ -24,7 +24,7 @@ const ENDINGS = { txt: ".txt", caption: ".caption" };
 // `scope` is the concept whose pictures they are. Returns {element, field, take(drop), mark(isOver), isEmpty(), isPath()}; `onFolder(name)` hears of a dropped folder.
 export function imageUpload(signal, scope, onFolder) {
     const imagesName = scope.name("image_dir");
-    let showAll = false, folder = null, asked = 0, typed = null;
+    let showAll = false, folder = null, asked = 0, typed = null, namings = 0; // namings: how often a folder was named in place of a drop
     let isPath = Boolean(values.get(imagesName)) && !scope.upload;
 
     const kinds = app.form.uploads;
@@ -56,6 +56,7 @@ export function imageUpload(signal, scope, onFolder) {
     // A folder that is not to be used is not shown as if it were; it is there again on the way back.
     function switchMode() {
         isPath = !isPath;
+        namings += 1;
         showMode();
         if (!isPath && !scope.upload) {
             typed = values.get(imagesName);
@@ -75,9 +76,11 @@ export function imageUpload(signal, scope, onFolder) {
         if (parts) takeDrop(parts, scopeOf(scope.id));
         if (parts && !drop.unread.length) return null;
         if (parts) drop = { ...drop, files: [] };
+        const before = namings;
         const all = transfer.take(drop, () => scopeOf(scope.id)?.upload || "", (answer, { files, folder: name }) => {
+            if (namings !== before && isPath && !scope.upload && values.get(imagesName)) return say(t("drop_not_used"), "error"); // a folder was named meanwhile, and stays
             if (name && scopeOf(scope.id)) onFolder(name);
-            took(scope.id, answer, files);
+            return took(scope.id, answer, files);
         }, scope.id);
         values.announce(imagesName);
         return all.then(() => values.announce(imagesName));
@@ -229,7 +232,7 @@ export function imageUpload(signal, scope, onFolder) {
     });
     transfer.watch(signal, showTransfer);
     // Heard before the field itself: what is typed is no upload, and the draft must not say so.
-    pathField.element.addEventListener("input", () => (scope.upload = ""), true);
+    pathField.element.addEventListener("input", () => { scope.upload = ""; namings += 1; }, true);
     showMode();
     showTransfer();
     read();
