@@ -85,6 +85,31 @@ def test_chips_are_added_moved_written_anew_and_taken_away_and_all_of_it_is_undo
     expect(said).to_have_text(re.compile("^Done again · "))
 
 
+def test_a_tag_that_was_typed_and_not_entered_stays_with_the_pictures_it_was_typed_for(open_page, place, frogs):
+    page = opened(open_page, place, frogs)
+    before = [caption(frogs, index) for index in range(4)]
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("t")
+    page.keyboard.type("cloud")
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowRight")
+    adder = page.get_by_role("combobox", name="Add a tag")
+    expect(adder).to_have_value("")
+    expect_caption(page, frogs, 0, f"{before[0]}, cloud")
+    adder.fill("rain")
+    choose(page, 2)  # with the mouse
+    expect(adder).to_have_value("")
+    expect_caption(page, frogs, 1, f"{before[1]}, rain")
+    choose(page, 3, modifiers=["Shift"])
+    adder = page.locator(".lt-data-caption-panel").get_by_role("combobox", name="Add a tag")
+    adder.fill("fog")  # for two of them
+    choose(page, 0)
+    expect_caption(page, frogs, 3, f"{before[3]}, fog")
+    expect_caption(page, frogs, 2, f"{before[2]}, fog")
+    assert caption(frogs, 0) == f"{before[0]}, cloud"
+    expect(adder).to_have_value("")
+
+
 def test_what_is_changed_while_the_change_before_it_is_read_back_stays_as_it_is_under_the_hand(open_page, place, frogs):
     page = opened(open_page, place, frogs)
     page.keyboard.press("ArrowRight")

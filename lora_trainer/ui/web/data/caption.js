@@ -10,7 +10,7 @@ import { firstLine, isProse, pieces, withPieces } from "./words.js";
 const REST = 900; // milliseconds without a letter until it is saved
 const LIMIT = 75; // tokens that a text encoder reads at once
 
-// `save(base, text)` keeps what was written in place of the caption of the row `base`, and gives a promise of its end. Returns {element, show(row), flush(), focus(kind)}.
+// `save(base, text)` keeps what was written in place of the caption of the row `base`, and gives a promise of its end. Returns {element, show(row), flush(), leave(), focus(kind)}.
 export function captionEditor({ save, ask, used }) {
     let row = null, given = null, base = null, timer = 0, mode = recall("data.mode", "auto"), isDirty = false;
     const area = h("textarea", { class: "lt-input lt-data-text", spellcheck: "true", "aria-label": t("caption"), placeholder: t("caption_placeholder") });
@@ -53,6 +53,11 @@ export function captionEditor({ save, ask, used }) {
         isDirty = false;
         keep(area.value, base);
     }
+    // Another picture comes next: a tag that was typed and not entered belongs to this one.
+    function leave() {
+        chips.leave();
+        flush();
+    }
     // What was written counts as the caption from here on, so that what is written next starts from it.
     function keep(text, from = row) {
         if (text === (from.caption ?? "")) return;
@@ -85,7 +90,7 @@ export function captionEditor({ save, ask, used }) {
     let drawn = "";
     function show(next) {
         const isOther = next.id !== row?.id;
-        if (isOther) flush();
+        if (isOther && row) leave();
         given = next;
         row = { ...next, ...sending.get(next.id) };
         area.disabled = Boolean(row.caption_problem);
@@ -99,6 +104,7 @@ export function captionEditor({ save, ask, used }) {
     return {
         element,
         flush,
+        leave,
         show,
         focus(kind) {
             if (kind === "tag" && isText()) {

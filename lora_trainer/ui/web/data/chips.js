@@ -5,7 +5,7 @@ import { suggestInput } from "./suggest.js";
 import { t } from "./texts.js";
 
 // `change(tags)` hears of another list, `ask(text)` gives suggestions, `isCut(index)` says which the model does not read.
-// Returns {element, show(tags), focus()}.
+// Returns {element, show(tags), focus(), leave()}.
 export function chipEditor({ change, ask, isCut = () => false, isOrdered = true, added = () => {} }) {
     let tags = [], dragged = null, isWriting = false, news = null; // news: tags that came while a chip was being written anew
     const list = h("ul", { class: "lt-data-chips", "aria-label": t("tags") });
@@ -111,5 +111,5 @@ export function chipEditor({ change, ask, isCut = () => false, isOrdered = true,
                 tags = [...next];
                 show();
             }
-        }, focus: () => adder.input.focus(), input: adder.input };
+        }, focus: () => adder.input.focus(), leave: adder.leave };
 }

@@ -24,7 +24,8 @@ export function captionPanel(signal, data, openTool) {
 
     function show() {
         const { size, cursor } = data.selection;
-        if (size !== 1 || data.selection.ids[0] !== one.id) one.flush();
+        if (size !== 1 || data.selection.ids[0] !== one.id) one.leave();
+        if (shown === many && many.isOfOthers()) many.leave();
         const next = size === 0 ? none : size === 1 ? one : many;
         if (next !== none) next.show(size === 1 ? data.selection.ids[0] : cursor);
         if (shown === next) return;
@@ -32,7 +33,7 @@ export function captionPanel(signal, data, openTool) {
         fill(element, next.element || next);
     }
     data.watch(signal, (what) => ["selection", "rows", "pictures", "findings"].includes(what) && show());
-    signal.addEventListener("abort", () => one.flush());
+    signal.addEventListener("abort", () => (shown === many ? many : one).leave());
     document.addEventListener("visibilitychange", () => document.hidden && one.flush(), { signal }); // the page may be closed next
     show();
     return { element, show, flush: one.flush, focus: (kind) => (shown === one ? one : shown === many ? many : null)?.focus(kind) };
@@ -82,19 +83,19 @@ function onePicture(data, openTool) {
         caption.show(row);
         return undefined;
     }
-    return { element, show, flush: caption.flush, focus: caption.focus, get id() { return id; } };
+    return { element, show, flush: caption.flush, leave: () => id !== null && caption.leave(), focus: caption.focus, get id() { return id; } };
 }
 
 // Several: how many, and the tags that all of them have. What is added or taken away is so for each of them, in one step.
 function severalPictures(data) {
-    let question = 0, common = [];
+    let question = 0, common = [], of = []; // the pictures that are shown: a word typed for them is not for those that are chosen next
     const title = h("h2"), strip = h("div", { class: "lt-data-strip" });
     const all = chipEditor({ isOrdered: false, ask: data.suggest, change: (tags) => {
         const added = tags.filter((tag) => !common.includes(tag)), removed = common.filter((tag) => !tags.includes(tag));
         question += 1; // what was asked before this does not know of it
         common = tags;
-        if (added.length) data.edit({ kind: "add", tags: added, at: "end" });
-        if (removed.length) data.edit({ kind: "remove", tags: removed });
+        if (added.length) data.edit({ kind: "add", tags: added, at: "end" }, of);
+        if (removed.length) data.edit({ kind: "remove", tags: removed }, of);
     } });
     const some = h("div", { class: "lt-data-chips" }), someHead = h("h3", {}, t("some_tags"));
     const stars = starButtons(t("stars"), (count) => data.edit({ kind: "stars", count }));
@@ -125,6 +126,7 @@ function severalPictures(data) {
     let before = "";
     function show() {
         const ids = data.selection.ids;
+        of = ids;
         title.textContent = t("chosen_count", { x: formatNumber(ids.length) });
         const text = `${ids.length} ${ids.slice(0, 8)} ${data.version}`;
         if (text === before) return;
@@ -132,5 +134,6 @@ function severalPictures(data) {
         fill(strip, ids.slice(0, 8).map((id) => data.rows.get(id)).filter((row) => row?.thumb).map((row) => h("img", { src: urlOf(row.thumb), alt: row.name })));
         ask();
     }
-    return { element, show, focus: all.focus };
+    const isOfOthers = () => of.join() !== data.selection.ids.join();
+    return { element, show, leave: all.leave, isOfOthers, focus: all.focus };
 }

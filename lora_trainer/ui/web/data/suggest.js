@@ -6,7 +6,8 @@ import { debounce } from "../base/timing.js";
 
 let made = 0; // so that ids are nobody else's
 
-// `ask(text)` gives a promise of [{tag, count, alias}], `take(tag)` gets what was chosen or typed. Returns {element, input}.
+// `ask(text)` gives a promise of [{tag, count, alias}], `take(tag)` gets what was chosen or typed: also a word that stands there when
+// the line is left. Returns {element, input, leave()}: `leave` is called before the line is about something else.
 export function suggestInput({ label, placeholder, ask, take, onkeydown }) {
     const id = `lt-data-suggest-${++made}`;
     let offered = [], at = -1, question = 0;
@@ -30,6 +31,11 @@ export function suggestInput({ label, placeholder, ask, take, onkeydown }) {
         input.value = "";
         close();
         take(tag);
+    }
+    function leave() {
+        const tag = input.value.trim();
+        if (tag) choose(tag);
+        else close();
     }
     const askSoon = debounce(120, async () => {
         const text = input.value.trim(), mine = ++question;
@@ -68,6 +74,7 @@ export function suggestInput({ label, placeholder, ask, take, onkeydown }) {
             close();
         } else onkeydown?.(event);
     });
-    input.addEventListener("blur", close);
-    return { element: h("div", { class: "lt-data-suggest" }, input, list), input };
+    // Another window only looks the same: the line has the focus again when one comes back.
+    input.addEventListener("blur", () => (document.activeElement === input ? close() : leave()));
+    return { element: h("div", { class: "lt-data-suggest" }, input, list), input, leave };
 }
