@@ -20,10 +20,10 @@ NOT_SHOWN = (
     "installing/environment.py", "installing/extras_command.py", "installing/requirements.py",
     "installing/retries.py", "installing/torch_choice.py", "installing/worker_packages.py",
     "log.py", "options/cli.py", "options/docs.py", "options/gen_img.py",
-    "options/presets.py", "options/tool_page.py", "options/tools/",
+    "options/presets.py", "options/tools/",
     "options/tool_cli.py", "sampling/gen_img/", "sampling/command.py", "sampling/reg_images.py",
     "recipes/command.py", "api/korean.py",
-    "runs/migrations.py", "data/plan/lint/command.py", "datasets/store_schema.py", "datasets/command.py",
+    "data/plan/lint/command.py", "datasets/store_schema.py", "datasets/command.py",
     "datasets/regex_child.py", "training/rehearsal/telling.py", "training/rehearsal/command.py",
     "apps/standalone.py", "optional_packages.py", "hosts/fake.py", "options/dataset_keys.py", "runs/store_schema.py",
     "training/kernels.py",
@@ -48,8 +48,11 @@ NONE = {
     "a picture of", "TI hashes", "in the style of", "made in the style of",
     *(f"{kind} photo" for kind in ("close-up", "cropped", "bright", "dark", "good")),
     *(f"{kind} painting" for kind in ("large", "small", "dark")),
-    "WHERE state IN ({})", "AND state IN ({})", "datasets {}", "# Made from {}", "{}, line {}, column {}",
+    "WHERE state IN ({})", "AND state IN ({})", "datasets {}", "runs and the owner", "# Made from {}", "{}, line {}, column {}",
 }  # fmt: skip
+SHOWN = ("demo/files.py",)  # of those rooms, what a page shows all the same
+# What is built with a text for a person: there a sentence counts however few words it has, as "{} is {}." has.
+SAYS = re.compile(r"\w*Errors?|BadValue|Refusal|Finding")
 FOR_PROGRAMMERS = {"ValueError", "TypeError", "RuntimeError", "AssertionError", "NotImplementedError", "KeyError"}
 _WORD = re.compile(r"[A-Za-z]{2,}")
 
@@ -57,7 +60,7 @@ _WORD = re.compile(r"[A-Za-z]{2,}")
 def sources() -> list[Path]:
     """The files whose sentences a page may show."""
     names = {path: path.relative_to(PACKAGE).as_posix() for path in sorted(PACKAGE.rglob("*.py"))}
-    return [path for path, name in names.items() if not any(name.startswith(one) for one in NOT_SHOWN)]
+    return [path for path, name in names.items() if name in SHOWN or not any(name.startswith(one) for one in NOT_SHOWN)]
 
 
 def templates(path: Path) -> Iterator[tuple[int, str]]:
@@ -66,7 +69,26 @@ def templates(path: Path) -> Iterator[tuple[int, str]]:
     skipped: set[ast.AST] = set()
     for node in ast.walk(tree):
         skipped.update(_not_said(node))
-    yield from _walk(tree, skipped)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node not in skipped]
+    yield from dict.fromkeys([*_walk(tree, skipped), *(found for call in calls for found in _errors(call))])
+
+
+def _errors(call: ast.Call) -> Iterator[tuple[int, str]]:
+    """(line, sentence) of the texts that an error, or what else is told, is built with."""
+    name = getattr(call.func, "id", None) or getattr(call.func, "attr", "")
+    if name in FOR_PROGRAMMERS or not SAYS.fullmatch(name):
+        return
+    told = [*call.args, *(one.value for one in call.keywords if one.arg in ("message", "advice"))]
+    for text in told:
+        for either in (text.body, text.orelse) if isinstance(text, ast.IfExp) else (text,):
+            sentence = _template(either)
+            if (
+                sentence
+                and " " in sentence.strip()
+                and _WORD.search(sentence.replace("{}", " "))
+                and sentence.strip() not in NONE
+            ):
+                yield either.lineno, sentence
 
 
 def _walk(node: ast.AST, skipped: set[ast.AST]) -> Iterator[tuple[int, str]]:

@@ -111,7 +111,7 @@ def text_of(body: dict[str, Any], name: str, default: str | None = None) -> str:
     """A text in the body. Raises Refusal when it is missing (no default) or no text."""
     value = body.get(name, default)
     if not isinstance(value, str):
-        raise Refusal(400, f"{name!r} is {'missing' if value is None else 'not a text'}.")
+        raise Refusal(400, f"{name!r} is missing." if value is None else f"{name!r} is not a text.")
     return value
 
 

@@ -160,7 +160,7 @@ async def _same(service: Service, request: Request) -> Response:
     body = await json_body(request)
     origin = body.get("origin")
     if not isinstance(origin, dict) or not all(isinstance(origin.get(name), dict) for name in ("settings", "data", "versions")):
-        raise answers.Refusal(400, 'Expected {"origin": {"settings", "data", "versions"}, "values": {...}}.')
+        raise answers.Refusal(400, '"origin" with "settings", "data" and "versions" is expected, as docs/api.md has it.')
     return answer(await service.look(same_view, service, body, Origin(**{name: origin[name] for name in _PARTS})))
 
 

@@ -158,7 +158,7 @@ class Supervisor:
         """Raises InputError when the run has not ended or left no state."""
         run = self._get(run_id)
         if run.state not in ENDED:
-            raise InputError(f"{run.name} is {run.state}.", advice="Stop it first.")
+            raise InputError(f"The training {run.name} has not ended yet.", advice="Stop it first.")
         resuming.needed_state(run.name, self.folder(run_id), self.progress(run_id)[0])
         return run
 
@@ -215,7 +215,7 @@ class Supervisor:
         self.store.change(run_id, only_from=(QUEUED,), state=STOPPED)  # so that it does not begin meanwhile
         run = self._get(run_id)
         if run.state not in ENDED:
-            raise InputError(f"{run.name} is {run.state}.", advice="Stop it first.")
+            raise InputError(f"The training {run.name} has not ended yet.", advice="Stop it first.")
         self.folder(run_id).remove()
         self._book.forget(self.folder(run_id).events)
         self.store.remove(run_id)

@@ -82,8 +82,11 @@ def _multiplier(text: str, value: str, field: str) -> float:
 def checked_multiplier(number: float, shown: str, *, field: str, where: str = "", advice: str = "") -> float:
     """`number` when it can multiply; raises InputError, which calls it `shown`, when it is none or larger than any can be."""
     if not math.isfinite(number) or abs(number) > _LARGEST:
-        what = "larger than any number that can be computed with here" if abs(number) > _LARGEST else "not a number"
-        raise InputError(f"{shown} is {what}.", field=field, where=where, advice=advice or "Give a number such as 0.8.")
+        is_large = abs(number) > _LARGEST
+        message = (
+            f"{shown} is larger than any number that can be computed with here." if is_large else f"{shown} is not a number."
+        )
+        raise InputError(message, field=field, where=where, advice=advice or "Give a number such as 0.8.")
     return number
 
 

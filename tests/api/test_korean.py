@@ -1,12 +1,17 @@
 """Whatever a page shows of what the program says comes in the page's language; no text bypasses the catalogue."""
 
+import errno
+import io
+import os
 import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from lora_trainer.api import korean, speech
 from lora_trainer.api.korean import Catalogue, with_particles
+from lora_trainer.data.plan.files import read_facts
 from tests import messages
 
 from .conftest import get, picture, post
@@ -39,6 +44,43 @@ def test_a_new_sentence_would_be_found(tmp_path):
         'def f(path, n):\n    """A doc string is none."""\n    raise InputError(f"{path} has {n} legs.", field="xy")\n'
     )
     assert [text for _, text in messages.templates(source)] == ["{} has {} legs."]
+
+
+def test_a_short_sentence_of_an_error_is_found_too(tmp_path):
+    source = tmp_path / "new.py"
+    source.write_text('def f(run):\n    raise InputError(f"{run} is {run.state}.", advice="Stop it.")\n')
+    assert [text for _, text in messages.templates(source)] == ["Stop it.", "{} is {}."]
+
+
+@pytest.mark.parametrize(
+    "code", sorted(set(errno.errorcode) & {1, 2, 5, 12, 13, 16, 17, 20, 21, 23, 24, 26, 28, 30, 36, 39, 110, 111, 116, 122})
+)
+def test_what_the_system_says_comes_in_korean_too(code):
+    error = OSError(code, os.strerror(code), "/x/frog.png")
+    for words in (str(error), error.strerror, str(OSError(code, os.strerror(code)))):
+        said = speech.said(f"the file is damaged or cut short: {words}.", "ko")
+        assert HANGUL.search(said.partition(":")[2]), said
+        assert not re.search("[A-Za-z]{3}", said.replace("/x/frog.png", "")), said
+
+
+def test_what_pillow_says_of_a_broken_picture_comes_in_korean_too(tmp_path):
+    said = []
+    for kind in ("PNG", "JPEG", "WEBP", "BMP", "GIF"):
+        noise, data = Image.effect_noise((64, 64), 90), io.BytesIO()
+        noise.save(data, kind)
+        for share in (0.1, 0.5, 0.9):
+            whole = data.getvalue()
+            path = tmp_path / f"{kind}{share}.png"
+            path.write_bytes(whole[: int(len(whole) * share)])
+            said.append(read_facts(str(path), path.stat().st_size, verify=True).problem)
+    told = {one: speech.said(one, "ko") for one in said if one}
+    assert len(told) >= 3
+    assert all(HANGUL.search(ko) and not re.search("[A-Za-z]{4}", ko) for ko in told.values()), told
+
+
+def test_a_refusal_to_delete_a_run_at_work_is_one_sentence_in_one_language():
+    for message in ("The training zzq has not ended yet.", "Nothing is chosen here."):
+        assert not re.search("[A-Za-z]{2}", speech.said(message, "ko").replace("zzq", ""))
 
 
 def test_the_korean_has_the_values_of_the_sentence():

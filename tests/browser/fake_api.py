@@ -44,6 +44,7 @@ class FakeApi(FakeImages, FakeRuns, FakeTools):
         self.loras: list[dict[str, Any]] = []
         self.posted: list[tuple[str, Any]] = []
         self.generated: dict[str, Any] | None = None
+        self.every: dict[str, dict[str, Any]] = {}  # request for pictures, by its id
         self.lending = ""  # what is said while pictures wait for a training
         self.trial = False
         self.found: list[dict[str, Any]] = []  # problems that a check finds besides its own
@@ -56,6 +57,7 @@ class FakeApi(FakeImages, FakeRuns, FakeTools):
         self.used: dict[str, Any] = {"name": None, "file": None, "there": False, "chosen": False}  # of the run's files
         self.grids: list[dict[str, Any]] = []
         self.further: list[str | None] = []  # by how many steps, of what was asked about that
+        self.generating = None  # a request that is at work
         self.policy = "automatic"
         self.page = assets().version  # of the host's page files
         self.slow_start = 0  # so many requests are answered with 404, as gradio does before the routes are there
@@ -134,7 +136,7 @@ class FakeApi(FakeImages, FakeRuns, FakeTools):
             "active": active,
             **self.news(request),
             "trial": self.trial,
-            "generating": None,
+            "generating": self.generating,
             "pictures_policy": self.policy,
             "time": time.time(),
         }

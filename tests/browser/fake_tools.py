@@ -21,17 +21,18 @@ class FakeTools:
         body = (await request.json())["request"]
         seed = body["seed"] if body["seed"] >= 0 else 1234567
         count = body["batch_size"] * body["batch_count"]
+        number = f"g{len(self.every) + 1}"
         images = [
             {
                 "name": f"picture_9{index:02}_{index}.png",
-                "url": f"generate/g1/file/picture_9{index:02}_{index}.png",
+                "url": f"generate/{number}/file/picture_9{index:02}_{index}.png",
                 "seed": seed + index,
                 "prompt": body["prompt"],
             }
             for index in range(count)
         ]
         self.generated = {
-            "id": "g1",
+            "id": number,
             "state": "running",
             "done": 0,
             "total": count,
@@ -39,10 +40,11 @@ class FakeTools:
             "advice": "",
             "images": images,
         }
-        return JSONResponse({"id": "g1"}, 201)
+        self.every[number] = self.generated
+        return JSONResponse({"id": number}, 201)
 
     async def generation(self, request: Request) -> Any:
-        assert self.generated is not None
+        self.generated = self.every[request.path_params["id"]]
         if self.lending:
             return {**self.generated, "state": "waiting", "total": 0, "message": self.lending, "images": []}
         self.generated.update(done=self.generated["total"], state="finished")

@@ -46,3 +46,36 @@ def test_what_becomes_of_pictures_during_a_training_is_chosen_here(open_page, ad
     choice.select_option("automatic")
     expect(page.locator(".lt-toast")).to_have_text("The disk is full.")
     expect(choice).to_have_value("refuse")
+
+
+def test_a_reload_shows_what_this_window_asked_for_and_not_what_another_has_asked_for_since(open_page, address, api):
+    mine = open_page(address + "#lora-generate")
+    mine.fill("#lt-g-prompt", "a badge")
+    mine.click(".lt-btn-train")
+    expect(mine.locator(".lt-infotext")).to_contain_text("a badge")
+    other = mine.context.new_page()
+    other.goto(address + "#lora-generate")
+    other.fill("#lt-g-prompt", "a hat")
+    other.click(".lt-btn-train")
+    expect(other.locator(".lt-infotext")).to_contain_text("a hat")
+    api.generating = "g2"  # and it is at work on the other's
+    mine.reload()
+    expect(mine.locator("#lt-g-prompt")).to_have_value("a badge")
+    expect(mine.locator(".lt-infotext")).to_contain_text("a badge")
+    gone = {"error": {"message": "there is no such request.", "advice": "", "field": ""}}
+    mine.route("**/api/generate/g1", lambda route: route.fulfill(status=400, json=gone, headers={"X-Lora-Trainer": "1"}))
+    mine.reload()
+    expect(mine.get_by_text("Pictures appear here.")).to_be_visible()
+    expect(mine.locator(".lt-btn-train")).to_be_enabled()
+    expect(mine.locator(".lt-toast")).to_have_count(0)
+
+
+def test_a_new_browser_does_not_show_what_another_has_asked_for(open_page, address, api):
+    api.generating = "g2"
+    asked = []
+    page = open_page(address + "#lora-generate", wait=False)
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address + "#lora-generate")
+    expect(page.get_by_text("Pictures appear here.")).to_be_visible()
+    page.wait_for_timeout(600)
+    assert not [url for url in asked if "generate/g2" in url]

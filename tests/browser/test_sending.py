@@ -130,12 +130,13 @@ def test_pictures_of_the_generate_view_go_into_the_form_too(open_page, place):
 
     def state(route):
         told = route.fetch()
-        route.fulfill(response=told, json={**told.json(), "can_generate": True, "generating": "g"})
+        route.fulfill(response=told, json={**told.json(), "can_generate": True})
 
     page.route("**/api/state*", state)
     page.route("**/api/generate/g", lambda route: route.fulfill(json=answer, headers={"X-Lora-Trainer": "1"}))
     page.route("**/api/generate/g/file/*", lambda route: route.fulfill(body=made[route.request.url.split("/")[-1]]))
     page.goto(place.address + "#lora-generate")
+    page.evaluate("""localStorage.setItem("lora-trainer.generate.shown", '"g"')""")  # what this browser has asked for
     page.reload()
     page.get_by_role("button", name="Train with these pictures").click()
     dialog = page.locator(".lt-sent-dialog")

@@ -1,5 +1,5 @@
 // What the Generate view starts with, and how others bring a prompt to it.
-import { recall, remember } from "../base/memory.js";
+import { recallHere, rememberHere } from "../base/memory.js";
 import { go } from "../base/place.js";
 
 // What is asked for until the person changes it.
@@ -7,6 +7,6 @@ export const START = { prompt: "", negative_prompt: "", sampler: "euler_a", step
 
 // Fills the view with a prompt and what else goes with it (base model, size), and shows it.
 export function tryPrompt(prompt, others = {}) {
-    remember("generate", { ...START, ...recall("generate", {}), ...others, prompt });
+    rememberHere("generate", { ...START, ...recallHere("generate", {}), ...others, prompt });
     go("generate");
 }

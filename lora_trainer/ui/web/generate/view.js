@@ -2,10 +2,10 @@
 import { app, canGenerate } from "../base/app.js";
 import { busy } from "../base/dialogs.js";
 import { fileOption, fill, h, set } from "../base/elements.js";
-import { get, getPatiently, post, urlOf } from "../base/host.js";
+import { ApiError, get, getPatiently, post, urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { poll } from "../base/poll.js";
-import { recall, remember } from "../base/memory.js";
+import { recallHere, rememberHere } from "../base/memory.js";
 import { copyButton, note, report } from "../base/messages.js";
 import { readNumber } from "../base/numbers.js";
 import { gallery } from "../base/pictures.js";
@@ -16,15 +16,18 @@ import { policyChoice } from "./policy.js";
 import { START } from "./prompt.js";
 import { t } from "./texts.js";
 
-let shown = null; // {id, answer}: stays when the view is left and opened again
+// {id, answer}: stays when the view is left and opened again, and its id when the page is loaded anew. What others asked for is theirs.
+let shown = recallHere("generate.shown") && { id: recallHere("generate.shown"), answer: null };
+
+const GONE = { state: "stopped", done: 0, total: 0, images: [] };
 
 export default { name: "generate", title: () => t("generate"), isOffered: canGenerate, draw: generateView };
 
 function generateView(signal) {
-    const isNew = !recall("generate");
-    const request = { ...START, ...recall("generate", {}) };
+    const isNew = !recallHere("generate");
+    const request = { ...START, ...recallHere("generate", {}) };
     const inputs = {};
-    const keep = (name, value) => { request[name] = value; remember("generate", request); };
+    const keep = (name, value) => { request[name] = value; rememberHere("generate", request); };
     const labeled = (name, label, control, ...after) => h("div", { class: "lt-field" }, h("div", { class: "lt-field-head" }, h("label", { for: `lt-g-${name}` }, t(label)), after), control, h("p", { class: "lt-wrong", id: `lt-g-${name}-wrong`, role: "alert", hidden: true }));
 
     function area(name, rows, placeholder) {
@@ -128,6 +131,7 @@ function generateView(signal) {
         try {
             const { id } = await post("generate", { request });
             shown = { id, answer: null };
+            rememberHere("generate.shown", id);
             follow();
         } catch (error) {
             report(error);
@@ -139,11 +143,14 @@ function generateView(signal) {
     function follow() {
         const { id } = shown;
         const halt = poll(signal, 0.4, async () => {
-            const answer = await get(`generate/${encodeURIComponent(id)}`);
+            const answer = await get(`generate/${encodeURIComponent(id)}`).catch((error) => {
+                if (!(error instanceof ApiError)) throw error; // it is not known any more: only the newest are kept
+            });
             if (shown?.id !== id) return halt();
-            shown.answer = answer;
-            draw(answer);
-            return ["finished", "stopped", "failed"].includes(answer.state) ? halt() && 0 : 0.4;
+            shown.answer = answer || GONE;
+            if (!answer) rememberHere("generate.shown", null);
+            draw(shown.answer);
+            return ["finished", "stopped", "failed"].includes(shown.answer.state) ? halt() && 0 : 0.4;
         });
     }
 
@@ -171,7 +178,6 @@ function generateView(signal) {
     }
 
     fill(results, pictures([]));
-    if (!shown && app.state.generating) shown = { id: app.state.generating, answer: null };
     if (shown?.answer) draw(shown.answer);
     if (shown && !["finished", "stopped", "failed"].includes(shown.answer?.state)) follow();
     return view;
