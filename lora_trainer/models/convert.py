@@ -165,8 +165,12 @@ def to_open_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     names = open_clip_names(state)
     for name in sorted(state, key=lambda name: [f"{part}_proj" in name for part in "qkv"], reverse=True):  # q, then k, then v
         parts.setdefault(names[name], []).append(state[name].T if name == _PROJECTION else state[name])
-    # Joined in main memory: a card may be full when a training ends.
-    return {name: one[0] if len(one) == 1 else torch.cat([tensor.cpu() for tensor in one]) for name, one in parts.items()}
+    return {name: one[0] if len(one) == 1 else torch.cat([_off_card(tensor) for tensor in one]) for name, one in parts.items()}
+
+
+def _off_card(tensor: torch.Tensor) -> torch.Tensor:
+    """`tensor` in main memory: a card may be full when a training ends."""
+    return tensor if tensor.is_meta else tensor.cpu()
 
 
 def fit(tensor: torch.Tensor, shape: torch.Size | tuple[int, ...]) -> torch.Tensor:
