@@ -32,6 +32,7 @@ def test_each_kind_of_training_has_its_sentence_and_its_fields(open_page, place)
     page.evaluate("document.querySelectorAll('.lt-section').forEach((one) => (one.open = true))")
     for kind, shown in KINDS.items():
         page.check(f"#lt-trains input[value={kind}]")
+        expect(page.locator("[data-section=the_whole_model]")).to_be_visible(visible=kind == "model")
         for name in FIELDS:
             field = page.locator(f"#lt-{name}")
             expect(field).to_be_visible() if name in shown else expect(field).to_be_hidden()

@@ -23,10 +23,11 @@ export function advancedOptions(elsewhere, make) {
     const folds = sections.map((section) => {
         const grid = h("div", { class: "lt-grid" });
         const changed = h("span", { class: "lt-chip lt-chip-changed", hidden: true });
-        const fold = h("details", { class: "lt-section", "data-section": section.id }, h("summary", {}, h("span", {}, section.title), h("span", { class: "lt-subdued" }, String(section.controls.length)), changed), grid);
+        const size = h("span", { class: "lt-subdued" });
+        const fold = h("details", { class: "lt-section", "data-section": section.id }, h("summary", {}, h("span", {}, section.title), size, changed), grid);
         fold.addEventListener("toggle", () => fold.open && !search.value && open());
         const open = () => grid.childElementCount === section.controls.length || fill(grid, section.controls.map((control) => field(control).element));
-        return { section, fold, grid, changed, open };
+        return { section, fold, grid, size, changed, open };
     });
     folds[0].fold.open = true; // what is trained: all else depends on it
     folds[0].open();
@@ -55,7 +56,7 @@ export function advancedOptions(elsewhere, make) {
         for (const { section, fold, grid, open } of folds) {
             const shown = terms.length ? section.controls.filter(fits) : section.controls;
             count += shown.length;
-            fold.hidden = !shown.length;
+            fold.hidden = !shown.some(isForIt);
             if (terms.length) {
                 if (!("before" in fold.dataset)) fold.dataset.before = fold.open ? "open" : "";
                 fill(grid, shown.map((control) => field(control).element));
@@ -71,10 +72,13 @@ export function advancedOptions(elsewhere, make) {
 
     return {
         element: h("section", { class: "lt-card lt-card-advanced" }, outer),
-        // How many options differ, in each section and in all.
+        // How many options there are for what is trained, and differ, in each section and in all; a section of none is not shown.
         count() {
             let total = 0;
-            for (const { section, changed } of folds) {
+            for (const { section, fold, size, changed } of folds) {
+                const there = section.controls.filter(isForIt).length;
+                size.textContent = String(there);
+                if (!search.value.trim()) fold.hidden = !there;
                 const differing = section.controls.filter((control) => values.isChanged(control.name)).length;
                 total += differing;
                 changed.hidden = !differing;
