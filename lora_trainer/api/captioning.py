@@ -13,12 +13,12 @@ from ..options.schema import options_of
 from ..options.tool_page import named_paths
 from ..options.tools import PageTool
 from ..paths import typed_path, user_path
-from ..runs.tool_jobs import captioned_folder
+from ..runs.tool_jobs import REPORT, captioned_folder
 from . import folders
 from .service import Service
 
 WRITES = "captions"
-_FOLDER, _REPORT = "train_data_dir", "report.json"
+_FOLDER = "train_data_dir"
 
 
 def check_paths(service: Service, tool: PageTool, values: Mapping[str, Any]) -> None:
@@ -40,7 +40,7 @@ def prepared(service: Service, tool: PageTool, values: Mapping[str, Any]) -> dic
 def words(service: Service, tool: PageTool, job: Path) -> list[str]:
     """What the command line of a job has besides the page's values. While a training is at work the processor computes."""
     device = "cpu" if service.is_training() else "auto"
-    more = ["--device", device, "--backup_name", job.name, "--report", str(job / _REPORT)]
+    more = ["--device", device, "--backup_name", job.name, "--report", str(job / REPORT)]
     if "model_dir" in {option.name for option in options_of(tool.declared)}:
         more += ["--model_dir", str(service.paths.user_dir / "taggers")]
     return more
@@ -51,7 +51,7 @@ def view(service: Service, status: Mapping[str, Any]) -> dict[str, Any]:
     if status["writes"] != WRITES:
         return {}
     folder, name = _folder_of(status), status["id"]
-    said = read_table(service.tools.folder / name / _REPORT).get("messages")
+    said = read_table(service.tools.folder / name / REPORT).get("messages")
     return {
         "folder": str(folder),
         "upload": service.uploads.id_of(folder) or "",

@@ -42,6 +42,7 @@ from .service import Service
 _BYTES_PER_RANK = {"sd1": 1.2e6, "sd2": 1.7e6, "sdxl": 7.2e6}  # of a LoRA on UNet and text encoders; double in float32
 _MODEL_BYTES = {"sd1": 2.1e9, "sd2": 2.6e9, "sdxl": 6.9e9}
 _EXAMPLES = 4
+_WORDS = "Give an identifier or a class, or write sample prompts."
 
 
 @dataclass
@@ -112,7 +113,9 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
         checked.files = looked_at = None
     _look_at_models(checked)
     if looked_at is not None:
+        lacking = {one["field"] for one in checked.problems if one["field"] in drafts.PLACEHOLDERS}
         _look_at_data(checked, looked_at)
+        checked.problems = [one for one in checked.problems if not (one.get("code") and one["field"] in lacking)]
         _look_at_family(checked, looked_at)
         _look_at_packages(checked, looked_at)
         _look_at_prompts(checked, looked_at)
@@ -282,6 +285,8 @@ def _look_at_prompts(checked: Checked, files: RunFiles) -> None:
         elif chosen.sample_prompts and Path(chosen.sample_prompts).is_file():
             prompts = parse_prompt_file(chosen.sample_prompts)
         else:
+            if checked.draft.is_form and not checked.draft.base.get("prompts"):
+                checked.add("info", "No samples will be drawn: there are no words to draw.", advice=_WORDS)
             return
         sample_requests.check(prompts, chosen.sample_sampler)
     except (InputError, InputErrors) as error:

@@ -24,8 +24,10 @@ from ..paths import typed_path, user_path
 from .answers import Refusal
 
 _ABOUT_CAPTIONS = ("caption_extension", "identifier")
+_MODEL = "pretrained_model_name_or_path"
 _ATTEMPTS = 5  # a mistake can hide another
-_PLACEHOLDER = "user/model"  # looks like a hub id, so that a draft without base model can be planned
+# In place of what a draft lacks, so that it can be planned: what looks like a hub id, and a word.
+PLACEHOLDERS = {"pretrained_model_name_or_path": "user/model", "token_string": "word"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +110,12 @@ def files_in_spite(draft: Draft, folder: Path, wrong: InputErrors) -> RunFiles |
     A field of the form goes back to what the page starts with, so that one wrong number does not empty the whole plan.
     """
     start = simple.split_values(page_start())[1] if draft.is_form else {}
-    base, instead = dict(draft.base), {"pretrained_model_name_or_path": _PLACEHOLDER}
+    base, instead = dict(draft.base), {_MODEL: PLACEHOLDERS[_MODEL]}
     for attempt in range(_ATTEMPTS):
         before = dict(base)
         for name in {error.field for error in wrong.errors}:
+            if name in PLACEHOLDERS:
+                instead[name] = PLACEHOLDERS[name]
             prefix, _, plain = name.rpartition(".")
             if plain in _ABOUT_CAPTIONS and not concepts.value_at(base, name):  # what is missing belongs to another choice
                 base = concepts.without(base, f"{prefix}.caption_source" if prefix else "caption_source")

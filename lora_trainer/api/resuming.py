@@ -49,11 +49,12 @@ def look(service: Service, run: Run, steps: int | None) -> dict[str, Any]:
 def go_on(service: Service, run: Run, steps: int | None) -> Run:
     """Queue the run to go on from its last state, to `steps` more than it had when they are given."""
     supervisor, folder = service.supervisor, service.supervisor.folder(run.id)
-    if steps is not None:
-        info = _newest(service, run, folder)
-        supervisor.check_resumable(run.id)
-        write_text_atomic(folder.config, config_file.to_toml(_options(folder, info, steps)))
-    return supervisor.resume(run.id)
+    if steps is None:
+        return supervisor.resume(run.id)
+    info = _newest(service, run, folder)
+    supervisor.check_resumable(run.id)
+    write_text_atomic(folder.config, config_file.to_toml(_options(folder, info, steps)))
+    return supervisor.resume(run.id, info.step + steps)
 
 
 def _newest(service: Service, run: Run, folder: RunFolder) -> StateInfo:

@@ -13,7 +13,7 @@ from ..runs import live, resuming
 from ..runs.events import Event, read_events
 from ..runs.folder import RunFolder
 from ..runs.progress import Progress
-from ..runs.store import Run
+from ..runs.store import QUEUED, Run
 from ..runs.supervisor import Supervisor
 from .changes import changed_parts
 
@@ -37,6 +37,7 @@ def run_view(supervisor: Supervisor, run: Run, queue: list[str] | None = None) -
         "message": run.message,
         "advice": run.advice,
         **_progress_view(run, progress),
+        "total_steps": _total_steps(supervisor, run, progress),
         "resumable": None if run.is_active else resuming.last_state(supervisor.folder(run.id), progress),
         "card": supervisor.standing(run).as_dict() if run.is_active else None,
         "last_sign_of_life": _last_sign(supervisor, run, progress),
@@ -100,7 +101,6 @@ def _progress_view(run: Run, progress: Progress) -> dict[str, Any]:
     return {
         "phase": progress.now if run.is_active else None,
         "step": progress.step,
-        "total_steps": progress.total_steps,
         "epoch": progress.epoch,
         "epochs": progress.epochs,
         "steps_per_epoch": progress.steps_per_epoch,
@@ -115,6 +115,12 @@ def _progress_view(run: Run, progress: Progress) -> dict[str, Any]:
         "peak_memory": progress.peak_memory,
         "device": progress.device,
     }
+
+
+def _total_steps(supervisor: Supervisor, run: Run, progress: Progress) -> int | None:
+    """As the worker told; of a run that is to go on to more, those, before its next worker has told them."""
+    asked = resuming.total_steps(supervisor.folder(run.id)) if run.is_active or run.state == QUEUED else None
+    return max(asked, progress.total_steps or 0) if asked else progress.total_steps
 
 
 def _sample_view(run: Run, sample: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ IMPLIED = {  # an option -> the option that is on with it
     "diffusers_xformers": "xformers",
 }
 
+NO_PROMPTS = "Sample pictures are asked for, but there are no prompts."
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 
@@ -311,7 +312,7 @@ RULES: tuple[Rule, ...] = (
         lambda v: (
             bool(v["sample_every_n_steps"] or v["sample_every_n_epochs"] or v["sample_at_first"]) and not v["sample_prompts"]
         ),
-        "Sample pictures are asked for, but there are no prompts.",
+        NO_PROMPTS,
         "Name a text file with one prompt a line in sample_prompts.",
     ),
     Rule(

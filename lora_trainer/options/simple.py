@@ -14,6 +14,7 @@ from .concepts import Concept
 from .data_spec import DataSpec
 from .page_defaults import filled_in
 from .resolve import train_options
+from .rules import NO_PROMPTS
 from .saving import saved_as
 from .schema import Option, opt, options_of
 from .train import OPTIONS_BY_NAME, TrainOptions
@@ -51,6 +52,7 @@ SIMPLE: tuple[Option, ...] = options_of(SimpleOptions, "simple")
 SIMPLE_BY_NAME: Mapping[str, Option] = {option.name: option for option in SIMPLE}
 
 
+_WRITE_PROMPTS = "Write them in “Sample prompts” among the images and words, or give an identifier or a class."
 LeftOut = Callable[[str], Iterable[str]]
 
 
@@ -101,7 +103,8 @@ def to_files(
             advice = "Give the size of the base model: 512 for Stable Diffusion 1, 1024 for XL, 64 for the demo model."
             errors.append(InputError("The training resolution is missing.", field="resolution", advice=advice))
     except InputErrors as wrong:
-        errors += wrong.errors
+        lacking = InputError(NO_PROMPTS, field="prompts", advice=_WRITE_PROMPTS)  # of the page, whose file is written of it
+        errors += (lacking if NO_PROMPTS in one.message else one for one in wrong.errors)
     if errors or options is None:
         raise InputErrors(errors)
     dataset_toml = dataset_text(simple, left_out)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LoraTrainerError
-from . import placing, worker
+from . import placing, resuming, worker
 from .folder import RunFolder, WorkerProcess
 from .progress import Progress
 from .store import FAILED, FINISHED, STOPPED, STOPPING, Run
@@ -44,7 +44,17 @@ def outcome(run: Run, folder: RunFolder, progress: Progress, found: WorkerProces
     tail = folder.log_tail(8)
     lines = f" Its last lines:\n{tail}" if tail else " It left no log."
     message = f"The worker ended unexpectedly{worker.how_it_ended(found)}.{lines}"
-    return Outcome(state=FAILED, message=message, advice=_ADVICE_KILLED)
+    return Outcome(state=FAILED, message=message, advice=f"{_ADVICE_KILLED}{_lost(folder, progress)}")
+
+
+def _lost(folder: RunFolder, progress: Progress) -> str:
+    """Why it cannot go on, and what is left of it, where it had made steps but no state yet."""
+    if not progress.step or resuming.last_state(folder, progress) is not None:
+        return ""
+    told = f" It cannot go on: it had saved no state before step {progress.step}. Begin it again from its settings."
+    sizes = folder.saved_sizes()
+    left = [(Path(path).name, saved.get("step")) for path, saved in progress.files.items() if Path(path).name in sizes]
+    return f"{told} What it had learned by step {left[-1][1]} is {left[-1][0]}, among its files." if left else told
 
 
 def _finished(folder: RunFolder, progress: Progress) -> Outcome:

@@ -17,9 +17,8 @@ from ..foreign.json_text import read_table
 from ..log import logger
 from ..paths import write_text_atomic
 from . import worker
-from .tool_jobs import FAILED, RUNNING, ToolJobs
+from .tool_jobs import FAILED, REPORT, RUNNING, ToolJobs
 
-REPORT = "report.json"
 _DRAFT = "draft.json"
 _KEPT = 24
 _LOOK_SECONDS = 0.5

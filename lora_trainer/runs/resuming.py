@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from ..errors import InputError
-from ..foreign.json_text import read_table
+from ..foreign.json_text import read_number, read_table
 from ..paths import write_text_atomic
 from . import placing
 from .folder import RunFolder
@@ -44,12 +44,19 @@ def is_asked(folder: RunFolder) -> bool:
     return bool(read_table(folder.resume))
 
 
-def prepare(folder: RunFolder, progress: Progress, result: str) -> None:
+def total_steps(folder: RunFolder) -> int | None:
+    """How many steps the run is to come to, where it goes on to more than it had; None where that stays as it was."""
+    found = read_number(read_table(folder.resume), "total_steps")
+    return None if found is None else int(found)
+
+
+def prepare(folder: RunFolder, progress: Progress, result: str, total_steps: int | None = None) -> None:
     """Make the folder of an ended run ready for another worker. Raises SaveError when it cannot be written.
 
     `result` is the file in the LoRA folder that the run came to before ("" for none): the new result may take its place.
+    `total_steps` are those that it is to come to, None for as many as it had.
     """
     placing.keep_final(folder, progress, result)
-    write_text_atomic(folder.resume, json.dumps({"asked": time.time()}) + "\n")
+    write_text_atomic(folder.resume, json.dumps({"asked": time.time(), "total_steps": total_steps}) + "\n")
     for past in (folder.control, folder.worker_note):  # "stop" was for the worker before, which has ended
         past.unlink(missing_ok=True)

@@ -144,12 +144,15 @@ class Supervisor:
         """The keys that the run was queued with, as far as this process has queued it."""
         return dict(self._keys.get(run_id, {}))
 
-    def resume(self, run_id: str) -> Run:
-        """Queue a run that has ended, to go on from its last state. Raises InputError when it has not ended or has no state."""
+    def resume(self, run_id: str, total_steps: int | None = None) -> Run:
+        """Queue a run that has ended, to go on from its last state (to `total_steps`, where they are another number).
+
+        Raises InputError when it has not ended or has no state.
+        """
         self.store.must_write()
         with self._submitting:
             run = self.check_resumable(run_id)
-            resuming.prepare(self.folder(run_id), self.progress(run_id)[0], run.result)
+            resuming.prepare(self.folder(run_id), self.progress(run_id)[0], run.result, total_steps)
             self.store.queue_again(run_id)
         self._wake.set()
         return self._get(run_id)

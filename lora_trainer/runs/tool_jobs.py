@@ -31,6 +31,7 @@ _SOFT_SECONDS = 10.0
 _SHOWN_LINES = 120
 _PROGRESS = re.compile(r"^\S+ INFO +(\d+) / (\d+)$")
 _ERROR = re.compile(r"^(?:Error|\d+ errors):\n", re.MULTILINE)
+REPORT = "report.json"  # written at the end, by tools that have something to tell the page
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 
 
@@ -207,7 +208,8 @@ def _outcome(path: Path, job: dict[str, Any], code: int | None, results: Sequenc
         lines = [line.strip() for line in log[heading[-1].end() :].splitlines()]
         return {"state": FAILED, "message": "\n".join(lines)}
     is_told_by_result = code is None or (code == 1 and not job.get("writes"))  # a check exits with 1 when it finds something
-    if code == 0 or (is_told_by_result and results):
+    has_told = code is None and (path / REPORT).is_file()
+    if code == 0 or has_told or (is_told_by_result and results):
         return {"state": FINISHED, "message": ""}
     if (path / "stop").exists():
         return {"state": STOPPED, "message": ""}

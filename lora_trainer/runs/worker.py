@@ -77,7 +77,7 @@ class WorkerHost(Protocol):
 
 
 # Children of ours, so that they are reaped and their exit codes are known while this host lives.
-_children: dict[int, subprocess.Popen[bytes]] = {}
+_children: dict[tuple[int, str], subprocess.Popen[bytes]] = {}  # by process id and mark
 
 
 # What steers Python elsewhere, or turns warnings of other packages into errors; what `accelerate launch` tells the program
@@ -140,7 +140,7 @@ def spawn(words: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path 
     worker = WorkerProcess.of(child.pid)
     if worker is None:  # it ended at once: its exit code and log say why
         worker = WorkerProcess(pid=child.pid, group=child.pid, mark="ended")
-    _children[child.pid] = child
+    _children[worker.pid, worker.mark] = child
     return worker
 
 
@@ -152,16 +152,17 @@ def start(folder: RunFolder, host: WorkerHost, keys: Mapping[str, str] | None = 
 
 
 def is_alive(worker: WorkerProcess) -> bool:
-    """Whether the worker still runs; a child of ours that ended is reaped."""
-    child = _children.get(worker.pid)
-    if child is not None:
-        child.poll()
-    return worker.is_alive()
+    """Whether the worker still runs; a child of ours that ended is reaped.
+
+    A child is at its end when its exit code is known: while its last threads free their memory, it is a zombie without one.
+    """
+    child = _children.get((worker.pid, worker.mark))
+    return worker.is_alive() if child is None else child.poll() is None
 
 
 def exit_code(worker: WorkerProcess | None) -> int | None:
     """The exit code of an ended worker, negative for a signal; None when it was another host's child, so that nobody knows."""
-    child = _children.get(worker.pid) if worker else None
+    child = _children.get((worker.pid, worker.mark)) if worker else None
     return child.poll() if child else None
 
 

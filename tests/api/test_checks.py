@@ -146,6 +146,23 @@ def test_what_is_wrong_elsewhere_does_not_empty_the_plan(client, values, spoil):
     assert answer["plan"]["images"] == 3 and answer["plan"]["buckets"] and answer["plan"]["examples"]
 
 
+def test_a_word_that_is_not_typed_yet_does_not_empty_the_plan(client, values):
+    answer = post(client, "check", {"values": {**values, "trains": "pivotal", "identifier": "", "token_string": ""}}).json()
+    assert [one["field"] for one in answer["problems"] if one["level"] == "error"] == ["token_string"]
+    assert answer["plan"]["total_steps"] > 0
+
+
+def test_samples_without_words_are_asked_for_where_the_page_has_their_prompts(client, values):
+    silent = {**values, "identifier": "", "class_name": "", "caption_source": "txt"}
+
+    def told(**more):
+        return post(client, "check", {"values": {**silent, **more}}).json()["problems"]
+
+    assert "No samples will be drawn" in " ".join(one["message"] for one in told())
+    (error,) = [one for one in told(sample_every_n_steps=6) if one["level"] == "error"]
+    assert error["field"] == "prompts" and "“Sample prompts”" in error["advice"]
+
+
 def test_a_base_model_that_is_not_chosen_yet_does_not_empty_the_plan(client, values):
     del values["pretrained_model_name_or_path"]
     answer = post(client, "check", {"values": values}).json()

@@ -1,5 +1,6 @@
 """What a draft will need, measured before it is trained: by a process of its own, once while nothing changes."""
 
+import json
 import os
 import sys
 from importlib.util import find_spec
@@ -7,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 
 from lora_trainer.api import digests
-from lora_trainer.runs import rehearsals
+from lora_trainer.runs.tool_jobs import REPORT as REPORT_FILE
 
 from ..runs.harness import measuring, submit
 from .conftest import get, post
@@ -115,6 +116,32 @@ def test_a_process_that_the_system_ended_is_said_to_have_filled_the_memory(clien
     assert told["state"] == "failed" and "main memory was full" in told["message"] and told["report"] is None
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="made by a system call of Linux")
+def test_who_is_slow_to_leave_has_not_ended_unexpectedly(client, service, slow, values):
+    """Its first thread is gone and others are still freeing memory: a zombie, whose exit code nobody has yet."""
+    leaving = (
+        "import ctypes, os, platform, threading\n"
+        "threading.Thread(target=lambda: (time.sleep(0.7), os._exit(0))).start()\n"
+        "ctypes.CDLL(None).syscall(60 if platform.machine() == 'x86_64' else 93, 0)\n"
+    )
+    slow.write_text(slow.read_text() + leaving)
+    job_id = started(client, values)
+    finished(service, job_id)
+    told = get(client, f"rehearsals/{job_id}").json()
+    assert (told["state"], told["message"]) == ("finished", "")
+
+
+def test_the_next_host_tells_from_the_report_that_measuring_ended(service):
+    folder = service.rehearsals.jobs.folder / "20260101-000000-abcdef"
+    folder.mkdir(parents=True)
+    (folder / "worker.json").write_text(json.dumps({"pid": 2**22 + 5, "group": 2**22 + 5, "mark": "ended"}))
+    (folder / "job.json").write_text(json.dumps({"tool": "rehearsal", "writes": "", "target": "", "started": 0.0}))
+    (folder / "report.json").write_text(json.dumps(REPORT))
+    service.rehearsals.status(folder.name)
+    service.rehearsals.jobs.wait(folder.name, 300)
+    assert service.rehearsals.status(folder.name)["state"] == "finished"
+
+
 @needs_torch
 def test_the_page_gets_what_the_trainings_own_steps_have_measured(client, service, host, values, tiny_sd1):
     host.python = sys.executable
@@ -130,7 +157,7 @@ def test_the_page_gets_what_the_trainings_own_steps_have_measured(client, servic
     assert files["needed"] == 2 * files["one"] + 4 * files["state"]
     left = {path.name for path in (service.rehearsals.jobs.folder / job_id).rglob("*")}
     assert not any(name.endswith((".safetensors", ".png")) for name in left)
-    assert (rehearsals.REPORT in left) and check(client, small)["forecast"]["report"] == report
+    assert (REPORT_FILE in left) and check(client, small)["forecast"]["report"] == report
     run = post(client, "runs", {"values": small}).json()["id"]
     assert service.supervisor.folder(run).request()["forecast"] == {
         "needed": report["memory"]["needed"],

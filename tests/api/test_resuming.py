@@ -83,7 +83,8 @@ def test_further_steps_lengthen_the_run_and_say_what_becomes_of_the_rate(client,
     assert service._compared(ended, compared) == compared.path
     answer = look(client, ended, "?steps=30").json()
     assert [one["field"] for one in answer["problems"]] == ["lr_scheduler"]
-    assert post(client, f"runs/{ended}/resume", {"steps": 30}).status_code == 200
+    run = post(client, f"runs/{ended}/resume", {"steps": 30}).json()["run"]
+    assert (run["state"], run["total_steps"]) == ("queued", 50)
     written = toml.load(service.supervisor.folder(ended).config)["training"]
     assert written["max_train_steps"] == 50 and "max_train_epochs" not in written
     now = service._compared(ended, compared)

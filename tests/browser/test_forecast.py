@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lora_trainer.api import digests
@@ -81,7 +83,16 @@ def test_what_is_measured_before_a_start_says_what_to_set_and_a_start_goes_on_wh
         script = f'async () => {{ {MODULE} return (await module("train/values.js")).values.get("train_batch_size"); }}'
         assert page.evaluate(script) == 2, "the form has it"
         expect(need).to_contain_text("It fits: 5.0 GB of the 6.0 GB that are free.")  # this very draft was measured
+        host.python = str(tmp_path / "bin" / "fails")
+        Path(host.python).write_text("#!/bin/sh\necho 'all is lost'\nexit 3\n")
+        Path(host.python).chmod(0o755)
+        need.get_by_role("button", name="Measure again").click()
+        expect(need).to_contain_text("all is lost")
+        expect(need).not_to_contain_text("It fits")
+        host.python = measuring(tmp_path / "bin", FITS)
         page.fill("#lt-max_train_steps", "77")
+        expect(need).not_to_contain_text("all is lost")
+        go()  # that one has ended, and is not what is waited for next
         expect(need.get_by_role("button", name="Measure memory and time")).to_be_enabled()
         expect(train).to_be_enabled()
         train.click()

@@ -134,8 +134,12 @@ def test_a_finished_run_is_trained_further_by_so_many_steps(open_page, address, 
     assert api.further == ["600"]
 
 
-def test_a_run_without_a_state_has_no_such_button(open_page, address, api):
-    api.add_run("r1", state="failed", step=3)
+def test_a_run_without_a_state_or_in_the_queue_again_has_no_such_button(open_page, address, api):
+    run = api.add_run("r1", state="queued", step=4, total=6, resumable=STATE, queue_position=1)
+    page = open_page(address + "#lora-run=r1")
+    expect(head(page, "Stop")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume")).to_have_count(0)
+    run.update(state="failed", step=3, total_steps=1500, resumable=None, queue_position=None)
     page = open_page(address + "#lora-run=r1")
     expect(head(page, "Delete run")).to_be_visible()
     expect(page.get_by_role("button", name="Resume")).to_have_count(0)

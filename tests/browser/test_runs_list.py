@@ -14,11 +14,16 @@ def test_the_end_of_a_run_is_noticed_from_any_view(open_page, address, api):
     page = open_page(address)
     page.evaluate(HIDDEN_BUTTONS)
     expect(page.locator("#lt-tab-runs .lt-dot")).to_be_visible()
+    train = page.locator(".lt-btn-train")
+    expect(train).to_have_text("Add to the queue")
+    checks = [path for path, _ in api.posted].count("check")
     page.wait_for_timeout(300)
     api.finish("r1")
     expect(page.locator(".lt-toast")).to_have_text("sls_frog: finished")
     assert page.evaluate("window.clicked") == ["txt2img", "img2img"]
     expect(page.locator("#lt-tab-runs .lt-dot")).to_be_hidden()
+    expect(train).to_have_text("Train")
+    assert [path for path, _ in api.posted].count("check") > checks, "who has the card is asked anew"
 
 
 def test_the_list_says_why_a_run_failed_without_its_log(open_page, address, api):

@@ -138,6 +138,20 @@ def test_a_changed_value_is_marked_and_can_be_reset(open_page, address, api, fro
     expect(page.locator(".lt-plan-total")).to_have_text("2,000 total steps")
 
 
+def test_a_path_can_be_typed_in_place_of_a_listed_model(open_page, address):
+    page = open_page(address)
+    name = "#lt-pretrained_model_name_or_path"
+    page.locator(name).select_option(label="Type a path…")
+    typed = page.get_by_role("textbox", name="Base model: Type a path…")
+    expect(typed).to_be_focused()
+    page.locator("#lt-class_name").fill("frog")  # looked elsewhere meanwhile: it is still there
+    typed.fill("/elsewhere/own.safetensors")
+    page.locator("#lt-class_name").fill("toad")
+    expect(typed).to_have_value("/elsewhere/own.safetensors")
+    page.locator(name).select_option(index=1)
+    expect(typed).to_be_hidden()
+
+
 def test_the_resolution_follows_the_model_until_the_person_chooses(open_page, address, api):
     small, large = ({"title": f"{n}.safetensors", "path": f"/models/{n}.safetensors", "side": n} for n in (768, 1024))
     api.checkpoints += [small, large]

@@ -95,6 +95,7 @@ def test_a_killed_worker_leaves_a_failed_run_with_its_last_lines(supervisor):
     run = run_until(supervisor, "failed")
     assert "killed by signal 9" in run.message
     assert "the last thing it said" in run.message
+    assert "It cannot go on: it had saved no state before step 1." in run.advice
     assert names(supervisor.host)[-1] == "reclaim_gpu"
 
 

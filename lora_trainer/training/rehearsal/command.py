@@ -16,7 +16,7 @@ from ...options import TrainOptions, config_file
 from ...options.resolve import train_options
 from ...paths import write_text_atomic
 from ...runs.events import ConsoleReporter
-from ...runs.rehearsals import REPORT
+from ...runs.tool_jobs import REPORT
 from ..distributed import Processes
 from ..session import EXIT_OK
 from .measuring import rehearse

@@ -1,5 +1,5 @@
 // The frame of the page: header, tabs, the view that the address names, and what the host says about itself.
-import { app, isBusy } from "./base/app.js";
+import { app, isBusy, stateNews } from "./base/app.js";
 import { fill, focusOn, h, set } from "./base/elements.js";
 import { getPatiently, newsOfRuns, watchConnection } from "./base/host.js";
 import { icon } from "./base/icons.js";
@@ -76,6 +76,7 @@ function draw() {
         app.state = await newsOfRuns("state", before);
         showState(tabs, problems);
         tellEnds(before);
+        stateNews.tell();
     }, isBusy); // the end of a run is told, and its LoRA shown, wherever one is
 }
 

@@ -1,9 +1,14 @@
+import { listeners } from "./listeners.js";
+
 // What all of the page shares: its place in the document, and the host's last answers.
 export const app = {
     mount: null, // the element that gradio drew
     form: null, // the answer of GET form
     state: { problems: [], runs: [], active: null }, // the answer of GET state
 };
+
+// Who hears of each new answer of GET state: whatever speaks of what trains, waits or has ended.
+export const stateNews = listeners();
 
 export const canGenerate = () => app.state.can_generate ?? app.state.host === "standalone";
 export const isBusy = () => (app.state.runs || []).some((run) => run.active || run.state === "queued");

@@ -7,7 +7,7 @@ import { note, say } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
 import { go } from "../base/place.js";
 import { values } from "../train/values.js";
-import { badge, isOnCpu } from "./standing.js";
+import { badge, isOnCpu, isOver } from "./standing.js";
 import { t } from "./texts.js";
 
 export const button = (text, action, style = "", drawing = null) =>
@@ -37,7 +37,7 @@ export function actions(run, id, detail, page) {
         buttons.push(button(t("stop"), async () => (await ask(t(question), t("stop"))) && send("stop"), "lt-btn-danger"));
     }
     if (run.state === "stopping") buttons.push(button(t("end_now"), async () => (await ask(t("end_now_ask"), t("end_now"))) && send("stop", { force: true }), "lt-btn-danger"));
-    if (run.resumable) buttons.push(run.state === "finished"
+    if (run.resumable && isOver(run)) buttons.push(run.state === "finished"
         ? button(t("further"), () => trainFurther(run, id))
         : button(t("resume_at", { x: formatNumber(run.resumable.step) }), () => resume(run, id), "lt-btn-primary"));
     if (detail.values) buttons.push(button(t("use_again"), () => {

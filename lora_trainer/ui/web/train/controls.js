@@ -33,26 +33,29 @@ const makers = {
         const cards = control.choices.map((choice, place) => h("label", { class: "lt-kind" }, boxes[place], h("span", {}, h("strong", {}, choice.label), h("span", { class: "lt-subdued", id: `${id}-${choice.value}` }, choice.help))));
         return { element: h("div", { id, class: "lt-kinds", role: "radiogroup", tabindex: "-1", "aria-label": control.label }, cards), show: (value) => boxes.forEach((box) => (box.checked = box.value === String(value))) };
     },
-    // A list of the host's models with a way to type a path or a hub id.
+    // A list of the host's models with a way to type a path or a hub id; `leave` takes back that one was to be typed.
     model(control, id, type) {
         const known = (control.name === "vae" ? app.form.vaes : app.form.checkpoints) || [];
         const list = h("select", { id, class: "lt-input" }, h("option", { value: "" }, t(control.optional ? "none_chosen" : "choose_model")),
             known.map((one) => h("option", { value: one.path }, one.title + (one.is_current ? ` (${t("current_model")})` : ""))),
             h("option", { value: OTHER }, t("type_path")));
         const typed = h("input", { class: "lt-input", type: "text", hidden: true, spellcheck: "false", "aria-label": `${control.label}: ${t("type_path")}`, oninput: () => type(typed.value) });
+        let wantsPath = false; // chosen, also while none is typed yet
         list.addEventListener("change", () => {
-            typed.hidden = list.value !== OTHER;
-            type(list.value === OTHER ? typed.value : list.value);
+            wantsPath = list.value === OTHER;
+            type(wantsPath ? typed.value : list.value);
             if (!typed.hidden) typed.focus();
         });
         return {
             element: list,
             around: h("div", { class: "lt-stack" }, list, typed),
+            leave: () => (wantsPath = false),
             show(value) {
                 if (document.activeElement === typed) return;
                 const isKnown = known.some((one) => one.path === value);
                 if (value && !isKnown) typed.value = value;
-                list.value = isKnown ? value : value ? OTHER : "";
+                if (isKnown) wantsPath = false;
+                list.value = isKnown ? value : value || wantsPath ? OTHER : "";
                 typed.hidden = list.value !== OTHER;
             },
         };
@@ -96,7 +99,7 @@ export function makeField(control, { inline = false, plain = false } = {}) {
     const wrong = h("p", { class: "lt-wrong", id: `${id}-wrong`, role: "alert", hidden: true });
     const ask = h("button", { type: "button", class: "lt-tool", title: control.help, "aria-label": t("more_help", { x: control.label }), "aria-expanded": "false", "aria-controls": help.id,
         onclick: () => { help.hidden = !help.hidden; set(ask, "aria-expanded", String(!help.hidden)); } }, "?");
-    const reset = h("button", { type: "button", class: "lt-tool lt-reset", hidden: true, onclick: () => { isTouched = false; values.reset(control.name); made.element.focus(); } }, icon("reset"));
+    const reset = h("button", { type: "button", class: "lt-tool lt-reset", hidden: true, onclick: () => { isTouched = false; made.leave?.(); values.reset(control.name); made.element.focus(); } }, icon("reset"));
     const isToggle = control.kind === "toggle";
     const head = h("div", { class: "lt-field-head" }, isToggle && made.element, h("label", { for: id }, control.label),
         inline && control.label !== plainOf(control.name) && h("code", { class: "lt-name" }, plainOf(control.name)), reset, !inline && ask);

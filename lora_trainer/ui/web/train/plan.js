@@ -1,5 +1,5 @@
 // Beside the form: what would be trained, what is wrong, and the button. The host checks while one types.
-import { activeRun, app } from "../base/app.js";
+import { activeRun, app, stateNews } from "../base/app.js";
 import { ask } from "../base/dialogs.js";
 import { fill, h, set } from "../base/elements.js";
 import { ApiError, post } from "../base/host.js";
@@ -84,7 +84,7 @@ export function planView({ signal, fields, reveal, checked }) {
             const own = problems.filter((problem) => problem.field === name && !(problem.code && problem.level !== "error"));
             field.problems(isEmpty(name) && !field.isTouched() && !hasTried ? own.filter((problem) => problem.level !== "error") : own);
         }
-        fill(body, planOf(result, check), problems.filter((problem) => !problem.code && !fields.has(problem.field)).map(note));
+        fill(body, planOf(result, check, isEmpty(F.images)), problems.filter((problem) => !problem.code && !fields.has(problem.field)).map(note));
         findings.show(problems.filter((problem) => problem.code), result?.plan?.waiting || 0);
         see.hidden = !result?.plan?.images;
         offer.show(result?.package);
@@ -143,14 +143,23 @@ export function planView({ signal, fields, reveal, checked }) {
         showReasons();
         checkSoon();
     });
+    // What trains or waits has the card, and a name: a run that began or ended elsewhere is noticed here.
+    const busyRuns = () => JSON.stringify((app.state.runs || []).filter((run) => run.active || run.state === "queued").map((run) => [run.id, run.active]));
+    let knownRuns = busyRuns();
+    stateNews.watch(signal, () => {
+        if (knownRuns === busyRuns()) return;
+        knownRuns = busyRuns();
+        showReasons();
+        check();
+    });
     check();
     return { element, train };
 }
 
 // The plan as numbers, subsets, buckets and examples; `check` asks the host anew.
-function planOf(result, check) {
+function planOf(result, check, lacksImages) {
     const plan = result?.plan;
-    if (!plan) return h("p", { class: "lt-plan-empty" }, t("plan_waiting"));
+    if (!plan) return h("p", { class: "lt-plan-empty" }, t(lacksImages ? "plan_waiting" : result ? "plan_wrong" : "checking"));
     const cells = [["plan_images", plan.images], plan.reg_images ? ["plan_reg", plan.reg_images] : null, plan.kept_aside ? ["plan_aside", plan.kept_aside] : null, ["plan_steps_epoch", plan.steps_per_epoch], ["plan_epochs", plan.epochs]].filter(Boolean);
     return [
         h("p", { class: "lt-plan-total" }, h("strong", {}, formatNumber(plan.total_steps)), " ", t("plan_total", { x: plan.total_steps })),

@@ -173,6 +173,7 @@ export const t = texts({
     undo_mend: ["Undo", "되돌리기"],
     mend_undone: ["Undone", "되돌림"],
     not_compared: ["{x} {x:picture has|pictures have} not been compared with the others yet.", "이미지 {x}장은 아직 다른 이미지와 비교하지 않았습니다."],
+    plan_wrong: ["The plan comes when what is listed under the button is mended.", "버튼 아래에 적힌 것을 고치면 계획이 표시됩니다."],
     plan_waiting: ["Add images to see the plan.", "이미지를 추가하면 계획이 표시됩니다."],
     plan_images: ["{x:image|images}", "이미지"],
     plan_aside: ["kept aside", "따로 둠"],

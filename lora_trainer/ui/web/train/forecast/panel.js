@@ -14,7 +14,7 @@ const PAUSE = 500; // milliseconds
 // check() asks the host anew. Returns {element, show(forecast), before()}; before() is asked when a training is to start and
 // resolves to whether it shall.
 export function forecastPanel(signal, check) {
-    let forecast = null, job = null, failure = "", isBefore = false, isSkipped = false;
+    let forecast = null, job = null, failure = "", failed = null, isBefore = false, isSkipped = false;
     const tried = new Map(); // savings that were measured -> {needed, fits}
     const element = h("section", { class: "lt-need", hidden: true, "aria-label": t("need_title") });
     const button = (text, action, style = "") => {
@@ -43,7 +43,11 @@ export function forecastPanel(signal, check) {
         }
     }
 
+    // A failure is told while the form stays as it was; that of a saving leaves what the draft itself came to.
+    const attempt = (isSaving) => (failed = { draft: JSON.stringify(values.send()), isSaving });
+
     async function run() {
+        attempt(false);
         const report = await measure(values.send());
         if (report && forecast) forecast = { ...forecast, report };
         draw();
@@ -52,6 +56,7 @@ export function forecastPanel(signal, check) {
     }
 
     async function tryOut(changed) {
+        attempt(true);
         const report = await measure({ ...values.send(), ...changed });
         if (report) tried.set(JSON.stringify(changed), report.memory);
         draw();
@@ -83,6 +88,7 @@ export function forecastPanel(signal, check) {
     let shown = "";
     function draw() {
         element.hidden = !forecast && !job;
+        if (failure && failed?.draft !== JSON.stringify(values.send())) failure = "";
         const text = JSON.stringify([forecast, job, failure, isBefore, [...tried]]);
         if (element.hidden || text === shown) return; // an open fold stays open
         shown = text;
@@ -99,7 +105,7 @@ export function forecastPanel(signal, check) {
         const again = button(t(report ? "need_again" : "need_measure"), run);
         again.disabled = Boolean(hindrance);
         fill(element, title, failure && note({ level: "warning", message: t("need_failed", { x: failure }) }),
-            report ? reportOf(report, tried, tryOut) : h("p", { class: "lt-subdued" }, hindrance || t("need_hint")), h("div", { class: "lt-row" }, again));
+            failure && !failed?.isSaving ? null : report ? reportOf(report, tried, tryOut) : h("p", { class: "lt-subdued" }, hindrance || t("need_hint")), h("div", { class: "lt-row" }, again));
     }
 
     return {
