@@ -105,16 +105,10 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object], *, lasting: bo
             file.flush()
             if lasting:
                 os.fsync(file.fileno())
-        if os.name == "posix":
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
+        as_new(temporary, 0o666)
         os.replace(temporary, path)
     except OSError as error:
-        raise SaveError(
-            f"{path} could not be written: {error.strerror or error}.",
-            advice="Free some disk space or choose another output folder; nothing that was saved before is lost.",
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -123,3 +117,19 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object], *, lasting: bo
 def write_text_atomic(path: Path, text: str) -> None:
     """Write UTF-8 `text` to `path` atomically (see write_atomic)."""
     write_atomic(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def as_new(path: Path, mode: int) -> None:
+    """Give a temporary file or folder the rights of one that was made in the ordinary way: `mode` less umask."""
+    if os.name == "posix":
+        umask = os.umask(0)
+        os.umask(umask)
+        path.chmod(mode & ~umask)
+
+
+def unwritable(what: Path | str, error: OSError) -> SaveError:
+    """The error for what could not be written and left everything as it was."""
+    return SaveError(
+        f"{what} could not be written: {error.strerror or error}.",
+        advice="Free some disk space or choose another output folder; nothing that was saved before is lost.",
+    )

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import SaveError
 from ..models import Model
 from ..models.family import TEXT, UNET, V_PREDICTION, text_names
 from ..networks import files
+from ..paths import as_new, unwritable
 from .stream import converted, pickled_size, write_checkpoint
 
 PLAIN, SAFE = "diffusers", "diffusers_safetensors"
@@ -50,19 +50,28 @@ def write(
         _fill(made, model, parts)
         for part, module in parts.items():
             _write_weights(made, part, module, dtype, metadata if part == UNET else {}, safe=safe)
-        made.chmod(0o777 & ~_umask())
-        if path.exists():
-            path.rename(made / ".replaced")
-        os.replace(made, path)
-        shutil.rmtree(path / ".replaced", ignore_errors=True)
+        as_new(made, 0o777)
+        _put(made, path)
     except OSError as error:
-        raise SaveError(
-            f"{path} could not be written: {error.strerror or error}.",
-            advice="Free some disk space or choose another output folder; nothing that was saved before is lost.",
-        ) from error
+        raise unwritable(path, error) from error
     finally:
-        if made is not None and made.exists():
+        if made is not None:
             shutil.rmtree(made, ignore_errors=True)
+
+
+def _put(made: Path, path: Path) -> None:
+    """Put the folder `made` in the place of `path`. What is there goes when that is done, and comes back when it fails."""
+    earlier = made.with_suffix(".replaced.tmp") if path.exists() else None
+    if earlier is None:
+        os.replace(made, path)
+        return
+    path.rename(earlier)
+    try:
+        os.replace(made, path)
+    except OSError:
+        earlier.rename(path)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
 
 
 def size(
@@ -81,12 +90,6 @@ def size(
         own = {**_FORMAT, **(metadata if part == UNET else {})}
         total += len(files.header(table, files.fitting(own))) + max(int(entry["data_offsets"][1]) for entry in table.values())
     return total
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
 
 
 def _contents(module: nn.Module, dtype: torch.dtype | None) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:

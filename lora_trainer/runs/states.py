@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import SaveError
 from ..foreign.json_text import read_json, read_number
 from ..foreign.reading import UnreadableError, is_file, is_folder, open_file
+from ..paths import as_new, unwritable
 
 MANIFEST = "state.json"
 FORMAT, VERSION = "lora-trainer state", 1
@@ -80,18 +80,12 @@ def write_state(target: Path, files: Mapping[str, Write], about: Mapping[str, An
         text = json.dumps({**manifest, "digest": _digest(manifest)}, ensure_ascii=False, indent=1)
         (temporary / MANIFEST).write_bytes(text.encode("utf-8", "replace"))
         _settle(temporary / MANIFEST)
-        if os.name == "posix":
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o777 & ~umask)
+        as_new(temporary, 0o777)
         _sync_folder(temporary)
         os.rename(temporary, target)  # noqa: PTH104 - atomic, and it fails where something is
         _sync_folder(target.parent)
     except OSError as error:
-        raise SaveError(
-            f"the training state {target} could not be written: {error.strerror or error}.",
-            advice="Free some disk space or choose another output folder; nothing that was saved before is lost.",
-        ) from error
+        raise unwritable(f"the training state {target}", error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

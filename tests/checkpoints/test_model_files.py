@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from lora_trainer.checkpoints import folders
 from lora_trainer.checkpoints.model_files import ModelFiles
 from lora_trainer.checkpoints.whole_model import WholeModel
 from lora_trainer.models import load
@@ -157,3 +158,21 @@ def test_a_vae_that_was_given_becomes_a_part_of_the_model(tiny_sd1, tiny_model, 
     assert_same_model(model, path)
     before, after = load_file(tiny_sd1), load_file(path)
     assert any(name.startswith("first_stage_model.") and not torch.equal(before[name], after[name]) for name in after)
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_earlier_one_there(tmp_path, monkeypatch):
+    """Where another program holds a file of the new one (Windows refuses to rename it then)."""
+    there, made = tmp_path / "x", tmp_path / "x.abc.tmp"
+    for folder, text in ((there, "earlier"), (made, "new")):
+        folder.mkdir()
+        (folder / "model_index.json").write_text(text)
+
+    def held(*_: object) -> None:
+        raise PermissionError(13, "The file is in use")
+
+    with monkeypatch.context() as changed, pytest.raises(PermissionError):
+        changed.setattr(folders.os, "replace", held)
+        folders._put(made, there)
+    assert (there / "model_index.json").read_text() == "earlier"
+    folders._put(made, there)
+    assert (there / "model_index.json").read_text() == "new" and list(tmp_path.iterdir()) == [there]
