@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,16 +121,19 @@ class Wanted:
         return cls((query["extension"],) if query.get("extension") else usual, every_line)
 
 
-def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, wanted: Wanted) -> dict[str, Any]:
+def describe(
+    folder: Path, facts: FactsCache, *, upload_id: str | None, wanted: Wanted, left_out: Iterable[str] = ()
+) -> dict[str, Any]:
     """A Folder of docs/api.md: at most 500 images with sizes, captions as they would be trained, problems, and
-    the caption files that belong to no image."""
+    the caption files that belong to no image. Each is read to its end, as a training reads it, so that both count the same;
+    the names of those that are not trained are `left_out`."""
     try:
         listing = list_folder(folder)
         subfolders = sorted(path.name for path in folder.iterdir() if is_folder(path) and not path.name.startswith("."))
     except OSError as error:
         raise InputError(f"{folder} cannot be listed: {error.strerror}.", field="folder") from error
     shown = listing.images[:_SHOWN]
-    looked = facts.look_at([str(folder / name) for name in shown], verify=False)
+    looked, out = facts.look_at([str(folder / name) for name in shown]), set(left_out)
     files = [CaptionFiles(listing, ending) for ending in wanted.endings]
     named = _of_metadata(folder, wanted)
     images = []
@@ -146,6 +149,7 @@ def describe(folder: Path, facts: FactsCache, *, upload_id: str | None, wanted: 
                 "caption": caption.text if caption else None,
                 "whole_caption": caption.whole if caption else None,
                 "problem": f"{name}: {fact.problem}" if fact.problem else trouble,
+                "left_out": name in out,
             }
         )
     return {

@@ -147,7 +147,9 @@ class Catalogue:
         """`place: message`."""
         for found in islice(_PLACE.finditer(plain), _MOST_PLACES):
             rest = self._turned(plain[found.end() :], done)
-            yield Turned(f"{korean_place(found[1])}: {rest.text}", rest.known)
+            # A sentence that begins with a value would take the place for a part of it, and put it into its midst.
+            is_whole = not any(found[1].count(quote) % 2 for quote in "'\"“")
+            yield Turned(f"{korean_place(found[1])}: {rest.text}", rest.known + (is_whole and rest.known > 0))
 
     def _sentences(self, plain: str, done: dict[str, Turned]) -> Iterator[Turned]:
         """Several messages one after the other."""

@@ -175,9 +175,14 @@ async def _upload_view(service: Service, request: Request) -> Response:
         upload_id = request.path_params["id"]
         folder = service.uploads.folder(upload_id)
         wanted = images.Wanted.of(request.query_params, CAPTIONS, service.host.access())
-        return images.describe(folder, service.facts, upload_id=upload_id, wanted=wanted)
+        return _described(service, folder, wanted, upload_id)
 
     return answer(await service.look(look))
+
+
+def _described(service: Service, folder: Path, wanted: images.Wanted, upload_id: str | None) -> dict[str, Any]:
+    left_out = service.datasets.left_out(str(folder))
+    return images.describe(folder, service.facts, upload_id=upload_id, wanted=wanted, left_out=left_out)
 
 
 async def _upload_caption(service: Service, request: Request) -> Response:
@@ -210,7 +215,7 @@ async def _images(service: Service, request: Request) -> Response:
     def look() -> dict[str, Any]:
         folder = _shown_folder(service, request)
         wanted = images.Wanted.of(request.query_params, CAPTIONS, service.host.access())
-        return images.describe(folder, service.facts, upload_id=None, wanted=wanted)
+        return _described(service, folder, wanted, None)
 
     return answer(await service.look(look))
 

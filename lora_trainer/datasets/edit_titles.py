@@ -51,7 +51,7 @@ def _plain(kind: str, values: Mapping[str, Any]) -> str:
         "rename_all": "Tags corrected",
         "cut": "Captions shortened",
         "join": "Lines joined",
-        "delete": "Pictures deleted",
+        "delete": "Pictures put into the trash folder",
         "rotate": "Pictures turned",
         "crop": "Picture cropped",
         "mask": "Mask painted",

@@ -134,6 +134,12 @@ def test_particles_follow_the_sound_before_them(text, expected):
         ("run.toml, line 3, key: there is no such option.", "run.toml, 3번째 줄, key: 그런 옵션은 없습니다."),
         ("/x/고양이.safetensors is empty: it has 0 bytes.", "/x/고양이.safetensors: 비어 있습니다(0바이트)."),
         ("'is missing.' is not a folder.", "'is missing.'은(는) 폴더가 아닙니다."),
+        ("/x/y z: 8 of 12 images have no caption (a.png)", "/x/y z: 이미지 12장 중 8장에 캡션이 없습니다(a.png)"),
+        (
+            "dataset.toml, line 2, x: 8 of 12 images have no caption (a: b.png)",
+            "dataset.toml, 2번째 줄, x: 이미지 12장 중 8장에 캡션이 없습니다(a: b.png)",
+        ),
+        ("'a: b' is not a folder.", "'a: b'은(는) 폴더가 아닙니다."),
         ("There is no run sls or dog.", "sls or dog 학습이 없습니다."),
         ("something nobody has said before: 5", "something nobody has said before: 5"),
         ("", ""),

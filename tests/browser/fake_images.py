@@ -58,6 +58,7 @@ class FakeImages:
                 "height": 512,
                 "caption": self.caption_of(name),
                 "problem": "",
+                "left_out": False,
             }
             for name in sorted(self.files)
         ]

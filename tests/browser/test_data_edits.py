@@ -110,6 +110,32 @@ def test_a_tag_that_was_typed_and_not_entered_stays_with_the_pictures_it_was_typ
     expect(adder).to_have_value("")
 
 
+def test_counts_follow_each_change_and_the_form_counts_what_the_plan_counts(open_page, place, frogs):
+    broken, whole = frogs / "frog_00007.png", (frogs / "frog_00007.png").read_bytes()
+    broken.unlink()
+    broken.write_bytes(whole[: len(whole) // 2])
+    (frogs / "frog_00000.txt").unlink()
+    page = opened(open_page, place, frogs)
+    chip = page.locator(".lt-data-looks .lt-chip", has_text="no caption")
+    expect(chip).to_have_text("no caption1")
+    choose(page, 6)
+    page.locator(".lt-data-grid").press("x")
+    expect(page.locator(".lt-data-looks .lt-chip", has_text="left out")).to_have_text("left out1")
+    choose(page, 0)
+    page.keyboard.press("t")
+    page.keyboard.type("sls frog,")
+    expect(chip).to_have_count(0)
+    page.get_by_role("button", name="Train with it").click()
+    head = page.locator(".lt-images-head")
+    expect(head).to_contain_text("6 images")
+    expect(head).to_contain_text("1 cannot be read")
+    expect(head).to_contain_text("1 left out")
+    expect(page.locator(".lt-plan-cells dd").first).to_have_text("6")
+    expect(page.locator(".lt-tile-out")).to_have_count(1)
+    expect(page.locator(".lt-tile-bad")).to_have_count(1)
+    expect(page.locator(".lt-tile-bad img")).to_have_count(0)
+
+
 def test_what_is_changed_while_the_change_before_it_is_read_back_stays_as_it_is_under_the_hand(open_page, place, frogs):
     page = opened(open_page, place, frogs)
     page.keyboard.press("ArrowRight")
@@ -245,12 +271,19 @@ def test_what_a_run_trains_from_stays_and_the_form_goes_on_with_the_copy_that_wa
     expect(page.locator(".lt-run-page")).to_be_visible()  # it waits for ever: no worker is started
     page.click("#lt-tab-train")
     page.get_by_role("button", name="Edit captions").click()
+    page.locator(".lt-data-side").get_by_text("Findings", exact=True).click()
     choose(page, 1)
     page.keyboard.press("t")
     page.keyboard.type("new one,")
+    expect(page.locator(".lt-toast", has_text="you work on a copy")).to_be_visible()
     expect(page.locator(".lt-data-tile").nth(1)).to_contain_text("new one")
     adder = page.get_by_role("combobox", name="Add a tag")
     expect(adder).to_be_focused()  # over the copy that is shown from here on
+    expect(page.locator(".lt-data-side").get_by_role("radio", name="Findings")).to_be_checked()
+    page.locator(".lt-data-edit").get_by_text("Many at once", exact=True).click()
+    page.click("#lt-tab-train")
+    page.click("#lt-tab-data")
+    expect(page.locator(".lt-data-edit").get_by_role("radio", name="Many at once")).to_be_checked()
     page.click("#lt-tab-train")
     expect(page.locator(".lt-tile-text", has_text="new one")).to_have_count(1)
     uploads = [folder for folder in place.service.paths.uploads.iterdir() if (folder / "frog_00001.txt").is_file()]

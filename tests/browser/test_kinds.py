@@ -15,6 +15,12 @@ KINDS = {
     "model": ("learning_rate_te",),
 }
 
+# Of each section its title, the number that it tells, and how many fields it shows.
+COUNTS = """(sections) => sections.map((one) => [
+    one.dataset.section, Number(one.querySelector("summary").children[1].textContent),
+    [...one.querySelectorAll(".lt-field[data-name]")].filter((field) => field.checkVisibility()).length,
+])"""
+
 
 @pytest.fixture
 def place(tmp_path):
@@ -36,6 +42,8 @@ def test_each_kind_of_training_has_its_sentence_and_its_fields(open_page, place)
         for name in FIELDS:
             field = page.locator(f"#lt-{name}")
             expect(field).to_be_visible() if name in shown else expect(field).to_be_hidden()
+        counts = page.locator(".lt-section:visible").evaluate_all(COUNTS)
+        assert counts and all(told == seen for _, told, seen in counts), (kind, counts)
     page.check("#lt-trains input[value=pivotal]")
     page.get_by_role("button", name="Use a folder on this machine").click()
     page.fill("#lt-image_dir", str(place.folder / "10_sls frog"))

@@ -73,6 +73,9 @@ def test_resizing_a_lora_from_the_choice_to_the_list(program, host, open_page):
     expect(page.locator(".lt-tool-file")).to_contain_text("small.safetensors")
     expect(page.locator("#lt-tool-model option")).to_have_text(["Choose a LoRA", "frog", "styles/ink", "small"])
     assert shape_of(host.paths().lora_dir / "small.safetensors", "lora_down.weight") == [2, 320]
+    expect(page.locator("#lt-tool-output")).to_have_value("small")  # what was typed is not replaced
+    expect(page.locator("#lt-tool-overwrite")).to_be_visible()
+    page.fill("#lt-tool-output", "smaller")
     expect(page.locator("#lt-tool-overwrite")).to_be_hidden()
     page.fill("#lt-tool-output", "Small")
     expect(page.locator("#lt-tool-overwrite")).to_be_visible()

@@ -157,6 +157,7 @@ def test_a_text_is_there_in_both_languages_with_the_same_places_and_is_said(name
     begun = tuple(one or other for one, other in prefixes)
     for text, (english, korean) in texts_of(name).items():
         assert english and korean
+        assert not re.search(r"\} 중 \{", korean), f"{text}: a number of another one has a noun, or a stroke between them"
         assert set(re.findall(r"\{(\w+)\}", english)) == set(re.findall(r"\{(\w+)\}", korean)), text
         assert f'"{text}"' in speakers or text.startswith(begun), f"{text} is not said by anybody"
 

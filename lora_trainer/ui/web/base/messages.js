@@ -16,7 +16,7 @@ export function say(message, level = "info") {
     if ([...toasts.children].some((toast) => toast.textContent === message)) return; // said already
     const toast = h("div", { class: `lt-toast lt-toast-${level}` }, message);
     toasts.append(toast);
-    setTimeout(() => toast.remove(), level === "error" ? 8000 : 2500);
+    setTimeout(() => toast.remove(), Math.max(level === "error" ? 8000 : 2500, 80 * message.length)); // as long as it takes to read
 }
 
 export function report(error) {

@@ -6,12 +6,13 @@
 // them: nothing vanishes under one's hands; `isStale` says that the filter may be asked again.
 import { ApiError, Lost, get, post } from "../base/host.js";
 import { listeners } from "../base/listeners.js";
-import { report } from "../base/messages.js";
+import { report, say } from "../base/messages.js";
 import { go } from "../base/place.js";
 import { poll } from "../base/poll.js";
 import { debounce, sleep } from "../base/timing.js";
 import { followCopies } from "../train/concepts/folders.js";
 import { values } from "../train/values.js";
+import { t } from "./texts.js";
 import { holding, isMade, isWritten, keepHeld } from "./held.js";
 import { selection } from "./selection.js";
 import { forget, keepMasks, keepUnsaved, keptMasks, unsaved, unsavedMoved } from "./unsaved.js";
@@ -26,7 +27,7 @@ export const LOOKS = ["untagged", "tokens>75", "duplicate", "broken", "left_out"
 
 const MOST_LOOKED_AT = 3000; // pictures whose findings are asked for again after each change while nobody looks at their list
 
-// `watch(signal, action)` hears of what has changed: "pictures" (which are shown), "rows", "tags", "findings", "selection", "saving",
+// `watch(signal, action)` hears of what has changed: "pictures" (which are shown), "rows", "counts", "tags", "findings", "selection", "saving",
 // "held". `how`: {filter, sort, descending, held}, as one left it.
 export function dataset(signal, opened, how) {
     const news = listeners(), uses = listeners();
@@ -67,7 +68,7 @@ export function dataset(signal, opened, how) {
             const answer = await data.post("query", { filter, sort, descending, buckets: bucketSettings(), counts });
             if (mine !== question || signal.aborted) return;
             Object.assign(data, { ids: answer.ids, total: answer.total, wrong: null, isStale: false });
-            data.counts = Object.fromEntries(counts.map((look, index) => [look, answer.counts[index]]));
+            tellCounts(counts.length ? answer.counts : []);
             data.selection.offer(answer.ids);
         } catch (error) {
             if (mine !== question || signal.aborted) return;
@@ -78,6 +79,16 @@ export function dataset(signal, opened, how) {
         tell("pictures");
     };
 
+    // How many there are of what one looks for, after a change that leaves the pictures that are shown as they are.
+    const countSoon = debounce(400, async () => {
+        if (signal.aborted || data.scan) return;
+        const mine = question, { counts } = await data.post("query", { filter: "untagged -untagged", counts: LOOKS, buckets: bucketSettings() }).catch(() => ({}));
+        if (counts && mine === question) tellCounts(counts);
+    });
+    function tellCounts(counts) {
+        data.counts = Object.fromEntries(counts.map((count, index) => [LOOKS[index], count]));
+        tell("counts");
+    }
     // These pictures are in sight: what is not known of them is asked for, when scrolling rests.
     const lacks = (id) => !data.rows.has(id) || stale.has(id);
     data.want = (ids) => {
@@ -118,6 +129,7 @@ export function dataset(signal, opened, how) {
             tell("rows");
             tell("tags");
             if (data.found && !isLookedAt) lookSoon();
+            if (!isOther) countSoon();
         }
         tell("saving");
     };
@@ -153,7 +165,9 @@ export function dataset(signal, opened, how) {
         keepMasks(data.id, []);
         keepMasks(answer.dataset, data.held);
         data.movedTo = answer.dataset;
-        if (!signal.aborted) go("data", answer.dataset);
+        if (signal.aborted) return answer;
+        say(t("copied_set"));
+        go("data", answer.dataset);
         return answer;
     };
 

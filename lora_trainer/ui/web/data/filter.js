@@ -56,7 +56,7 @@ export function filterLine(signal, data, { size, zoom }) {
         input.value = text;
         ask();
     }
-    data.watch(signal, (what) => ["pictures", "tags"].includes(what) && show());
+    data.watch(signal, (what) => ["pictures", "counts", "tags"].includes(what) && show());
     show();
     return {
         element: h("div", { class: "lt-stack" },

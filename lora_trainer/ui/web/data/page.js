@@ -40,8 +40,8 @@ export function dataPage(signal, opened) {
     const bulk = bulkPanel(signal, data);
     const tags = tagTable(signal, data, filter);
     const history = historyPanel(signal, data);
-    const left = pane("side", t("about_set"), [["tags", t("tags"), tags], ["quick", t("quick"), groupsPanel(signal, data)], ["findings", t("findings"), findingsPanel(signal, data, filter)], ["history", t("history"), history]]);
-    const right = pane("edit", t("edit"), [["caption", t("caption"), caption], ["bulk", t("bulk"), bulk]]);
+    const left = pane("side", t("about_set"), [["tags", t("tags"), tags], ["quick", t("quick"), groupsPanel(signal, data)], ["findings", t("findings"), findingsPanel(signal, data, filter)], ["history", t("history"), history]], was.panes?.[0]);
+    const right = pane("edit", t("edit"), [["caption", t("caption"), caption], ["bulk", t("bulk"), bulk]], was.panes?.[1]);
     const none = h("div", { class: "lt-data-none", hidden: true }, icon("search"), h("strong", {}, t("none_found")), h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: () => filter.put("") }, t("show_all")));
     const saved = h("span", { class: "lt-data-saved", role: "status" });
     const keys = h("div", { id: "lt-data-keys", hidden: true }, keyList());
@@ -122,14 +122,14 @@ export function dataPage(signal, opened) {
         grid.show();
     }
     data.watch(signal, show);
-    signal.addEventListener("abort", () => places.set(data.movedTo || data.id, { first: grid.first(), filter: data.filter, chosen: data.selection.ids, held: data.held, isWriting: right.element.contains(document.activeElement) }));
+    signal.addEventListener("abort", () => places.set(data.movedTo || data.id, { first: grid.first(), filter: data.filter, chosen: data.selection.ids, held: data.held, panes: [left.shown, right.shown], isWriting: right.element.contains(document.activeElement) }));
     data.query().then(() => {
         if (signal.aborted) return;
-        if (was.chosen?.length === 1) data.selection.only(was.chosen[0]);
+        if (was.chosen) data.selection.put(was.chosen);
         grid.scrollTo(was.first || 0);
         show();
         const focused = document.activeElement;
-        if (was.isWriting && data.selection.ids.length) open("caption");
+        if (was.isWriting && data.selection.ids.length) right.current().focus?.();
         else if (focused === document.body || app.mount.contains(focused)) grid.element.focus({ preventScroll: true });
     });
     data.writeUnsaved().catch(report);
@@ -143,8 +143,8 @@ function savingText({ saving, lastTitle }) {
     return ["saving", "unsaved"].includes(saving) || !lastTitle ? said : `${said} · ${lastTitle}`;
 }
 
-// Parts of which one is shown.
-function pane(name, label, parts) {
+// Parts of which one is shown, `first` at the start.
+function pane(name, label, parts, first = parts[0][0]) {
     const body = h("div", { class: "lt-data-pane-body" });
     const choice = segments(`lt-data-${name}`, label, parts.map(([part, text]) => [part, text]), open);
     let shown = "";
@@ -157,6 +157,6 @@ function pane(name, label, parts) {
         show?.();
     }
     const current = () => parts.find(([part]) => part === shown)[2];
-    open(parts[0][0]);
-    return { element: h("section", { class: `lt-data-pane lt-data-${name}`, "aria-label": label }, h("div", { class: "lt-data-pane-head" }, choice.element), body), open, current };
+    open(first);
+    return { element: h("section", { class: `lt-data-pane lt-data-${name}`, "aria-label": label }, h("div", { class: "lt-data-pane-head" }, choice.element), body), open, current, get shown() { return shown; } };
 }

@@ -30,6 +30,12 @@ export function selection(changed) {
             cursor = anchor = id;
             tell();
         },
+        // These, as one left them; those that are shown no more are not among them.
+        put(ids) {
+            chosen = new Set(ids.filter((id) => at.has(id)));
+            cursor = anchor = [...chosen].at(-1) ?? cursor;
+            tell();
+        },
         toggle(id) {
             if (!chosen.delete(id)) chosen.add(id);
             cursor = anchor = id;

@@ -19,10 +19,10 @@ export function keptForm(name, start) {
 
 export const keep = (name) => remember(KEY, { ...recall(KEY, {}), [name]: forms.get(name) });
 
-// A result has got the name `output`: the next one gets another, unless the person has given it one meanwhile.
-export function usedUp(name, output) {
+// A result has been written. A name that the person typed stays theirs; that it may be overwritten was said for this once.
+export function usedUp(name) {
     const form = forms.get(name);
-    if (!form || (form.output !== null && form.output !== output)) return;
-    Object.assign(form, { output: null, overwrite: false });
+    if (!form) return;
+    form.overwrite = false;
     keep(name);
 }

@@ -162,6 +162,7 @@ function draw(signal, view, page) {
         follows = () => {
             names = there();
             if (chosen.output === null) name.value = suggested();
+            overwrite.checked = chosen.overwrite;
             askBack();
         };
         name.value = chosen.output ?? suggested();
@@ -211,7 +212,7 @@ function draw(signal, view, page) {
         page.loras = news.loras;
         page.checkpoints = news.checkpoints;
         page.problems = news.problems;
-        for (const one of job.files) usedUp(job.tool, stem(one.name));
+        usedUp(job.tool);
         if (isFirst) return drawFields(); // with no file at all there was nothing to choose
         for (const draw of lists) draw();
         return follows?.();

@@ -37,7 +37,7 @@ async function show() {
             fill(body, found.state === "failed" ? note({ level: "error", message: found.message }) : found.batches.map((one) => batch(one, found.of)));
             return;
         }
-        fill(body, t("batches_waiting", { done: found.done, total: found.total }));
+        fill(body, found.total ? t("batches_waiting", { done: found.done, total: found.total }) : t("batches_begin"));
         await sleep(PAUSE);
     }
 }

@@ -131,23 +131,29 @@ export function imageUpload(signal, scope, onFolder) {
         const mine = Boolean(scope.upload && folder?.id);
         headline.textContent = t(mine && images.length ? "drop_more" : "drop_here");
         zone.classList.toggle("lt-drop-small", images.length > 0);
-        const missing = images.filter((image) => image.caption === null || image.caption === undefined).length;
+        const trained = images.filter(isTrained);
+        const missing = trained.filter((image) => image.caption === null || image.caption === undefined).length;
         const chip = missing ? t("without_caption", { x: formatNumber(missing) }) : t("all_captioned");
         const shown = showAll ? images : images.slice(0, SHOWN);
-        const count = images.length + (folder?.more || 0), isMine = transfer.owner === scope.id;
+        const count = trained.length + (folder?.more || 0), isMine = transfer.owner === scope.id;
         fill(list,
             images.length > 0 && h("div", { class: "lt-images-head" },
                 h("strong", {}, t("images_count", { x: formatNumber(count) })),
+                notTrained(images, "images_broken", (image) => image.problem && !image.left_out), notTrained(images, "images_left_out", (image) => image.left_out),
                 scope.get("caption_source") !== "words" && (missing > 0 || !folder.more) && h("span", { class: missing ? "lt-chip lt-chip-warn" : "lt-chip lt-chip-fine" }, chip),
                 h("button", { type: "button", class: "lt-btn lt-btn-small lt-push", onclick: (event) => busy(event.currentTarget, () => openFolders([folder.folder])) }, t("edit_captions")),
                 mine && h("button", { type: "button", class: "lt-link", onclick: removeAll }, t("remove_all"))),
             images.length > 0 && h("ul", { class: "lt-tiles" }, shown.map((image) => tile(image, mine))),
             isNamed() && images.length > 0 && h("p", { class: "lt-subdued" }, t("captions_of_metadata")),
-            images.length > shown.length && h("button", { type: "button", class: "lt-link", onclick: () => { showAll = true; show(folder); } }, t("more_images", { x: formatNumber(count - shown.length) })),
+            images.length > shown.length && h("button", { type: "button", class: "lt-link", onclick: () => { showAll = true; show(folder); } }, t("more_images", { x: formatNumber(images.length + (folder?.more || 0) - shown.length) })),
             images.length === shown.length && folder?.more > 0 && h("p", { class: "lt-subdued lt-tiles-rest" }, t("images_not_shown", { x: formatNumber(folder.more) })),
             isMine && listed("refused_files", transfer.refused), isMine && listed("noted_files", transfer.noted, "info"),
             listed("unused_captions", (folder?.unused || []).map((name) => ({ name }))));
     }
+
+    // What the training has none of is counted apart, so that this and the plan say the same number.
+    const isTrained = (image) => !image.problem && !image.left_out;
+    const notTrained = (images, text, which) => images.some(which) && h("span", { class: "lt-chip" }, t(text, { x: formatNumber(images.filter(which).length) }));
 
     // Names, each with what is to be said of it.
     const listed = (text, names, level = "warning") => names.length > 0 && note({ level, message: `${t(text)} ${names.map(({ name, message }) => (message ? `${name} (${message})` : name)).join("; ")}` });
@@ -158,7 +164,8 @@ export function imageUpload(signal, scope, onFolder) {
         const words = !isNamed() && scope.words(); // are trained instead
         const text = image.problem || caption || words || t("no_caption");
         const isMissing = !image.problem && (image.caption === null || image.caption === undefined);
-        return h("li", { class: `lt-tile${image.problem ? " lt-tile-bad" : ""}`, title: `${image.name}\n${text}` },
+        return h("li", { class: `lt-tile${image.problem ? " lt-tile-bad" : ""}${image.left_out ? " lt-tile-out" : ""}`, title: [image.name, image.left_out && t("tile_left_out"), text].filter(Boolean).join("\n") },
+            image.left_out && h("span", { class: "lt-chip lt-tile-mark" }, t("tile_left_out")),
             image.problem ? h("span", { class: "lt-tile-image" }, icon("warning")) : h("img", { class: "lt-tile-image", src: urlOf(image.thumb), alt: image.name, loading: "lazy" }),
             mine && !isNamed() ? h("button", { type: "button", class: `lt-tile-text${isMissing ? " lt-missing" : ""}`, "aria-label": t("edit_caption", { x: image.name }), onclick: () => edit(image) }, text)
                 : h("span", { class: `lt-tile-text${isMissing ? " lt-missing" : ""}` }, text),
