@@ -31,7 +31,8 @@ def safe_name(name: str, *, field: str = "") -> str:
     """
 
     def refuse(why: str) -> InputError:
-        return InputError(f"the name {name!r} {why}.", field=field, advice="Use letters, digits, spaces, '-' and '_'.")
+        advice = "Use letters, digits, spaces, '-' and '_'."
+        return InputError(f"the name “{printable(name)}” {why}.", field=field, advice=advice)
 
     if not name.strip():
         raise refuse("is empty")
@@ -44,6 +45,11 @@ def safe_name(name: str, *, field: str = "") -> str:
     if len(name.encode("utf-8")) > 200:
         raise refuse("is longer than 200 bytes")
     return name
+
+
+def printable(text: str) -> str:
+    """The text as people typed it; what cannot be seen, or turns what follows round, is a mark."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def typed_path(text: str) -> str:

@@ -74,9 +74,12 @@ class Checked:
         self.problems.append({"field": field, "level": level, "message": message, "advice": advice, "where": where})
 
     def view(self) -> dict[str, Any]:
-        output = {"name": self.draft.name, "exists": self.exists, "saved_as": self.saved_as}
+        output = {"name": self.draft.name, "exists": self.exists, "saved_as": self.saved_as if self._is_named() else ""}
         shown = {"base_model": self.base_model, "output": output, "disk": self.disk, "package": self.package}
         return {"ok": self.ok, "problems": self.problems, "plan": self.plan, **shown, **self._recipe()}
+
+    def _is_named(self) -> bool:
+        return not any(one["field"] == "output_name" and one["level"] == "error" for one in self.problems)
 
     def _recipe(self) -> dict[str, str]:
         """The same training as a command line and files, as in the detail of a run; empty while something is wrong."""

@@ -182,10 +182,10 @@ class Service:
         store = self.store
         run = store.active() or next(iter(store.queue()), None)
         if run is not None:
-            return f"{run.name} is being trained on this card." if run.is_active else f"{run.name} waits to be trained."
+            return f"{run.name} is being trained on this machine." if run.is_active else f"{run.name} waits to be trained."
         if self.generation.wants_card():
-            return "Pictures are being made on this card."
-        return "Pictures are being captioned on this card." if (self.tools.captioning() or ("", False))[1] else ""
+            return "Pictures are being made on this machine."
+        return "Pictures are being captioned on this machine." if (self.tools.captioning() or ("", False))[1] else ""
 
     def _clear_card(self) -> None:
         """A training begins: nothing of ours stays on the card."""

@@ -207,7 +207,8 @@ class Progress:
         elif kind == "sample":
             self.samples.append(event)
         elif kind == "warning":
-            self.warnings = [*self.warnings, str(event.get("message", ""))][-_KEPT_WARNINGS:]
+            message = str(event.get("message", ""))  # a worker that goes on finds again what the one before it found
+            self.warnings = [*(one for one in self.warnings if one != message), message][-_KEPT_WARNINGS:]
         elif kind == "failed":
             self.failed, self.phase, self.aside = event, None, None
         elif kind == "finished":

@@ -69,7 +69,7 @@ class Rehearsals:
 
     def at_work(self) -> str:
         """The same as a sentence, "" when none is."""
-        return "The memory that a training needs is being measured on this card." if self.is_at_work() else ""
+        return "The memory that a training needs is being measured on this machine." if self.is_at_work() else ""
 
     def end(self) -> None:
         """Somebody who comes first wants the card: end what is being measured, and wait until the card is given back."""

@@ -146,6 +146,11 @@ def test_what_is_wrong_elsewhere_does_not_empty_the_plan(client, values, spoil):
     assert answer["plan"]["images"] == 3 and answer["plan"]["buckets"] and answer["plan"]["examples"]
 
 
+def test_a_name_with_a_slash_is_told_as_it_was_typed_and_no_part_of_it_is_shown_as_the_file(client, values):
+    answer = post(client, "check", {"values": {**values, "output_name": "my/badge\\x"}}).json()
+    assert "the name “my/badge\\x” contains" in problems_of(answer)["output_name"] and not answer["output"]["saved_as"]
+
+
 def test_a_word_that_is_not_typed_yet_does_not_empty_the_plan(client, values):
     answer = post(client, "check", {"values": {**values, "trains": "pivotal", "identifier": "", "token_string": ""}}).json()
     assert [one["field"] for one in answer["problems"] if one["level"] == "error"] == ["token_string"]

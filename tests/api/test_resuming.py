@@ -121,7 +121,7 @@ def test_a_damaged_state_is_told_and_an_earlier_one_is_taken(client, service, en
 
 def test_an_active_run_is_not_resumed_and_an_unknown_one_is_none(client, ended):
     assert post(client, f"runs/{ended}/resume", {}).status_code == 200
-    assert "queued" in post(client, f"runs/{ended}/resume", {}).json()["error"]["message"]
+    assert "has not ended yet" in post(client, f"runs/{ended}/resume", {}).json()["error"]["message"]
     assert post(client, "runs/nothing/resume", {}).status_code == 404
     assert look(client, "nothing").status_code == 404
 

@@ -139,7 +139,10 @@ def test_a_changed_value_is_marked_and_can_be_reset(open_page, address, api, fro
 
 
 def test_a_path_can_be_typed_in_place_of_a_listed_model(open_page, address):
-    page = open_page(address)
+    page = open_page(address, width=800, height=600)
+    reasons = page.locator(".lt-reasons")
+    expect(reasons.locator("li")).to_have_count(2)
+    assert reasons.evaluate("(one) => one.scrollHeight <= one.clientHeight"), "no line of it is cut"
     name = "#lt-pretrained_model_name_or_path"
     page.locator(name).select_option(label="Type a path…")
     typed = page.get_by_role("textbox", name="Base model: Type a path…")

@@ -142,6 +142,13 @@ def test_a_list_of_many_runs_is_read_once_and_not_again(tmp_path, monkeypatch):
     assert len(folded) == len(paths)
 
 
+def test_a_warning_that_the_next_worker_gives_again_is_there_once():
+    progress = Progress()
+    for message in ("no captions", "cut", "no captions"):
+        progress.fold({"type": "warning", "message": message})
+    assert progress.warnings == ["cut", "no captions"]
+
+
 def test_a_resumed_run_forgets_what_came_after_the_state():
     progress = Progress()
     steps(progress, 20, loss=float)

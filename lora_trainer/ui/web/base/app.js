@@ -1,6 +1,6 @@
+// What all of the page shares: its place in the document, and the host's last answers.
 import { listeners } from "./listeners.js";
 
-// What all of the page shares: its place in the document, and the host's last answers.
 export const app = {
     mount: null, // the element that gradio drew
     form: null, // the answer of GET form

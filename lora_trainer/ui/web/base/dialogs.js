@@ -10,7 +10,7 @@ export const ask = (question, action, { isHarmless = false } = {}) =>
         const yes = h("button", { type: "submit", class: `lt-btn ${isHarmless ? "lt-btn-primary" : "lt-btn-danger"}`, value: "yes" }, action);
         const dialog = h("dialog", { class: "lt-ask", "aria-label": action },
             h("form", { method: "dialog" }, typeof question === "string" ? h("p", {}, question) : question,
-                h("div", { class: "lt-row lt-end" }, h("button", { type: "submit", class: "lt-btn", value: "" }, t("cancel")), yes)));
+                h("div", { class: "lt-row lt-end" }, h("button", { type: "submit", class: "lt-btn", value: "", formnovalidate: true }, t("cancel")), yes)));
         dialog.addEventListener("close", () => {
             resolve(dialog.returnValue === "yes");
             dialog.remove();

@@ -27,7 +27,7 @@ export function fileList(signal, id, used) {
         const isUsed = used.now?.file === file.name;
         return h("li", { class: isUsed ? "lt-file-used" : null },
             h("code", {}, file.name),
-            file.final && h("span", { class: "lt-badge lt-badge-finished" }, t("final")),
+            file.final && h("span", { class: "lt-badge lt-badge-finished" }, t(run.state === "stopped" ? "final_stopped" : "final")),
             isUsed && h("span", { class: "lt-badge lt-badge-running", title: t("in_use_as", { x: used.now.name }) }, t("in_use")),
             h("span", { class: "lt-subdued" }, [file.step && t("samples_at", { x: formatNumber(file.step) }), formatBytes(file.bytes)].filter(Boolean).join(" · ")),
             h("span", { class: "lt-row lt-end" },

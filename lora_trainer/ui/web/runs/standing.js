@@ -1,4 +1,5 @@
 // How a run stands, in a word, a line and a bar.
+import { activeRun } from "../base/app.js";
 import { h } from "../base/elements.js";
 import { formatDuration, formatNumber, formatShort } from "../base/numbers.js";
 import { t } from "./texts.js";
@@ -37,9 +38,15 @@ export function doing(run) {
 // Why it failed, without the lines of its log that follow: the page of the run shows them.
 const reason = (message) => (message.includes("\n") ? message.split("\n")[0].replace(/\s*[^.\s][^.]*:$/, "") : message);
 
+// What a waiting run waits for, where its turn is next.
+function behind(run) {
+    const first = run.queue_position === 1 && activeRun();
+    return first && t(first.card?.paused ? "queue_after_paused" : "queue_after", { x: first.name });
+}
+
 // One line on how the run stands.
 export function statusLine(run) {
-    if (run.state === "queued") return [run.queue_position && t("queue_position", { x: run.queue_position }), run.message].filter(Boolean).join(" · ");
+    if (run.state === "queued") return [run.queue_position && t("queue_position", { x: run.queue_position }), run.message || behind(run)].filter(Boolean).join(" · ");
     if (run.state === "failed") return reason(run.message || "");
     const steps = run.total_steps ? `${formatNumber(run.step || 0)} / ${formatNumber(run.total_steps)}` : "";
     if (run.active) {

@@ -102,7 +102,7 @@ export function planView({ signal, fields, reveal, checked }) {
         const wrong = [...new Set([...Object.keys(values.wrong), ...errors().map((problem) => problem.field)])];
         const link = (text, name) => h("li", {}, name && (fields.has(name) || values.control(name)) ? h("button", { type: "button", class: "lt-link", onclick: () => reveal(name) }, text) : text);
         const lines = missing().map(([text, name]) => link(t(text), name));
-        for (const name of wrong) lines.push(link(name ? `${labelOf(name)}: ${messageOf(name)}` : messageOf(name), name));
+        for (const name of wrong) lines.push(link(name && name !== F.name ? `${labelOf(name)}: ${messageOf(name)}` : messageOf(name), name));
         const isFine = !lines.length && Boolean(result?.ok ?? (result && result.plan));
         button.disabled = !isFine || isStarting || isChecking;
         button.textContent = t(isStarting ? "starting" : activeRun() ? "train_queue" : "train_button");

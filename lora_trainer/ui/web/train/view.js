@@ -83,7 +83,7 @@ function trainView(signal) {
     function firstModel() {
         if (values.get(F.model)) return;
         const known = app.form.checkpoints || [];
-        const first = known.find((one) => one.is_current) || known.find((one) => !one.is_demo);
+        const first = known.find((one) => one.is_current && !one.problem) || known.find((one) => !one.is_demo && !one.problem);
         if (first) values.set(F.model, first.path);
     }
 
