@@ -46,7 +46,7 @@ FILE_HALF = {
 ASKING = {
     f"sampling.{name}"
     for name in (
-        *("prompts", "prompt_lines", "prompt_parts", "prompt_schedule", "lora_tags"),
+        *("prompts", "prompt_lines", "prompt_parts", "prompt_schedule", "lora_tags", "lora_folders"),
         *("request", "samplers", "solvers", "schedules", "sample_requests"),
     )
 }

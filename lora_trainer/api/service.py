@@ -29,6 +29,8 @@ from ..runs.rehearsals import Rehearsals
 from ..runs.store import Store
 from ..runs.supervisor import Supervisor
 from ..runs.tool_jobs import ToolJobs
+from ..sampling import lora_tags
+from ..sampling.lora_folders import LoraFolders
 from . import folders, painting
 from .changes import Changes
 from .images import Thumbnails
@@ -119,7 +121,14 @@ class Service:
         named = {name: str(path) for name, path in (files or {}).items()}
         places = {"lora_dirs": [str(self.paths.lora_dir)], "lora_files": named}
         places["embeddings_dirs"] = [str(self.paths.embeddings_dir)]
+        self._check_tags(asked, files or {})
         return self.generation.submit({**asked, "model": model, "vae": vae, **places})
+
+    def _check_tags(self, asked: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+        """Raises InputError for a `<lora:...>` that names no file, now and not when the model has been loaded."""
+        texts = {name: asked.get(name) for name in ("prompt", "negative_prompt")}
+        tags = {name: lora_tags.extract(text, field=name)[1] for name, text in texts.items() if isinstance(text, str)}
+        LoraFolders([self.paths.lora_dir], files).resolve(tags.get("prompt", []))
 
     def start(self) -> None:
         """Begin to watch and train; tidy what an earlier program left."""

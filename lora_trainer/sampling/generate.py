@@ -26,7 +26,8 @@ from ..models.main_memory import free_card
 from ..paths import write_atomic
 from . import conditioning, embeddings, lora_tags, prompt_parts, prompt_schedule, samplers
 from .denoiser import Denoiser
-from .loras import LoraFolders, LoraUse, applied, short_hash
+from .lora_folders import LoraFolders, LoraUse
+from .loras import applied, short_hash
 from .request import Details, ImageRequest, infotext
 from .turns import Turns
 

@@ -126,6 +126,13 @@ def test_pictures_are_drawn_with_listed_models_alone(client, open_host, tmp_path
         assert answer.status_code == 400 and "may look into" in answer.json()["error"]["message"]
 
 
+def test_a_lora_that_is_not_there_is_told_before_a_model_is_loaded(client, service):
+    for prompt, said in (("a <lora:nothing:1>", "there is no such LoRA"), ("a <lora:nothing:x>", "nothing")):
+        answer = post(client, "generate", {"request": {"prompt": prompt}})
+        assert answer.status_code == 400 and said in answer.json()["error"]["message"], answer.json()
+    assert not service.generation.wants_card()
+
+
 @pytest.mark.parametrize("is_open", [False, True])
 @pytest.mark.parametrize("path", ["~nobody-of-this-name/x", "\x00", "a" * 5000, "/" + "a/" * 3000, "//", "C:\\x"])
 def test_odd_paths_are_answered_with_words(client, host, values, path, is_open):

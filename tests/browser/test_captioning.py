@@ -67,6 +67,7 @@ def test_the_tools_page_offers_the_package_and_runs_a_captioning_tool(open_page,
     page = open_page(place.address + "#lora-tools")
     page.locator(".lt-tool-choice", has_text="Tags (WD14)").click()
     expect(page.locator(".lt-package")).to_contain_text("The package onnxruntime 1.23.2")
+    expect(page.locator(".lt-tools .lt-reasons")).to_contain_text("onnxruntime")  # beside the button that is grey
     run = page.get_by_role("button", name="Run", exact=True)
     expect(run).to_be_disabled()
     monkeypatch.undo()

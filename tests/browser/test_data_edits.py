@@ -367,7 +367,10 @@ def test_a_picture_is_cropped_in_the_shape_of_its_bucket_and_turned_and_comes_ba
     page.get_by_role("button", name="Crop and turn").click()
     board = page.locator(".lt-data-board")
     expect(board).to_be_focused()
+    red = page.get_by_text("What is red is cut off")
+    expect(red).to_be_hidden()  # in the shape of the bucket nothing is
     page.locator(".lt-data-crop select").select_option(label="1 : 1")
+    expect(red).to_be_visible()
     expect(page.locator(".lt-data-crop [role=status]")).to_have_text("48 × 48")
     board.press("ArrowUp")
     page.get_by_role("button", name="Crop", exact=True).click()

@@ -45,6 +45,8 @@ def test_what_is_said_of_an_empty_page_leads_to_a_data_set_which_is_offered_agai
     page = open_page(place.address)
     page.click("#lt-tab-data")
     expect(page.locator(".lt-data-open")).to_contain_text("Drop pictures and captions here")
+    page.get_by_role("button", name="Open", exact=True).click()
+    expect(page.locator(".lt-data-open .lt-wrong")).to_have_text("Type the path of a folder first, or drop pictures above.")
     page.fill("#lt-data-folders", str(folder / "no such folder"))
     page.get_by_role("button", name="Open", exact=True).click()
     expect(page.locator(".lt-data-open .lt-wrong")).to_contain_text("no such folder")

@@ -70,6 +70,14 @@ def test_a_reload_shows_what_this_window_asked_for_and_not_what_another_has_aske
     expect(mine.locator(".lt-toast")).to_have_count(0)
 
 
+@pytest.mark.parametrize("size", [(800, 900), (1280, 800)])
+def test_the_finished_picture_comes_into_sight(open_page, address, api, size):
+    page = open_page(address + "#lora-generate", width=size[0], height=size[1])
+    page.fill("#lt-g-prompt", "a badge")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".lt-results img")).to_be_in_viewport(ratio=0.9)
+
+
 def test_a_new_browser_does_not_show_what_another_has_asked_for(open_page, address, api):
     api.generating = "g2"
     asked = []

@@ -178,6 +178,9 @@ def test_what_is_dropped_is_kept_or_refused_by_name(program, open_page, frogs, d
     expect(notes.first).to_contain_text(re.compile(r"a\.png \(There is another picture called a: this is kept as a-2\.png\.\)"))
     drop(page, [copied("only.pdf")])
     expect(notes.first).to_contain_text("Not taken: only.pdf")
+    page.get_by_text("Use a folder on this machine").first.click()
+    expect(notes.filter(has_text="only.pdf")).to_have_count(0)  # it is said of the drop alone
+    page.get_by_text("Upload instead").first.click()
     expect(page.locator(".lt-tile")).to_have_count(2)
 
 

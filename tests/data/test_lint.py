@@ -245,6 +245,11 @@ def test_pictures_that_are_shown_seldom_or_very_often_are_told(folder, steps, co
         assert found[code].fix.values == {"max_train_steps": 900, "max_train_epochs": None}
 
 
+@pytest.mark.parametrize(("steps", "said"), [(6, "is shown once in 6 steps"), (60, "times in 60 steps")])
+def test_once_is_not_one_times(folder, steps, said):
+    assert said in look(folder, settings=LintSettings(total_steps=steps))["shown_seldom"].message
+
+
 def test_a_caption_in_another_encoding_and_a_damaged_picture_name_what_mends_them(folder):
     (folder / "a.txt").write_bytes("개구리".encode("cp949"))
     (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:80])

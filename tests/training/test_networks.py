@@ -14,7 +14,7 @@ from lora_trainer.models import load
 from lora_trainer.networks import files, registry
 from lora_trainer.networks.functional import first_ranks
 from lora_trainer.sampling.generate import generate
-from lora_trainer.sampling.loras import LoraFolders
+from lora_trainer.sampling.lora_folders import LoraFolders
 from lora_trainer.sampling.request import ImageRequest
 from lora_trainer.training.train import train
 

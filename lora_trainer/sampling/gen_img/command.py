@@ -36,7 +36,7 @@ from .plan import Job, plan
 
 if TYPE_CHECKING:
     from ...models import Model
-    from ..loras import LoraUse
+    from ..lora_folders import LoraUse
 
 
 def main(argv: Sequence[str]) -> int:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ...networks import registry
 from ...options.gen_img import GenImg
 from ...options.network_arguments import parse_network_args
-from ..loras import LoraUse, Standing, short_hash
+from ..lora_folders import LoraUse
+from ..loras import Standing, short_hash
 from .checks import merged_networks
 
 if TYPE_CHECKING:

@@ -77,7 +77,8 @@ def _shown(plan: DataPlan, total_steps: int, accumulation: int) -> Iterator[Find
     wanted = max(1, round(total_steps * _USUAL / max(times, 1e-9)))
     fix = Fix("set", {"max_train_steps": wanted, "max_train_epochs": None})
     if 1 <= times < _SELDOM and total_steps < _FEW_STEPS:
-        message = f"each of the {len(images):,} pictures is shown {times:.0f} times in {total_steps:,} steps, which is little."
+        many = "is shown once" if round(times) == 1 else f"is shown {times:.0f} times"
+        message = f"each of the {len(images):,} pictures {many} in {total_steps:,} steps, which is little."
         yield Finding("info", message, "", "max_train_steps", "shown_seldom", fix=fix)
     elif _OFTEN < times <= 1000:
         message = f"each of the {len(images):,} pictures is shown {times:,.0f} times, which is much."

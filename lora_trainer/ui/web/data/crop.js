@@ -24,6 +24,7 @@ export function cropEditor(signal, data, id, close) {
     const handles = CORNERS.map(([right, down]) => shape("circle", { class: "lt-data-handle", "data-right": right, "data-down": down }));
     const board = shape("svg", { class: "lt-data-board", tabindex: "0", role: "application", "aria-label": t("crop_board") });
     board.append(dim, cut, outline, ...handles);
+    const red = h("span", { hidden: true }, t("crop_red"));
     const facts = h("span", { class: "lt-data-count", role: "status" });
     const ratios = h("select", { class: "lt-input", "aria-label": t("crop_shape"), onchange: () => { ratio = Number(ratios.value); frame = shaped(size, ratio); show(); } });
     const apply = h("button", { type: "button", class: "lt-btn lt-btn-small lt-btn-primary", onclick: () => busy(apply, keep) }, t("crop_apply"));
@@ -31,7 +32,7 @@ export function cropEditor(signal, data, id, close) {
     const element = h("div", { class: "lt-data-crop", "aria-label": t("crop") },
         h("div", { class: "lt-data-line" }, ratios, turn(270, "turn_left", "undo"), turn(90, "turn_right", "redo"), facts,
             h("div", { class: "lt-row lt-end" }, h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: close }, t("close")), apply)),
-        h("div", { class: "lt-data-crop-place" }, image, board), h("p", { class: "lt-help" }, t("crop_hint")));
+        h("div", { class: "lt-data-crop-place" }, image, board), h("p", { class: "lt-help" }, red, t("crop_hint")));
 
     const row = () => data.rows.get(id);
     function begin() {
@@ -49,7 +50,9 @@ export function cropEditor(signal, data, id, close) {
     function show() {
         const radius = Math.max(size.width, size.height) / 90;
         dim.setAttribute("d", path({ x: 0, y: 0, ...size }) + path(frame));
-        cut.setAttribute("d", path(frame) + path(trained(frame, row()?.bucket)));
+        const kept = trained(frame, row()?.bucket);
+        cut.setAttribute("d", path(frame) + path(kept));
+        red.hidden = frame.width - kept.width < 1 && frame.height - kept.height < 1; // less than a pixel is not seen
         for (const [key, value] of Object.entries(frame)) outline.setAttribute(key, value);
         handles.forEach((handle, index) => {
             handle.setAttribute("cx", frame.x + CORNERS[index][0] * frame.width);

@@ -61,6 +61,8 @@ export function openingView(signal) {
     const start = () => {
         const folders = typed.value.split("\n").map((line) => line.trim().replace(/^"(.*)"$/, "$1")).filter(Boolean);
         if (folders.length) return open(button, folders);
+        said.textContent = t("folders_empty");
+        said.hidden = false;
         return typed.focus();
     };
     typed.addEventListener("keydown", (event) => {

@@ -132,6 +132,7 @@ function generateView(signal) {
             const { id } = await post("generate", { request });
             shown = { id, answer: null };
             rememberHere("generate.shown", id);
+            isAwaited = true;
             follow();
         } catch (error) {
             report(error);
@@ -154,7 +155,7 @@ function generateView(signal) {
         });
     }
 
-    let before = "";
+    let before = "", isAwaited = false; // the pictures of a request that was made here: they are brought into sight when they come
     function draw(answer) {
         const isOver = ["finished", "stopped", "failed"].includes(answer.state);
         button.disabled = !isOver;
@@ -168,6 +169,10 @@ function generateView(signal) {
         if (before === text) return;
         before = text;
         fill(results, pictures(answer.images || []));
+        const first = isAwaited && results.querySelector("img");
+        if (!first) return;
+        isAwaited = false;
+        first.decode().catch(() => {}).then(() => results.scrollIntoView({ block: "nearest" }));
     }
     function pictures(images) {
         if (!images.length) return h("div", { class: "lt-empty lt-results-empty" }, icon("brush"), h("span", {}, t("pictures_here")), h("small", {}, t("pictures_hint")));

@@ -6,6 +6,7 @@ export const t = texts({
     optional: ["optional", "선택 사항"],
     why_problems: ["{x} things to mend first", "먼저 고칠 항목 {x}개"],
     why_problem: ["One thing to mend first", "먼저 고칠 항목 1개"],
+    why_package: ["The package {x} is to be installed first: see below the form.", "먼저 {x} 패키지를 설치해야 합니다. 양식 아래를 보세요."],
     tool: ["Tool", "도구"],
     tool_run: ["Run", "실행"],
     tool_output: ["Name of the result", "결과 이름"],

@@ -81,6 +81,7 @@ function draw(signal, view, page) {
         if (signal.aborted || asked !== tool) return;
         lacking = found;
         offer.show(lacking);
+        fill(said, lacking && h("button", { type: "button", class: "lt-link", onclick: () => offer.element.scrollIntoView({ block: "center" }) }, t("why_package", { x: lacking.name })));
         run.disabled = Boolean(running() || lacking);
     }
 

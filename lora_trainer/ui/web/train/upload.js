@@ -57,6 +57,7 @@ export function imageUpload(signal, scope, onFolder) {
     function switchMode() {
         isPath = !isPath;
         namings += 1;
+        if (transfer.owner === scope.id) transfer.forget(); // what was not taken is of the pictures before
         showMode();
         if (!isPath && !scope.upload) {
             typed = values.get(imagesName);
@@ -135,7 +136,7 @@ export function imageUpload(signal, scope, onFolder) {
         const missing = trained.filter((image) => image.caption === null || image.caption === undefined).length;
         const chip = missing ? t("without_caption", { x: formatNumber(missing) }) : t("all_captioned");
         const shown = showAll ? images : images.slice(0, SHOWN);
-        const count = trained.length + (folder?.more || 0), isMine = transfer.owner === scope.id;
+        const count = trained.length + (folder?.more || 0), isMine = transfer.owner === scope.id && !isPath;
         fill(list,
             images.length > 0 && h("div", { class: "lt-images-head" },
                 h("strong", {}, t("images_count", { x: formatNumber(count) })),
