@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from itertools import repeat
 from typing import Any
 
 from starlette.requests import Request
@@ -16,6 +17,8 @@ from ..networks import recipe as own
 from ..networks.files import read_metadata
 from ..options import config_file, located
 from ..options.resolve import train_options
+from ..options.train import OPTIONS_BY_NAME
+from ..options.trained import NETWORK, WITH_NETWORK
 from ..recipes import compare
 from ..recipes.recipe import CONFIG, Origin, Recipe
 from ..recipes.tables import from_dataset_file
@@ -44,11 +47,17 @@ def compare_view(service: Service, ids: list[str]) -> dict[str, Any]:
     return {
         "runs": [_run_view(service, run, origin) for run, origin in zip(runs, origins, strict=True)],
         "settings": [
-            {"name": one.name, "texts": list(one.values), "counts": one.counts}
+            {"name": one.name, "texts": texts, "counts": one.counts}
             for one in compare.differing(origins, places=True)
-            if one.name not in _OF_THE_RUN
+            if one.name not in _OF_THE_RUN and any(texts := [*map(_meant, repeat(one.name), one.values, origins)])
         ],
     }
+
+
+def _meant(name: str, text: str, origin: Origin) -> str:
+    """The value of a setting as a text, "" where what the run trains has no such thing (an embedding no rank)."""
+    trains, option = str(origin.settings.get("trains") or NETWORK), OPTIONS_BY_NAME.get(name)
+    return "" if option is not None and option.section == "network" and trains not in WITH_NETWORK else text
 
 
 def _run_view(service: Service, run: Run, origin: Origin) -> dict[str, Any]:

@@ -112,6 +112,7 @@ def _progress_view(run: Run, progress: Progress) -> dict[str, Any]:
         "samples_per_second": progress.samples_per_second,
         "seconds_per_step": progress.seconds_per_step,
         "seconds_left": progress.seconds_left if run.is_active else None,
+        "seconds_before": progress.seconds_before,
         "peak_memory": progress.peak_memory,
         "device": progress.device,
     }

@@ -105,6 +105,7 @@ class Progress:
     samples_per_second: float | None = None
     peak_memory: int | None = None
     last_time: float | None = None
+    seconds_before: float = 0.0  # that workers before this one were at work
     samples: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, Event] = field(default_factory=dict)  # by path, in the order of saving
     warnings: list[str] = field(default_factory=list)
@@ -121,6 +122,7 @@ class Progress:
     validation: ValidationCurve = field(default_factory=ValidationCurve)
     _weight: float = 0.0
     _first_step: tuple[int, float] | None = None
+    _began: float | None = None  # when this worker did
 
     @property
     def lr(self) -> float | None:
@@ -165,8 +167,11 @@ class Progress:
         return replace(self, finished=None, failed=None, live=None, **_NOT_OF_CARD)
 
     def fold(self, event: Event) -> None:
-        self.last_time = _number(event.get("time")) or self.last_time
-        kind = event["type"]
+        kind, now = event["type"], _number(event.get("time"))
+        if kind == "started":
+            self.seconds_before += max(0.0, (self.last_time or 0.0) - (self._began or self.last_time or 0.0))
+            self._began = now
+        self.last_time = now or self.last_time
         if kind == "step":
             self._fold_step(event)
         elif kind == "phase":

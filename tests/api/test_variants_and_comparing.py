@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lora_trainer.api import comparing
+from lora_trainer.recipes.recipe import Origin
 from lora_trainer.runs.events import RunReporter
 
 from .conftest import get, post
@@ -94,6 +96,14 @@ def test_runs_stand_side_by_side_with_what_differs(client, service, values):
     assert found["save_every_n_steps"] == (["", "5"], False)
     assert found["output_name"] == (["frog", "frog-2"], False)
     assert not {"learning_rate", "image_dir", "output_dir", "dataset_config"} & found.keys()
+
+
+def test_an_embedding_has_no_rank_to_compare():
+    def meant(name, trains):
+        return comparing._meant(name, "4", Origin(settings={"trains": trains}, data={}, versions={}))
+
+    assert [meant("network_dim", one) for one in ("embedding", "model", "pivotal", "network")] == ["", "", "4", "4"]
+    assert meant("max_train_steps", "embedding") == "4"
 
 
 def test_two_to_six_runs_can_be_compared(client, values):

@@ -137,7 +137,7 @@ def compare(page, data):
     assert "Seed: 1," in whole.text["parameters"] and "Model: " in whole.text["parameters"]
     placed = data / "loras" / "shown_frog.safetensors"
     placed.unlink()
-    expect(page.locator(".lt-run-page")).to_contain_text("shown_frog is not in the LoRA folder any more", timeout=120_000)
+    expect(page.locator(".lt-run-page")).to_contain_text("shown_frog is not in its folder any more", timeout=120_000)
     page.locator(".lt-files").get_by_role("button", name="Use this one").click()
     expect(card.locator("tbody th").last).to_contain_text("in use")
     assert placed.is_file()

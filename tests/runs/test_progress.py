@@ -142,6 +142,13 @@ def test_a_list_of_many_runs_is_read_once_and_not_again(tmp_path, monkeypatch):
     assert len(folded) == len(paths)
 
 
+def test_the_time_of_the_workers_before_counts_and_the_time_between_them_does_not():
+    progress = Progress()
+    for kind, time in (("started", 10.0), ("finished", 70.0), ("started", 1000.0), ("failed", 1005.0), ("started", 2000.0)):
+        progress.fold({"type": kind, "time": time})
+    assert progress.seconds_before == 65.0
+
+
 def test_a_warning_that_the_next_worker_gives_again_is_there_once():
     progress = Progress()
     for message in ("no captions", "cut", "no captions"):

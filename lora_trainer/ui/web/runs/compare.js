@@ -12,10 +12,13 @@ import { lineOf, overlayChart } from "./overlay.js";
 import { badge } from "./standing.js";
 import { t } from "./texts.js";
 
+const split = (name) => /^((?:\d+: )*)(.*)$/.exec(name).slice(1);
+const controlOf = (plain) => values.controls.get(plain) || values.controls.get("settings")?.fields.find((one) => one.name === plain);
 const labelOf = (name) => {
-    const [place, plain] = /^((?:\d+: )*)(.*)$/.exec(name).slice(1);
-    return place + (values.controls.get(plain)?.label || plain);
+    const [place, plain] = split(name);
+    return place + (controlOf(plain)?.label || plain);
 };
+const shownAs = (name, text) => controlOf(split(name)[1])?.choices?.find((one) => String(one.value) === text)?.label || text || "–";
 const headOf = (run, index) => h("th", { scope: "col" }, lineOf(index), " ", h("a", { href: `#lora-run=${encodeURIComponent(run.id)}` }, run.name));
 
 export function compareView(signal, ids) {
@@ -61,7 +64,7 @@ function differing({ runs, settings }) {
     const table = h("div", { class: "lt-scroll", tabindex: "0", role: "group", "aria-label": t("compare_settings") }, h("table", { class: "lt-table lt-lines" },
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("compare_setting")), runs.map(headOf))),
         h("tbody", {}, settings.map((one) => h("tr", { class: one.counts ? null : "lt-subdued" },
-            h("th", { scope: "row", title: one.name }, labelOf(one.name), !one.counts && h("small", {}, ` (${t("compare_no_effect")})`)), one.texts.map((text) => h("td", {}, text || "–")))))));
+            h("th", { scope: "row", title: one.name }, labelOf(one.name), !one.counts && h("small", {}, ` (${t("compare_no_effect")})`)), one.texts.map((text) => h("td", {}, shownAs(one.name, text))))))));
     return h("section", {}, h("h3", {}, t("compare_settings")), settings.length ? table : h("p", {}, t("compare_same")), data);
 }
 

@@ -18,7 +18,7 @@ import { inUse, labelOf } from "./in_use.js";
 import { liveCard } from "./live.js";
 import { recipeOf } from "./recipe.js";
 import { sampleGallery } from "./samples.js";
-import { doing, isOver, progressBar, stateText, statusLine } from "./standing.js";
+import { doing, isOver, progressBar, secondsOf, stateText, statusLine } from "./standing.js";
 import { tagSliders } from "./tag.js";
 import { t } from "./texts.js";
 import { worstPictures } from "./worst.js";
@@ -178,7 +178,7 @@ function numbers(run, foretold = {}) {
         ["loss", formatShort(run.smoothed_loss ?? run.loss)],
         ["learning_rate", rate],
         ["speed", Number.isFinite(run.samples_per_second) ? t("per_second", { x: formatShort(run.samples_per_second) }) : "–"],
-        run.ended && run.started ? ["time_taken", formatDuration(run.ended - run.started), Number.isFinite(foretold.seconds) && formatDuration(foretold.seconds)] : ["time_left", formatDuration(run.seconds_left ?? NaN)],
+        run.ended && run.started ? ["time_taken", formatDuration(secondsOf(run)), Number.isFinite(foretold.seconds) && formatDuration(foretold.seconds)] : ["time_left", formatDuration(run.seconds_left ?? NaN)],
         ["memory", run.peak_memory ? formatBytes(run.peak_memory) : "–", Number.isFinite(foretold.needed) && formatBytes(foretold.needed)],
         ["device", run.device || "–"],
     ];

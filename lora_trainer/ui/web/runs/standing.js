@@ -26,6 +26,9 @@ export const isOver = (run) => ["finished", "stopped", "failed"].includes(run.st
 // A run that ended before its end, and left a state to go on from.
 export const isInterrupted = (run) => Boolean(run.resumable) && ["failed", "stopped"].includes(run.state);
 
+// How long a run that has ended was trained, with what it had been before it went on.
+export const secondsOf = (run) => run.ended - run.started + (run.seconds_before || 0);
+
 // What a run does besides making its steps: "loading the model", "drawing samples 2 of 4"; "" while it makes them.
 export function doing(run) {
     if (!run.active) return "";
@@ -52,7 +55,7 @@ export function statusLine(run) {
     if (run.active) {
         return [doing(run), run.step ? steps : "", Number.isFinite(run.seconds_left) && `${t("time_left")} ${formatDuration(run.seconds_left)}`].filter(Boolean).join(" · ");
     }
-    const took = run.ended && run.started ? `${t("time_taken")} ${formatDuration(run.ended - run.started)}` : "";
+    const took = run.ended && run.started ? `${t("time_taken")} ${formatDuration(secondsOf(run))}` : "";
     return [steps, Number.isFinite(run.smoothed_loss) && `${t("loss")} ${formatShort(run.smoothed_loss)}`, took].filter(Boolean).join(" · ");
 }
 
