@@ -50,7 +50,8 @@ def in_use(folder: RunFolder, known: str = "") -> InUse:
     stamp = _stamp(path)
     if stamp is None:
         return InUse(path=path)
-    file = str(note.get("file") or "") if stamp == note.get("stamp") else _same_as(folder, path)
+    noted = str(note.get("file") or "")
+    file = noted if stamp == note.get("stamp") else _same_as(folder, path, noted)
     return InUse(path=path, file=file, is_there=True, chosen=bool(note.get("chosen")) and bool(file))
 
 
@@ -158,9 +159,9 @@ def _kept(folder: RunFolder, now: InUse) -> str:
     )
 
 
-def _same_as(folder: RunFolder, path: Path) -> str:
-    """The saved file that is the same byte for byte; "" for none."""
-    for saved in reversed(folder.saved_loras()):
+def _same_as(folder: RunFolder, path: Path, noted: str = "") -> str:
+    """The saved file that is the same byte for byte, of several the `noted` one; "" for none."""
+    for saved in sorted(reversed(folder.saved_loras()), key=lambda one: one.name != noted):
         try:
             if filecmp.cmp(saved, path, shallow=False):
                 return saved.name

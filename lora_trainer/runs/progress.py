@@ -177,6 +177,8 @@ class Progress:
         elif kind == "phase":
             counts = {key: _whole(event.get(key)) for key in ("done", "total")}
             told: dict[str, Any] = {"name": str(event.get("name", "")), **counts}
+            if (share := _number(event.get("share"))) is not None:
+                told["share"] = share
             self.aside = told if event.get("aside") and told["name"] else None
             if not event.get("aside"):
                 self.phase = told

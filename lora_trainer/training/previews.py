@@ -173,11 +173,12 @@ class Previews:
         """What is drawn for a prompt."""
         return sample_requests.request_of(prompt, sampler=self.sampler, clip_skip=self.clip_skip, size=self.size)
 
-    def _tell(self, number: int, done: int) -> None:
-        """Say which picture is being drawn, and how long the training will take yet."""
+    def _tell(self, number: int, done: int, steps: int = 0) -> None:
+        """Say which picture is being drawn, how far (`done` of its `steps`), and how long the training will take yet."""
         left = self.watch.left(number, done)
         known = {} if left is None else {"seconds_left": left}
-        self.emit({"type": "phase", "name": PHASE, "done": number + 1, "total": len(self.prompts), **known})
+        share = (number + (done / steps if steps else 0)) / len(self.prompts)
+        self.emit({"type": "phase", "name": PHASE, "done": number + 1, "total": len(self.prompts), "share": share, **known})
 
     def _draw_one(
         self,
@@ -191,11 +192,11 @@ class Previews:
         self._tell(number, 0)
         said = time.monotonic()
 
-        def told(done: int, _: int) -> None:
+        def told(done: int, steps: int) -> None:
             nonlocal said
             if time.monotonic() - said >= _SECONDS_BETWEEN_PHASES:
                 said = time.monotonic()
-                self._tell(number, done)
+                self._tell(number, done, steps)
 
         try:
             with self.precision.autocast():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,14 @@ def test_the_file_in_use_is_known_and_each_saved_one_can_be_put_in_use(superviso
     supervisor.use("run-1", FINAL, as_result=True)
     assert lora(supervisor).read_text() == "weights of step 2" and in_use(supervisor).file == FINAL
     assert set(saved(supervisor)) == {STEP_1, FINAL}
+
+
+def test_of_two_equal_files_the_chosen_one_stays_in_use_when_the_file_is_touched(supervisor):
+    trained(supervisor, "step", "save")  # the last step, saved on the way and as the final file
+    for name in (STEP_1, FINAL):
+        supervisor.use("run-1", name, as_result=True)
+        os.utime(lora(supervisor), (5.0, 5.0))
+        assert in_use(supervisor).file == name
 
 
 def test_what_a_person_did_to_the_folder_is_seen(supervisor):

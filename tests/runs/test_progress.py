@@ -149,6 +149,12 @@ def test_the_time_of_the_workers_before_counts_and_the_time_between_them_does_no
     assert progress.seconds_before == 65.0
 
 
+def test_a_picture_that_is_being_drawn_is_counted_and_not_done():
+    progress = Progress()
+    progress.fold({"type": "phase", "name": "drawing samples", "done": 3, "total": 3, "share": 0.7})
+    assert progress.now == {"name": "drawing samples", "done": 3, "total": 3, "share": 0.7}
+
+
 def test_a_warning_that_the_next_worker_gives_again_is_there_once():
     progress = Progress()
     for message in ("no captions", "cut", "no captions"):
