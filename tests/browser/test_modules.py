@@ -139,3 +139,15 @@ def test_pictures_that_wait_for_a_training_say_so(open_page, address, api):
     api.lending = ""
     expect(page.locator(".lt-results .lt-picture")).to_have_count(1)
     expect(page.locator(".lt-generate-status")).to_have_text("")
+
+
+def test_an_upload_is_named_by_its_day(open_page, address):
+    page = open_page(address)
+    script = (
+        MODULE
+        + """const { folderName } = await module("base/folders.js");
+        return ["/up/20261127-044457-1e7f1d", "C:\\\\my\\\\frogs", "/x/10_frog/"].map(folderName);"""
+    )
+    upload, *others = page.evaluate(f"async () => {{ {script} }}")
+    assert others == ["frogs", "10_frog"]
+    assert "27 Nov 2026" in upload and "1e7f1d" not in upload

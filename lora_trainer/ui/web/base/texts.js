@@ -17,6 +17,7 @@ const SHARED = {
     none_chosen: ["none", "없음"],
     choose_model: ["Choose a model", "모델을 선택하세요"],
     remove_image: ["Remove {x}", "{x} 삭제"],
+    upload_of: ["Pictures dropped on {x}", "{x}에 올린 이미지"],
     starting: ["Starting…", "시작하는 중…"],
     state_queued: ["queued", "대기 중"],
     state_running: ["running", "실행 중"],

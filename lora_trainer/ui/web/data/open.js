@@ -2,6 +2,7 @@
 import { app } from "../base/app.js";
 import { busy } from "../base/dialogs.js";
 import { fill, h } from "../base/elements.js";
+import { folderName } from "../base/folders.js";
 import { getPatiently, post } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { recall, remember } from "../base/memory.js";
@@ -26,7 +27,7 @@ export async function openFolders(folders) {
     go("data", opened.id);
 }
 
-export const nameOf = (folders) => folders.map((folder) => folder.split(/[\\/]/).filter(Boolean).at(-1) || folder).join(" + ");
+export const nameOf = (folders) => folders.map(folderName).join(" + ");
 
 // The form trains from this data set.
 export function trainWith(opened) {

@@ -2,6 +2,7 @@
 import { activeRun, app, stateNews } from "../base/app.js";
 import { ask } from "../base/dialogs.js";
 import { fill, h, set } from "../base/elements.js";
+import { folderName } from "../base/folders.js";
 import { ApiError, post } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { debounce } from "../base/timing.js";
@@ -178,7 +179,7 @@ function subsets(list) {
     return h("table", { class: "lt-table" },
         h("thead", {}, h("tr", {}, ["plan_folder", "plan_count", "plan_repeats", "plan_captions"].map((name) => h("th", { scope: "col" }, t(name))))),
         h("tbody", {}, list.map((one) => h("tr", {},
-            h("th", { scope: "row", title: one.folder }, h("span", { class: "lt-cut" }, one.class_tokens || base(one.folder)), one.is_reg && h("span", { class: "lt-chip" }, t("plan_is_reg"))),
+            h("th", { scope: "row", title: one.folder }, h("span", { class: "lt-cut" }, one.class_tokens || folderName(one.folder)), one.is_reg && h("span", { class: "lt-chip" }, t("plan_is_reg"))),
             h("td", {}, formatNumber(one.images)), h("td", {}, formatNumber(one.repeats)), h("td", {}, Number.isFinite(one.captions) ? formatNumber(one.captions) : "–")))));
 }
 

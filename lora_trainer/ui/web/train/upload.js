@@ -63,6 +63,7 @@ export function imageUpload(signal, scope, onFolder) {
             typed = values.get(imagesName);
             values.set(imagesName, null);
         } else if (isPath && typed && !values.get(imagesName)) values.set(imagesName, typed);
+        show(folder);
     }
 
     function showMode() {
