@@ -138,12 +138,16 @@ def test_a_changed_value_is_marked_and_can_be_reset(open_page, address, api, fro
     expect(page.locator(".lt-plan-total")).to_have_text("2,000 total steps")
 
 
-def test_a_path_can_be_typed_in_place_of_a_listed_model(open_page, address):
+def test_a_path_can_be_typed_in_place_of_a_listed_model_and_a_file_that_is_none_is_not_chosen_by_itself(
+    open_page, address, api
+):
+    api.checkpoints = [{**one, "problem": "no model"} for one in api.checkpoints[:1]] + api.checkpoints[1:]
     page = open_page(address, width=800, height=600)
     reasons = page.locator(".lt-reasons")
     expect(reasons.locator("li")).to_have_count(2)
     assert reasons.evaluate("(one) => one.scrollHeight <= one.clientHeight"), "no line of it is cut"
     name = "#lt-pretrained_model_name_or_path"
+    expect(page.locator(name)).to_have_value(api.checkpoints[1]["path"])
     page.locator(name).select_option(label="Type a path…")
     typed = page.get_by_role("textbox", name="Base model: Type a path…")
     expect(typed).to_be_focused()

@@ -29,6 +29,9 @@ import { t } from "./texts.js";
 import { trialPanel } from "./trial.js";
 import { trains, values } from "./values.js";
 
+// One to train on: neither the demo, which is for the trial, nor a file that is no model.
+const isModel = (one) => !one.is_demo && !one.problem;
+
 export default { name: "train", title: () => t("train"), draw: trainView };
 
 function trainView(signal) {
@@ -39,7 +42,7 @@ function trainView(signal) {
         fields.set(name, field);
         return field.element;
     };
-    const isBare = !(app.form.checkpoints || []).some((one) => !one.is_demo);
+    const isBare = !(app.form.checkpoints || []).some(isModel);
     const isTrialFirst = isBare || !(app.state.runs?.length || recall("tried"));
     firstModel();
 
@@ -83,7 +86,7 @@ function trainView(signal) {
     function firstModel() {
         if (values.get(F.model)) return;
         const known = app.form.checkpoints || [];
-        const first = known.find((one) => one.is_current && !one.problem) || known.find((one) => !one.is_demo && !one.problem);
+        const first = known.find((one) => one.is_current && !one.problem) || known.find(isModel);
         if (first) values.set(F.model, first.path);
     }
 
@@ -152,7 +155,7 @@ function trainView(signal) {
 function noModel() {
     const again = h("button", { type: "button", class: "lt-btn", onclick: () => busy(again, async () => {
         app.form = await get("form");
-        if ((app.form.checkpoints || []).some((one) => !one.is_demo)) redraw();
+        if ((app.form.checkpoints || []).some(isModel)) redraw();
         else say(t("no_model_yet"), "error");
     }) }, icon("search"), t("look_again"));
     return h("section", { class: "lt-card lt-no-model", "aria-labelledby": "lt-no-model-title" },
