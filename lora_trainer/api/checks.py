@@ -25,7 +25,7 @@ from ..options.network_findings import block_findings
 from ..options.network_kinds import KINDS
 from ..options.optimizer_hints import optimizer_hints
 from ..options.simple import RunFiles
-from ..options.trained import MODEL, PIVOTAL
+from ..options.trained import EMBEDDING, MODEL, PIVOTAL
 from ..paths import safe_name, user_path
 from ..runs import disk
 from ..runs.result import free_name
@@ -144,6 +144,8 @@ def _choose_name(service: Service, checked: Checked, holder: Holder | None) -> N
     if checked.saved_as != name:
         advice = "Choose another name, or ask to overwrite it." if checked.exists else "It waits or trains now."
         message = f"There is a file named {name} already: this one will be saved as {checked.saved_as}."
+        if checked.draft.base.get("trains") == EMBEDDING:
+            message += f" In the Web UI an embedding's word is its file's name: {checked.saved_as} in prompts."
         checked.add("warning", message, field="output_name", advice=advice)
     elif checked.exists:
         checked.add("warning", f"The LoRA named {name} will be overwritten.", field="output_name")

@@ -44,6 +44,7 @@ def test_an_embedding_goes_to_the_embeddings_and_is_called_by_its_name(client, s
     assert not get(client, "loras").json()["loras"]
     again = post(client, "check", {"values": wanted}).json()
     assert again["output"]["saved_as"] == "frog-emb-2" and again["ok"], "the word is the one in the captions still"
+    assert "its file's name: frog-emb-2 in prompts" in str(again["problems"]), "and in the Web UI it is another"
     wrong = problems_of(post(client, "check", {"values": {**wanted, "resolution": "x"}}).json())
     assert set(wrong) == {"resolution"}
     grid = {"files": ["frog-emb.safetensors"], "strengths": [1], "prompts": ["a"]}

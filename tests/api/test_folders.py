@@ -126,6 +126,13 @@ def test_pictures_are_drawn_with_listed_models_alone(client, open_host, tmp_path
         assert answer.status_code == 400 and "may look into" in answer.json()["error"]["message"]
 
 
+def test_the_endings_that_a_folder_may_have_are_those_that_a_drop_may_have(client, values, tmp_path):
+    (tmp_path / "empty").mkdir()
+    answer = post(client, "check", {"values": {**values, "image_dir": str(tmp_path / "empty")}}).json()
+    dropped = get(client, "form").json()["uploads"]["images"]
+    assert f"({', '.join(ending[1:] for ending in dropped)})" in str(answer["problems"])
+
+
 def test_a_lora_that_is_not_there_is_told_before_a_model_is_loaded(client, service):
     for prompt, said in (("a <lora:nothing:1>", "there is no such LoRA"), ("a <lora:nothing:x>", "nothing")):
         answer = post(client, "generate", {"request": {"prompt": prompt}})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import InputError
 from .caption_files import Caption, CaptionFiles, EmptyError, EncodingError
 from .caption_report import report_captions
-from .files import EXTENSIONS, FactsCache, ImageFacts, Listing, list_folder
+from .files import FactsCache, ImageFacts, Listing, list_folder, readable_extensions
 from .info import FolderInfo
 from .model import Finding, Fix, Size
 from .words import count, name_some
@@ -52,7 +52,7 @@ def read_folder(
     if spec.exclude:
         listing = _without(listing, spec.exclude, folder, findings)
     elif not listing.images:
-        message = f"the folder has no images ({', '.join(EXTENSIONS)}).{_sub_folder_advice(folder)}"
+        message = f"the folder has no images ({', '.join(readable_extensions())}).{_sub_folder_advice(folder)}"
         findings.append(Finding("error", message, str(folder), "image_dir"))
     _report_names(listing, folder, findings)
     info = FolderInfo.load(folder, trusting=trusting) if spec.cache_info else None
@@ -145,7 +145,7 @@ def _report_names(listing: Listing, folder: Path, findings: list[Finding]) -> No
     if listing.others:
         message = (
             f"{count(len(listing.others), 'file is', 'files are')} not trained: {name_some(listing.others)}."
-            f" Images must end in {', '.join(EXTENSIONS)}, in lower or in upper case."
+            f" Images must end in {', '.join(readable_extensions())}, in lower or in upper case."
         )
         findings.append(Finding("warning", message, str(folder), "image_dir", "not_trained"))
     stems: dict[str, list[str]] = {}
