@@ -9,8 +9,9 @@ from safetensors.torch import load_file, save_file
 from lora_trainer.errors import InputError, LoraFileError
 from lora_trainer.networks import files, functional
 from lora_trainer.sampling import loras
+from lora_trainer.sampling.lora_folders import LoraFolders, LoraUse
 from lora_trainer.sampling.lora_tags import LoraTag
-from lora_trainer.sampling.loras import LoraFolders, LoraUse, applied, first_ranks, short_hash
+from lora_trainer.sampling.loras import applied, first_ranks, short_hash
 
 
 def find(folder, name):
