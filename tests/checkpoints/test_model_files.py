@@ -48,7 +48,7 @@ def assert_same_model(model, path: Path) -> None:
         ("sd1", "ckpt"),
         ("sd2-conv", "safetensors"),
         ("sd2-v", "diffusers_safetensors"),
-        ("sdxl", "diffusers_safetensors"),
+        pytest.param("sdxl", "diffusers_safetensors", marks=pytest.mark.long),
     ],
 )
 def test_a_model_of_every_family_loads_again_from_its_format(tiny_model, tmp_path, family, form):
@@ -133,7 +133,7 @@ def test_the_format_says_how_results_are_called(given, ending):
     assert (saved_as(given) == "diffusers_safetensors") == (given.use_safetensors and not ending)
 
 
-@pytest.mark.parametrize("form", ["ckpt", "diffusers"])
+@pytest.mark.parametrize("form", [pytest.param("ckpt", marks=pytest.mark.long), "diffusers"])
 def test_a_folder_of_diffusers_is_trained_and_written_in_every_format(tiny_sd1, tmp_path, form):
     model, whole = trained(tiny_sd1)
     folder = tmp_path / "base"

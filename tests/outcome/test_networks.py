@@ -123,6 +123,7 @@ def levels(lab: Lab, *loras: LoraUse | Path) -> dict[str, torch.Tensor]:
     return found
 
 
+@pytest.mark.long
 def test_blocks(lab, board):
     """Weights per block choose where a LoRA is learnt.
 

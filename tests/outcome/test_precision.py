@@ -38,6 +38,7 @@ def test_bf16_weights(lab, board):
     assert learned["nearest"] <= 0.6 * learned["float32"], learned
 
 
+@pytest.mark.long
 def test_fp8_base(lab, board):
     """A base model in 8 bits teaches as the whole one does.
 

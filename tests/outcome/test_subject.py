@@ -37,6 +37,7 @@ def test_subject(lab, board):
     assert scores["after"]["colour"] >= 0.8 and scores["after"]["background"] >= 0.8
 
 
+@pytest.mark.long
 def test_class(lab, board):
     """Regularisation images keep what the model knew.
 

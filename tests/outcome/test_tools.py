@@ -43,6 +43,7 @@ def test_svd_merge(lab, board, tmp_path):
     assert scores["style"]["dusk"] >= 0.6 and scores["style"]["heart"] <= 0.05
 
 
+@pytest.mark.long
 def test_extract(lab, board, tmp_path):
     """Extraction from a merged model gives the subject back.
 

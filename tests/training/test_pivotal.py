@@ -70,6 +70,7 @@ def test_a_word_of_sdxl_has_vectors_for_both_text_encoders(tiny_model, pictures,
     assert set(bundled.split(files.load(result.path)[0])[1]) == {"bundle_emb.sls.clip_l", "bundle_emb.sls.clip_g"}
 
 
+@pytest.mark.long
 def test_a_killed_training_ends_as_one_that_was_not(pivotal_options, tmp_path):
     chosen = {"save_embedding": "beside", "stop_embedding_training": 0.5, "ema_decay": 0.9}
     assert_kills_change_nothing(pivotal_options, tmp_path, 3, **chosen)
