@@ -43,25 +43,26 @@ def set_attention(unet: UNet2DConditionModel, vae: AutoencoderKL | None, kind: s
 _KERNELS = {0: "math", 1: "flash", 2: "memory-efficient", 3: "cuDNN"}  # torch.nn.attention.SDPBackend
 
 
-def told(unet: nn.Module) -> str:
-    """What computes the attention of `unet` where it lies: xformers, or PyTorch's kernels by the sizes of their heads."""
+def told(unet: nn.Module, device: torch.device, dtype: torch.dtype) -> str:
+    """What computes the attention of `unet` on `device` in `dtype`: xformers, or PyTorch's kernels by the sizes of their heads.
+
+    Its weights are not asked: they may lie elsewhere, and in 8 bits."""
     modules = [module for module in unet.modules() if hasattr(module, "processor") and hasattr(module, "to_q")]
     kinds = {type(module.processor).__name__ for module in modules}
     if any("XFormers" in kind for kind in kinds):
         return "xformers"
     found: dict[str, set[int]] = {}
     for size, module in {module.to_q.out_features // module.heads: module for module in modules}.items():
-        found.setdefault(_kernel(size, module.heads, next(module.to_q.parameters())), set()).add(size)
+        found.setdefault(_kernel(size, module.heads, device, dtype), set()).add(size)
     told = ", ".join(f"{kernel} (heads of {', '.join(map(str, sorted(sizes)))})" for kernel, sizes in sorted(found.items()))
     return f"PyTorch: {told}" if told else "PyTorch"
 
 
 @torch.no_grad()
-def _kernel(size: int, heads: int, like: torch.Tensor) -> str:
+def _kernel(size: int, heads: int, device: torch.device, dtype: torch.dtype) -> str:
     """The kernel that PyTorch chooses for heads of `size` numbers, as it tells."""
-    dtype = like.dtype if like.is_floating_point() else torch.float16
-    tokens = torch.zeros(1, heads, 64, size, dtype=dtype, device=like.device)
     try:
+        tokens = torch.zeros(1, heads, 64, size, dtype=dtype, device=device)
         return _KERNELS.get(int(torch._fused_sdp_choice(tokens, tokens, tokens)), "another")
-    except (AttributeError, RuntimeError, TypeError):  # not a public function
+    except (AssertionError, AttributeError, RuntimeError, TypeError):  # not a public function
         return "one that it does not tell"

@@ -35,7 +35,8 @@ def arrange(options: TrainingOptions, model: Model) -> None:
 
 def told(model: Model, computed: Precision, *, channels_last: bool) -> str:
     """What a step is computed with, for the log."""
-    parts = [f"in {str(computed.dtype).removeprefix('torch.')}", f"attention by {attention.told(model.unet)}"]
+    by = attention.told(model.unet, computed.device, computed.dtype)
+    parts = [f"in {str(computed.dtype).removeprefix('torch.')}", f"attention by {by}"]
     if computed.device.type == "cuda":
         products, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn
         parts.append(f"TF32 for float32 products {_on(products)}, for convolutions {_on(cudnn.allow_tf32)}")

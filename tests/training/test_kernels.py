@@ -68,7 +68,7 @@ def test_a_card_says_more(tiny_sd1, monkeypatch):
         "in bfloat16" in said and "TF32 for float32 products off, for convolutions on; cuDNN tries its algorithms: off" in said
     )
     monkeypatch.setattr(torch, "_fused_sdp_choice", None)
-    assert "does not tell" in attention.told(model.unet)
+    assert "does not tell" in attention.told(model.unet, torch.device("cpu"), torch.bfloat16)
 
 
 @pytest.mark.parametrize(
