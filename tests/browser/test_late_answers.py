@@ -202,6 +202,7 @@ def test_in_a_data_set_nothing_is_done_unseen_and_the_filter_and_the_mask_go_on(
     board.press("i")
     with page.expect_response("**/edit"):
         edits.go()
+    expect(page.get_by_role("button", name="Save the mask")).to_be_enabled()
     with page.expect_response("**/edit"):
         board.press("Enter")
     expect(page.locator(".lt-data-crop")).to_have_count(0)
