@@ -19,6 +19,7 @@ from .foreign.model_header import PICKLES, SAFETENSORS, read_model_header
 from .foreign.reading import UnreadableError, is_file, is_folder, open_file, shown
 from .foreign.safetensors_header import DOWNLOAD_AGAIN
 from .model_kinds import PLAIN_MODEL, SIDES, SUPPORTED, TITLES, classify, classify_configs, strange_tensor
+from .paths import write_atomic
 
 __all__ = [
     "FULL_MODEL", "LORA_SUFFIXES", "SAFETENSORS", "SIDES", "SUFFIXES", "SUPPORTED", "TITLES", "VAE_ADVICE", "ModelFileInfo",
@@ -186,3 +187,16 @@ def _probe_folder(path: Path) -> ModelFileInfo:
     if not problem and any("quantization_config" in table for table in tables[1:]):
         problem, advice = f"{path} is quantised (quantization_config): its numbers are not the model's own.", PLAIN_MODEL
     return ModelFileInfo(path=path, kind=kind, in_channels=in_channels, problem=problem, advice=advice)
+
+
+def copy_configuration(checkpoint: Path, result: Path) -> bool:
+    """Put the NAME.yaml beside `checkpoint`, which tells what tensors cannot, beside `result`, which was made of it.
+
+    False where there is none, or where it lies there already. Raises OSError and SaveError.
+    """
+    source, target = checkpoint.with_suffix(".yaml"), result.with_suffix(".yaml")
+    if source == target or not is_file(source):
+        return False
+    content = source.read_bytes()
+    write_atomic(target, lambda file: file.write(content))
+    return True

@@ -19,8 +19,7 @@ from ..networks import files
 from ..paths import as_new, unwritable
 from .stream import converted, pickled_size, write_checkpoint
 
-PLAIN, SAFE = "diffusers", "diffusers_safetensors"
-FORMS = (PLAIN, SAFE)  # values of save_model_as
+PLAIN = "diffusers"  # the value of save_model_as whose weights are no safetensors
 _FORMAT = {"format": "pt"}  # what transformers asks of a file's metadata
 
 

@@ -19,13 +19,14 @@ from ..errors import LoraTrainerError
 from ..foreign.reading import is_file
 from ..foreign.tensors import Weights
 from ..log import logger
+from ..modelfile import copy_configuration
 from ..models import Model, convert
 from ..models.family import UNET, V_PREDICTION, VAE, text_names
 from ..models.loading import load_again
 from ..models.prediction import MARK, ZERO_TERMINAL_MARK
 from ..models.weights import open_weights
 from ..networks import files
-from ..paths import write_atomic
+from ..options.trained_rules import FOLDERS
 from . import folders
 from .stream import converted, pickled_size, write_checkpoint
 from .whole_model import WholeModel
@@ -69,7 +70,7 @@ class ModelFiles:
     def save(self, path: Path, metadata: Mapping[str, str], precision: str | None, *, step: int, epoch: int) -> None:
         """Write the model to `path`, atomically. `precision` (a value of save_precision) is the number format, None that which
         each number has. Raises SaveError."""
-        if self.form in folders.FORMS:
+        if self.form in FOLDERS:
             told = self._metadata(metadata)
             folders.write(path, self.model, self._parts(), self._dtype(precision), told, safe=self.form != folders.PLAIN)
             return
@@ -77,11 +78,12 @@ class ModelFiles:
             tensors = {name: (entry.dtype, entry.shape) for name, entry in entries.items()}
             beside = {"epoch": epoch, "global_step": step}
             write_checkpoint(path, tensors, lambda name: entries[name].make(), self._metadata(metadata), beside=beside)
-        self._copy_configuration(path)
+        if self.model.path is not None:
+            copy_configuration(self.model.path, path)
 
     def size(self, path: Path, metadata: Mapping[str, str], precision: str | None) -> int:
         """The bytes of what `save` would write; of metadata the lengths alone count."""
-        if self.form in folders.FORMS:
+        if self.form in FOLDERS:
             told = self._metadata(metadata)
             return folders.size(self.model, self._parts(), self._dtype(precision), told, safe=self.form != folders.PLAIN)
         with self._entries(path, precision) as entries:
@@ -159,14 +161,6 @@ class ModelFiles:
             return
         with open_weights(path) as base:
             yield base
-
-    def _copy_configuration(self, path: Path) -> None:
-        """Put the base model's configuration NAME.yaml, which tells what tensors cannot, beside the result."""
-        source = self.model.path.with_suffix(".yaml") if self.model.path is not None else None
-        target = path.with_suffix(".yaml")
-        if source is not None and is_file(source) and source != target:
-            content = source.read_bytes()
-            write_atomic(target, lambda file: file.write(content))
 
 
 def _checkpoint_tensors(model: Model, parts: Mapping[str, nn.Module], *, unused_layer: bool = True) -> dict[str, Tensor]:

@@ -62,8 +62,25 @@ class Family:
         return SIDES[self.name]
 
 
+class _Named:
+    """What has the modules of a model."""
+
+    unet: Any
+    vae: Any
+    text_encoders: list[Any]
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The modules by the names of their parts."""
+        return {
+            UNET: self.unet,
+            **dict(zip(text_names(len(self.text_encoders)), self.text_encoders, strict=True)),
+            VAE: self.vae,
+        }
+
+
 @dataclass(kw_only=True)
-class Parts:
+class Parts(_Named):
     """What a family's loaders return. `vae` is None when it was not asked for.
 
     `prediction_type` is what is written of the model, None where nothing is; `said_by` names where. `zero_terminal_snr`: it
@@ -78,18 +95,9 @@ class Parts:
     said_by: str = ""
     zero_terminal_snr: bool = False
 
-    @property
-    def named(self) -> dict[str, Any]:
-        """The modules by the names of their parts."""
-        return {
-            UNET: self.unet,
-            **dict(zip(text_names(len(self.text_encoders)), self.text_encoders, strict=True)),
-            VAE: self.vae,
-        }
-
 
 @dataclass(kw_only=True)
-class Model:
+class Model(_Named):
     """A loaded base model: frozen, in eval mode, in the compute precision.
 
     `prediction_type` is "epsilon" or "v_prediction". `zero_terminal_snr`: its noise levels end in pure noise (Lin et al.
@@ -110,15 +118,6 @@ class Model:
     notes: tuple[str, ...] = ()
     compiled: Callable[..., Any] | None = None
     zero_terminal_snr: bool = False
-
-    @property
-    def named(self) -> dict[str, Any]:
-        """The modules by the names of their parts."""
-        return {
-            UNET: self.unet,
-            **dict(zip(text_names(len(self.text_encoders)), self.text_encoders, strict=True)),
-            VAE: self.vae,
-        }
 
     @property
     def device(self) -> torch.device:

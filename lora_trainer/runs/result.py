@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import SaveError
 from ..foreign.json_text import read_number, read_table
 from ..log import logger
-from ..modelfile import LORA_SUFFIXES
+from ..modelfile import LORA_SUFFIXES, copy_configuration
 from ..options.trained import MODEL
 from ..paths import write_atomic, write_text_atomic
 from .folder import RunFolder
@@ -57,7 +57,7 @@ def publish(source: Path, target: Path, *, overwrite: bool, card: Mapping[str, A
     for other in others:  # of the name that was to be overwritten: else <lora:name> would mean two files
         other.unlink(missing_ok=True)
     try:
-        _copy_configuration(source, target)
+        copy_configuration(source, target)
         _write_card(target.with_suffix(".json"), card)
         if preview is not None and preview.suffix.lower() == ".png" and preview.is_file():
             data = preview.read_bytes()
@@ -65,14 +65,6 @@ def publish(source: Path, target: Path, *, overwrite: bool, card: Mapping[str, A
     except (SaveError, OSError) as error:
         logger.warning("the card of %s could not be written: %s", target.name, error)
     return target
-
-
-def _copy_configuration(source: Path, target: Path) -> None:
-    """A model whose tensors do not tell how it is built has a NAME.yaml beside it."""
-    configuration = source.with_suffix(".yaml")
-    if configuration.is_file():
-        content = configuration.read_bytes()
-        write_atomic(target.with_suffix(".yaml"), lambda out: out.write(content))
 
 
 def publish_of(folder: RunFolder, source: Path, target: Path, progress: Progress, *, overwrite: bool) -> Path:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..log import logger
+from ..modelfile import copy_configuration
 from ..models.family import V_PREDICTION
 from ..models.ldm_yaml import read_overrides
 from ..models.prediction import MARK, METADATA, told_by_file
 from ..models.weights import Weights
 from ..networks.metadata import base_model_version
-from ..paths import write_atomic
 from .lorafile import Lora
 from .provenance import modelspec
 
@@ -97,9 +97,8 @@ class Configuration:
 
     def copy(self) -> None:
         """Put the checkpoint's configuration, where it has one, beside the result."""
-        if not self.source.is_file() or self.source == self.target:
+        if not copy_configuration(self.source, self.target):
             return
-        write_atomic(self.target, lambda file: file.write(self.source.read_bytes()))
         logger.info("written: %s", self.target)
         before, after = (replace(read_overrides(file), path=None) for file in (self.source, self.target))
         if before != after:

@@ -13,10 +13,9 @@ from ..embeddings.embedding import Embedding
 from ..errors import InputError
 from ..foreign.reading import is_there
 from ..models import Model, load, tokenizer_cache, words
-from ..networks import bundled, going_on, registry
+from ..networks import going_on, registry
 from ..networks.arguments import parse_network_args
 from ..networks.base import AdapterNetwork
-from ..networks.files import load as load_lora
 from ..options import TrainOptions
 from ..options.dataset_config import data_spec
 from ..options.family_checks import hints
@@ -27,6 +26,7 @@ from ..options.trained import BESIDE, EMBEDDING, MODEL, PIVOTAL, WITH_NETWORK, T
 from ..options.trained_rules import block_rates
 from ..options.training import TrainingOptions
 from ..paths import user_path
+from ..sampling.loras import words_in
 from . import captions, memory, optimizers, schedulers, trackers, validation
 from .checkpoint import SavePlan
 from .distributed import Processes
@@ -228,8 +228,8 @@ def embedding(
     found, file = None, options.weights
     if file:
         found = embedding_files.load(user_path(file))
-    elif lora and word in going_on.words_of(user_path(lora)):
-        found, file = bundled.words_in(load_lora(user_path(lora))[0]).get(word), lora
+    elif lora:
+        found, file = words_in(user_path(lora)).get(word), lora
     if found:
         starts = list(found)
         there, wanted = starts[0].shape[-2], options.num_vectors_per_token
