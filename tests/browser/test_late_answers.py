@@ -8,8 +8,8 @@ import pytest
 
 from .conftest import MODULE
 from .data_sets import folder_of_links
+from .editing import choose
 from .real_api import running
-from .test_data_edits import choose
 from .test_data_view import opened
 
 expect = pytest.importorskip("playwright.sync_api").expect
