@@ -21,7 +21,8 @@ LAYERS = {
 
 def test_every_benchmark_has_a_smoke_test():
     said = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
-    assert [path.stem for path in ROOT.glob("*.py") if f" {path.stem}" not in said] == []
+    commands = [path.stem for path in ROOT.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")]
+    assert "kill" in commands and [name for name in commands if f" {name}" not in said] == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")

@@ -155,7 +155,7 @@ def test_a_run_is_tried_while_it_trains_goes_on_over_a_reload_and_stops_when_ask
     expect(page.locator(".lt-run-under strong")).to_have_text(re.compile(r"[1-9]"))
     live = data / "loras" / "stopped_frog-live.safetensors"
     assert not live.exists()
-    page.get_by_role("button", name="Try it now").click()
+    page.get_by_role("button", name="Use it as it is now").click()
     expect(page.locator(".lt-live code")).to_have_text("sls frog <lora:stopped_frog-live:0.8>", timeout=300_000)
     page.locator(".lt-live").get_by_role("button", name="Try it in Generate").click()
     expect(page.locator("#lt-g-prompt")).to_have_value("sls frog <lora:stopped_frog-live:0.8>")

@@ -83,7 +83,7 @@ def test_a_host_that_died_before_the_resumed_worker_began_lets_it_wait_again(sup
 def test_a_run_without_a_state_or_at_work_is_not_resumed(supervisor):
     submit(supervisor, "step", "state", "wait-for-file")
     until(supervisor, lambda: resumable(supervisor))
-    with pytest.raises(InputError, match="running"):
+    with pytest.raises(InputError, match="has not ended yet"):
         supervisor.resume("run-1")
     (supervisor.folder("run-1").path / "go-on").touch()
     run_until(supervisor, FINISHED)
