@@ -76,7 +76,10 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("title", rehearsals())
+_LONG = ("A kind of network",)
+
+
+@pytest.mark.parametrize("title", [pytest.param(one, marks=pytest.mark.long if one in _LONG else ()) for one in rehearsals()])
 def test_a_rehearsal_is_done_in_its_room_and_its_test(title, tree):
     blocks = rehearsals()[title]
     for block in blocks:

@@ -90,8 +90,9 @@ def test_no_path_is_too_odd_for_a_check(client, form, path):
 
 def test_no_value_of_any_field_is_a_bug(client, values):
     """Names longer than a file system takes, endless and enormous numbers, objects: each is said at its field, or taken."""
-    for name in [option.name for option in (*SIMPLE, *OPTIONS)]:
-        for value in ("가" * 120, "x" * 5000, "1e400", "9" * 5000, {}):
+    odd = ("가" * 120, "x" * 5000, "1e400", "9" * 5000, {})
+    for number, name in enumerate(option.name for option in (*SIMPLE, *OPTIONS)):
+        for value in odd[number % 2 :: 2]:
             answer = post(client, "check", {"values": {**values, name: value}})
             assert answer.status_code in (200, 400, 403), (name, str(value)[:9], answer.text[:300])
 

@@ -19,7 +19,7 @@ def bench(tmp_path):
     return gpu.Bench(tmp_path, "small", 0.0, 1, None, time.monotonic() + 100)
 
 
-@pytest.mark.parametrize("name", ["SD1.5 512 b1", "SDXL 1024 b1, checkpointing"])
+@pytest.mark.parametrize("name", ["SD1.5 512 b1", pytest.param("SDXL 1024 b1, checkpointing", marks=pytest.mark.long)])
 def test_a_case_is_trained_and_set_beside_its_opponent(name, tmp_path):
     case = by_name(name)
     results = {"size": "small", "machine": child.make_models(str(tmp_path), [case.family], "small")}

@@ -26,6 +26,7 @@ def test_every_benchmark_has_a_smoke_test():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+@pytest.mark.long
 def test_a_killed_training_has_the_hash_of_the_others(capsys):
     assert kill.main(["1", "--steps", "3"]) == 0
     said = capsys.readouterr().out.splitlines()

@@ -188,6 +188,7 @@ def events(folder: Path, kind: str) -> list[dict]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
+@pytest.mark.long
 def test_a_killed_training_is_resumed_by_a_press_and_ends_with_the_bytes_of_an_undisturbed_one(program, open_page, frogs, drop):
     address, data = program
     losses, weights = {}, {}

@@ -84,7 +84,7 @@ def test_standing_alone_nothing_is_sent_to_a_page_that_is_not_there(open_page, a
     expect(page.get_by_role("button", name="Send to txt2img")).to_have_count(0)
 
 
-@pytest.mark.parametrize("view", ["", "#lora-runs", "#lora-run=r1", "#lora-tools"])
+@pytest.mark.parametrize("view", ["", "#lora-run=r1"])
 def test_nothing_is_asked_while_another_tab_is_open_and_no_run_is_active(open_page, address, api, view):
     api.host = "webui"
     api.add_run("r1", total=20)

@@ -91,6 +91,7 @@ def test_the_unet_learns(tmp_path):
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in training.module["text"].parameters())
 
 
+@pytest.mark.long
 def test_a_training_cut_in_two_gives_the_same(trained, tmp_path):
     cut = tmp_path / "cut"
     for steps in (2, 4):

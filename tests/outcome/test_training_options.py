@@ -51,6 +51,7 @@ def kind(path) -> set[torch.dtype]:
 
 
 @pytest.mark.effect("save_precision")
+@pytest.mark.long
 def test_save_precision(lab, board):
     """Files in half precision draw the same.
 
@@ -91,6 +92,7 @@ def model_hash(path) -> str:
 
 
 @pytest.mark.effect("seed")
+@pytest.mark.long
 def test_seed(lab):
     """The same seed gives the same file and pictures, another seed others."""
     short = {"max_train_steps": 4}
@@ -117,6 +119,7 @@ def test_rate_zero(lab):
         assert not torch.equal(lab.draw(HEARTS[:4], LoraUse(path)).pictures, before)
 
 
+@pytest.mark.long
 def test_rank(lab, board):
     """A rank of 1 learns less.
 

@@ -59,6 +59,7 @@ def test_random_kills_change_no_byte(tiny_sd1, pictures, tmp_path, chosen):
     assert killer.kills >= 2 and killer.unfinished_states >= 1
 
 
+@pytest.mark.long
 def test_two_processes_that_were_killed_end_as_two_that_were_not(tiny_sd1, pictures, tmp_path):
     """Killed together, as a power cut does; three pictures, so that one process has no sample in an epoch's last batch."""
     data = tmp_path / "three"

@@ -101,6 +101,7 @@ def test_a_training_that_shares_the_card_tells_what_room_there_is_and_goes_on(op
     assert not recorder.of("parked") and not recorder.of("crowded")
 
 
+@pytest.mark.long
 def test_a_card_too_full_for_both_is_left_and_the_work_done_again_with_the_same_bytes(options_of, alone, monkeypatch):
     """In the passes, before and in the middle of the optimizer's step, when all of a step is done, and while drawing or
     measuring; each time what was done is undone, and the batch is not cut."""
