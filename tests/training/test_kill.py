@@ -6,20 +6,17 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from lora_trainer.runs import states
+from lora_trainer.runs.events import read_events
 
 from .killing import assert_same_file
-from .kills import Killer
-from .test_distributed import free_port
+from .kills import Killer, start_two
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 
 
@@ -59,37 +56,36 @@ def test_random_kills_change_no_byte(tiny_sd1, pictures, tmp_path, chosen):
     assert killer.kills >= 2 and killer.unfinished_states >= 1
 
 
-@pytest.mark.long
 def test_two_processes_that_were_killed_end_as_two_that_were_not(tiny_sd1, pictures, tmp_path):
     """Killed together, as a power cut does; three pictures, so that one process has no sample in an epoch's last batch."""
     data = tmp_path / "three"
     shutil.copytree(pictures, data)
     for name in ("3.png", "3.txt"):
         (data / "1_sls frog" / name).unlink()
-    chosen = options(tiny_sd1, data, max_train_steps=6, max_data_loader_n_workers=0, save_every_n_steps=1)
+    chosen = options(tiny_sd1, data, max_train_steps=6, max_data_loader_n_workers=0, cache_latents=True, save_every_n_steps=1)
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    ended(start_two({**chosen, "output_dir": str(whole)}, tmp_path))
+    saving = {**chosen, "output_dir": str(out), "save_state": True}
+    both = start_two(saving, tmp_path)
+    until(lambda: len(states.states_in(out)) >= 3 or not all(process.is_alive() for process in both))
+    for process in both:
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "it had ended before"
+    assert not (out / "x.safetensors").exists()
+    ended(start_two({**saving, "resume": "latest"}, tmp_path))
+    assert [event["step"] >= 2 for event in read_events(tmp_path / "0.jsonl")[0] if event["type"] == "resumed"] == [True]
+    assert_same_file(whole / "x.safetensors", out / "x.safetensors")
 
-    def start(out: Path, *more: str) -> subprocess.Popen:
-        launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"]
-        launcher += ["--mixed_precision=no", "--dynamo_backend=no", f"--main_process_port={free_port()}", "-m", "lora_trainer"]
-        given = [f"--{name}={value}" for name, value in chosen.items()] + [f"--output_dir={out}", "--cache_latents", *more]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-        with (tmp_path / "log.txt").open("ab") as log:
-            words = [*launcher, "train_network", *given]
-            return subprocess.Popen(words, env=environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
 
-    def said() -> str:
-        return (tmp_path / "log.txt").read_text()[-3000:]
+def ended(processes) -> None:
+    for process in processes:
+        process.join(600)
+        assert process.exitcode == 0
 
-    whole = start(tmp_path / "whole")
-    assert whole.wait(600) == 0, said()
-    process = start(tmp_path / "out", "--save_state")
-    while len(states.states_in(tmp_path / "out")) < 3:
-        assert process.poll() is None, said()
+
+def until(is_so, seconds: float = 600) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "out" / "x.safetensors").exists()
-    again = start(tmp_path / "out", "--save_state", "--resume=latest")
-    assert again.wait(600) == 0, said()
-    assert "going on after step" in said()
-    assert_same_file(tmp_path / "whole" / "x.safetensors", tmp_path / "out" / "x.safetensors")
