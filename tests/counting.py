@@ -6,8 +6,11 @@ import sys
 from collections import Counter
 from typing import Any
 
+import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 _VIEWS = {"view", "t", "transpose", "permute", "expand", "_unsafe_view", "slice", "split", "unbind", "unsqueeze", "detach"}
 _VIEWS |= {"alias", "select", "squeeze", "as_strided", "chunk", "reshape", "_reshape_alias", "split_with_sizes"}
@@ -46,3 +49,29 @@ class Reads(TorchFunctionMode):
             frame = sys._getframe(1)
             self.places.append((str(frame.f_globals.get("__name__", "")), frame.f_code.co_name, name))
         return func(*args, **(kwargs or {}))
+
+
+class Bytes(TorchDispatchMode):
+    """`with Bytes() as bytes: ...`; `bytes.most` is the most that the tensors made within took at once, `bytes.now` takes count
+    of those that are still there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 0
+        self._known: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    @property
+    def now(self) -> int:
+        self._known = {key: found for key, found in self._known.items() if not found[0].expired()}
+        return sum(size for _, size in self._known.values())
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_flatten(result)[0]:
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                known = self._known.get(storage._cdata)
+                if known is None or known[0].expired():
+                    self._known[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        self.most = max(self.most, self.now)
+        return result

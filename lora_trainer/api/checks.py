@@ -127,7 +127,7 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
 
 
 def _choose_name(service: Service, checked: Checked, holder: Holder | None) -> None:
-    """An existing LoRA is only overwritten when that was asked for; else the next free number is taken."""
+    """An existing file is only overwritten when that was asked for; else the next free number is taken."""
     name, folder = checked.draft.name, service.paths.results(str(checked.draft.base.get("trains")))
     checked.saved_as = name
     try:
@@ -148,7 +148,7 @@ def _choose_name(service: Service, checked: Checked, holder: Holder | None) -> N
             message += f" In the Web UI an embedding's word is its file's name: {checked.saved_as} in prompts."
         checked.add("warning", message, field="output_name", advice=advice)
     elif checked.exists:
-        checked.add("warning", f"The LoRA named {name} will be overwritten.", field="output_name")
+        checked.add("warning", f"The file named {name} will be overwritten.", field="output_name")
 
 
 def _look_at_data(checked: Checked, files: RunFiles) -> None:
@@ -314,11 +314,13 @@ def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:
     state = one * _STATE_SIZE * (2 if half else 1)
     if measured := (service.rehearsals.known(checked.digest) or {}).get("files"):
         one, state = measured["one"], measured["state"]
-    needed = disk.written(values, steps, epochs).bytes(one, state)
-    free = min(_free_bytes(service.paths.user_dir), _free_bytes(service.paths.results(values["trains"])))
+    own, results = service.paths.user_dir, service.paths.results(values["trains"])
+    copies = 0 if values["trains"] == MODEL and _on_one_drive(own, results) else 1  # runs.result: one file, two names
+    needed = disk.written(values, steps, epochs, copies=copies).bytes(one, state)
+    free = min(_free_bytes(own), _free_bytes(results))
     checked.disk = {"free": free, "needed": needed}
     if free < needed:
-        level = "error" if free < one * 2 else "warning"
+        level = "error" if free < one * (1 + copies) else "warning"
         message = f"About {needed / 1e6:,.0f} MB will be written, but only {free / 1e6:,.0f} MB are free."
         checked.add(level, message, advice="Free some disk space, or save less often.")
 
@@ -332,5 +334,13 @@ def _size_in_16_bits(family: str, values: Mapping[str, Any]) -> float:
 
 
 def _free_bytes(folder: Path) -> int:
-    existing = next(place for place in (folder, *folder.parents) if is_there(place))
-    return shutil.disk_usage(existing).free
+    return shutil.disk_usage(_there(folder)).free
+
+
+def _on_one_drive(first: Path, second: Path) -> bool:
+    return _there(first).stat().st_dev == _there(second).stat().st_dev
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or the next one above it that is there."""
+    return next(place for place in (folder, *folder.parents) if is_there(place))

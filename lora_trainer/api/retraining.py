@@ -28,7 +28,7 @@ _SECONDS = 5.0  # that what has changed on the disk is waited for
 
 
 async def _retrain(service: Service, request: Request) -> Response:
-    """The form's values for a training that goes on from the last one's LoRA with some of the pictures alone."""
+    """The form's values for a training that goes on from the last one's result with some of the pictures alone."""
     body = await json_body(request)
     ids = set(ids_of(body, most=_MOST)) if "ids" in body else None
 
@@ -42,7 +42,7 @@ async def _retrain(service: Service, request: Request) -> Response:
         values = service.supervisor.folder(run_id).request().get("values") if run else None
         if run is None or not isinstance(values, dict) or not is_file(Path(run.result or "")):
             advice = "Train them whole, with Train with it."
-            raise InputError("no training of these pictures has left its settings and its LoRA.", advice=advice)
+            raise InputError("no training of these pictures has left its settings and its result.", advice=advice)
         with dataset.lock:
             pictures = [one for one in dataset.in_order() if not one.left_out]
         wanted = [one for one in pictures if (one.is_untrained if ids is None else one.id in ids)]

@@ -115,6 +115,10 @@ class WholeModel(nn.Module):
         """The same: a model's files hold more than what is trained, and are written by `model_files`."""
         return self.training_state()
 
+    def files_beside(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """Nothing is saved beside a model."""
+        return {}
+
 
 def block_of(name: str) -> int:
     """The number in block_lr of a parameter of SDXL's UNet by its LDM name (without prefix): 0 for what codes time and sizes, 1

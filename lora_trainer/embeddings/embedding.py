@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -75,3 +75,7 @@ class Embedding(nn.Module):
     def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
         """The vectors by the names of the file format."""
         return files.tensors_of([vectors.detach() for vectors in self.vectors])
+
+    def files_beside(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """Nothing is saved beside a word."""
+        return {}

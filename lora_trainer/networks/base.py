@@ -210,6 +210,10 @@ class AdapterNetwork(nn.Module, Generic[Adapter]):
         """Every number that the network holds, by names of its own and as it is: what a training state keeps. Not copies."""
         return {name: tensor.detach() for name, tensor in (*self.named_parameters(), *self.named_buffers())}
 
+    def files_beside(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """Nothing is saved beside a network."""
+        return {}
+
     # ---- weights -----------------------------------------------------------------------------------------------------
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False) -> LoadReport:
         """Load tensors by the names of the network's file format; where a file says its alpha, that counts.

@@ -49,11 +49,11 @@ class DistributedOptions:
         False,
         (
             "Several cards: the same weights take part in every step, so that the cards need not ask each other which. Not "
-            "with DyLoRA and module_dropout."
+            "where some take turns (DyLoRA, module_dropout, stop_text_encoder_training of a whole model)."
         ),
         (
-            "여러 카드로 학습할 때 매 스텝 같은 가중치가 쓰인다고 보고, 어느 것이 쓰였는지 서로 묻지 않습니다. DyLoRA나 "
-            "module_dropout과는 함께 쓸 수 없습니다."
+            "여러 카드로 학습할 때 매 스텝 같은 가중치가 쓰인다고 보고, 어느 것이 쓰였는지 서로 묻지 않습니다. 가중치가 "
+            "번갈아 쓰이는 DyLoRA, module_dropout, 모델 전체의 stop_text_encoder_training과는 함께 쓸 수 없습니다."
         ),
         label="The same weights in every step",
         label_ko="매 스텝 같은 가중치",

@@ -42,7 +42,7 @@ def _name(name: str) -> Iterator[tuple[str, str, str]]:
     if ending:
         yield "output_name", f"The name ends in {ending}; the file gets its ending by itself.", "Leave the ending out."
     if name.startswith("."):
-        message = "A file whose name begins with a dot is hidden: no list of LoRA files shows it."
+        message = "A file whose name begins with a dot is hidden: no list of files shows it."
         yield "output_name", message, "Begin with a letter."
 
 

@@ -84,7 +84,7 @@ def hints(
         yield (
             "v_parameterization",
             "v_parameterization is given, but nearly every model of Stable Diffusion 1 predicts noise: unless this one was "
-            "made to predict velocity, the LoRA will spoil its pictures.",
+            "made to predict velocity, the training will spoil its pictures.",
         )
     least = _LEAST_SIDE.get(kind, 0)
     for width, height in dict.fromkeys(sizes):

@@ -17,11 +17,11 @@ class ModelOptions:
     pretrained_model_name_or_path: str | None = opt(
         None,
         (
-            "The model that the LoRA is trained on: a .safetensors or .ckpt file, a folder in diffusers format, or the "
+            "The model that the training begins with: a .safetensors or .ckpt file, a folder in diffusers format, or the "
             'name of a model on Hugging Face such as "user/model".'
         ),
         (
-            'LoRA를 학습할 기본 모델입니다. .safetensors 또는 .ckpt 파일, diffusers 형식의 폴더, 또는 "user/model" '
+            '학습을 시작할 기본 모델입니다. .safetensors 또는 .ckpt 파일, diffusers 형식의 폴더, 또는 "user/model" '
             "같은 Hugging Face 모델 이름을 적습니다."
         ),
         path="model",

@@ -95,8 +95,8 @@ class NetworkOptions:
     )
     scale_weight_norms: float | None = opt(
         None,
-        "Keep each layer's weights below this length (1 is usual, 0 is off); helps when LoRAs are to be combined.",
-        "각 층의 가중치 크기가 이 값을 넘지 않게 합니다 (보통 1, 0이면 끔). 다른 LoRA와 함께 쓸 때 도움이 됩니다.",
+        "Keep each layer's weights below this length (1 is usual, 0 is off); for results that are to be combined with others.",
+        "각 층의 가중치 크기가 이 값을 넘지 않게 합니다 (보통 1, 0이면 끔). 다른 결과와 함께 쓸 때 도움이 됩니다.",
         minimum=0.0,
         label="Limit of the weights",
         label_ko="가중치 크기 제한",
@@ -104,11 +104,11 @@ class NetworkOptions:
     base_weights: tuple[str, ...] | None = opt(
         None,
         (
-            "LoRA files that are merged into the base model before training. The new LoRA learns what they lack, and is meant "
-            "to be used together with them."
+            "LoRA files that are merged into the base model before training. What is trained learns what they lack, and is "
+            "meant to be used together with them."
         ),
         (
-            "학습하기 전에 기본 모델에 합칠 LoRA 파일들입니다. 새 LoRA는 그 파일들에 없는 것을 배우며, 그 파일들과 함께 "
+            "학습하기 전에 기본 모델에 합칠 LoRA 파일들입니다. 학습하는 것은 그 파일들에 없는 것을 배우며, 그 파일들과 함께 "
             "쓰도록 만들어집니다."
         ),
         path="files",

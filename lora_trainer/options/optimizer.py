@@ -20,12 +20,12 @@ class OptimizerOptions:
     learning_rate: float = opt(
         2e-06,
         (
-            "How much is changed at each step. For LoRA 1e-4 (0.0001) is a good start; too much breaks the picture, too "
-            "little learns nothing."
+            "How much is changed at each step. 1e-4 (0.0001) is a good start for a LoRA, 5e-3 for an embedding, 5e-6 for a "
+            "whole model; too much breaks the picture, too little learns nothing."
         ),
         (
-            "매 스텝 얼마나 바꿀지 정합니다. LoRA는 1e-4(0.0001)가 무난합니다. 너무 크면 그림이 망가지고 너무 작으면 "
-            "배우지 못합니다."
+            "매 스텝 얼마나 바꿀지 정합니다. LoRA는 1e-4(0.0001), 임베딩은 5e-3, 모델 전체는 5e-6이 무난합니다. 너무 크면 "
+            "그림이 망가지고 너무 작으면 배우지 못합니다."
         ),
         minimum=0.0,
         label="Learning rate",
@@ -195,12 +195,12 @@ class OptimizerOptions:
     fused_backward_pass: bool = opt(
         False,
         (
-            "Change each part as soon as its gradient is known, to save the memory of all gradients (for a LoRA little). "
-            "Not with gradient accumulation or fp16; split_batch_when_full has no effect then."
+            "Change each part as soon as its gradient is known, to save the memory of all gradients: much of a "
+            "whole model, little of a LoRA. Not with gradient accumulation or fp16; split_batch_when_full has no effect then."
         ),
         (
-            "기울기가 나오는 대로 그 부분의 가중치를 바꿔 기울기 메모리를 아낍니다 (LoRA에서는 조금). "
-            "기울기 누적이나 fp16과는 함께 쓸 수 없습니다. 이때 split_batch_when_full은 효과가 없습니다."
+            "기울기가 나오는 대로 그 부분의 가중치를 바꿔 기울기 메모리를 아낍니다. 모델 전체에서는 많이, LoRA에서는 "
+            "조금입니다. 기울기 누적이나 fp16과는 함께 쓸 수 없습니다. 이때 split_batch_when_full은 효과가 없습니다."
         ),
         label="Change weights while computing gradients",
         label_ko="기울기를 계산하면서 가중치 바꾸기",

@@ -31,6 +31,11 @@ class OptimizerKind:
     full: str = ""
 
     @property
+    def is_known(self) -> bool:
+        """Whether it is one of the table, of which it is known what its step needs."""
+        return self in OPTIMIZERS
+
+    @property
     def module(self) -> str:
         """The module that is imported."""
         return self.target.rpartition(".")[0]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .trained import EMBEDDING, MODEL
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -40,6 +42,11 @@ PAGE_VALUES: Mapping[str, Any] = {
     "split_batch_when_full": True,
     "save_state_every_n_minutes": 5.0,
     "save_state_on_train_end": True,
+}
+# What the other kinds of training start from where a preset says what suits a network: rates are of another size.
+OF_KINDS: Mapping[str, Mapping[str, Any]] = {
+    EMBEDDING: {"learning_rate": 5e-3},
+    MODEL: {"learning_rate": 5e-6, "gradient_checkpointing": True},
 }
 WITH_CUDA: Mapping[str, Any] = {"optimizer_type": "AdamW8bit", "mixed_precision": "fp16"}
 WITHOUT_CUDA: Mapping[str, Any] = {"optimizer_type": "AdamW", "mixed_precision": "no"}
@@ -168,16 +175,23 @@ def starting_values(*, cuda: bool) -> dict[str, Any]:
 
 
 def presets(language: str = "en", *, cuda: bool) -> list[dict[str, Any]]:
-    """The presets for the page: {id, title, note, values, family}; `values` go over the form's starting values,
-    so that choosing another preset first takes everything back."""
+    """The presets for the page: {id, title, note, values, kinds, family}; `values` go over the form's starting values,
+    so that choosing another preset first takes everything back, and those of the kind of training (`kinds`) over them."""
     korean = language == "ko"
     return [
         {
             "id": preset.id,
             "title": preset.title_ko if korean else preset.title,
             "note": preset.note_ko if korean else preset.note,
-            "values": {**starting_values(cuda=cuda), **preset.values},
+            "values": (values := {**starting_values(cuda=cuda), **preset.values}),
+            "kinds": _of_kinds(values),
             "family": preset.family,
         }
         for preset in PRESETS
     ]
+
+
+def _of_kinds(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What of OF_KINDS counts: a rate that is no network's own (the factor of an optimizer that finds its rate) stays."""
+    kept = {"learning_rate"} if values["learning_rate"] != PAGE_VALUES["learning_rate"] else set()
+    return {kind: {name: value for name, value in own.items() if name not in kept} for kind, own in OF_KINDS.items()}

@@ -18,15 +18,17 @@ class OutputOptions:
 
     output_dir: str | None = opt(
         None,
-        "Folder that the LoRA is written into. It is made when it is missing.",
-        "LoRA를 저장할 폴더입니다. 없으면 만듭니다.",
+        "Folder that the result is written into. It is made when it is missing.",
+        "결과를 저장할 폴더입니다. 없으면 만듭니다.",
         path="output",
         form=False,
     )
     output_name: str | None = opt(
         None,
-        "Name of the LoRA file, without ending. It is what you write in a prompt: <lora:name:0.8>.",
-        "확장자를 뺀 LoRA 파일 이름입니다. 프롬프트에 <lora:이름:0.8>처럼 적습니다.",
+        "Name of the file, without ending. A LoRA is called by it in a prompt, <lora:name:0.8>, an embedding by the name "
+        "alone; a whole model stands under it in the list of checkpoints.",
+        "확장자를 뺀 파일 이름입니다. 프롬프트에 LoRA는 <lora:이름:0.8>처럼, 임베딩은 이름만 적습니다. 모델 전체는 체크포인트 "
+        "목록에 이 이름으로 나옵니다.",
         label="Name",
         label_ko="이름",
         basic=7,
@@ -35,11 +37,11 @@ class OutputOptions:
     save_model_as: str = opt(
         "safetensors",
         (
-            "Format of the LoRA file. A .ckpt or .pt holds the same tensors for old programs, but no information about the "
+            "Format of the file. A .ckpt or .pt holds the same tensors for old programs, but no information about the "
             "training. A whole model can be a folder of diffusers, too."
         ),
         (
-            "LoRA 파일의 형식입니다. .ckpt와 .pt는 오래된 프로그램을 위한 것으로 같은 텐서를 담지만 학습에 대한 정보는 담지 "
+            "파일의 형식입니다. .ckpt와 .pt는 오래된 프로그램을 위한 것으로 같은 텐서를 담지만 학습에 대한 정보는 담지 "
             "못합니다. 모델 전체는 diffusers 폴더로도 저장할 수 있습니다."
         ),
         choices=("ckpt", "pt", "safetensors", "diffusers", "diffusers_safetensors"),
@@ -99,10 +101,10 @@ class OutputOptions:
     save_best: bool = opt(
         False,
         (
-            "Keep the LoRA of the moment at which the loss on the images kept aside was lowest, as NAME-best beside the last "
-            "one. Needs validation_split."
+            "Keep what was learned at the moment at which the loss on the images kept aside was lowest, as NAME-best beside "
+            "the last one. Needs validation_split."
         ),
-        "따로 둔 이미지의 손실이 가장 낮았던 때의 LoRA를 마지막 것 옆에 이름-best로 남깁니다. validation_split이 필요합니다.",
+        "따로 둔 이미지의 손실이 가장 낮았던 때의 결과를 마지막 것 옆에 이름-best로 남깁니다. validation_split이 필요합니다.",
         label="Keep the best",
         label_ko="가장 좋은 것 남기기",
         ours="the reference measures the loss of a validation and leaves the choice of the file to the reader of its log",
@@ -125,11 +127,11 @@ class OutputOptions:
     save_picture_losses: bool = opt(
         False,
         (
-            "Write NAME-losses.json beside the LoRA: how well each picture was learned, its loss compared with that of the "
+            "Write NAME-losses.json beside the result: how well each picture was learned, its loss compared with that of the "
             "others at the same noise levels, the worst first. The page's runs have it without this."
         ),
         (
-            "LoRA 옆에 이름-losses.json을 저장합니다. 이미지마다 같은 노이즈 수준의 다른 이미지와 비교한 손실을, 가장 못 "
+            "결과 옆에 이름-losses.json을 저장합니다. 이미지마다 같은 노이즈 수준의 다른 이미지와 비교한 손실을, 가장 못 "
             "배운 것부터 적습니다. 페이지의 실행에는 이 옵션 없이도 있습니다."
         ),
         form=False,
@@ -260,8 +262,8 @@ class StateOptions:
 
     save_state: bool = opt(
         False,
-        "Save everything that is needed to go on, whenever a LoRA is saved, and at the end.",
-        "LoRA를 저장할 때마다, 그리고 끝날 때 이어서 학습하는 데 필요한 모든 것을 함께 저장합니다.",
+        "Save everything that is needed to go on, whenever a file is saved, and at the end.",
+        "파일을 저장할 때마다, 그리고 끝날 때 이어서 학습하는 데 필요한 모든 것을 함께 저장합니다.",
         label="Save states to go on from",
         label_ko="이어서 학습할 상태 저장",
     )
@@ -275,11 +277,11 @@ class StateOptions:
     save_state_every_n_minutes: float | None = opt(
         None,
         (
-            "Save a state every this many minutes and whenever a LoRA is saved, and keep the last two until the training has "
+            "Save a state every this many minutes and whenever a file is saved, and keep the last two until the training has "
             "ended well. Saving takes 1 % of the time at most: where a state is large or the disk slow, it is done less often."
         ),
         (
-            "이 분마다, 그리고 LoRA를 저장할 때마다 상태를 저장하고, 학습이 잘 끝날 때까지 마지막 두 개를 남깁니다. 저장에는 "
+            "이 분마다, 그리고 파일을 저장할 때마다 상태를 저장하고, 학습이 잘 끝날 때까지 마지막 두 개를 남깁니다. 저장에는 "
             "많아야 시간의 1%를 씁니다. 상태가 크거나 디스크가 느리면 더 드물게 저장합니다."
         ),
         above=0,

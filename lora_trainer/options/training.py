@@ -117,15 +117,19 @@ class LoopOptions:
     )
     full_fp16: bool = opt(
         False,
-        "Keep the trained weights and gradients in fp16, too. Saves little memory with a LoRA; needs mixed_precision fp16.",
-        "학습하는 가중치와 기울기도 fp16으로 둡니다. LoRA에서는 메모리를 조금만 아낍니다. mixed_precision fp16이 필요합니다.",
+        "Keep the trained weights and gradients in fp16, too. Halves them: much of a whole model, little of a LoRA. Needs "
+        "mixed_precision fp16.",
+        "학습하는 가중치와 기울기도 fp16으로 두어 메모리를 절반으로 줄입니다. 모델 전체에서는 많이, LoRA에서는 조금 아낍니다. "
+        "mixed_precision fp16이 필요합니다.",
         label="Trained weights in fp16",
         label_ko="학습 가중치를 fp16으로",
     )
     full_bf16: bool = opt(
         False,
-        "Keep the trained weights and gradients in bf16, too. Saves little memory with a LoRA; needs mixed_precision bf16.",
-        "학습하는 가중치와 기울기도 bf16으로 둡니다. LoRA에서는 메모리를 조금만 아낍니다. mixed_precision bf16이 필요합니다.",
+        "Keep the trained weights and gradients in bf16, too. Halves them: much of a whole model, little of a LoRA. Needs "
+        "mixed_precision bf16.",
+        "학습하는 가중치와 기울기도 bf16으로 두어 메모리를 절반으로 줄입니다. 모델 전체에서는 많이, LoRA에서는 조금 아낍니다. "
+        "mixed_precision bf16이 필요합니다.",
         label="Trained weights in bf16",
         label_ko="학습 가중치를 bf16으로",
     )
@@ -180,12 +184,12 @@ class LoopOptions:
     ema_decay: float | None = opt(
         None,
         (
-            "Average the LoRA over its last steps (EMA), and save, draw and measure the average, which is calmer than the last "
-            "step's. 0.99 looks back over about 100 steps, 0.999 over 1000; a small part of the training is best."
+            "Average what is trained over its last steps (EMA), and save, draw and measure the average, which is calmer than "
+            "the last step's. 0.99 looks back over about 100 steps, 0.999 over 1000; a small part of the training is best."
         ),
         (
-            "LoRA를 마지막 여러 스텝에 걸쳐 평균(EMA)하고, 마지막 스텝의 것보다 차분한 이 평균을 저장하고 그리고 잽니다. "
-            "0.99는 약 100스텝, 0.999는 약 1000스텝을 돌아봅니다. 전체 학습의 작은 부분이 알맞습니다."
+            "학습하는 가중치를 마지막 여러 스텝에 걸쳐 평균(EMA)하고, 마지막 스텝의 것보다 차분한 이 평균을 저장하고 그리고 "
+            "잽니다. 0.99는 약 100스텝, 0.999는 약 1000스텝을 돌아봅니다. 전체 학습의 작은 부분이 알맞습니다."
         ),
         minimum=0.0,
         maximum=0.99999,

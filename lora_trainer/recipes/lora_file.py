@@ -1,4 +1,4 @@
-"""The run of a LoRA file, from its metadata: ours tells all, kohya-ss' the most, and what tells nothing has its shapes."""
+"""The run of a LoRA file, or of another of ours, from its metadata: ours tells all, kohya-ss' the most, others their shapes."""
 
 from __future__ import annotations
 
@@ -38,14 +38,15 @@ _NOT_IN_KOHYAS = ("caption_extension", "bucket_reso_steps", "sample_every_n_step
 
 
 def from_lora(name: str, header: Header) -> Recipe:
-    """Read the recipe of a LoRA file out of its header. Raises LoraFileError when it is another kind of file."""
+    """Read the recipe of a LoRA, or of a whole model or an embedding of ours, out of its header. Raises LoraFileError when it
+    is another kind of file."""
     kind, _ = classify(header.shapes)
-    if kind not in ("lora", "unknown") or not header.shapes:
+    told = _json(header.metadata.get(own.SETTINGS))
+    if not header.shapes or (kind not in ("lora", "unknown") and not isinstance(told, dict)):
         title = TITLES.get(kind, "another file")
         raise LoraFileError(f"{name} is not a LoRA file: it is {title}.", advice="Choose a LoRA file, or a configuration.")
     recipe = Recipe(name=name, kind=LORA)
     metadata = header.metadata
-    told = _json(metadata.get(own.SETTINGS))
     if isinstance(told, dict):
         _ours(recipe, metadata, told)
     elif metadata.get("ss_network_module") or metadata.get("ss_learning_rate"):

@@ -64,7 +64,7 @@ def _finished(folder: RunFolder, progress: Progress) -> Outcome:
         placed = placing.put_final(folder, progress)
     except LoraTrainerError as error:
         source = folder.path / str(progress.finished.get("path"))
-        message = f"Trained, but not put into the LoRA folder: {error.message} The file is {source}."
+        message = f"Trained, but not put where it is used: {error.message} The file is {source}."
         return Outcome(state=state, message=message, advice=error.advice)
     path, message = placed or (None, "")
     return Outcome(state=state, message=message, result=path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import filecmp
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,8 +35,11 @@ def free_name(name: str, folder: Path, taken: set[str] | None = None) -> str:
     return candidate
 
 
-def publish(source: Path, target: Path, *, overwrite: bool, card: Mapping[str, Any], preview: Path | None) -> Path:
-    """Copy `source` to `target` atomically, with card and preview; returns where it went.
+def publish(
+    source: Path, target: Path, *, overwrite: bool, card: Mapping[str, Any], preview: Path | None, shared: bool = False
+) -> Path:
+    """Copy `source` to `target` atomically, with card and preview; returns where it went. `shared`: where both lie on one
+    drive, the copy is a second name of the same bytes, for files of gigabytes.
 
     Another LoRA of that name (whatever its ending) is kept unless `overwrite`; where it is kept,
     ours gets the next free number. Raises SaveError (disk full,
@@ -49,8 +53,9 @@ def publish(source: Path, target: Path, *, overwrite: bool, card: Mapping[str, A
         target = target.with_name(free_name(target.stem, target.parent) + target.suffix)
         others = []
     before = target.stat().st_mtime if target.exists() else 0.0
-    with source.open("rb") as file:
-        write_atomic(target, lambda out: shutil.copyfileobj(file, out, 1 << 20))
+    if not (shared and _named_again(source, target)):
+        with source.open("rb") as file:
+            write_atomic(target, lambda out: shutil.copyfileobj(file, out, 1 << 20))
     after = target.stat().st_mtime
     if after <= before:  # the Web UI keeps hash and metadata of an older file with a newer time
         os.utime(target, (after, before + 1.0))
@@ -67,12 +72,31 @@ def publish(source: Path, target: Path, *, overwrite: bool, card: Mapping[str, A
     return target
 
 
+def _named_again(source: Path, target: Path) -> bool:
+    """Let `target` be another name of the file `source`, atomically; whether the drive can do that.
+
+    Whoever writes a new file to one of the two names leaves the other as it is; nothing of ours writes into a file.
+    """
+    temporary = target.with_name(f"{target.name[:100]}.{secrets.token_hex(4)}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.link(source, temporary)
+        os.replace(temporary, target)
+    except OSError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
 def publish_of(folder: RunFolder, source: Path, target: Path, progress: Progress, *, overwrite: bool) -> Path:
     """`publish` a file of a run with its card and the last sample that was drawn until it was saved."""
     step = next((saved.get("step") for path, saved in progress.files.items() if Path(path).name == source.name), None)
     drawn = [one for one in progress.samples if step is None or (one.get("step") or 0) <= step]
     sample = Path(str(drawn[-1].get("path", ""))).name if drawn else ""
-    return publish(source, target, overwrite=overwrite, card=card_of(folder.request()), preview=folder.file(sample))
+    request, preview = folder.request(), folder.file(sample)
+    shared = request.get("trains") == MODEL
+    return publish(source, target, overwrite=overwrite, card=card_of(request), preview=preview, shared=shared)
 
 
 def _write_card(path: Path, card: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..options.optimizer import OptimizerOptions
 from .distributed import Processes
 from .narrow import WeightPrecision
+from .parts import step_with
 
 
 def of(
@@ -70,14 +71,6 @@ class FusedSteps:
         self._weights.narrow([parameter], self.step)
         parameter.grad = None
 
-    def _step_alone(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
-        """The optimizer's step with `parameter` as all that there is of it."""
+    def _step_alone(self, parameter: torch.nn.Parameter, group: dict[str, Any]) -> None:
         groups = self._optimizer.param_groups
-        kept = [one["params"] for one in groups]
-        try:
-            for one in groups:
-                one["params"] = [parameter] if one is group else []
-            self._optimizer.step()
-        finally:
-            for one, parameters in zip(groups, kept, strict=True):
-                one["params"] = parameters
+        step_with(self._optimizer, [[parameter] if one is group else [] for one in groups])

@@ -97,13 +97,8 @@ class NetworkAndWord(nn.Module):
         return {**self.network.state_dict(), **bundle}
 
     def files_beside(self) -> Mapping[str, Mapping[str, Tensor]]:
-        """The word's own file, where it has one, by what its name has besides the LoRA's."""
+        """The word's own file, where it has one, by what its name has besides the network's."""
         return {WORD: self.word.state_dict()} if self.is_beside else {}
-
-
-def files_beside(trained: object) -> Mapping[str, Mapping[str, Tensor]]:
-    """The files that are saved beside that of what is trained, by what their names have besides its name: a word's own."""
-    return trained.files_beside() if isinstance(trained, NetworkAndWord) else {}
 
 
 def metadata_beside(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -211,7 +211,7 @@ class Saver:
         with aside(self.emit, f"saving {path.name}"), self.shown():
             self.check_finite(step)
             precision = self._precision(self.results)
-            for part, own in pivotal.files_beside(self.trained).items():  # first: whoever hears of the LoRA finds them there
+            for part, own in self.trained.files_beside().items():  # first: whoever hears of the LoRA finds them there
                 beside = _beside(path, part)
                 self._keep_earlier(beside)
                 files.save(beside, copied(own), pivotal.metadata_beside(metadata), precision)
@@ -250,7 +250,7 @@ class Saver:
 
     def _is_ours(self, path: Path, *when: int) -> bool:
         """As `plan.is_ours`, of what lies beside a file of ours, too."""
-        stems = [path.stem, *(path.stem.removesuffix(part) for part in pivotal.files_beside(self.trained))]
+        stems = [path.stem, *(path.stem.removesuffix(part) for part in self.trained.files_beside())]
         return any(self.plan.is_ours(path.with_stem(stem), *when) for stem in stems)
 
     def _is_of_session(self, path: Path) -> bool:
@@ -268,7 +268,7 @@ class Saver:
 
     def _remove(self, path: Path | None) -> None:
         """Remove a file of this training, and what lies beside it."""
-        for part in pivotal.files_beside(self.trained) if path is not None else ():
+        for part in self.trained.files_beside() if path is not None else ():
             self._remove_one(_beside(path, part))
         self._remove_one(path)
 

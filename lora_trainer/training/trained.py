@@ -63,3 +63,7 @@ class Trained(Protocol):
     def state_dict(self) -> Mapping[str, torch.Tensor]:
         """What is saved, by the names of its file format."""
         ...
+
+    def files_beside(self) -> Mapping[str, Mapping[str, torch.Tensor]]:
+        """The tensors of files that are saved beside it, by what their names have besides its own: a word of a network."""
+        ...

@@ -10,12 +10,13 @@ import torch
 
 from ..errors import NotFiniteError
 from ..options import TrainOptions
-from . import fused, rates, schedulers
+from . import fused, parts, rates, schedulers
 from .average import WeightAverage
 from .distributed import Processes
 from .fused import FusedSteps
 from .narrow import WeightPrecision
 from .optimizers import BuiltOptimizer
+from .parts import Parts
 from .precision import Precision
 from .schedulers import AnySchedule, ScheduleSettings
 from .shown import ShownWeights
@@ -48,6 +49,7 @@ class Updater:
     weights: WeightPrecision = field(default_factory=WeightPrecision)
     average: WeightAverage | None = None  # of the weights (ema_decay)
     fused: FusedSteps | None = None  # makes the optimizer's steps within the backward pass
+    parts: Parts | None = None  # makes them for some of the weights at a time
     is_whole: bool = True  # not in the middle of changing the weights
     _overflows: int = 0  # steps in a row
     _before: Mapping[str, Any] = field(default_factory=dict)  # the schedule of before the last step
@@ -66,18 +68,21 @@ class Updater:
     ) -> Updater:
         """What the options say for the optimizer that was built. Raises InputError for a schedule that there is not."""
         weights = WeightPrecision.of(options.training, precision.dtype, trained.parameters(), seed)
+        own, scaler, most = options.optimizer, precision.scaler(), options.network.scale_weight_norms
+        is_alone = not (own.fused_backward_pass or scaler.is_enabled() or most)
         return cls(
             trained=trained,
             optimizer=built.optimizer,
             schedule=schedulers.create(built.optimizer, ScheduleSettings.of(options.optimizer), total_steps=total_steps),
-            scaler=precision.scaler(),
+            scaler=scaler,
             processes=processes,
-            max_grad_norm=options.optimizer.max_grad_norm,
-            max_weight_norm=options.network.scale_weight_norms,
+            max_grad_norm=own.max_grad_norm,
+            max_weight_norm=most,
             seed=seed,
             weights=weights,
             average=WeightAverage.of(options.training, trained),
-            fused=fused.of(options.optimizer, built.optimizer, processes, weights),
+            fused=fused.of(own, built.optimizer, processes, weights),
+            parts=parts.of(built, weights, processes, own.max_grad_norm, is_alone=is_alone),
         )
 
     def __post_init__(self) -> None:
@@ -133,6 +138,8 @@ class Updater:
         """
         if self.fused:
             return self.fused.take_norm()
+        if self.parts:
+            return self.parts.gather(self.parameters)
         self.weights.widen(self.parameters)
         self.processes.add_up_gradients(self.parameters)
         if self._has_gradients():
@@ -161,7 +168,7 @@ class Updater:
             self.schedule.step()
         if self.max_weight_norm:
             self.trained.apply_max_norm(self.max_weight_norm)
-        if not self.fused:
+        if not (self.fused or self.parts):
             self.weights.narrow(self.parameters, self.steps)
         self.trained.end_step()
         if self.average:
@@ -194,12 +201,21 @@ class Updater:
             told = {"found_inf": unless, "grad_scale": None}  # as fp16's scaler tells it
             self.optimizer.__dict__.update(told)
             try:
-                self.optimizer.step()
+                self._make_step()
             finally:
                 for name in told:
                     delattr(self.optimizer, name)
             return False
+        if not self.scaler.is_enabled():
+            self._make_step()
+            return False
         before = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return self.scaler.is_enabled() and self.scaler.get_scale() < before
+        return self.scaler.get_scale() < before
+
+    def _make_step(self) -> None:
+        if self.parts:
+            self.parts.step(self.steps + 1)
+        else:
+            self.optimizer.step()

@@ -35,7 +35,7 @@ def test_what_changed_since_a_training_is_trained_further(client, service, value
     run_id, _ = trained(client, service, {**values, "max_train_steps": 40}, images, [("0.png", 1.0), ("1.png", 1.0)])
     opened = post(client, "datasets", {"folders": [str(images)]}).json()
     ask = lambda body: post(client, f"datasets/{opened['id']}/retrain", body)  # noqa: E731
-    assert "left its settings and its LoRA" in ask({}).json()["error"]["message"]
+    assert "left its settings and its result" in ask({}).json()["error"]["message"]
     lora = service.paths.lora_dir / "frog.safetensors"
     lora.parent.mkdir(parents=True, exist_ok=True)
     lora.write_bytes(b"weights")

@@ -110,11 +110,13 @@ class FakeRuns:
         run = self.runs[run_id]
         self.add_file(run_id, final=True)
         self.used = {"name": run["name"], "file": f"{run['name']}.safetensors", "there": True, "chosen": False}
+        is_model = run.get("trains") == "model"
         lora = {
             "name": run["name"],
             "path": f"/loras/{run['name']}.safetensors",
-            "prompt": f"sls frog <lora:{run['name']}:0.8>",
+            "prompt": "sls frog" if is_model else f"sls frog <lora:{run['name']}:0.8>",
             "activation": "sls frog",
+            "is_model": is_model,
         }
         run.update(state=state, active=False, ended=time.time(), seconds_left=None, phase=None, lora=lora)
 
@@ -219,7 +221,7 @@ class FakeRuns:
             waiting.insert((await request.json())["position"] - 1, run)
             for position, one in enumerate(waiting, 1):
                 one["queue_position"] = position
-        return {"run": run, "lora": {"name": run["name"]}}
+        return {"run": run, "lora": run["lora"] or {"name": run["name"]}}
 
     async def picture(self, request: Request) -> Any:
         name = request.path_params["name"]

@@ -45,7 +45,7 @@ def test_a_dropped_lora_fills_the_form_and_what_is_missing_is_told(open_page, pl
     page.fill("#lt-identifier", "before")
     drop(page, [kohya_lora(place)])  # over the place of the images, as people do
     panel = page.locator(".lt-recreated")
-    expect(panel.locator("h3")).to_contain_text("Settings of the LoRA toad.safetensors kohya-ss")
+    expect(panel.locator("h3")).to_contain_text("Settings of toad.safetensors kohya-ss")
     expect(panel.locator("h3")).to_be_focused()
     expect(page.locator("#lt-identifier")).to_have_value("sls")
     expect(page.locator("#lt-class_name")).to_have_value("toad")

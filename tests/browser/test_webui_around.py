@@ -41,12 +41,16 @@ AROUND = """(version) => {
     prompt.value = "an old prompt";
     window.heard = [];
     prompt.addEventListener("input", () => window.heard.push(prompt.value));
-    const refresh = document.createElement("button");
-    refresh.id = "txt2img_lora_extra_refresh_internal";
-    refresh.hidden = true;
     window.refreshed = 0;
-    refresh.addEventListener("click", () => (window.refreshed += 1));
-    document.body.append(refresh);
+    window.pressed = [];
+    const lists = ["txt2img_lora_extra_refresh_internal", "txt2img_checkpoints_extra_refresh_internal"];
+    for (const id of [...lists, "refresh_sd_model_checkpoint"]) {
+        const refresh = document.createElement("button");
+        refresh.id = id;
+        refresh.hidden = true;
+        refresh.addEventListener("click", () => window.pressed.push(id) && id.includes("_lora_") && (window.refreshed += 1));
+        document.body.append(refresh);
+    }
 }"""
 
 
@@ -74,6 +78,29 @@ def test_a_finished_run_sends_its_prompt_to_txt2img_and_goes_there(open_page, ad
     assert page.evaluate("window.heard") == ["sls frog <lora:sls_frog:0.8>"], "gradio takes a value from the event alone"
     expect(page.locator("#tab_txt2img")).to_be_visible()
     expect(page.locator("#lora_trainer_root")).to_be_hidden()
+
+
+def test_a_whole_model_is_a_checkpoint_for_the_page_and_for_the_web_ui(open_page, address, api):
+    """It is in the lists without a refresh by hand, chosen by a button, and no word on the page is that of a LoRA."""
+    api.host = "webui"
+    api.add_run("r1", total=20, trains="model")
+    api.advance("r1", 10)
+    api.add_file("r1")
+    page = open_page(address + "#lora-run=r1")
+    page.evaluate(AROUND, 3)
+    page.evaluate("window.selectCheckpoint = (name) => (window.chosen = name)")
+    expect(page.locator(".lt-files li")).to_have_count(1)
+    api.finish("r1")
+    page.wait_for_function("window.pressed.length === 2")
+    assert set(page.evaluate("window.pressed")) == {"txt2img_checkpoints_extra_refresh_internal", "refresh_sd_model_checkpoint"}
+    page.get_by_role("button", name="Draw with it in the Web UI").click()
+    assert page.evaluate("window.chosen") == "sls_frog.safetensors"
+    page.locator(".lt-files").get_by_role("button", name="Use this one").click()
+    expect(page.locator(".lt-toasts")).to_contain_text("In use now as sls_frog: Step 10")
+    page.wait_for_function("window.pressed.length === 4")
+    said = page.locator(".lt-run-page").inner_text()
+    assert "The one in use is the checkpoint sls_frog" in said
+    assert not [word for word in ("LoRA", "<lora:", "prompts call", "rank") if word in said]
 
 
 def test_standing_alone_nothing_is_sent_to_a_page_that_is_not_there(open_page, address, api):

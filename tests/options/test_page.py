@@ -168,3 +168,26 @@ def test_the_page_of_options_is_current():
 def test_the_page_of_options_can_be_written_elsewhere(tmp_path, capsys):
     assert main([str(tmp_path / "x.md")]) == 0
     assert (tmp_path / "x.md").read_text(encoding="utf-8").count("\n| `") > 195
+
+
+@pytest.mark.parametrize("kind", ["model", "embedding"])
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_what_the_form_says_of_another_training_is_not_about_a_lora(kind, language):
+    """Where a LoRA is named all the same, it is told apart from what is trained."""
+    apart = {"en": ("whole model", "embedding"), "ko": ("모델 전체", "임베딩")}[language]
+    for section in form_spec(language):
+        for control in section["controls"]:
+            if (control["only"] and kind not in control["only"]) or control["name"] in ("trains", "base_weights"):
+                continue
+            for text in (control["label"], control["help"]):
+                assert "LoRA" not in text or any(word in text for word in apart), (control["name"], text)
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.id)
+def test_each_kind_of_training_begins_with_rates_of_its_size(preset):
+    """A rate of 1e-4, usual for a LoRA, spoils a whole model; a factor on a rate that an optimizer finds is every kind's."""
+    shown = next(shown for shown in presets(cuda=True) if shown["id"] == preset.id)
+    rates = {kind: {**shown["values"], **own}["learning_rate"] for kind, own in shown["kinds"].items()}
+    finds = shown["values"]["optimizer_type"] == "Prodigy"
+    assert rates == ({"embedding": 1.0, "model": 1.0} if finds else {"embedding": 5e-3, "model": 5e-6})
+    assert all(name in OPTIONS_BY_NAME for own in shown["kinds"].values() for name in own)

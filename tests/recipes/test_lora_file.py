@@ -294,3 +294,18 @@ def test_hostile_metadata_drop_and_never_break(hostile, tmp_path):
     recipe = recipe_of(lora(tmp_path / "x.safetensors", metadata))
     form_values(recipe, {})
     written(recipe, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("trains", "name"), [("model", "model.diffusion_model.input_blocks.0.0.weight"), ("embedding", "emb_params")]
+)
+def test_what_another_training_of_ours_wrote_fills_the_form_and_others_models_are_refused(trains, name, tmp_path):
+    told = {"trains": trains, "learning_rate": 2e-6, "seed": 3, "pretrained_model_name_or_path": "base.safetensors"}
+    tensors = {name: torch.zeros(4, 4, 3, 3)}
+    path = lora(tmp_path / "mine.safetensors", {"lora_trainer_settings": json.dumps(told)}, tensors)
+    recipe = recipe_of(path)
+    values = form_values(recipe, {"trains": "network"})
+    assert (values["trains"], values["learning_rate"], values["seed"]) == (trains, 2e-6, 3)
+    assert not recipe.dropped and [note.field for note in recipe.missing] == [BASE]
+    with pytest.raises(LoraFileError, match="is not a LoRA file"):
+        recipe_of(lora(tmp_path / "theirs.safetensors", {}, tensors))

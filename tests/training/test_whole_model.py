@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from lora_trainer.checkpoints.model_files import ModelFiles
 from lora_trainer.checkpoints.whole_model import WholeModel, block_of
 from lora_trainer.errors import InputError, InputErrors
 from lora_trainer.models import load
@@ -19,6 +20,7 @@ from lora_trainer.training.precision import Precision
 from lora_trainer.training.train import train
 from lora_trainer.training.trainee import Trainee
 
+from ..checkpoints.test_model_files import FORMS, assert_same_model
 from .conftest import Recorder, short_training
 from .killing import assert_same_file, losses, train_with_kills
 
@@ -188,6 +190,26 @@ def test_a_killed_training_ends_as_one_that_was_not(model_options, tmp_path):
     recorders, path = train_with_kills(model_options, 1, 3, save_state=True, **chosen)
     assert len(recorders[1].of("resumed")) == 1 and losses(recorders) == losses([undisturbed])
     assert_same_file(whole.path, path)
+
+
+def test_one_of_stable_diffusion_2_predicts_velocity_after_it_goes_on_and_in_every_format(tiny_model, model_options, tmp_path):
+    base = tiny_model("sd2-v")
+    chosen = TEXT | {
+        "pretrained_model_name_or_path": str(base), "v2": True, "v_parameterization": True, "save_every_n_steps": 1,
+        "learning_rate_te": 1e-5, "save_precision": "float",
+    }  # fmt: skip
+    whole = train(model_options(**chosen, output_dir=str(tmp_path / "whole")), reporter=Recorder()).path
+    assert changed_parts(base, whole) == {"model", "cond_stage_model"}, "the layer that SD2 does not use is kept"
+    metadata = read_metadata(whole)
+    assert metadata["modelspec.prediction_type"] == "v" and metadata["modelspec.architecture"] == "stable-diffusion-v2-768-v"
+    _, path = train_with_kills(model_options, 1, 3, save_state=True, **chosen)
+    assert_same_file(whole, path)
+    model = load(whole, dtype=torch.float32, device="cpu")
+    assert (model.family.name, model.prediction_type) == ("sd2", "v_prediction")
+    trained = WholeModel(model, unet_lr=1.0, text_lrs=[1.0], dtype=torch.float32)
+    for form, ending in FORMS.items():
+        ModelFiles(model, trained, form).save(tmp_path / f"again{ending}", {}, None, step=3, epoch=0)
+        assert_same_model(model, tmp_path / f"again{ending}")
 
 
 def test_folders_of_diffusers_are_saved_removed_and_gone_on_from_by_their_names(model_options, tmp_path):

@@ -164,7 +164,7 @@ class WebuiHost:
             ) from error
 
     def checkpoints_changed(self) -> None:
-        """Let the host list its checkpoints; its drop-down shows them after its own refresh button, or a reload."""
+        """Let the host list its checkpoints; an open page of ours then presses the buttons that draw its lists anew."""
         from modules import sd_models
 
         sd_models.list_models()

@@ -170,7 +170,7 @@ def _files(of: Rehearsal, copies: int) -> dict[str, Any] | None:
         one = results.of(options, of.loaded.model, network).size(plan.last, texts, options.saving.save_precision)
         beside = sum(
             size_of(own, pivotal.metadata_beside(texts), options.saving.save_precision, plan.extension)
-            for own in pivotal.files_beside(network).values()
+            for own in network.files_beside().values()
         )
     states = state.size_of(resuming.pieces(loop))
     writes = disk.written(flat(options), counts.total_steps, counts.epochs, copies=copies)

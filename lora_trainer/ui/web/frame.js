@@ -1,7 +1,7 @@
 // The frame of the page: header, tabs, the view that the address names, and what the host says about itself.
 import { app, isBusy, stateNews } from "./base/app.js";
 import { fill, focusOn, h, set } from "./base/elements.js";
-import { getPatiently, newsOfRuns, watchConnection } from "./base/host.js";
+import { get, getPatiently, newsOfRuns, watchConnection } from "./base/host.js";
 import { icon } from "./base/icons.js";
 import { note, say, toastPlace } from "./base/messages.js";
 import { formatNumber } from "./base/numbers.js";
@@ -12,7 +12,7 @@ import { offerSending } from "./send/gallery.js";
 import { catchElsewhere } from "./train/drops.js";
 import { values } from "./train/values.js";
 import { VIEWS } from "./views.js";
-import { refreshCards, tabOf, wasOpen } from "./webui.js";
+import { refreshListsOf, tabOf, wasOpen } from "./webui.js";
 
 const t = texts({
     language: ["Language", "언어"],
@@ -121,7 +121,7 @@ function tellEnds(before) {
         const earlier = (before.runs || []).find((one) => one.id === run.id);
         const hasEnded = !run.active && (earlier?.active || (run.started && run.ended > (before.time ?? Infinity)));
         if (!hasEnded) continue;
-        if (run.lora) refreshCards();
+        if (run.lora) get(`runs/${encodeURIComponent(run.id)}`).then((answer) => refreshListsOf(answer.run.lora), () => {});
         say(`${run.name}: ${t("state_" + run.state)}`, run.state === "failed" ? "error" : "info");
     }
 }

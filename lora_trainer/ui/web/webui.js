@@ -2,15 +2,28 @@
 import { h } from "./base/elements.js";
 import { texts } from "./base/texts.js";
 
-const t = texts({ send_to_txt2img: ["Send to txt2img", "txt2img로 보내기"] });
+const t = texts({
+    send_to_txt2img: ["Send to txt2img", "txt2img로 보내기"],
+    choose_checkpoint: ["Draw with it in the Web UI", "Web UI에서 이 체크포인트 쓰기"],
+});
 
 const TABS = ["txt2img", "img2img"];
 const OPEN = "lora-trainer.open";
 
-// Let its Lora page list a new file.
-export const refreshCards = () => {
-    for (const tab of TABS) document.getElementById(`${tab}_lora_extra_refresh_internal`)?.dispatchEvent(new Event("click"));
-};
+// Let its Lora page list a new file; its pages and lists of checkpoints a new model.
+export const refreshCards = () => press(...TABS.map((tab) => `${tab}_lora_extra_refresh_internal`));
+export const refreshCheckpoints = () => press(...TABS.map((tab) => `${tab}_checkpoints_extra_refresh_internal`), "refresh_sd_model_checkpoint", "forge_refresh_checkpoint");
+export const refreshListsOf = (result) => (result?.is_model ? refreshCheckpoints() : refreshCards());
+
+function press(...ids) {
+    for (const id of ids) document.getElementById(id)?.dispatchEvent(new Event("click"));
+}
+
+// A button that makes the file at `path` the checkpoint of the Web UI, as a click on its card does; else nothing.
+export function checkpointButton(path, style = "") {
+    if (!window.selectCheckpoint) return null;
+    return h("button", { type: "button", class: `lt-btn ${style}`, onclick: () => window.selectCheckpoint(path.split(/[\\/]/).at(-1)) }, t("choose_checkpoint"));
+}
 
 const promptOfTxt2img = () => document.querySelector("#txt2img_prompt textarea");
 

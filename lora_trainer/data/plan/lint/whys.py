@@ -9,10 +9,10 @@ WHY: dict[str, str] = {
     "not_trained": "These files look like training images, but the training passes them over, so that it learns from fewer.",
     "shared_caption": "Both pictures are trained with the one caption, which can be right for only one of them.",
     "animated": "Only the first picture of an animation is trained, which is often a title or black.",
-    "colours": "The picture may be trained in other colours than a viewer shows, and the LoRA draws those then.",
+    "colours": "The picture may be trained in other colours than a viewer shows, and is drawn in those then.",
     # captions
     "no_caption": (
-        "What no caption names becomes part of what the LoRA always draws: ground, clothes and pose come with the subject."
+        "What no caption names becomes part of what is always drawn: ground, clothes and pose come with the subject."
     ),
     "empty_caption": "A picture without words is learned for every prompt, also for those without your words.",
     "more_lines": "Only the first line is trained: what stands in the others is not learned as words.",
@@ -30,7 +30,7 @@ WHY: dict[str, str] = {
         "A misspelt tag is another word for the model: what it shows is not learned for the tag that you will write."
     ),
     "mixed_captions": (
-        "The LoRA listens best to prompts that are written like its captions; of two kinds it learns each by half."
+        "Prompts work best that are written like the captions of the training; of two kinds each is learned by half."
     ),
     # words
     "identifier_absent": (
@@ -51,7 +51,7 @@ WHY: dict[str, str] = {
         "A picture on both sides is taught as your subject and as anything of its class at once: each undoes the other."
     ),
     "transparent": (
-        "What is transparent is trained as white, so that the LoRA draws your subject on white; alpha_mask leaves it out."
+        "What is transparent is trained as white, so that your subject is drawn on white; alpha_mask leaves it out."
     ),
     "mask_missing": "A picture without a mask teaches its background too, which the masks of the others leave out.",
     "mask_odd": "What a mask does not show in white is learned less, or not at all.",
@@ -74,6 +74,6 @@ WHY: dict[str, str] = {
         "An epoch takes no more of them than there are training pictures; the others have their turn in later epochs."
     ),
     "reg_is_folder": "The same pictures cannot be both the subject and everything of its class.",
-    "shown_seldom": "A picture that was seen a few times has left little trace: the LoRA will have a weak effect.",
-    "shown_often": "Pictures that are seen very often are learned by heart, and the LoRA draws little else.",
+    "shown_seldom": "A picture that was seen a few times has left little trace: the result will have a weak effect.",
+    "shown_often": "Pictures that are seen very often are learned by heart, and little else is drawn.",
 }

@@ -4,14 +4,14 @@ import { urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { note, say } from "../base/messages.js";
 import { formatBytes, formatNumber } from "../base/numbers.js";
-import { refreshCards } from "../webui.js";
+import { refreshListsOf } from "../webui.js";
 import { actionOf, button } from "./actions.js";
 import { labelOf } from "./in_use.js";
 import { isOver } from "./standing.js";
 import { t } from "./texts.js";
 
-// {element, show(run)}; `used` is what in_use.js tells of the run `id`.
-export function fileList(signal, id, used) {
+// {element, show(run)}; `used` is what in_use.js tells of the run `id`, which trains a whole model or not.
+export function fileList(signal, id, used, isModel) {
     const element = h("div");
     let run = null;
     used.watch(signal, () => run && keepFocus(element, draw));
@@ -19,7 +19,7 @@ export function fileList(signal, id, used) {
     // Under its own name, beside what is in use.
     async function putBeside(file) {
         const { lora } = await actionOf(id)("use", { file: file.name, overwrite: false });
-        refreshCards();
+        refreshListsOf(lora);
         say(t("used_file", { x: lora.name }));
     }
 
@@ -28,7 +28,7 @@ export function fileList(signal, id, used) {
         return h("li", { class: isUsed ? "lt-file-used" : null },
             h("code", {}, file.name),
             file.final && h("span", { class: "lt-badge lt-badge-finished" }, t(run.state === "stopped" ? "final_stopped" : "final")),
-            isUsed && h("span", { class: "lt-badge lt-badge-running", title: t("in_use_as", { x: used.now.name }) }, t("in_use")),
+            isUsed && h("span", { class: "lt-badge lt-badge-running", title: t(isModel ? "model_in_use_as" : "in_use_as", { x: used.now.name }) }, t("in_use")),
             h("span", { class: "lt-subdued" }, [file.step && t("samples_at", { x: formatNumber(file.step) }), formatBytes(file.bytes)].filter(Boolean).join(" · ")),
             h("span", { class: "lt-row lt-end" },
                 !isUsed && button(t("use_file"), () => used.put(file.name, labelOf(file)), "lt-btn-small"),
@@ -36,13 +36,13 @@ export function fileList(signal, id, used) {
                 h("a", { class: "lt-btn lt-btn-small", href: urlOf(file.url), download: file.name, "aria-label": `${t("download")} ${file.name}` }, icon("download"))));
     }
 
-    // What lies in the LoRA folder, where that is none of the files listed.
+    // What lies in the host's folder, where that is none of the files listed.
     function said() {
         const now = used.now;
         if (!now?.name) return null;
         if (!now.there) return note({ level: "info", message: t("in_use_gone", { x: now.name }) });
         if (!now.file) return note({ level: "info", message: t("in_use_other", { x: now.name }) });
-        return h("p", { class: "lt-subdued" }, t("in_use_is", { x: now.name }), run.active && ` ${t("in_use_until")}`);
+        return h("p", { class: "lt-subdued" }, t(isModel ? "model_in_use_is" : "in_use_is", { x: now.name }), run.active && ` ${t("in_use_until")}`);
     }
 
     function draw() {

@@ -1,10 +1,10 @@
-// Which of a run's saved files lies in the LoRA folder under the run's name, and putting another one there.
+// Which of a run's saved files lies in the host's folder under the run's name, and putting another one there.
 import { get, post } from "../base/host.js";
 import { listeners } from "../base/listeners.js";
 import { say } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
 import { poll } from "../base/poll.js";
-import { refreshCards } from "../webui.js";
+import { refreshListsOf } from "../webui.js";
 import { t } from "./texts.js";
 
 const EVERY = 15; // seconds: a person may change the folder by hand
@@ -24,9 +24,9 @@ export function inUse(signal, id) {
     }
     async function put(name, label) {
         const { lora } = await post(path, { file: name, as_result: true });
-        refreshCards();
+        refreshListsOf(lora);
         await look();
-        say(t("used_as", { x: label, name: lora.is_embedding ? lora.name : `<lora:${lora.name}>` }));
+        say(t("used_as", { x: label, name: lora.is_embedding || lora.is_model ? lora.name : `<lora:${lora.name}>` }));
     }
     poll(signal, EVERY, look);
     return self;

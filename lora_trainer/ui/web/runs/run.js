@@ -22,7 +22,7 @@ import { doing, isOver, progressBar, secondsOf, stateText, statusLine } from "./
 import { tagSliders } from "./tag.js";
 import { t } from "./texts.js";
 import { worstPictures } from "./worst.js";
-import { sendButton } from "../webui.js";
+import { checkpointButton, sendButton } from "../webui.js";
 
 export function runView(signal, id) {
     const body = h("div", { class: "lt-run-view" }, h("p", { class: "lt-loading", role: "status" }, t("loading")));
@@ -61,7 +61,7 @@ function runPage(signal, detail, id) {
     const samples = sampleGallery(() => t(isOver(run) ? "samples_never" : "samples_none"));
     const worst = worstPictures(signal, id), growing = liveCard(id);
     const live = h("p", { class: "lt-offscreen", "aria-live": "polite" });
-    const used = inUse(signal, id), saved = fileList(signal, id, used);
+    const used = inUse(signal, id), saved = fileList(signal, id, used, detail.trains === "model");
     const grid = gridCard(signal, id, detail, used);
     const log = h("pre", { class: "lt-log", tabindex: "0", "aria-label": t("log") });
     const element = h("div", { class: "lt-run-page" },
@@ -193,7 +193,7 @@ function lora(run, config, used) {
     const show = (prompt) => {
         fill(line, h("code", {}, prompt), copyButton(prompt));
         fill(buttons, canGenerate() && h("button", { type: "button", class: "lt-btn lt-btn-primary", onclick: () => tryPrompt(prompt, run.lora.generate) }, t("try_it")),
-            sendButton(prompt, "lt-btn-primary"));
+            run.lora.is_model && checkpointButton(run.lora.path, "lt-btn-primary"), sendButton(prompt, "lt-btn-primary"));
     };
     show(run.lora.prompt);
     return h("section", { class: "lt-card lt-use" }, h("h2", {}, t("use_it")),

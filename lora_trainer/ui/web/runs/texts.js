@@ -116,6 +116,8 @@ export const t = texts({
     in_use: ["in use", "사용 중"],
     in_use_as: ["What prompts call {x}", "프롬프트에서 {x}(으)로 부르는 파일"],
     in_use_is: ["The one in use is what prompts call {x}. Each can be put in its place; none is lost.", "사용 중인 파일은 프롬프트에서 {x}(으)로 부르는 것입니다. 어느 파일이든 바꿔 넣을 수 있고 없어지지 않습니다."],
+    model_in_use_as: ["The checkpoint {x}", "체크포인트 {x}"],
+    model_in_use_is: ["The one in use is the checkpoint {x}. Each can be put in its place; none is lost.", "사용 중인 파일이 체크포인트 {x}입니다. 어느 파일이든 바꿔 넣을 수 있고 없어지지 않습니다."],
     in_use_until: ["At the end of the training its final file takes that place.", "학습이 끝나면 최종 파일이 그 자리를 대신합니다."],
     in_use_gone: ["{x} is not in its folder any more. Put one of these there with Use this one.", "{x} 파일이 제자리에 없습니다. ‘이 파일 사용’으로 다시 넣으세요."],
     in_use_other: ["The file that is called {x} is none of these files: somebody else has put it there, and it is left alone.", "지금 {x}(이)라는 파일은 이 파일들이 아닙니다. 다른 곳에서 넣은 파일이므로 건드리지 않습니다."],

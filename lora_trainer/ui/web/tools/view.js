@@ -15,7 +15,7 @@ import { keep, keptForm, usedUp } from "./kept.js";
 import { lackingPackage } from "./lacking.js";
 import { emptyResult, toolResult } from "./result.js";
 import { t } from "./texts.js";
-import { refreshCards } from "../webui.js";
+import { refreshCards, refreshCheckpoints } from "../webui.js";
 
 const SUFFIX = ".safetensors";
 
@@ -209,6 +209,7 @@ function draw(signal, view, page) {
     // The new files can be chosen here, and in the Web UI's own lists, at once.
     async function taken(job) {
         if (job.writes === "lora") refreshCards();
+        if (job.writes === "checkpoint") refreshCheckpoints();
         const news = await get("tools"), isFirst = !page.loras.length;
         page.loras = news.loras;
         page.checkpoints = news.checkpoints;

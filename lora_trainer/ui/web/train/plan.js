@@ -206,6 +206,6 @@ function output(result, check) {
         const box = h("input", { type: "checkbox", checked: values.overwrite, onchange: () => { values.overwrite = box.checked; check(); } });
         lines.push(h("div", { class: "lt-note lt-note-info" }, icon("info"), h("div", {}, t("output_exists"), h("label", { class: "lt-check" }, box, t("overwrite")))));
     }
-    if (disk && Number.isFinite(disk.needed) && disk.free < disk.needed) lines.push(note({ level: "warning", message: t("disk_low", { free: formatBytes(disk.free), needed: formatBytes(disk.needed) }) }));
+    if (Number.isFinite(disk?.needed)) lines.push(h("p", { class: "lt-subdued" }, t("disk_needed", { free: formatBytes(disk.free), needed: formatBytes(disk.needed) })));
     return lines;
 }

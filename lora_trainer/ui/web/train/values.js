@@ -1,6 +1,6 @@
 // What the form holds: the controls that the host describes, their values, the preset they start from. No drawing here.
 //
-// A control's baseline is what the chosen preset says, else its default. Only presets and changes are sent; the host
+// A control's baseline is what the chosen preset says (for the kind of training, where it does), else its default. Only presets and changes are sent; the host
 // knows the defaults. A draft survives a reload of the page.
 import { listeners } from "../base/listeners.js";
 import { recall, remember } from "../base/memory.js";
@@ -103,13 +103,14 @@ export const values = {
         const found = values.controls.get(table)?.fields.find((one) => one.name === path.at(-1));
         return found && { ...found, name };
     },
-    baseline(name, presetId = values.preset) {
+    baseline(name, presetId = values.preset, kind = name === "trains" ? "" : trains()) {
         if (isDotted(name)) { // what a concept has no value of its own for is the training's
             const own = values.control(name);
             return values.controls.has(own?.inherits) ? values.get(own.inherits) : (own?.default ?? null);
         }
         const preset = values.presets.find((one) => one.id === presetId);
-        if (preset && name in preset.values) return preset.values[name];
+        const said = preset && valuesOf(preset, kind);
+        if (said && name in said) return said[name];
         const control = values.controls.get(name);
         return control ? (control.value ?? control.default ?? null) : null;
     },
@@ -126,6 +127,7 @@ export const values = {
             const inside = written(values.get(head), path, isSame(value, values.baseline(name)) ? undefined : value);
             put(head, Object.keys(inside).length ? inside : null);
         } else put(name, value);
+        if (name === "trains") for (const [one, own] of Object.entries(values.changes)) put(one, own); // another baseline
         values.announce(name);
     },
     // What was typed; a text that is no value is kept out of the values and reported at the field.
@@ -180,8 +182,9 @@ export const values = {
     },
     // Another run's settings, as they were sent: the preset that is nearest, and what differs from it.
     take(sent) {
+        const kind = sent.trains || "network";
         const differences = (id) => {
-            const names = [...values.controls.keys()].filter((name) => !isSame(name in sent ? sent[name] : values.controls.get(name).default, values.baseline(name, id)));
+            const names = [...values.controls.keys()].filter((name) => !isSame(name in sent ? sent[name] : values.controls.get(name).default, values.baseline(name, id, kind)));
             return Object.fromEntries(names.map((name) => [name, (name in sent ? sent[name] : values.controls.get(name).default) ?? null]));
         };
         const nearest = values.presets.map((preset) => [preset.id, differences(preset.id)]).sort((a, b) => Object.keys(a[1]).length - Object.keys(b[1]).length)[0];
@@ -210,7 +213,7 @@ export const values = {
     // Everything the host has to know, by name.
     send() {
         const preset = values.presets.find((one) => one.id === values.preset);
-        const sent = Object.fromEntries(Object.entries({ ...preset?.values, ...values.changes }).filter(([name]) => values.controls.has(name)));
+        const sent = Object.fromEntries(Object.entries({ ...(preset && valuesOf(preset, trains())), ...values.changes }).filter(([name]) => values.controls.has(name)));
         if (sent.concepts) sent.concepts = sent.concepts.map(({ id, upload, ...told }) => told); // those two are the page's alone
         return sent;
     },
@@ -226,6 +229,7 @@ export const values = {
     parse,
     show,
 };
+const valuesOf = (preset, kind) => ({ ...preset.values, ...preset.kinds?.[kind] });
 const inner = (name) => read({ [name.split(".")[0]]: values.get(name.split(".")[0]) }, name.split("."));
 function put(name, value) {
     delete values.changes[name];

@@ -120,7 +120,7 @@ function trainView(signal) {
 
     function show(name) {
         element.dataset.trains = trains();
-        for (const field of fields.values()) if (!name || field.name === name || field.follows?.includes(name)) field.show();
+        for (const field of fields.values()) if (["", "trains", field.name].includes(name) || field.follows?.includes(name)) field.show();
         for (const field of ofCaptions) fields.get(field).element.hidden = values.get(F.captions) !== OF_CAPTIONS[field];
         showExample();
         presets.show();
