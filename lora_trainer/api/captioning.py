@@ -8,12 +8,11 @@ from typing import Any
 
 from ..data.plan import caption_backup
 from ..errors import InputError, InputErrors
-from ..foreign.json_text import read_table
 from ..options.schema import options_of
 from ..options.tool_page import named_paths
 from ..options.tools import PageTool
 from ..paths import typed_path, user_path
-from ..runs.tool_jobs import REPORT, captioned_folder
+from ..runs.tool_jobs import captioned_folder
 from . import folders
 from .service import Service
 
@@ -40,7 +39,7 @@ def prepared(service: Service, tool: PageTool, values: Mapping[str, Any]) -> dic
 def words(service: Service, tool: PageTool, job: Path) -> list[str]:
     """What the command line of a job has besides the page's values. While a training is at work the processor computes."""
     device = "cpu" if service.is_training() else "auto"
-    more = ["--device", device, "--backup_name", job.name, "--report", str(job / REPORT)]
+    more = ["--device", device, "--backup_name", job.name]
     if "model_dir" in {option.name for option in options_of(tool.declared)}:
         more += ["--model_dir", str(service.paths.user_dir / "taggers")]
     return more
@@ -51,12 +50,10 @@ def view(service: Service, status: Mapping[str, Any]) -> dict[str, Any]:
     if status["writes"] != WRITES:
         return {}
     folder, name = _folder_of(status), status["id"]
-    said = read_table(service.tools.folder / name / REPORT).get("messages")
     return {
         "folder": str(folder),
         "upload": service.uploads.id_of(folder) or "",
         "can_undo": status["state"] != "running" and name in caption_backup.backups(folder),
-        "report": said if isinstance(said, list) else [],
     }
 
 

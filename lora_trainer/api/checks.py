@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -89,11 +90,20 @@ class Checked:
         return {"command": self.files.command_line, **texts}
 
 
-def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = None, holder: Holder | None = None) -> Checked:
+def check(
+    service: Service,
+    body: Mapping[str, Any],
+    *,
+    folder: Path | None = None,
+    holder: Holder | None = None,
+    seconds: float | None = None,
+) -> Checked:
     """Look at everything. `folder` is the run's (a draft's when it is None); `holder` is to hold the name that is chosen.
 
+    `seconds` bounds the reading of pictures to their ends: those that there was no time for count as `waiting` in the plan.
     Raises Refusal when `body` has no known form.
     """
+    until = None if seconds is None else time.monotonic() + seconds
     checked = Checked(draft=drafts.read(body, service.datasets.left_out))
     folder = folder or service.paths.runs / "draft"
     for trouble in service.host.problems():
@@ -117,7 +127,7 @@ def check(service: Service, body: Mapping[str, Any], *, folder: Path | None = No
     _look_at_models(checked)
     if looked_at is not None:
         lacking = {one["field"] for one in checked.problems if one["field"] in drafts.PLACEHOLDERS}
-        _look_at_data(checked, looked_at)
+        _look_at_data(checked, looked_at, until)
         checked.problems = [one for one in checked.problems if not (one.get("code") and one["field"] in lacking)]
         _look_at_family(checked, looked_at)
         _look_at_packages(checked, looked_at)
@@ -151,9 +161,9 @@ def _choose_name(service: Service, checked: Checked, holder: Holder | None) -> N
         checked.add("warning", f"The file named {name} will be overwritten.", field="output_name")
 
 
-def _look_at_data(checked: Checked, files: RunFiles) -> None:
+def _look_at_data(checked: Checked, files: RunFiles, until: float | None) -> None:
     values = flat(files.options)
-    plan = make_plan(files.data, seed=values["seed"] or 0, prior_loss_weight=values["prior_loss_weight"])
+    plan = make_plan(files.data, seed=values["seed"] or 0, prior_loss_weight=values["prior_loss_weight"], until=until)
     checked.digest = digests.digest(files, plan) if plan.images else ""
     checked.problems += [linting.problem(finding, checked.draft) for finding in plan.findings]
     checked.plan = _plan_view(plan)
@@ -171,7 +181,7 @@ def _look_at_data(checked: Checked, files: RunFiles) -> None:
         return
     checked.plan.update(asdict(counts))
     _look_for_doubts(checked, files, plan, counts.total_steps)
-    found = linting.look(checked.draft, files, plan, counts.total_steps)
+    found = linting.look(checked.draft, files, plan, counts.total_steps, until=until or time.monotonic())
     few = next((one.level for one in found.findings if one.code == "few_regularisation"), "")
     said = "reg_few" if few == "warning" else "few_regularisation"  # both tell the balance: once is enough
     checked.problems += [linting.problem(finding, checked.draft) for finding in found.findings]

@@ -96,7 +96,7 @@ async def _changes(service: Service, request: Request) -> Response:
         dataset = dataset_of(service, request)
         dataset.refresh(every=_BETWEEN_LOOKS)
         steps = steps_view(service, dataset)
-        return {**dataset.changes(int(since)), "scan": progress(dataset), **steps}
+        return {**dataset.changes(int(since)), "scan": progress(dataset), "unread": len(dataset.unread()), **steps}
 
     return answer(await service.look(look))
 

@@ -5,6 +5,7 @@ With the form's values it is what the plan of the train page tells; without them
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,8 @@ from .dataset_routes import dataset_of
 from .drafts import Draft
 from .service import Service
 
-_SECONDS = 20.0  # that one question spends on pictures that were never looked at
+_SECONDS = 1.0  # that one question spends on pictures that were never looked at; the page asks again for the rest
+_MENDING = 20.0  # that a mend spends on them: what is found meanwhile is mended, too
 _RESOLUTION = (512, 512)  # of a data set that nobody has said yet how to train
 
 
@@ -38,7 +40,7 @@ async def _findings(service: Service, request: Request) -> Response:
 
     def look() -> dict[str, Any]:
         dataset = dataset_of(service, request)
-        draft, found = look_at(service, dataset, body)
+        draft, found = look_at(service, dataset, body, _SECONDS)
         mending.mark(dataset, found.findings)
         told = []
         for finding in found.findings:
@@ -63,7 +65,7 @@ async def _mend(service: Service, request: Request) -> Response:
 
     def change() -> dict[str, Any]:
         dataset = dataset_of(service, request)
-        draft, found = look_at(service, dataset, body)
+        draft, found = look_at(service, dataset, body, _MENDING)
         asked = [one for one in found.findings if one.code == code and one.fix and where in ("", one.where)]
         if any(one.fix and one.fix.name not in mending.MENDS for one in asked):
             raise Refusal(409, "This is mended in the form.")
@@ -71,7 +73,7 @@ async def _mend(service: Service, request: Request) -> Response:
         do = partial(service.datasets.edit, edit=edit, ids=ids, versions={}, force=Force())
         told = changed(service, dataset, do, files=True)
         dataset = service.datasets.get(told["dataset"])
-        mending.mark(dataset, look_at(service, dataset, body)[1].findings)
+        mending.mark(dataset, look_at(service, dataset, body, _SECONDS)[1].findings)
         return told
 
     return answer(await service.change(change))
@@ -87,16 +89,17 @@ def _edit_for(dataset: DataSet, asked: Sequence[Finding]) -> tuple[Any, list[int
     return edits[0], mending.pictures_of(dataset, paths)
 
 
-def look_at(service: Service, dataset: DataSet, body: dict[str, Any]) -> tuple[Draft, Lint]:
+def look_at(service: Service, dataset: DataSet, body: dict[str, Any], seconds: float) -> tuple[Draft, Lint]:
     """Everything that is found in a data set: as the form's `values` train it, else by itself."""
+    until = time.monotonic() + seconds
     if isinstance(body.get("values"), dict):
         draft = drafts.read({"values": body["values"]}, service.datasets.left_out)
         files = _files(service, draft)
         if files is not None and set(_places(files.data)) & {str(folder.path) for folder in dataset.folders}:
-            plan = make_plan(files.data, prior_loss_weight=files.options.training.prior_loss_weight)
-            return draft, _all(plan, linting.look(draft, files, plan, None, seconds=_SECONDS))
-    plan = make_plan(_spec(dataset))
-    return drafts.read({"options": {}}, service.datasets.left_out), _all(plan, lint(plan, LintSettings(), seconds=_SECONDS))
+            plan = make_plan(files.data, prior_loss_weight=files.options.training.prior_loss_weight, until=until)
+            return draft, _all(plan, linting.look(draft, files, plan, None, until=until))
+    plan = make_plan(_spec(dataset), until=until)
+    return drafts.read({"options": {}}, service.datasets.left_out), _all(plan, lint(plan, LintSettings(), until=until))
 
 
 def _all(plan: DataPlan, found: Lint) -> Lint:

@@ -84,6 +84,7 @@ def set_view(service: Service, dataset: DataSet) -> dict[str, Any]:
         "total": total,
         "version": version,
         "scan": progress(dataset),
+        "unread": len(dataset.unread()),
         **steps,
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..data.plan.caption_files import Caption, CaptionFiles
-from ..data.plan.files import FactsCache, Listing, list_folder, open_image, read_facts
+from ..data.plan.files import FACTS, FactsCache, Listing, list_folder, open_image, read_facts
 from ..data.plan.metadata_images import captions_of
 from ..data.plan.pixels import orientation, rgb
 from ..errors import InputError, InputErrors
@@ -26,6 +26,7 @@ from .answers import Refusal
 SIDE = 256  # pixels
 _MADE = 2  # how thumbnails are made; another number makes them anew
 _SHOWN = 500  # images of a folder
+_READING = 0.5  # seconds that one look at a folder spends on reading images to their ends
 _KEPT_SECONDS = 30 * 86400
 _KEPT_BYTES = 1 << 30  # about 100,000 thumbnails
 
@@ -122,18 +123,23 @@ class Wanted:
 
 
 def describe(
-    folder: Path, facts: FactsCache, *, upload_id: str | None, wanted: Wanted, left_out: Iterable[str] = ()
+    folder: Path, *, upload_id: str | None, wanted: Wanted, left_out: Iterable[str] = (), facts: FactsCache = FACTS
 ) -> dict[str, Any]:
     """A Folder of docs/api.md: at most 500 images with sizes, captions as they would be trained, problems, and
-    the caption files that belong to no image. Each is read to its end, as a training reads it, so that both count the same;
-    the names of those that are not trained are `left_out`."""
+    the caption files that belong to no image. The names of those that are not trained are `left_out`.
+
+    A training reads each image to its end; here that is done for a moment, and those that are left are counted as `waiting`:
+    asked again until there are none, this and the plan count the same."""
     try:
         listing = list_folder(folder)
         subfolders = sorted(path.name for path in folder.iterdir() if is_folder(path) and not path.name.startswith("."))
     except OSError as error:
         raise InputError(f"{folder} cannot be listed: {error.strerror}.", field="folder") from error
     shown = listing.images[:_SHOWN]
-    looked, out = facts.look_at([str(folder / name) for name in shown]), set(left_out)
+    until, out = time.monotonic() + _READING, set(left_out)
+    looked = facts.look_at([str(folder / name) for name in shown], until=until)
+    rest = listing.images[_SHOWN:]
+    beyond = facts.read_some([str(folder / name) for name in rest if name not in out], until) if rest else []
     files = [CaptionFiles(listing, ending) for ending in wanted.endings]
     named = _of_metadata(folder, wanted)
     images = []
@@ -156,7 +162,10 @@ def describe(
         "id": upload_id,
         "folder": str(folder),
         "images": images,
-        "more": len(listing.images) - len(shown),
+        "more": len(rest),
+        "more_broken": sum(bool(fact and fact.problem) for fact in beyond),
+        "more_left_out": len(rest) - len(beyond),
+        "waiting": sum(fact.is_unread for fact in looked) + beyond.count(None),
         "unused": unused_captions(listing, wanted.endings),
         "subfolders": subfolders,
     }

@@ -13,7 +13,6 @@ from ..options.simple import RunFiles
 from ..paths import user_path
 from .drafts import Draft
 
-SECONDS = 2.0  # that one check spends on pictures that were never looked at; the page asks again for the rest
 _MOST_FILES = 100  # named in an answer
 # Keys of the data set file that the form does not have, and the field that stands for each.
 _FORM_FIELDS = {
@@ -25,7 +24,7 @@ _FORM_FIELDS = {
 }
 
 
-def look(draft: Draft, files: RunFiles, plan: DataPlan, total_steps: int | None, *, seconds: float = SECONDS) -> Lint:
+def look(draft: Draft, files: RunFiles, plan: DataPlan, total_steps: int | None, *, until: float | None) -> Lint:
     """What spoils the training of a draft. Pictures that there was no time for are counted as `waiting`."""
     settings = LintSettings(
         max_tokens=files.options.model.max_token_length or 75,
@@ -34,7 +33,7 @@ def look(draft: Draft, files: RunFiles, plan: DataPlan, total_steps: int | None,
         weighted=files.options.model.weighted_captions,
         words=_words(draft),
     )
-    return lint(plan, settings, seconds=seconds)
+    return lint(plan, settings, until=until)
 
 
 def problem(finding: Finding, draft: Draft) -> dict[str, Any]:

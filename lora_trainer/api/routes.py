@@ -57,6 +57,7 @@ from .state import form_view, state_view
 from .upload_names import CAPTIONS
 
 PREFIX = "/lora-trainer"
+_CHECKING = 1.0  # seconds that one check spends on reading pictures; the page asks again for the rest
 UPLOADS = {"uploads", "recipes"}  # these take files
 Handler = Callable[[Service, Request], Awaitable[Response]]
 
@@ -129,7 +130,7 @@ async def _check(service: Service, request: Request) -> Response:
     body = await json_body(request)
 
     def look() -> dict[str, Any]:
-        checked = checks.check(service, body)
+        checked = checks.check(service, body, seconds=_CHECKING)
         return {**checked.view(), "forecast": rehearsing.forecast(service, checked)}
 
     return answer(await service.look(look))
@@ -182,7 +183,7 @@ async def _upload_view(service: Service, request: Request) -> Response:
 
 def _described(service: Service, folder: Path, wanted: images.Wanted, upload_id: str | None) -> dict[str, Any]:
     left_out = service.datasets.left_out(str(folder))
-    return images.describe(folder, service.facts, upload_id=upload_id, wanted=wanted, left_out=left_out)
+    return images.describe(folder, upload_id=upload_id, wanted=wanted, left_out=left_out)
 
 
 async def _upload_caption(service: Service, request: Request) -> Response:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..data.plan.files import FactsCache
 from ..datasets.library import Library
 from ..errors import HostError, InputError, StoreError
 from ..foreign.reading import is_there
@@ -53,7 +52,6 @@ class Service:
         self.paths = host.paths()
         self.uploads = Uploads(self.paths.uploads, self.paths.runs)
         self.thumbnails = Thumbnails(self.paths.user_dir / "cache" / "thumbs")
-        self.facts = FactsCache()
         self.generation = Generation(host, self.paths.generated, standing=self._standing)
         self.reg_images = RegImages(self.generation)
         painter = painting.painter(host, self.generation, self.generate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +52,22 @@ def state_view(service: Service, since: str = "") -> dict[str, Any]:
         if other:
             state["read_only"] = f"Another program runs the queue ({other}); here it can only be watched."
         state["active"] = active.id if active else None
-        state |= runs_view(service, since, _SHOWN_RUNS)
+        state |= runs_view(service, since, _SHOWN_RUNS, {"uploads": service.uploads.titles()})
         state["trial"] = not other and trial.can_try(service)
     except StoreError as error:
         problems.append(_problem(error.message, error.advice))
     return {**state, "problems": problems, "ready": not problems}
 
 
-def runs_view(service: Service, since: str, most: int) -> dict[str, Any]:
+def runs_view(service: Service, since: str, most: int, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The newest runs, `most` at most: {"runs": those that have changed since the answer with the token `since`, "order": the
-    ids of all, newest first, "token"}."""
+    ids of all, newest first, "token"}, and what has changed of `more`."""
     supervisor, queue = service.supervisor, [run.id for run in service.store.queue()]
     shown = {run.id: views.run_view(supervisor, run, queue) for run in service.store.runs(limit=most)}
-    changed, token = service.changes.news(shown, since)
-    return {"runs": [shown[run_id] for run_id in changed], "order": list(shown), "token": token}
+    more = more or {}
+    changed, token = service.changes.news({**shown, **more}, since)
+    runs = [shown[one] for one in changed if one in shown]
+    return {"runs": runs, "order": list(shown), "token": token, **{one: more[one] for one in changed if one in more}}
 
 
 async def form_view(service: Service) -> dict[str, Any]:

@@ -6,7 +6,6 @@ checkpoint into its checkpoint folder) under a plain name. Folders of pictures a
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -22,13 +21,13 @@ from ..options.schema import options_of
 from ..options.tool_page import arguments, page_tools, tool_named
 from ..options.tools import PageTool
 from ..paths import safe_name
+from ..runs.tool_jobs import REPORT
 from . import answers, captioning, model_files
 from .answers import answer, flag_of, json_body
 from .sending import file_answer
 from .service import Service
 
-_TOLD = {"metadata", "removal"}  # kinds of tools whose last line says what came of it
-_HEAD = re.compile(r"^\d\d:\d\d:\d\d [A-Z]+ +")  # of a line of the log
+_FILES = {"picture": "norms.png", "report": REPORT}  # options of tools that name a file for the page, in the job's folder
 _SINGLE_FILES = {SAFETENSORS, ".ckpt"}  # what the tools read; a model in diffusers' form is a folder
 
 
@@ -87,10 +86,11 @@ def start(service: Service, body: dict[str, Any]) -> str:
         words += ["--save_to", str(target), *(["--overwrite"] if overwrite else [])]
 
     def whole(folder: Path) -> list[str]:
-        if tool.writes == captioning.WRITES:
-            return [*words, *captioning.words(service, tool, folder)]
-        draws = "picture" in {option.name for option in options_of(tool.declared)}
-        return [*words, "--picture", str(folder / "norms.png")] if draws else words
+        more = [*words, *(captioning.words(service, tool, folder) if tool.writes == captioning.WRITES else [])]
+        for option, file in _FILES.items():
+            if option in {one.name for one in options_of(tool.declared)}:
+                more += [f"--{option}", str(folder / file)]
+        return more
 
     return service.tools.start(tool.command, whole, tool=tool.name, writes=tool.writes, target=target)
 
@@ -132,14 +132,7 @@ def job_view(status: Mapping[str, Any]) -> dict[str, Any]:
         for path in paths
     ]
     command = "python -m lora_trainer " + shlex.join(status["words"])
-    told = {"report": _report(status)} if status["writes"] in _TOLD else {}
-    return {**{key: value for key, value in status.items() if key != "words"}, "command": command, "files": files, **told}
-
-
-def _report(status: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What came of a job whose last line says it."""
-    lines = str(status["log"]).splitlines() if status["state"] == "finished" else []
-    return [{"level": "info", "message": _HEAD.sub("", line)} for line in lines[-1:]]
+    return {**{key: value for key, value in status.items() if key != "words"}, "command": command, "files": files}
 
 
 def whole_view(service: Service, status: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,13 @@ import secrets
 import shutil
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..data.plan.caption_files import ENDINGS, CaptionFiles
-from ..data.plan.files import FactsCache, list_folder, masks_of
+from ..data.plan.files import FACTS, list_folder, masks_of
 from ..foreign.reading import is_file, read_text
 from ..paths import safe_name, write_text_atomic
 from .answers import Refusal
@@ -51,13 +52,25 @@ class Uploads:
 
     def __init__(self, root: Path, runs: Path) -> None:
         self.root, self.runs = root, runs
-        self._facts = FactsCache()
+        self._titles: dict[str, tuple[int, dict[str, Any]]] = {}  # each with its folder's time of change
         self.changing = threading.RLock()  # two requests must not choose the same free name
 
     def new(self) -> str:
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         (self.root / name).mkdir(parents=True)
         return name
+
+    def titles(self) -> dict[str, dict[str, Any]]:
+        """What the uploads are known by, newest first: {id: {"first": name of the first image, "images": their number}}."""
+        known, now = self._titles, {}
+        with suppress(OSError), os.scandir(self.root) as entries:
+            for entry in sorted(entries, key=lambda one: one.name, reverse=True):
+                if _ID.fullmatch(entry.name):
+                    stamp = entry.stat().st_mtime_ns
+                    was, title = known.get(entry.name, (0, {}))
+                    now[entry.name] = (stamp, title if was == stamp else _title(Path(entry.path)))
+        self._titles = now
+        return {name: title for name, (_, title) in now.items() if title}
 
     def is_id(self, text: str) -> bool:
         """Whether `text` has the form of an upload's id."""
@@ -85,6 +98,7 @@ class Uploads:
                 arranged = arrange(readable, there, is_same)
                 for one, name in arranged.kept:
                     os.replace(one.file, folder / name)
+                    FACTS.moved(str(one.file), str(folder / name))
         finally:
             for sent in arrivals.whole:
                 sent.file.unlink(missing_ok=True)  # of what was refused
@@ -97,7 +111,7 @@ class Uploads:
 
     def _readable(self, whole: list[Sent], received: Received) -> list[Sent]:
         pictures = [one for one in whole if one.ending not in CAPTIONS]
-        facts = self._facts.look_at(str(one.file) for one in pictures)
+        facts = FACTS.look_at(str(one.file) for one in pictures)
         bad = {one.file: fact for one, fact in zip(pictures, facts, strict=True) if fact.problem}
         for one in pictures:
             if one.file in bad:
@@ -270,6 +284,11 @@ class Uploads:
         for folder in self.root.glob("*/"):
             if _ID.fullmatch(folder.name) and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def _title(folder: Path) -> dict[str, Any]:
+    images = list_folder(folder).images
+    return {"first": images[0], "images": len(images)} if images else {}
 
 
 def _link(source: Path, target: Path) -> None:

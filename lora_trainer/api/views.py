@@ -100,6 +100,7 @@ def news_view(supervisor: Supervisor, run: Run, after: int, have: str) -> dict[s
 def _progress_view(run: Run, progress: Progress) -> dict[str, Any]:
     return {
         "phase": progress.now if run.is_active else None,
+        "prepared": progress.prepared if run.is_active else None,
         "step": progress.step,
         "epoch": progress.epoch,
         "epochs": progress.epochs,

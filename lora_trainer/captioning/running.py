@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from .. import log
@@ -17,7 +14,7 @@ from ..data.resize import Pixels
 from ..errors import InputError
 from ..log import logger
 from ..options.tools.captioning import Captioning
-from ..paths import user_path, write_text_atomic
+from ..options.tools.reporting import Report
 from .pictures import Found, Picture, read_ahead
 from .writing import Sink
 
@@ -166,12 +163,10 @@ def carry_out(options: Captioning, found: Found, sink: Sink, describer: Describe
         tell_progress = log.progress_lines(0.3)
         run = Run(options=options, found=found, sink=sink, describer=describer, progress=tell_progress, stop=stop)
         outcome = run.go()
-    said = report(outcome)
-    for level, message in said:
-        logger.log(logging.WARNING if level == "warning" else logging.INFO, "%s", message)
-    if options.report:
-        told = {**asdict(outcome), "messages": [{"level": level, "message": message} for level, message in said]}
-        write_text_atomic(Path(user_path(options.report)), json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+    told = Report()
+    for level, message in report(outcome):
+        told.say(level, message)
+    told.write(options.report, **asdict(outcome))
     return EXIT_STOPPED if outcome.is_stopped else 0
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..data.plan.files import ImageFacts
 from ..log import logger
 from .model import Caption, Folder, Learned, Picture, Training
-from .scan import Files, Look, Seen, changed_names, folder_time, list_files, look_at
+from .scan import Files, Look, Seen, changed_names, folder_time, list_files, look_at, told
 from .store import Known, Store
+from .wholeness import Wholeness
 
 _AT_ONCE = 200  # pictures that a request reads itself; more are read in the background
 _LOOK_AGAIN = 15.0  # seconds after which files are looked at that were written in place, which their folder does not tell
@@ -40,7 +42,8 @@ class DataSet:
         self._added: dict[int, int] = {}
         self._gone: list[tuple[int, int]] = []  # (version, id)
         self._listed, self._cost, self._checked = 0.0, 0.0, 0.0
-        self._closed = False
+        self.is_closed = False
+        self._wholeness = Wholeness(self)
         self.training: Training | None = None  # what the pictures were learned in last, see learning.py
         self.trainings_of_others: set[Training] = set()
         self.learning_checked = float("-inf")
@@ -72,6 +75,7 @@ class DataSet:
                 threading.Thread(target=self._read_and_free, args=(looks,), name="lora-trainer data set", daemon=True).start()
             else:
                 self._read(looks)
+                self._wholeness.begin()
         finally:
             if not background:
                 self.progress = None
@@ -85,7 +89,7 @@ class DataSet:
         return got
 
     def close(self) -> None:
-        self._closed = True
+        self.is_closed = True
 
     def _read_and_free(self, looks: list[Look]) -> None:
         try:
@@ -95,6 +99,7 @@ class DataSet:
         finally:
             self.progress = None
             self.disk.release()
+            self._wholeness.begin()
 
     def _list(self, folder: Folder) -> list[Look]:
         """List one folder, forget what is gone, take in what is new, and tell what has to be read. `disk` is held."""
@@ -157,7 +162,7 @@ class DataSet:
 
     def _read(self, looks: list[Look]) -> None:
         done = 0
-        for seen in look_at(looks, lambda: self._closed):
+        for seen in look_at(looks, lambda: self.is_closed):
             self.publish(seen)
             done += len(seen)
             self.progress = Progress(done, len(looks))
@@ -172,7 +177,7 @@ class DataSet:
                     continue
                 picture.looked_at = True
                 if one.size is not None:
-                    picture.stamp = one.look.stamp
+                    picture.stamp, picture.is_read_whole = one.look.stamp, False
                     picture.size, picture.problem = one.size
                     looked.append(picture)
                 if one.caption is not None:
@@ -181,6 +186,26 @@ class DataSet:
                 picture.changed = self.version
         if looked:
             self._store.remember_looks(looked)
+
+    def unread(self) -> list[Picture]:
+        """The pictures of which only the header was read."""
+        with self.lock:
+            return [one for one in self.pictures.values() if one.size is not None and not one.is_read_whole]
+
+    def take_wholeness(self, pictures: Sequence[Picture], facts: Sequence[ImageFacts]) -> None:
+        """Take over what was found when these pictures were read to their ends. What was changed meanwhile is left."""
+        broken = []
+        with self.lock:
+            for picture, fact in zip(pictures, facts, strict=True):
+                if self.pictures.get(picture.id) is not picture:
+                    continue
+                picture.is_read_whole = True
+                if fact.problem and not picture.problem:
+                    self.version += 1
+                    picture.size, picture.problem, picture.changed = None, told(fact), self.version
+                    broken.append(picture)
+        if broken:
+            self._store.remember_looks(broken)
 
     def reread(self, folder_ids: Iterable[int]) -> None:
         """Look at some folders again, now. `disk` is held."""

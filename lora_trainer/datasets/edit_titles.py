@@ -53,6 +53,7 @@ def _plain(kind: str, values: Mapping[str, Any]) -> str:
         "join": "Lines joined",
         "delete": "Pictures put into the trash folder",
         "rotate": "Pictures turned",
+        "trim": "Bars at the edges cut off",
         "crop": "Picture cropped",
         "mask": "Mask painted",
         "kept": "Texts of others that were overwritten",

@@ -328,6 +328,7 @@ _KINDS: Mapping[str, _Kind] = {
     "leave_out": _Kind({"on": (_flag, True)}, of="left_out"),
     "mask": _Kind({"png": (_picture, _MISSING)}, of="files"),
     "delete": _Kind({}, of="files"),
+    "trim": _Kind({}, of="files"),
     "rotate": _Kind({"degrees": (_one_of(90, 180, 270), _MISSING)}, of="files"),
     "crop": _Kind(
         {"x": (_number(0, _FAR), _MISSING), "y": (_number(0, _FAR), _MISSING)}

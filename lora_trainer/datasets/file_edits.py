@@ -13,7 +13,7 @@ from .dataset import DataSet
 from .edits import Edit
 from .history import FILE, Change
 from .model import Folder, Picture, Stamp
-from .pictures import write_changed, write_mask
+from .pictures import without_bars, write_changed, write_mask
 from .planning import only
 from .scan import list_files
 from .trash import TRASH, Kept, stamp_of
@@ -33,8 +33,10 @@ def plan_files(dataset: DataSet, edit: Edit, pictures: list[Picture]) -> list[Ch
         folder = dataset.folders[index]
         listing = list_files(folder.path, dataset.ending).listing
         for picture in (picture for picture in pictures if picture.folder == index):
+            own = without_bars(folder.path / picture.name) if edit.kind == "trim" else edit
             masks = masks_of(picture.name, listing) if listing.masks else []
-            changes += [_changed(folder, edit, picture, name, place) for name in (picture.name, *masks)]
+            if own is not None:
+                changes += [_changed(folder, own, picture, name, place) for name in (picture.name, *masks)]
     return changes
 
 

@@ -24,6 +24,7 @@ _EDITS: dict[str, Callable[[_Values], dict[str, Any]]] = {
     "join_lines": lambda values: {"kind": "join"},
     "cut_captions": lambda values: {"kind": "cut", "tokens": values["tokens"]},
     "rename_tags": lambda values: {"kind": "rename_all", "tags": dict(values["tags"])},
+    "trim": lambda values: {"kind": "trim"},
     "put_aside": lambda values: {"kind": "delete"},
 }
 MENDS = frozenset(_EDITS)

@@ -84,6 +84,7 @@ class Picture:
     problem: str = ""
     caption: Caption = NO_CAPTION
     looked_at: bool = False  # size and caption are known
+    is_read_whole: bool = False  # to its end, so that `problem` tells what is wrong behind its header, too
     stars: int = 0
     left_out: bool = False
     findings: frozenset[str] = frozenset()

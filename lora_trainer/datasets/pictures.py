@@ -9,13 +9,14 @@ from typing import Any
 from PIL import Image
 
 from ..data.plan.files import open_image
+from ..data.plan.lint.bars import content_box
 from ..data.plan.masks import same_shape
 from ..data.plan.model import Size
-from ..data.plan.pixels import EXIF_ORIENTATION, UPRIGHT, mask, orientation
+from ..data.plan.pixels import EXIF_ORIENTATION, UPRIGHT, mask, orientation, rgb
 from ..errors import InputError
 from ..foreign.reading import shown
 from ..paths import write_atomic
-from .edits import Edit
+from .edits import Edit, read_edit
 
 _MOST_MASK = 1 << 25  # pixels
 _TURNS = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}  # clockwise
@@ -48,6 +49,19 @@ def write_changed(source: Path, edit: Edit, target: Path, size: Size) -> None:
     if kind == "JPEG" and changed.mode in ("RGBA", "P", "LA"):
         changed = changed.convert("RGB")
     write_atomic(target, lambda file: changed.save(file, kind, **options))
+
+
+def without_bars(source: Path) -> Edit | None:
+    """The crop that leaves a picture without the plain bars at its edges; None where it has none, or cannot be read."""
+    try:
+        with open_image(str(source)) as image:
+            box = content_box(rgb(image, orientation(image)))
+    except Exception:  # as above; who would write it says why
+        return None
+    if box is None:
+        return None
+    left, top, right, bottom = box
+    return read_edit({"kind": "crop", "x": left, "y": top, "width": right - left, "height": bottom - top})
 
 
 def write_mask(data: bytes, target: Path, size: Size) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..data.plan.caption_files import CaptionFiles
-from ..data.plan.files import THREADS, Listing, is_file_entry, listing_of, read_facts
+from ..data.plan.files import FACTS, THREADS, ImageFacts, Listing, is_file_entry, listing_of, read_facts
 from ..data.plan.model import Size
 from ..foreign.reading import UnreadableError, read_bytes
 from .model import NO_CAPTION, Caption, Picture, Stamp, caption_of
@@ -92,10 +92,15 @@ def look_at(looks: list[Look], stop: Callable[[], bool] = lambda: False) -> Iter
 def _seen(look: Look) -> Seen:
     size = None
     if look.needs_size:
-        facts = read_facts(str(look.path), look.stamp.size, verify=False)
-        size = (None, f"{facts.problem} {facts.advice}".strip()) if facts.problem else (facts.size, "")
+        facts = FACTS.known(str(look.path)) or read_facts(str(look.path), look.stamp.size, verify=False)
+        size = (None, told(facts)) if facts.problem else (facts.size, "")
     caption = read_caption(look.caption_path, look.caption_stamp) if look.needs_caption else None
     return Seen(look, size, caption)
+
+
+def told(facts: ImageFacts) -> str:
+    """Why a picture cannot be read, and what to do; nothing for one that can."""
+    return f"{facts.problem} {facts.advice}".strip()
 
 
 def read_caption(path: Path | None, stamp: Stamp | None = None) -> Caption:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..foreign.json_text import read_number
 from .events import Event, read_events
+from .preparing import reached
 
 _SMOOTHING = 0.98  # weight of the past per step: the smoothed loss looks back over about 50 steps
 _CURVE_POINTS = 600
@@ -96,6 +97,7 @@ class Progress:
     epochs: int | None = None
     steps_per_epoch: int | None = None
     phase: dict[str, Any] | None = None
+    prepared: float = 0.0  # how far it is before its first step, see preparing
     aside: dict[str, Any] | None = None  # what is done for a moment, after which the phase goes on (saving)
     loss: float | None = None
     smoothed_loss: float | None = None
@@ -181,7 +183,7 @@ class Progress:
                 told["share"] = share
             self.aside = told if event.get("aside") and told["name"] else None
             if not event.get("aside"):
-                self.phase = told
+                self.phase, self.prepared = told, reached(self.prepared, told)
                 self.told_left = _number(event.get("seconds_left", self.told_left))
         elif kind == "started":
             self.device = str(event.get("device") or "")

@@ -72,7 +72,10 @@ class ToolJobs:
             return job_id
 
     def status(self, job_id: str) -> dict[str, Any]:
-        """{id, tool, writes, words, state, message, done, total, log, files: [path]}. Raises InputError for an unknown id."""
+        """{id, tool, writes, words, state, message, done, total, log, report: [{level, message}], files: [path]}.
+
+        Raises InputError for an unknown id.
+        """
         path = self._path(job_id)
         job, outcome = read_table(path / "job.json"), read_table(path / "outcome.json")
         if not outcome and job_id not in self._watched:
@@ -80,14 +83,16 @@ class ToolJobs:
                 self._watch(job_id)  # an earlier host started it
         log = RunFolder(path).log_tail(_SHOWN_LINES)
         done, total = progress_in(log)
-        told = _ERROR.split(log)[0] if outcome else log  # the error itself is the message
+        printed = _ERROR.split(log)[0] if outcome else log  # the error itself is the message
         if outcome.get("state") == FINISHED and not job.get("writes"):
-            told = _beginning(RunFolder(path).log)
-        lines = [line for line in told.splitlines() if not _PROGRESS.match(line)]
+            printed = _beginning(RunFolder(path).log)
+        lines = [line for line in printed.splitlines() if not _PROGRESS.match(line)]
         shown = {key: job.get(key, "") for key in ("tool", "writes", "words")}
         counts = {"done": total if outcome.get("state") == FINISHED else done, "total": total}
         state = {"state": outcome.get("state", RUNNING), "message": outcome.get("message", ""), **counts}
-        return {"id": job_id, **shown, **state, "log": "\n".join(lines), "files": _results(path, job) if outcome else []}
+        said = read_table(path / REPORT).get("messages")
+        told = {"log": "\n".join(lines), "report": said if isinstance(said, list) else []}
+        return {"id": job_id, **shown, **state, **told, "files": _results(path, job) if outcome else []}
 
     def stop(self, job_id: str) -> dict[str, Any]:
         """End a job's process; what it had half written goes. Nothing when it has ended."""

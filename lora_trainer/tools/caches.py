@@ -14,13 +14,17 @@ from ..data.plan.words import count
 from ..errors import SaveError
 from ..options.tool_cli import parse
 from ..options.tools.clear_cache import ClearCache
+from ..options.tools.reporting import Report
 from ..paths import user_path
 
 
 def main(argv: Sequence[str]) -> int:
     """Show or clear as the arguments say; returns 0. Raises InputError(s), and SaveError for what cannot be removed."""
     options = parse(ClearCache, "clear_cache", argv)
-    sys.stdout.write(f"{told(run(options), is_removed=not options.show)}\n")
+    report, message = Report(), told(run(options), is_removed=not options.show)
+    sys.stdout.write(f"{message}\n")
+    report.say("info", message)
+    report.write(options.report)
     return 0
 
 

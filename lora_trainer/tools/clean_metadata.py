@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..log import logger
 from ..options.tool_cli import parse
 from ..options.tools.clean_metadata import CleanCaptionsAndTags
+from ..options.tools.reporting import Report
 from ..paths import user_path
 
 # Tags that are faces, in which an underscore is no space.
@@ -78,7 +79,9 @@ def run(options: CleanCaptionsAndTags) -> Entries:
                 logger.info("%s, %s: %s -> %s", key, part, before, entry[part])
     replace_entries(target, entries)
     images = count(len(entries), "image", "images")
-    logger.info("%s", f"{target} names {images}; captions and lists of tags that were changed: {changed:,}.")
+    report = Report()
+    report.say("info", f"{target} names {images}; captions and lists of tags that were changed: {changed:,}.")
+    report.write(options.report)
     return entries
 
 

@@ -18,6 +18,7 @@ from ..errors import InputError, InputErrors
 from ..log import logger
 from ..options.tool_cli import parse
 from ..options.tools.merge_to_metadata import MergeCaptions, MergeTags
+from ..options.tools.reporting import Report
 from ..paths import user_path
 
 Options = MergeCaptions | MergeTags
@@ -55,7 +56,8 @@ def run(options: Options) -> Entries:
     out = user_path(options.out_json)
     known = user_path(options.in_json) if options.in_json else out
     entries = read_entries(known, field="in_json" if options.in_json else "out_json") if known.is_file() else {}
-    found = _texts(options)
+    report = Report()
+    found = _texts(options, report)
     for key, text in found.items():
         entries.setdefault(key, {})[part] = text
         if options.debug:
@@ -63,13 +65,14 @@ def run(options: Options) -> Entries:
     replace_entries(out, entries)
     new, whole = (count(number, "image", "images") for number in (len(found), len(entries)))
     if part == CAPTION:
-        logger.info("%s", f"The captions of {new} were written into {out}, which names {whole}.")
+        report.say("info", f"The captions of {new} were written into {out}, which names {whole}.")
     else:
-        logger.info("%s", f"The tags of {new} were written into {out}, which names {whole}.")
+        report.say("info", f"The tags of {new} were written into {out}, which names {whole}.")
+    report.write(options.report)
     return entries
 
 
-def _texts(options: Options) -> dict[str, str]:
+def _texts(options: Options, report: Report) -> dict[str, str]:
     """Key -> text of every image that has a text file. Raises InputErrors."""
     found: dict[str, str] = {}
     without, errors, images = [], [], 0
@@ -90,10 +93,8 @@ def _texts(options: Options) -> dict[str, str]:
     if not found:
         raise _nothing(options, images, without)
     if without:
-        have = "have" if len(without) > 1 else "has"
-        logger.warning(
-            "%d of %d images %s no %s file: %s", len(without), images, have, options.caption_extension, name_some(without)
-        )
+        ending, names = options.caption_extension, name_some(without)
+        report.say("warning", f"Of {count(images, 'image', 'images')} {len(without)} had no {ending} file: {names}.")
     return found
 
 

@@ -5,6 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from lora_trainer.data.plan.files import FactsCache
 
 from .conftest import get, picture, post
 
@@ -302,3 +305,32 @@ def test_thumbnails_are_kept_up_to_a_size_the_newest_first(service, images, monk
     monkeypatch.setattr("lora_trainer.api.images._KEPT_BYTES", made[0].stat().st_size + made[1].stat().st_size)
     service.thumbnails.prune()
     assert [path.exists() for path in made] == [True, True, False]
+
+
+def counts(client, dataset, images, values):
+    """(trained, cannot be read, not looked at yet) on the train page, in the plan and on the data set page."""
+    listing = get(client, "images", params={"folder": str(images)}).json()
+    broken = [one["name"] for one in listing["images"] if one["problem"]]
+    train = (len(listing["images"]) - len(broken), len(broken), listing["waiting"])
+    plan = post(client, "check", {"values": values}).json()
+    damaged = sum(one.get("code") == "damaged" for one in plan["problems"])
+    seen = ask(client, dataset, "query", {"filter": "", "counts": ["-broken -left_out", "broken"]}).json()["counts"]
+    view = get(client, f"datasets/{dataset['id']}/changes", params={"since": dataset["version"]}).json()
+    return train, (plan["plan"]["images"], damaged, plan["plan"]["waiting"]), (*seen, view["unread"])
+
+
+def test_a_picture_that_is_cut_short_counts_alike_on_all_pages_before_and_after_it_is_known(client, images, monkeypatch):
+    Image.effect_noise((200, 200), 90).save(images / "1.png")
+    (images / "1.png").write_bytes((images / "1.png").read_bytes()[:-9000])
+    values = {"image_dir": str(images), "identifier": "sls", "class_name": "frog", "max_train_steps": 20, "resolution": "256"}
+    with monkeypatch.context() as busy:
+        busy.setattr(FactsCache, "_read_until", lambda *_: None)  # there is never time
+        busy.setattr("lora_trainer.datasets.wholeness.Wholeness.begin", lambda _: None)
+        opened = post(client, "datasets", {"folders": [str(images)]}).json()
+        assert counts(client, opened, images, values) == ((3, 0, 3), (3, 0, 3), (3, 0, 3))
+    (images / "new.txt").write_text("so that the folder is looked at again")
+    post(client, "datasets", {"folders": [str(images)]})
+    deadline = time.monotonic() + 60
+    while counts(client, opened, images, values)[2][2] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert counts(client, opened, images, values) == ((2, 1, 0), (2, 1, 0), (2, 1, 0))

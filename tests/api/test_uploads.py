@@ -378,3 +378,15 @@ def test_a_mask_keeps_with_its_picture_and_is_no_picture_itself(client):
     assert [one["name"] for one in get(client, f"uploads/{first['id']}").json()["images"]] == ["a-2.png", "a.png"]
     post(client, f"uploads/{first['id']}/delete", {"name": "a-2.png"})
     assert sorted(path.name for path in folder.iterdir()) == ["a-masklabel.png", "a.png"]
+
+
+def test_the_state_tells_what_each_upload_is_known_by_when_that_changes(client):
+    first = get(client, "state").json()
+    assert first["uploads"] == {}
+    sent = send(client, ("toad.png", picture()), ("frog.png", picture(color="blue")), ("frog.txt", b"a frog")).json()
+    now = get(client, "state", params={"since": first["token"]}).json()
+    assert now["uploads"] == {sent["id"]: {"first": "frog.png", "images": 2}}
+    assert "uploads" not in get(client, "state", params={"since": now["token"]}).json()
+    post(client, f"uploads/{sent['id']}/delete", {"name": "frog.png"})
+    after = get(client, "state", params={"since": now["token"]}).json()
+    assert after["uploads"] == {sent["id"]: {"first": "toad.png", "images": 1}}

@@ -151,3 +151,20 @@ def test_an_upload_is_named_by_its_day(open_page, address):
     upload, *others = page.evaluate(f"async () => {{ {script} }}")
     assert others == ["frogs", "10_frog"]
     assert "27 Nov 2026" in upload and "1e7f1d" not in upload
+
+
+def test_an_upload_is_named_by_its_pictures_and_its_day_wherever_it_is_spoken_of(open_page, address):
+    page = open_page(address)
+    script = (
+        MODULE
+        + """const { app } = await module("base/app.js");
+        const { folderName, placeName, withUploads } = await module("base/folders.js");
+        app.state = { ...app.state, uploads: { "20261127-044457-1e7f1d": { first: "toad.png", images: 12 } } };
+        const folder = "/up/20261127-044457-1e7f1d";
+        return [folderName(folder), placeName(folder), placeName(`${folder}/a.png`), placeName("/up/frogs/a.png"),
+            withUploads("20261127-044457-1e7f1d is shown 8 times"), withUploads(`${folder} is gone`)];"""
+    )
+    folder, place, file, other, said, path = page.evaluate(f"async () => {{ {script} }}")
+    assert folder == place and folder.startswith("toad.png and 11 more, 27 Nov 2026")
+    assert (file, said) == (f"{folder}: a.png", f"“{folder}” is shown 8 times")
+    assert (other, path) == ("/up/frogs/a.png", "/up/20261127-044457-1e7f1d is gone"), "a path stays one that can be copied"

@@ -166,9 +166,9 @@ def test_the_beginning_of_a_run_says_what_is_happening(open_page, address, api):
     doing, bar = page.locator(".lt-run-doing"), page.locator(".lt-run-standing [role=progressbar]")
     expect(doing).to_have_text("The training program is being started")
     assert bar.get_attribute("aria-valuenow") is None, "nobody knows how far it is"
-    run.update(phase={"name": "loading the model", "done": 171, "total": 684})
+    run.update(phase={"name": "loading the model", "done": 171, "total": 684}, prepared=0.35)
     expect(doing).to_have_text("Loading the model 171 of 684")
-    expect(bar).to_have_attribute("aria-valuenow", "25")
+    expect(bar).to_have_attribute("aria-valuenow", "35")
     run.update(phase={"name": "training", "done": 0, "total": 0}, total_steps=100)
     expect(doing).to_have_text("Making the first step")
     api.advance("r1", 1)

@@ -1,6 +1,7 @@
 """Changes of data sets: as one step, there and back, across restarts and other people's changes."""
 
 import os
+import time
 
 import pytest
 from PIL import Image
@@ -144,6 +145,9 @@ def test_twenty_thousand_pictures_are_not_all_looked_at_for_one(library, tmp_pat
     dataset = library.open([folder])
     assert dataset.wait(60)
     dataset.refresh()
+    deadline = time.monotonic() + 60
+    while dataset.unread() and time.monotonic() < deadline:
+        time.sleep(0.02)
     calls = []
     for module, name in (("os", "stat"), ("os", "scandir"), ("os", "open"), ("os", "replace")):
         original = getattr(os, name)

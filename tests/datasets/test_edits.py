@@ -92,7 +92,15 @@ def test_what_an_edit_does_not_name_stays_as_it_was(text):
 
 
 def test_every_kind_is_tried_here_or_changes_no_text():
-    assert set(KINDS) - {edit["kind"] for edit, _, _ in CASES} == {"stars", "leave_out", "delete", "rotate", "crop", "mask"}
+    assert set(KINDS) - {edit["kind"] for edit, _, _ in CASES} == {
+        "stars",
+        "leave_out",
+        "delete",
+        "rotate",
+        "crop",
+        "trim",
+        "mask",
+    }
 
 
 @pytest.mark.parametrize(

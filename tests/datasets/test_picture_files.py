@@ -124,3 +124,24 @@ def test_a_crop_that_leaves_the_picture_or_a_broken_one_is_refused(library, fold
     with pytest.raises(InputError, match=r"broken\.png"):
         do(library, dataset, {"kind": "rotate", "degrees": 90}, ["broken.png"])
     assert library.history.to_undo([one.id for one in dataset.folders]) is None
+
+
+def test_bars_are_cut_off_all_pictures_that_have_some_with_their_masks_and_come_back(library, folder):
+    for number in (1, 2):
+        framed = Image.new("RGB", (160, 120), "black")
+        framed.paste(Image.effect_noise((160, 80), 60).convert("RGB"), (0, 20))
+        framed.save(folder / f"{number}.png")
+    mask = Image.new("L", (160, 120), 255)
+    mask.paste(0, (0, 0, 80, 120))
+    mask.save(folder / "1-masklabel.png")
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    dataset = library.open([folder])
+    done = do(library, dataset, {"kind": "trim"}, [f"{number}.png" for number in range(6)])
+    assert done.changed == 2
+    for name in ("1.png", "2.png", "1-masklabel.png"):
+        with Image.open(folder / name) as image:
+            assert image.width == 160 and 76 <= image.height <= 80
+    with Image.open(folder / "1-masklabel.png") as image:
+        assert (image.getpixel((10, 10)), image.getpixel((150, 70))) == (0, 255)
+    library.undo(dataset)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before

@@ -14,7 +14,7 @@ from .aside import kept_aside
 from .buckets import Fit
 from .check import check_dataset
 from .faces import report_faces
-from .files import FactsCache
+from .files import FACTS, FactsCache, Reading
 from .fitting import Fitter
 from .folder import FoundImage, read_folder, shorten
 from .masks import MaskReader
@@ -28,7 +28,7 @@ from .words import count
 if TYPE_CHECKING:
     from ...options.dataset_config import DatasetSpec, DataSpec, SubsetSpec
 
-_FACTS, _MEMORY, _MASKS = FactsCache(), FolderMemory(), MaskReader()
+_MEMORY, _MASKS = FolderMemory(), MaskReader()
 _OFTEN_AGAIN = 10  # times that an epoch shows one regularisation image: then it is learned by heart
 MAX_SAMPLES = 10_000_000  # of an epoch: its order is held in memory
 
@@ -40,16 +40,19 @@ def make_plan(
     prior_loss_weight: float = 1.0,
     world_size: int = 1,
     verify: bool = True,
-    facts: FactsCache = _FACTS,
+    until: float | None = None,
+    facts: FactsCache = FACTS,
 ) -> DataPlan:
     """Look at every folder of `spec` and plan the training. Never raises for bad data: see `DataPlan.findings`.
 
     `world_size` is the number of processes that share each batch; `verify` decodes every image to its end, so that a
-    truncated one is found now. What is known of a file is remembered until it changes.
+    truncated one is found now. What is known of a file is remembered until it changes. With `until` (of time.monotonic) no
+    image is begun to be decoded after that time: `DataPlan.unread` says how many are left; ask again for them.
     """
     if spec.skip_cache_check:
-        facts = FactsCache()  # what is trusted here is not for others
-    builder = _Builder(facts, _MEMORY if facts is _FACTS else FolderMemory(), verify, spec.masked_loss, spec.skip_cache_check)
+        facts, until = FactsCache(), None  # what is trusted here is not for others, and forgotten before one asks again
+    memory = _MEMORY if facts is FACTS else FolderMemory()
+    builder = _Builder(Reading(facts, verify, until), memory, spec.masked_loss, spec.skip_cache_check)
     builder.findings += [Finding("warning", message, str(spec.source or "")) for message in spec.skipped]
     for dataset in spec.datasets:
         builder.add_dataset(dataset)
@@ -83,6 +86,7 @@ def make_plan(
         seed=seed,
         prior_loss_weight=prior_loss_weight,
         world_size=world_size,
+        unread=builder.unread,
     )
 
 
@@ -110,9 +114,8 @@ def _place(folder: Path) -> object:
 
 @dataclass
 class _Builder:
-    facts: FactsCache
+    reading: Reading
     memory: FolderMemory
-    verify: bool
     masked_loss: bool = False
     trusting: bool = False
     findings: list[Finding] = field(default_factory=list)
@@ -120,6 +123,7 @@ class _Builder:
     subsets: list[SubsetPlan] = field(default_factory=list)
     images: list[PlannedImage] = field(default_factory=list)
     found: list[tuple[DatasetSpec, Fitter, list[_Found]]] = field(default_factory=list)
+    unread: int = 0
 
     def add_dataset(self, spec: DatasetSpec) -> None:
         self.findings += check_dataset(spec)
@@ -127,9 +131,10 @@ class _Builder:
         found: list[_Found] = []
         for subset in self._used_subsets(spec):
             read = functools.partial(self._read, subset)
-            images = self.memory.look(subset, self.verify, read, self.findings)
+            images = self.memory.look(subset, self.reading.verify, read, self.findings)
             if not images:
                 continue
+            self.unread += sum(image.is_unread for image in images)
             report_faces(subset, images, self.findings)
             masks = _MASKS.find(subset, images, self.masked_loss, self.findings)
             for image in images:
@@ -163,8 +168,8 @@ class _Builder:
 
     def _read(self, subset: SubsetSpec, findings: list[Finding]) -> list[FoundImage]:
         if subset.metadata_file:
-            return read_metadata(subset, self.facts, verify=self.verify, findings=findings)
-        return read_folder(subset, self.facts, verify=self.verify, findings=findings, trusting=self.trusting)
+            return read_metadata(subset, self.reading, findings=findings)
+        return read_folder(subset, self.reading, findings=findings, trusting=self.trusting)
 
     def _used_subsets(self, spec: DatasetSpec) -> Iterable[SubsetSpec]:
         """The subsets that count, in order; as in kohya-ss, one without repeats or named twice is left out, but we say so."""

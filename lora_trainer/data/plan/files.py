@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
 from .model import Size
 from .pixels import colour_problem, orientation
-from .remembered import Remembered, Stamp
+from .remembered import Remembered, Stamp, stamp
 
+T = TypeVar("T")
 EXTENSIONS = ("png", "jpg", "jpeg", "webp", "bmp")
 OPTIONAL_EXTENSIONS = ("avif", "jxl")  # where Pillow, or a plug-in of it that is installed, can read them
 MASK_SUFFIX = "-masklabel"  # `frog-masklabel.png` is the mask of `frog.jpg`, and never trained itself
@@ -22,6 +26,8 @@ IMAGE_LIKE = frozenset((*EXTENSIONS, *OPTIONAL_EXTENSIONS, "gif", "tif", "tiff",
 MAX_SIDE = 16384  # pixels
 MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "AVIF", "JXL")  # never EPS and the like, which would run other programs
+_AT_ONCE = 32  # files that a thread is given
+LEAST = 0.2  # seconds that are spent on reading files, however late it is
 THREADS = min(8, (os.cpu_count() or 1) + 1)
 
 
@@ -37,13 +43,15 @@ class Note:
 class ImageFacts:
     """What is known of one file: its size with the EXIF orientation applied, or the problem (then the size means nothing).
 
-    `notes` are what keeps nobody from training it, but should be known.
+    `notes` are what keeps nobody from training it, but should be known. `is_unread`: whether it is whole was asked, but there
+    was no time to read more than its header.
     """
 
     size: Size
     problem: str = ""
     advice: str = ""
     notes: tuple[Note, ...] = ()
+    is_unread: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,21 +141,83 @@ class FactsCache:
     def __init__(self, capacity: int = 300_000) -> None:
         self._facts: Remembered[ImageFacts] = Remembered(capacity)
 
-    def look_at(self, paths: Iterable[str], *, verify: bool = True) -> list[ImageFacts]:
-        """Facts of many files, in order, read by several threads. With `verify` every file is read to its end."""
-        Image.init()  # not by several threads at once
-        with ThreadPoolExecutor(THREADS) as pool:
-            return list(pool.map(lambda path: self._facts_of(path, verify), paths))
+    def look_at(
+        self, paths: Iterable[str], *, verify: bool = True, until: float | None = None, threads: int = THREADS
+    ) -> list[ImageFacts]:
+        """Facts of many files, in order, read by several threads. With `verify` every file is read to its end.
+
+        With `until` no more are read so than `read_some` does; of the rest the header is read, and they are `is_unread`.
+        """
+        wanted, to_its_end = list(paths), verify and until is None
+        headers = _by_threads(lambda path: self._facts_of(path, to_its_end), wanted, threads)
+        if not verify or until is None:
+            return headers
+        read = self.read_some(wanted, until, threads)
+        return [
+            fact or (header if header.problem else replace(header, is_unread=True))
+            for fact, header in zip(read, headers, strict=True)
+        ]
+
+    def read_some(self, paths: Iterable[str], until: float, threads: int = THREADS) -> list[ImageFacts | None]:
+        """The facts of the files that have been read to their ends, in order; None for those that there was no time for.
+
+        After `until` (of time.monotonic) none is begun, but for a few.
+        """
+        end = max(until, time.monotonic() + LEAST)
+        return _by_threads(lambda path: self.known(path) or self._read_until(path, end), list(paths), threads)
+
+    def known(self, path: str) -> ImageFacts | None:
+        """The facts of a file that was read to its end and has not changed since; None where it was not."""
+        with suppress(OSError):
+            return self._facts.known(path, True)
+        return None
+
+    def moved(self, path: str, to: str) -> None:
+        """A file that was read lies elsewhere now, and is the same."""
+        with suppress(OSError):
+            seen = stamp(to)
+            if facts := self._facts.get(path, seen, True):
+                self.learn(to, seen, facts, True)
 
     def learn(self, path: str, seen: Stamp, facts: ImageFacts, verify: bool) -> None:
         """Take it from a record that these are the facts of the file, whose stamp is `seen`."""
         self._facts.learn(path, seen, facts, verify)
 
     def _facts_of(self, path: str, verify: bool) -> ImageFacts:
+        if not verify and (whole := self.known(path)):
+            return whole
         try:
             return self._facts.of(path, lambda size: read_facts(path, size, verify=verify), verify)
         except OSError as error:
             return ImageFacts((0, 0), f"the file cannot be read: {error.strerror or error}.")
+
+    def _read_until(self, path: str, end: float) -> ImageFacts | None:
+        return self._facts_of(path, True) if time.monotonic() < end else None
+
+
+def _by_threads(call: Callable[[str], T], paths: list[str], threads: int) -> list[T]:
+    """What `call` returns for each path, in order; so many at once that handing them out costs next to nothing."""
+    Image.init()  # not by several threads at once
+    size = max(1, min(_AT_ONCE, len(paths) // (4 * threads)))
+    some = [paths[start : start + size] for start in range(0, len(paths), size)]
+    with ThreadPoolExecutor(threads) as pool:
+        return [one for found in pool.map(lambda own: [call(path) for path in own], some) for one in found]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the files of a plan are looked at: from which memory, whether to their ends, and until when."""
+
+    facts: FactsCache
+    verify: bool = True
+    until: float | None = None
+
+    def look_at(self, paths: Iterable[str]) -> list[ImageFacts]:
+        """See FactsCache.look_at."""
+        return self.facts.look_at(paths, verify=self.verify, until=self.until)
+
+
+FACTS = FactsCache()  # what this process knows of files: whoever looks at them next has it
 
 
 def read_facts(path: str, file_size: int, *, verify: bool) -> ImageFacts:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import InputError
 from .caption_files import Caption, CaptionFiles, EmptyError, EncodingError
 from .caption_report import report_captions
-from .files import FactsCache, ImageFacts, Listing, list_folder, readable_extensions
+from .files import ImageFacts, Listing, Reading, list_folder, readable_extensions
 from .info import FolderInfo
 from .model import Finding, Fix, Size
 from .words import count, name_some
@@ -32,11 +32,10 @@ class FoundImage:
     caption: str
     has_caption: bool
     tags: str | None = None
+    is_unread: bool = False  # see ImageFacts
 
 
-def read_folder(
-    spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: list[Finding], trusting: bool = False
-) -> list[FoundImage]:
+def read_folder(spec: SubsetSpec, reading: Reading, *, findings: list[Finding], trusting: bool = False) -> list[FoundImage]:
     """Return the images of a subset that can be trained, sorted by name; what is wrong or odd goes into `findings`.
 
     `trusting`: what cache_info wrote counts, whatever happened to the files since.
@@ -57,8 +56,8 @@ def read_folder(
     _report_names(listing, folder, findings)
     info = FolderInfo.load(folder, trusting=trusting) if spec.cache_info else None
     if info:
-        info.teach(facts, listing.images)
-    looked_at = facts.look_at([str(folder / name) for name in listing.images], verify=verify)
+        info.teach(reading.facts, listing.images)
+    looked_at = reading.look_at([str(folder / name) for name in listing.images])
     report_notes(dict(zip(listing.images, looked_at, strict=True)), folder, findings)
     files = CaptionFiles(whole, spec.caption_extension)
     lines_of = info.lines if info else None
@@ -78,10 +77,10 @@ def read_folder(
             findings.append(Finding("error", text, error.where, error.field, *_mend_of(error, file, spec)))
             continue
         text = caption.text if caption is not None else spec.class_tokens or ""
-        found.append(FoundImage(str(folder / name), fact.size, text, caption is not None))
+        found.append(FoundImage(str(folder / name), fact.size, text, caption is not None, is_unread=fact.is_unread))
     report_captions(captions, files, listing, spec, findings)
     if info:
-        if verify:
+        if reading.verify:
             info.learn(looked_at, listing.images)
         info.save()
     return found

@@ -64,7 +64,7 @@ class FolderInfo:
         """Remember what was found out about images that were read to their end."""
         found = {}
         for name, fact in zip(names, facts, strict=True):
-            seen = None if fact.problem else self._seen.get(name)
+            seen = None if fact.problem or fact.is_unread else self._seen.get(name)
             if self.trusting and name in self.images:
                 found[name] = self.images[name]  # it may be of what the file was before
             elif seen is not None:

@@ -43,12 +43,14 @@ class FolderMemory:
                 return known[1]
         found: list[Finding] = []
         images = read(found)
+        findings += found
+        if any(image.is_unread for image in images):  # more will be known next time
+            return images
         with self._lock:
             self._known[key] = (stamp, images, found)
             self._known.move_to_end(key)
             while len(self._known) > self._kept:
                 self._known.popitem(last=False)
-        findings += found
         return images
 
 

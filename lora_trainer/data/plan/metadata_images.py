@@ -11,7 +11,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError, InputErrors
-from .files import EXTENSIONS, FactsCache, Listing, list_folder
+from .files import EXTENSIONS, Listing, Reading, list_folder
 from .folder import FoundImage, report_notes
 from .metadata_file import CAPTION, Entries, caption_of, read_entries, tags_of
 from .model import Finding
@@ -24,7 +24,7 @@ _FIELD = "metadata_file"
 _SEPARATOR = ","  # between caption and tags, where they are shown: that of a training without settings
 
 
-def read_metadata(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings: list[Finding]) -> list[FoundImage]:
+def read_metadata(spec: SubsetSpec, reading: Reading, *, findings: list[Finding]) -> list[FoundImage]:
     """Return the images of a metadata file that can be trained, sorted by path; what is wrong goes into `findings`."""
     try:
         entries = read_entries(spec.place)
@@ -38,7 +38,7 @@ def read_metadata(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings
     if not entries:
         reader.say("error", "the metadata file names no images.")
     named = reader.locate()
-    looked_at = facts.look_at(list(named), verify=verify)
+    looked_at = reading.look_at(list(named))
     report_notes(dict(zip(named.values(), looked_at, strict=True)), spec.place, findings)
     found = []
     for (path, key), fact in zip(named.items(), looked_at, strict=True):
@@ -48,7 +48,7 @@ def read_metadata(spec: SubsetSpec, facts: FactsCache, *, verify: bool, findings
             continue
         text = reader.caption(key)
         tags = tags_of(entries[key], separator=spec.caption_separator)
-        found.append(FoundImage(path, fact.size, text, bool(text), tags))
+        found.append(FoundImage(path, fact.size, text, bool(text), tags, is_unread=fact.is_unread))
     reader.report(named, found)
     return found
 

@@ -140,6 +140,7 @@ class DataPlan:
     prior_loss_weight: float
     world_size: int
     epochs: int | None = None  # of the training; None while they are not counted
+    unread: int = 0  # images of which nobody knows yet whether they are whole, see make_plan's `until`
 
     def raise_errors(self) -> None:
         """Raise InputErrors with every finding of level error, if there is one."""

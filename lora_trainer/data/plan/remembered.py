@@ -6,6 +6,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -27,10 +28,14 @@ def is_settled(found: Stamp) -> bool:
 
 
 class Remembered(Generic[T]):
-    """Remembers what `read` said of a file by its path and stamp. Thread-safe; the oldest are forgotten."""
+    """Remembers what `read` said of a file by its path and stamp. Thread-safe; the oldest are forgotten.
+
+    What two ask at the same time is read once.
+    """
 
     def __init__(self, capacity: int = 200_000) -> None:
         self._known: OrderedDict[tuple[str, Stamp, Hashable], T] = OrderedDict()
+        self._being_read: dict[tuple[str, Stamp, Hashable], Future[T]] = {}
         self._capacity = capacity
         self._lock = Lock()
 
@@ -45,8 +50,20 @@ class Remembered(Generic[T]):
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-        found = read(seen[0])
-        self.learn(path, seen, found, about)
+            other = self._being_read.get(key)
+            mine: Future[T] = self._being_read.setdefault(key, Future())
+        if other is not None:
+            return other.result()
+        try:
+            found = read(seen[0])
+            self.learn(path, seen, found, about)
+            mine.set_result(found)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                del self._being_read[key]
         return found
 
     def learn(self, path: str, seen: Stamp, found: T, about: Hashable = None) -> None:
@@ -56,7 +73,17 @@ class Remembered(Generic[T]):
             if len(self._known) > self._capacity:
                 self._known.popitem(last=False)
 
+    def known(self, path: str, about: Hashable = None) -> T | None:
+        """What `of` would answer from memory; None where it would have to read. Raises OSError where the file is gone."""
+        return self.get(path, stamp(path), about)
+
+    def get(self, path: str, seen: Stamp, about: Hashable = None) -> T | None:
+        """What is remembered of the file `path` as it was when its stamp was `seen`; None where nothing is."""
+        with self._lock:
+            return self._known.get((path, seen, about))
+
     def knows(self, path: str, about: Hashable = None) -> bool:
         """Whether `of` would answer from memory. Raises OSError where the file is gone."""
+        key = (path, stamp(path), about)
         with self._lock:
-            return (path, stamp(path), about) in self._known
+            return key in self._known

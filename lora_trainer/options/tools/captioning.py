@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..schema import Title, opt
 from .declaring import Shown
+from .reporting import report_option
 
 REPLACE, KEEP, BEFORE, AFTER = "replace", "keep", "before", "after"
 _EXISTING = {
@@ -82,12 +83,7 @@ class Captioning:
         "Name of this run's folder in .caption-backups; left out, date and time.",
         ".caption-backups 안에 만들 이번 실행의 폴더 이름입니다. 생략하면 날짜와 시각입니다.",
     )
-    report: str | None = opt(
-        None,
-        "Write what came of the run into this .json file.",
-        "실행 결과를 이 .json 파일에 저장합니다.",
-        path="written",
-    )
+    report: str | None = report_option()
     debug: bool = opt(False, "Print what was found in each picture.", "이미지마다 찾은 것을 출력합니다.")
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ..schema import Title, opt
 from .declaring import PageTool, Shown, Tool
+from .reporting import report_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class CleanCaptionsAndTags:
         label="File to write",
         label_ko="저장할 파일",
     )
+    report: str | None = report_option()
     debug: bool = opt(False, "Print each image's words before and after.", "이미지마다 정리 전후를 출력합니다.")
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ..schema import Title, opt
 from .declaring import PageTool, Shown, Tool
+from .reporting import report_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class ClearCache:
     show: bool = opt(
         False, "Only say how much it is.", "크기만 보여 줍니다.", label="Only say how much", label_ko="크기만 보기"
     )
+    report: str | None = report_option()
 
 
 TOOL = Tool(

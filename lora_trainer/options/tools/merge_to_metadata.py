@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..schema import Title, opt
 from .declaring import PageTool, Shown, Tool
+from .reporting import report_option
 
 
 def _ending(default: str) -> Any:
@@ -69,6 +70,7 @@ class MergeToMetadata:
         label="Folders inside too",
         label_ko="하위 폴더 포함",
     )
+    report: str | None = report_option()
     debug: bool = opt(False, "Print what is taken for each image.", "이미지마다 넣은 내용을 출력합니다.")
 
 

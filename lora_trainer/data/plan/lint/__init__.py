@@ -3,7 +3,7 @@
 found = lint(plan, LintSettings(total_steps=2000))
 found.findings                # of level warning and info; each has code, files, and often a fix
 WHY[finding.code]             # why it matters
-found.waiting                 # pictures that were not looked at yet, where `seconds` did not suffice
+found.waiting                 # pictures that were not looked at yet, where the time did not suffice
 
 What keeps a training from starting is found by `make_plan` itself.
 """

@@ -9,9 +9,10 @@ from ....options.data_spec import SubsetSpec
 from ..model import DataPlan, Finding, PlannedImage
 from . import balance, captions, pictures, tags, words
 from .looks import Looks
+from .marks import Marks
 from .words import Words, words_of
 
-_LOOKS = Looks()
+_LOOKS, _MARKS = Looks(), Marks()
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -39,8 +40,11 @@ class Lint:
     waiting: int = 0
 
 
-def lint(plan: DataPlan, settings: LintSettings, *, looks: Looks = _LOOKS, seconds: float | None = None) -> Lint:
-    """Look for what spoils trainings. The first look at a picture decodes it; `seconds` bounds the time spent on that."""
+def lint(
+    plan: DataPlan, settings: LintSettings, *, looks: Looks = _LOOKS, marks: Marks = _MARKS, until: float | None = None
+) -> Lint:
+    """Look for what spoils trainings. The first look at a picture decodes it; after `until` (of time.monotonic) none is begun,
+    and none before all of the plan's were read to their ends, which tells more."""
     by_subset: dict[int, list[PlannedImage]] = {index: [] for index in range(len(plan.subsets))}
     for image in plan.images:
         by_subset[image.subset].append(image)
@@ -56,9 +60,13 @@ def lint(plan: DataPlan, settings: LintSettings, *, looks: Looks = _LOOKS, secon
         # What mends captions writes caption files, which change nothing where a metadata file has the captions.
         found += [replace(finding, fix=None) for finding in own] if spec.metadata_file else own
     found += balance.findings(plan, settings.total_steps, settings.accumulation)
-    seen, waiting = looks.at((image.path for image in plan.images), seconds=seconds)
+    paths = [image.path for image in plan.images]
+    seen, waiting = looks.known(paths) if plan.unread else looks.at(paths, until=until)
     found += pictures.findings(plan, seen)
-    return Lint(tuple(sorted(found, key=lambda finding: _ORDER[finding.level])), waiting)
+    if not waiting:
+        told, waiting = pictures.marked(plan, marks, until)
+        found += told
+    return Lint(tuple(sorted(found, key=lambda finding: _ORDER[finding.level])), max(waiting, plan.unread))
 
 
 def _training(plan: DataPlan) -> Iterator[tuple[int, SubsetSpec]]:

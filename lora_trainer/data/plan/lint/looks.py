@@ -5,6 +5,7 @@ Each file is decoded once (a JPEG at an eighth of its size) and remembered until
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +13,12 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageStat
 
-from ..files import THREADS, open_image
+from ..files import LEAST, THREADS, open_image
 from ..pixels import UPRIGHT, has_transparency, orientation, rgb
 from ..remembered import Remembered
+from .bars import bars
 
 _SMALL = 64  # pixels of each side of the copy
-_PLAIN = 10  # of 255: a row whose values differ by no more is of one colour (a JPEG's noise is)
-_STEP = 24  # of 255: what stands out from a bar
-_SHARE_OF_STEP = 0.75  # of the pixels beside a bar: a figure on a plain ground touches its edge in fewer places
-_THINNEST_BAR = 2  # rows of the copy: a thirtieth of the picture
 _FLAT = 6.0  # standard deviation below which a picture shows nothing
 
 
@@ -46,13 +44,19 @@ class Looks:
     def __init__(self, capacity: int = 100_000) -> None:
         self._known: Remembered[Look | None] = Remembered(capacity)
 
-    def at(self, paths: Iterable[str], *, seconds: float | None = None) -> tuple[dict[str, Look], int]:
+    def at(self, paths: Iterable[str], *, until: float | None = None) -> tuple[dict[str, Look], int]:
         """(path -> Look, how many have not been looked at). What cannot be read has none.
 
-        With `seconds`, no further file is begun after that time: ask again for the rest.
+        With `until` (of time.monotonic), no further file is begun after that time, but for a few: ask again for the rest.
         """
+        return self._at(paths, None if until is None else max(until, time.monotonic() + LEAST))
+
+    def known(self, paths: Iterable[str]) -> tuple[dict[str, Look], int]:
+        """The same, and none is looked at."""
+        return self._at(paths, -math.inf)
+
+    def _at(self, paths: Iterable[str], end: float | None) -> tuple[dict[str, Look], int]:
         wanted = list(dict.fromkeys(paths))
-        end = None if seconds is None else time.monotonic() + seconds
         with ThreadPoolExecutor(THREADS) as pool:
             looked = list(pool.map(lambda path: self._one(path, end), wanted))
         found = {path: look for path, (look, _) in zip(wanted, looked, strict=True) if look is not None}
@@ -82,7 +86,7 @@ def read_look(path: str) -> Look | None:
     return Look(
         _outline(grey),
         small.resize((8, 8), Image.Resampling.BOX).tobytes(),
-        not is_flat and _has_bars(grey),
+        not is_flat and any(bars(grey)),
         transparent,
         is_flat,
     )
@@ -111,27 +115,3 @@ def _outline(grey: Image.Image) -> int:
             bits = bits << 1 | (across[9 * row + column] > across[9 * row + column + 1])
             bits = bits << 1 | (down[8 * row + column] > down[8 * row + column + 8])
     return bits
-
-
-def _has_bars(grey: Image.Image) -> bool:
-    """Whether there are plain bars with a straight edge above and below, or on the left and on the right."""
-    for way in (grey, grey.transpose(Image.Transpose.TRANSPOSE)):
-        data = way.tobytes()
-        rows = [data[_SMALL * row : _SMALL * (row + 1)] for row in range(_SMALL)]
-        if _ends_in_bar(rows) and _ends_in_bar(rows[::-1]):
-            return True
-    return False
-
-
-def _ends_in_bar(rows: list[bytes]) -> bool:
-    """Whether the first rows are a bar of one colour, and what comes behind its straight edge is something else."""
-    colour = sum(rows[0]) / len(rows[0])
-    thick = 0
-    for row in rows:
-        if max(row) - min(row) > _PLAIN or abs(sum(row) / len(row) - colour) > _PLAIN:
-            break
-        thick += 1
-    if not _THINNEST_BAR <= thick < len(rows) // 2:
-        return False
-    behind = rows[thick + 1]  # the row between may have some of both
-    return sum(abs(value - colour) > _STEP for value in behind) > _SHARE_OF_STEP * len(behind)

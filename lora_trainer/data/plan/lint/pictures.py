@@ -11,9 +11,18 @@ from ..digest import HASHES
 from ..model import DataPlan, Finding, Fix, PlannedImage
 from ..words import count, name_some
 from .looks import Look
+from .marks import Marks
 from .near import groups
 
 _EXTREME = 3.0  # times as long as it is wide
+_PLACES = {
+    "top_left": "the top left",
+    "top": "the top",
+    "top_right": "the top right",
+    "bottom_left": "the bottom left",
+    "bottom": "the bottom",
+    "bottom_right": "the bottom right",
+}
 _SEEN_THROUGH = 0.01  # share of the pixels: an alpha channel alone says nothing
 
 
@@ -29,6 +38,18 @@ def findings(plan: DataPlan, looks: Mapping[str, Look]) -> Iterator[Finding]:
         yield from _about_one(plan, folder, own, seen)
 
 
+def marked(plan: DataPlan, marks: Marks, until: float | None) -> tuple[list[Finding], int]:
+    """(findings about the same mark at the same place of many pictures, how many pictures there was no time to look at)."""
+    found, left = [], 0
+    for folder, own in _by_folder({image.path: image for image in plan.images}.values()).items():
+        here, waiting = marks.find([image.path for image in own], until=until)
+        left += waiting
+        for mark in here:
+            message = f"{count(len(mark.paths), 'picture has', 'pictures have')} the same mark at {_PLACES[mark.region]}: {{}}."
+            found.append(_finding("warning", message, folder, "same_mark", mark.paths))
+    return found, left
+
+
 def _about_one(plan: DataPlan, folder: str, own: Sequence[PlannedImage], looks: Mapping[str, Look]) -> Iterator[Finding]:
     through = [path for path, look in looks.items() if look.transparent > _SEEN_THROUGH]
     masked = plan.subsets[own[0].subset].spec.alpha_mask
@@ -38,7 +59,7 @@ def _about_one(plan: DataPlan, folder: str, own: Sequence[PlannedImage], looks: 
     framed = [path for path, look in looks.items() if look.has_bars]
     if framed:
         message = f"{count(len(framed), 'picture has', 'pictures have')} plain bars at the edges: {{}}."
-        yield _finding("warning", message, folder, "bars", framed)
+        yield _finding("warning", message, folder, "bars", framed, fix=Fix("trim"))
     flat = [path for path, look in looks.items() if look.is_flat]
     if flat:
         message = f"{count(len(flat), 'picture is', 'pictures are')} of nearly one colour: {{}}."

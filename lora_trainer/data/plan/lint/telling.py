@@ -48,5 +48,6 @@ _LABELS = {
     "join_lines": "Join the lines into one",
     "cut_captions": "Shorten them to what is read",
     "put_aside": lambda values: "Put the copies aside" if "files" in values else "Put these pictures aside",
+    "trim": "Cut the bars off",
     "rename_tags": "Correct these tags",
 }

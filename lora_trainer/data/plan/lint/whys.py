@@ -57,6 +57,7 @@ WHY: dict[str, str] = {
     "mask_odd": "What a mask does not show in white is learned less, or not at all.",
     "masks_unused": "As long as masked_loss is off the masks change nothing: the background is learned with the subject.",
     "bars": "Bars and frames are learned like everything else that the pictures share, and are drawn again.",
+    "same_mark": "A watermark or signature is what such pictures have most in common: the LoRA learns it first, and draws it.",
     "flat": "A picture that shows nothing teaches that your words mean nothing.",
     "extreme_shape": "Of such a picture much is cut off, and what is left may not show what the caption says.",
     "enlarged": "A small picture made large is blurred, and blur is learned like a style.",

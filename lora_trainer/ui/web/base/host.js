@@ -70,14 +70,14 @@ export async function getPatiently(path) {
     }
 }
 
-// A list of runs as it stands, after the part of it that the host sent: runs that have changed, and the order of all.
+// A list of runs as it stands, after the part of it that the host sent: runs (and uploads) that have changed, and the order of all.
 // `known` is the answer before ({} for none); asks again when a run has come in that was sent before our time.
 export async function newsOfRuns(path, known) {
     const answer = await get(known.token ? `${path}?since=${encodeURIComponent(known.token)}` : path);
     if (!answer.order) return answer;
     const byId = new Map([...(known.runs || []), ...answer.runs].map((run) => [run.id, run]));
     const runs = answer.order.map((id) => byId.get(id));
-    return runs.includes(undefined) ? newsOfRuns(path, {}) : { ...answer, runs };
+    return runs.includes(undefined) ? newsOfRuns(path, {}) : { ...answer, runs, uploads: answer.uploads || known.uploads };
 }
 
 // XMLHttpRequest, because fetch does not tell how much has been sent.

@@ -3,6 +3,7 @@ import { app } from "./app.js";
 import { h } from "./elements.js";
 import { ApiError, Lost } from "./host.js";
 import { icon } from "./icons.js";
+import { placeName } from "./folders.js";
 import { bare, sentence } from "./problems.js";
 import { t } from "./texts.js";
 
@@ -28,7 +29,7 @@ export function report(error) {
 export const note = (problem) =>
     h("div", { class: `lt-note lt-note-${problem.level || "error"}`, role: problem.level === "info" ? null : "alert" },
         icon(problem.level === "info" ? "info" : "warning"),
-        h("div", {}, problem.where && h("code", {}, problem.where), h("span", {}, sentence(bare(problem))), problem.advice && h("p", {}, problem.advice)));
+        h("div", {}, problem.where && h("code", { title: problem.where }, placeName(problem.where)), h("span", {}, sentence(bare(problem))), problem.advice && h("p", {}, problem.advice)));
 
 async function copyText(text) {
     try {

@@ -1,5 +1,7 @@
 // What the host says is wrong, as sentences: {field, level, message, advice, where}.
-export const sentence = (text) => (/^(a|an|all|at|each|every|it|no|one|the|there|this)\b/.test(text || "") ? text[0].toUpperCase() + text.slice(1) : text || "");
+import { withUploads } from "./folders.js";
+
+export const sentence = (text) => withUploads(/^(a|an|all|at|each|every|it|no|one|the|there|this)\b/.test(text || "") ? text[0].toUpperCase() + text.slice(1) : text || "");
 
 // A problem's message at a field or in a list: the file it is about by its name, where it is about one (the folder is the
 // field's), so that one of thirty captions can be found.

@@ -18,6 +18,8 @@ const SHARED = {
     choose_model: ["Choose a model", "모델을 선택하세요"],
     remove_image: ["Remove {x}", "{x} 삭제"],
     upload_of: ["Pictures dropped on {x}", "{x}에 올린 이미지"],
+    upload_of_one: ["{x}, {when}", "{x}, {when}"],
+    upload_of_several: ["{x} and {n} more, {when}", "{x} 외 {n}장, {when}"],
     starting: ["Starting…", "시작하는 중…"],
     state_queued: ["queued", "대기 중"],
     state_running: ["running", "실행 중"],

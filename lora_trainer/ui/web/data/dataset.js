@@ -25,6 +25,8 @@ export const bucketSettings = () => Object.fromEntries(BUCKETS.map((name) => [na
 // Filters whose counts are told: what one looks for in a data set that is not finished.
 export const LOOKS = ["untagged", "tokens>75", "duplicate", "broken", "left_out", "stars>=4"];
 
+export const TRAINED = "-broken -left_out"; // what the training has, which counts nothing else
+
 const MOST_LOOKED_AT = 3000; // pictures whose findings are asked for again after each change while nobody looks at their list
 
 // `watch(signal, action)` hears of what has changed: "pictures" (which are shown), "rows", "counts", "tags", "findings", "selection", "saving",
@@ -39,7 +41,7 @@ export function dataset(signal, opened, how) {
         filter: how.filter || "", sort: how.sort || "name", descending: Boolean(how.descending),
         ids: [],
         rows: new Map(),
-        counts: {}, // of LOOKS
+        counts: {}, // of LOOKS and TRAINED
         found: null, // {findings: [Problem], waiting}, once they were asked for
         isFoundBefore: false, // before the last change: nobody has looked again since
         isFollowingFindings: () => false, // whether their list is seen
@@ -64,7 +66,7 @@ export function dataset(signal, opened, how) {
         Object.assign(data, change);
         const mine = ++question, { filter, sort, descending } = data;
         try {
-            const counts = data.scan ? [] : LOOKS; // while files are being read the pictures come first
+            const counts = data.scan ? [] : [...LOOKS, TRAINED]; // while files are being read the pictures come first
             const answer = await data.post("query", { filter, sort, descending, buckets: bucketSettings(), counts });
             if (mine !== question || signal.aborted) return;
             Object.assign(data, { ids: answer.ids, total: answer.total, wrong: null, isStale: false });
@@ -82,11 +84,11 @@ export function dataset(signal, opened, how) {
     // How many there are of what one looks for, after a change that leaves the pictures that are shown as they are.
     const countSoon = debounce(400, async () => {
         if (signal.aborted || data.scan) return;
-        const mine = question, { counts } = await data.post("query", { filter: "untagged -untagged", counts: LOOKS, buckets: bucketSettings() }).catch(() => ({}));
+        const mine = question, { counts } = await data.post("query", { filter: "untagged -untagged", counts: [...LOOKS, TRAINED], buckets: bucketSettings() }).catch(() => ({}));
         if (counts && mine === question) tellCounts(counts);
     });
     function tellCounts(counts) {
-        data.counts = Object.fromEntries(counts.map((count, index) => [LOOKS[index], count]));
+        data.counts = Object.fromEntries(counts.map((count, index) => [LOOKS[index] || TRAINED, count]));
         tell("counts");
     }
     // These pictures are in sight: what is not known of them is asked for, when scrolling rests.
@@ -119,7 +121,7 @@ export function dataset(signal, opened, how) {
     const sync = async ({ isLookedAt = false } = {}) => {
         const wasScanning = data.scan, answer = await data.get(`changes?since=${data.version}`);
         if (signal.aborted) return;
-        Object.assign(data, { version: answer.version, scan: answer.scan, undo: answer.undo, redo: answer.redo });
+        Object.assign(data, { version: answer.version, scan: answer.scan, unread: answer.unread, undo: answer.undo, redo: answer.redo });
         const isOther = answer.all || answer.added.length > 0 || answer.gone.length > 0;
         for (const id of answer.all ? data.rows.keys() : answer.changed) stale.add(id);
         for (const id of answer.gone) data.rows.delete(id);
@@ -142,6 +144,7 @@ export function dataset(signal, opened, how) {
         Object.assign(data, { found, isFoundBefore: false });
         tell("findings");
         await inTurn(() => sync({ isLookedAt: true }));
+        if (found.waiting && mine === looks && data.isFollowingFindings()) lookSoon(); // at the rest of the pictures
     };
     const lookSoon = debounce(800, () => {
         if (signal.aborted) return null;

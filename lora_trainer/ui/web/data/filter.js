@@ -4,7 +4,7 @@ import { icon } from "../base/icons.js";
 import { remember } from "../base/memory.js";
 import { formatNumber } from "../base/numbers.js";
 import { debounce } from "../base/timing.js";
-import { LOOKS } from "./dataset.js";
+import { LOOKS, TRAINED } from "./dataset.js";
 import { SIZES } from "./grid.js";
 import { t } from "./texts.js";
 import { terms, toggled } from "./words.js";
@@ -39,7 +39,9 @@ export function filterLine(signal, data, { size, zoom }) {
 
     function show() {
         if (!isTyped && document.activeElement !== input) input.value = data.filter;
-        count.textContent = data.filter ? t("shown_of", { x: formatNumber(data.ids.length), total: formatNumber(data.total) }) : t("images_count", { x: formatNumber(data.ids.length) });
+        const trained = data.counts[TRAINED] ?? data.total;
+        const all = [t("images_count", { x: formatNumber(data.ids.length) }), ...(trained < data.total ? [t("of_them_trained", { x: formatNumber(trained) })] : [])];
+        count.textContent = data.filter ? t("shown_of", { x: formatNumber(data.ids.length), total: formatNumber(data.total) }) : all.join(", ");
         fill(turn, icon(data.descending ? "down" : "up"));
         set(turn, "aria-pressed", String(data.descending));
         again.hidden = !data.isStale;

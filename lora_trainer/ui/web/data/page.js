@@ -114,7 +114,7 @@ export function dataPage(signal, opened) {
 
     function show() {
         none.hidden = data.ids.length > 0;
-        saved.textContent = data.saving ? savingText(data) : data.scan ? t("scanning", { done: formatNumber(data.scan.done), total: formatNumber(data.scan.total) }) : "";
+        saved.textContent = data.saving ? savingText(data) : data.scan ? t("scanning", { done: formatNumber(data.scan.done), total: formatNumber(data.scan.total) }) : data.unread ? t("not_looked_at", { x: formatNumber(data.unread) }) : "";
         for (const [button, step, text] of [[undo, data.undo, t("undo")], [redo, data.redo, t("redo")]]) {
             button.disabled = !step;
             button.title = step ? `${text}: ${step.title}` : text;

@@ -22,6 +22,7 @@ export const t = texts({
     train_changed_done: ["{x} of {all} pictures are to be trained further. Look at the settings, then train.", "그림 {all}장 가운데 {x}장을 더 학습합니다. 설정을 확인하고 학습을 시작하세요."],
     other_set: ["Another data set", "다른 데이터 세트"],
     images_count: ["{x} {x:picture|pictures}", "이미지 {x}장"],
+    of_them_trained: ["{x} of them trained", "그중 {x}장 학습"],
     pictures: ["Pictures", "이미지"],
     no_caption: ["no caption", "캡션 없음"],
     left_out: ["left out", "제외됨"],

@@ -12,11 +12,11 @@ export const badge = (run) => h("span", { class: `lt-badge lt-badge-${isAway(run
 // Whether it trains without a graphics card, whose coming and going needs not be spoken of then.
 export const isOnCpu = (run) => /^cpu\b/i.test(run.device || "");
 
-// How far the steps are; before the first one, how far the preparation is, or that it goes on.
+// How far the steps are; before the first one, how far all that comes before it is.
 export function progressBar(run) {
     const isPreparing = run.active && !run.step;
-    const isOpen = isPreparing && !run.phase?.total;
-    const share = isOpen ? 0 : isPreparing ? run.phase.share ?? run.phase.done / run.phase.total : run.total_steps ? Math.min(1, (run.step || 0) / run.total_steps) : 0;
+    const isOpen = isPreparing && !run.prepared;
+    const share = isPreparing ? run.prepared || 0 : run.total_steps ? Math.min(1, (run.step || 0) / run.total_steps) : 0;
     return h("div", { class: `lt-bar lt-bar-${run.state}${isPreparing ? " lt-bar-preparing" : ""}${isOpen ? " lt-bar-waiting" : ""}`, role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": isOpen ? null : Math.round(share * 100), "aria-label": run.name },
         h("div", { class: "lt-bar-fill", style: isOpen ? null : `width:${(share * 100).toFixed(2)}%` }));
 }

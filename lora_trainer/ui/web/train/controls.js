@@ -50,6 +50,8 @@ const makers = {
             element: list,
             around: h("div", { class: "lt-stack" }, list, typed),
             leave: () => (wantsPath = false),
+            // What was chosen in an earlier session and is not in the folder of models any more: the host says so later, too.
+            doubt: (value) => control.name !== "vae" && value && !known.some((one) => one.path === value) && (app.form.checkpoint_dirs || []).some((folder) => value.startsWith(folder)) && t("model_gone"),
             show(value) {
                 if (document.activeElement === typed) return;
                 const isKnown = known.some((one) => one.path === value);
@@ -118,10 +120,10 @@ export function makeField(control, { inline = false, plain = false } = {}) {
             set(reset, "aria-label", t("reset_one", { x: control.label, value: describe(control, values.baseline(control.name)) }));
             reset.title = t("default_is", { x: describe(control, values.baseline(control.name)) });
         },
-        // [{level, message, advice}], empty when all is well; what cannot even be read comes first
+        // [{level, message, advice}], empty when all is well, null while the host has not answered; what cannot even be read comes first
         problems(found) {
-            const unread = values.wrong[control.name];
-            const own = unread ? [{ level: "error", message: t(unread.error, unread) }] : found;
+            const unread = values.wrong[control.name], doubt = !found && made.doubt?.(values.get(control.name));
+            const own = unread ? [{ level: "error", message: t(unread.error, unread) }] : doubt ? [{ level: "error", message: doubt }] : found || [];
             const text = own.map((problem) => [told(problem), problem.advice].filter(Boolean).join(" ")).join("\n");
             if (wrong.textContent !== text) wrong.textContent = text;
             wrong.hidden = !text;

@@ -83,7 +83,7 @@ export function planView({ signal, fields, reveal, checked }) {
         const problems = result?.problems || [];
         for (const [name, field] of fields) {
             const own = problems.filter((problem) => problem.field === name && !(problem.code && problem.level !== "error"));
-            field.problems(isEmpty(name) && !field.isTouched() && !hasTried ? own.filter((problem) => problem.level !== "error") : own);
+            field.problems(!result ? null : isEmpty(name) && !field.isTouched() && !hasTried ? own.filter((problem) => problem.level !== "error") : own);
         }
         fill(body, planOf(result, check, isEmpty(F.images)), problems.filter((problem) => !problem.code && !fields.has(problem.field)).map(note));
         findings.show(problems.filter((problem) => problem.code), result?.plan?.waiting || 0);

@@ -99,7 +99,8 @@ export function imageUpload(signal, scope, onFolder) {
     const captionsWanted = () => new URLSearchParams(Object.entries(CAPTION_FIELDS).filter(([, field]) => scope.get(field)).map(([name, field]) => [name, String(scope.get(field))]));
 
     // Asks the host what lies in the folder now; the latest question wins.
-    async function read() {
+    const isSame = (one, other) => JSON.stringify({ ...one, waiting: 0 }) === JSON.stringify({ ...other, waiting: 0 });
+    async function read(isAgain = false) {
         const path = values.get(imagesName);
         const question = ++asked;
         if (!path) return show(null);
@@ -113,7 +114,8 @@ export function imageUpload(signal, scope, onFolder) {
                 isPath = false;
                 showMode();
             }
-            show(answer);
+            if (answer.waiting) setTimeout(() => question === asked && !signal.aborted && read(true), 1000); // whether the rest is whole
+            if (!(isAgain && isSame(answer, folder))) show(answer);
         } catch (error) {
             if (question !== asked) return null;
             if (error.status === 404 && scope.upload) { // the host has thrown the old upload away
@@ -137,11 +139,12 @@ export function imageUpload(signal, scope, onFolder) {
         const missing = trained.filter((image) => image.caption === null || image.caption === undefined).length;
         const chip = missing ? t("without_caption", { x: formatNumber(missing) }) : t("all_captioned");
         const shown = showAll ? images : images.slice(0, SHOWN);
-        const count = trained.length + (folder?.more || 0), isMine = transfer.owner === scope.id && !isPath;
+        const count = trained.length + (folder?.more || 0) - (folder?.more_broken || 0) - (folder?.more_left_out || 0), isMine = transfer.owner === scope.id && !isPath;
         fill(list,
             images.length > 0 && h("div", { class: "lt-images-head" },
                 h("strong", {}, t("images_count", { x: formatNumber(count) })),
-                notTrained(images, "images_broken", (image) => image.problem && !image.left_out), notTrained(images, "images_left_out", (image) => image.left_out),
+                notTrained("images_broken", images.filter((image) => image.problem && !image.left_out).length + (folder.more_broken || 0)),
+                notTrained("images_left_out", images.filter((image) => image.left_out).length + (folder.more_left_out || 0)),
                 scope.get("caption_source") !== "words" && (missing > 0 || !folder.more) && h("span", { class: missing ? "lt-chip lt-chip-warn" : "lt-chip lt-chip-fine" }, chip),
                 h("button", { type: "button", class: "lt-btn lt-btn-small lt-push", onclick: (event) => busy(event.currentTarget, () => openFolders([folder.folder])) }, t("edit_captions")),
                 mine && h("button", { type: "button", class: "lt-link", onclick: removeAll }, t("remove_all"))),
@@ -155,7 +158,7 @@ export function imageUpload(signal, scope, onFolder) {
 
     // What the training has none of is counted apart, so that this and the plan say the same number.
     const isTrained = (image) => !image.problem && !image.left_out;
-    const notTrained = (images, text, which) => images.some(which) && h("span", { class: "lt-chip" }, t(text, { x: formatNumber(images.filter(which).length) }));
+    const notTrained = (text, count) => count > 0 && h("span", { class: "lt-chip" }, t(text, { x: formatNumber(count) }));
 
     // Names, each with what is to be said of it.
     const listed = (text, names, level = "warning") => names.length > 0 && note({ level, message: `${t(text)} ${names.map(({ name, message }) => (message ? `${name} (${message})` : name)).join("; ")}` });
