@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,12 @@ def write(
     metadata: Mapping[str, str],
     *,
     safe: bool,
+    whole: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
 ) -> None:
     """Write `parts` (`Model.named`) as the folder `path`: all of it, or nothing. A folder that is there is replaced.
 
-    `dtype` None keeps the number formats. `metadata` stand in the UNet's file, when it is `safe` (.safetensors). Raises
-    SaveError.
+    `dtype` None keeps the number formats. `whole` gives all of a tensor of which a part may be elsewhere. `metadata` stand in
+    the UNet's file, when it is `safe` (.safetensors). Raises SaveError.
     """
     made: Path | None = None
     try:
@@ -48,7 +49,7 @@ def write(
         made = Path(tempfile.mkdtemp(prefix=path.name[:100] + ".", suffix=".tmp", dir=path.parent))
         _fill(made, model, parts)
         for part, module in parts.items():
-            _write_weights(made, part, module, dtype, metadata if part == UNET else {}, safe=safe)
+            _write_weights(made, part, module, dtype, metadata if part == UNET else {}, whole, safe=safe)
         as_new(made, 0o777)
         _put(made, path)
     except OSError as error:
@@ -96,14 +97,21 @@ def _contents(module: nn.Module, dtype: torch.dtype | None) -> dict[str, tuple[t
 
 
 def _write_weights(
-    folder: Path, part: str, module: nn.Module, dtype: torch.dtype | None, metadata: Mapping[str, str], *, safe: bool
+    folder: Path,
+    part: str,
+    module: nn.Module,
+    dtype: torch.dtype | None,
+    metadata: Mapping[str, str],
+    whole: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    safe: bool,
 ) -> None:
     state = module.state_dict()
     stem = "model" if part.startswith(TEXT) else "diffusion_pytorch_model"
     path = folder / _folder(part) / f"{stem}.safetensors"
 
     def make(name: str) -> torch.Tensor:
-        tensor = state[name].detach()
+        tensor = whole(state[name].detach())
         return converted(name, tensor, dtype or tensor.dtype, path).to("cpu")
 
     if safe:

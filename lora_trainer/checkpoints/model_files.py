@@ -65,14 +65,15 @@ class ModelFiles:
 
     def largest(self) -> float:
         """The largest size of a trained number."""
-        return float(torch.stack([parameter.detach().abs().amax().float() for parameter in self.trained.parameters()]).max())
+        return self.trained.largest()
 
     def save(self, path: Path, metadata: Mapping[str, str], precision: str | None, *, step: int, epoch: int) -> None:
         """Write the model to `path`, atomically. `precision` (a value of save_precision) is the number format, None that which
         each number has. Raises SaveError."""
         if self.form in FOLDERS:
             told = self._metadata(metadata)
-            folders.write(path, self.model, self._parts(), self._dtype(precision), told, safe=self.form != folders.PLAIN)
+            safe, whole = self.form != folders.PLAIN, self.trained.whole
+            folders.write(path, self.model, self._parts(), self._dtype(precision), told, safe=safe, whole=whole)
             return
         with self._entries(path, precision) as entries:
             tensors = {name: (entry.dtype, entry.shape) for name, entry in entries.items()}
@@ -105,16 +106,16 @@ class ModelFiles:
     @contextlib.contextmanager
     def _entries(self, path: Path, precision: str | None) -> Iterator[dict[str, _Entry]]:
         """The tensors of a single file; while they are written, the base model's file is open."""
-        wanted = self._dtype(precision)
+        wanted, whole = self._dtype(precision), self.trained.whole
         with self._base() as base:
             if base is None:
-                mine, kept = _checkpoint_tensors(self.model, self._parts()), {}
+                mine, kept = _checkpoint_tensors(self.model, self._parts(), whole=whole), {}
             else:
                 changed = {name: module for name, module in self.model.named.items() if name in self._changed}
                 kept = {name: shape for name, shape in base.shapes.items() if not name.startswith(_LEFT_OUT)}
-                mine = _spelled(_checkpoint_tensors(self.model, changed, unused_layer=False), kept)
+                mine = _spelled(_checkpoint_tensors(self.model, changed, unused_layer=False, whole=whole), kept)
             shapes = {name: tuple(tensor.shape) for name, tensor in mine.items()} | kept
-            entries = {name: _entry(name, mine.get(name), base, shape, wanted, path) for name, shape in shapes.items()}
+            entries = {name: _entry(name, mine.get(name), base, shape, wanted, path, whole) for name, shape in shapes.items()}
             marks = [mark for mark in self._marks() if mark not in entries]
             yield entries | {mark: _Entry(torch.float32, (0,), lambda: torch.zeros(0)) for mark in marks}
 
@@ -163,7 +164,9 @@ class ModelFiles:
             yield base
 
 
-def _checkpoint_tensors(model: Model, parts: Mapping[str, nn.Module], *, unused_layer: bool = True) -> dict[str, Tensor]:
+def _checkpoint_tensors(
+    model: Model, parts: Mapping[str, nn.Module], *, unused_layer: bool = True, whole: Callable[[Tensor], Tensor]
+) -> dict[str, Tensor]:
     """These parts by the names of a single file."""
     first, *second = [parts.get(name) for name in text_names(len(model.text_encoders))]
     return convert.checkpoint_tensors(
@@ -173,6 +176,7 @@ def _checkpoint_tensors(model: Model, parts: Mapping[str, nn.Module], *, unused_
         family=model.family.name,
         text_encoder_2=second[0] if second else None,
         unused_layer=unused_layer,
+        whole=whole,
     )
 
 
@@ -187,15 +191,21 @@ def _spelled(mine: Mapping[str, Tensor], base: Mapping[str, object]) -> dict[str
 
 
 def _entry(
-    name: str, mine: Tensor | None, base: Weights | None, shape: Sequence[int], wanted: torch.dtype | None, path: Path
+    name: str,
+    mine: Tensor | None,
+    base: Weights | None,
+    shape: Sequence[int],
+    wanted: torch.dtype | None,
+    path: Path,
+    whole: Callable[[Tensor], Tensor],
 ) -> _Entry:
-    """One tensor: what the training made, else what the base model has."""
+    """One tensor: what the training made (all of it by `whole`), else what the base model has."""
     own = mine if mine is not None else base.tensor(name) if base is not None else None
     assert own is not None
     dtype = wanted if wanted is not None and own.is_floating_point() else own.dtype
 
     def make() -> Tensor:
-        tensor = mine.detach() if mine is not None else base.tensor(name)  # type: ignore[union-attr]
+        tensor = whole(mine.detach()) if mine is not None else base.tensor(name)  # type: ignore[union-attr]
         return converted(name, convert.fit(tensor, tuple(shape)), dtype, path).to("cpu")
 
     return _Entry(dtype, tuple(shape), make)

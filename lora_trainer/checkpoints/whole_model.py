@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..models import Model, convert
 from ..models.family import TEXT, UNET, VAE
 from ..options.block_arguments import Shape
+from . import sharding
 
 _FIRST = {"input_blocks": 1, "middle_block": 10, "output_blocks": 13}  # numbers of SDXL's blocks in block_lr
 _LAST = 22
@@ -44,7 +45,8 @@ class WholeModel(nn.Module):
         self._text_steps = text_steps
         self._modules_of: dict[str, nn.Module] = {}  # the trained parts; a table, so that they stay the model's alone
         self._named: dict[str, nn.Parameter] = {}
-        self._groups: dict[str, tuple[float, list[nn.Parameter]]] = {}
+        self._groups: dict[str, tuple[float, list[str]]] = {}
+        self.shards: sharding.Shards | None = None
         modules = {name: module for name, module in model.named.items() if name != VAE}
         for (part, module), rate in zip(modules.items(), (unet_lr, *text_lrs), strict=True):
             own = _block_rates(module, block_lrs) if part == UNET and block_lrs else {}
@@ -54,9 +56,28 @@ class WholeModel(nn.Module):
                 if its_rate > 0:
                     self._modules_of[part] = module
                     self._named[f"{part}.{name}"] = parameter
-                    self._groups.setdefault(group, (its_rate, []))[1].append(parameter)
+                    self._groups.setdefault(group, (its_rate, []))[1].append(f"{part}.{name}")
             if part not in self._modules_of:
                 module.to(dtype=dtype)
+
+    def shard(self, group: sharding.Group) -> sharding.Shards:
+        """Let each process of `group` keep a share of each trained part alone (`sharding`): before anything knows the
+        parameters, which are others then."""
+        self.shards = sharding.shard(self._modules_of.values(), group)
+        for part, module in self._modules_of.items():
+            there = {f"{part}.{name}": parameter for name, parameter in module.named_parameters()}
+            self._named |= {name: there[name] for name in self._named if name in there}
+        return self.shards
+
+    def whole(self, tensor: Tensor) -> Tensor:
+        """All of a trained tensor, or of what an optimizer remembers of one, where this process has only a part of it."""
+        return self.shards.whole(tensor) if self.shards else tensor
+
+    def largest(self) -> float:
+        """The largest size of a trained number; NaN or infinite where one is."""
+        if self.shards:
+            return self.shards.largest()
+        return float(torch.stack([parameter.detach().abs().amax().float() for parameter in self.parameters()]).max())
 
     @property
     def trained_parts(self) -> list[str]:
@@ -88,7 +109,10 @@ class WholeModel(nn.Module):
         if not self._groups:
             advice = "Give a learning rate above 0, for example 1e-6."
             raise InputError("there is nothing to train: every learning rate is 0.", field="learning_rate", advice=advice)
-        return [{"params": list(own), "lr": rate, "name": name} for name, (rate, own) in self._groups.items()]
+        return [
+            {"params": [self._named[one] for one in own], "lr": rate, "name": name}
+            for name, (rate, own) in self._groups.items()
+        ]
 
     def trained_parameters(self, part: str | None = None) -> list[nn.Parameter]:
         """The trained weights of one part (all when None)."""

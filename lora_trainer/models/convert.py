@@ -13,7 +13,7 @@ blocks through (`input_blocks.0..11`, `middle_block.0..2`, `output_blocks.0..11`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 
@@ -210,11 +210,13 @@ def checkpoint_tensors(
     family: str = "sd1",
     text_encoder_2: torch.nn.Module | None = None,
     unused_layer: bool = True,
+    whole: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
 ) -> dict[str, torch.Tensor]:
     """Return the tensors of a single-file checkpoint of `family` for the given parts (None leaves a part out).
 
     SD2's text encoder gets one more layer, as its files have one that is not used: its last one again (not without
-    `unused_layer`).
+    `unused_layer`). Tensors of which a part may be elsewhere are given as they are, but for those that are put together here:
+    all of them by `whole`.
     """
     tensors: dict[str, torch.Tensor] = {}
     for module, rule, prefix in ((unet, unet_names, UNET), (vae, vae_names, VAE)):
@@ -224,12 +226,13 @@ def checkpoint_tensors(
     if text_encoder is not None:
         state = text_encoder.state_dict()
         if family == "sd2":
-            told = to_open_clip(state)
+            told = to_open_clip({name: whole(tensor) for name, tensor in state.items()})
             tensors |= _below(OPEN_CLIP_TEXT, _with_unused_layer(told) if unused_layer else told)
         else:
             tensors |= _below(SDXL_TEXT if family == "sdxl" else TEXT, state)
     if text_encoder_2 is not None:
-        tensors |= _below(SDXL_OPEN_CLIP_TEXT, to_open_clip(text_encoder_2.state_dict()))
+        state = {name: whole(tensor) for name, tensor in text_encoder_2.state_dict().items()}
+        tensors |= _below(SDXL_OPEN_CLIP_TEXT, to_open_clip(state))
     return tensors
 
 

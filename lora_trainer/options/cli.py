@@ -7,6 +7,7 @@ mistakes are reported together.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -86,6 +87,8 @@ def parse(argv: Sequence[str], command: str = TRAIN) -> TrainOptions | None:
     given = given_options(argv, command)
     if command in _TRAINS:
         given.setdefault("trains", _TRAINS[command])
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true", "yes", "on"):  # accelerate launch --use_fsdp
+        given.setdefault("shard_model", "true")
     options = train_options(given, allow_import=True, start=_START.get(command))
     if problem := command_problem(command, options.model.pretrained_model_name_or_path):
         raise problem

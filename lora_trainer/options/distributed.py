@@ -58,6 +58,21 @@ class DistributedOptions:
         label="The same weights in every step",
         label_ko="매 스텝 같은 가중치",
     )
+    shard_model: bool = opt(
+        False,
+        (
+            "Several cards that train a whole model: each keeps a part of its weights, of their gradients and of what the "
+            "optimizer remembers, in place of all of it (FSDP). The same as accelerate launch --use_fsdp. Steps take longer, "
+            "for the cards send each other their parts."
+        ),
+        (
+            "여러 카드로 모델 전체를 학습할 때, 카드마다 가중치와 기울기, 옵티마이저 값을 모두 두지 않고 나누어 둡니다 (FSDP). "
+            "accelerate launch --use_fsdp와 같습니다. 카드끼리 주고받느라 스텝은 더 오래 걸립니다."
+        ),
+        label="Spread the model over the cards",
+        label_ko="모델을 카드에 나누어 두기",
+        ours="sd-scripts leaves this to DeepSpeed",
+    )
     torch_compile: bool = opt(
         False,
         "Let PyTorch compile the UNet: the first steps take minutes, the others are faster. Not for short trainings.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .optimizer_kinds import OPTIMIZERS, kind_of
 from .rule import Rule, Values, exclude, needs
 
 
@@ -10,7 +11,32 @@ def _drops(v: Values) -> bool:
     return bool(v["network_dropout"]) or any("dropout" in text.partition("=")[0] for text in v["network_args"] or ())
 
 
+# What does not go with a model in parts on several cards, and why not.
+_NOT_SHARDED = {
+    "fused_backward_pass": "shard_model does not go with fused_backward_pass: gradients are added up over the cards first.",
+    "full_bf16": "shard_model does not go with full_bf16: the weights that are spread over the cards are float32.",
+    "full_fp16": "shard_model does not go with full_fp16: the weights that are spread over the cards are float32.",
+    "torch_compile": "shard_model does not go with torch_compile: a block's weights are there only while it computes.",
+    "split_batch_when_full": "shard_model does not go with split_batch_when_full: all cards compute the same blocks together.",
+    "check": "check measures what one card needs that holds the whole model; shard_model spreads it over several.",
+    "ddp_gradient_as_bucket_view": "ddp_gradient_as_bucket_view has no effect with shard_model, which copies no gradients.",
+    "ddp_static_graph": "ddp_static_graph has no effect with shard_model, where nobody asks which weights take part.",
+}
+
 RULES: tuple[Rule, ...] = (
+    *(exclude("shard_model", option, why, f"Leave {option} or shard_model out.") for option, why in _NOT_SHARDED.items()),
+    Rule(
+        ("gradient_checkpointing_blocks", "shard_model"),
+        lambda v: v["shard_model"] and v["gradient_checkpointing_blocks"] == "auto",
+        "shard_model does not go with gradient_checkpointing_blocks auto: all cards compute the same blocks together.",
+        "Leave gradient_checkpointing_blocks out: all of them are computed twice then.",
+    ),
+    Rule(
+        ("optimizer_type", "shard_model"),
+        lambda v: v["shard_model"] and not kind_of(v["optimizer_type"]).apart,
+        "shard_model does not go with {optimizer_type}: its step is not made for each number by itself.",
+        f"Choose one of {', '.join(kind.name for kind in OPTIMIZERS if kind.apart)}.",
+    ),
     needs("cpu_offload_checkpointing", "gradient_checkpointing"),
     Rule(
         ("gradient_checkpointing_blocks", "gradient_checkpointing"),

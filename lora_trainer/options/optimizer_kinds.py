@@ -16,7 +16,8 @@ class OptimizerKind:
     `added` are arguments that count unless others are given, and are told in the metadata as the reference does; `fixed` ones
     always count. `finds_its_rate`: the learning rate is a factor (usually 1) on a rate that it finds by itself. `whole`: its
     step needs all gradients at once, so that it cannot change one tensor as soon as its gradient is known. `averages`: the
-    weights that are changed are not those to be used, which are an average (schedule-free). `full`: it needs an NVIDIA card;
+    weights that are changed are not those to be used, which are an average (schedule-free). `apart`: each number changes by
+    itself, so that a weight may be in parts on several cards. `full`: it needs an NVIDIA card;
     the optimizer of this name computes the same in full precision, and stands in for it elsewhere.
     """
 
@@ -28,6 +29,7 @@ class OptimizerKind:
     finds_its_rate: bool = False
     averages: bool = False
     whole: bool = False
+    apart: bool = False
     full: str = ""
 
     @property
@@ -53,16 +55,16 @@ def _dadaptation(name: str, *, cls: str = "") -> OptimizerKind:
 
 def _schedulefree(name: str) -> OptimizerKind:
     target = f"schedulefree.{name}"
-    return OptimizerKind(name=name, target=target, package="schedulefree", averages=True, whole=True)
+    return OptimizerKind(name=name, target=target, package="schedulefree", averages=True, whole=True, apart=True)
 
 
 _MOMENTUM = {"momentum": 0.9}
 _NAMED = (
-    OptimizerKind(name="AdamW", target=f"{TORCH}AdamW"),
+    OptimizerKind(name="AdamW", target=f"{TORCH}AdamW", apart=True),
     _bitsandbytes("AdamW8bit", "AdamW"),
-    OptimizerKind(name="Lion", target="lion_pytorch.Lion", package="lion-pytorch"),
+    OptimizerKind(name="Lion", target="lion_pytorch.Lion", package="lion-pytorch", apart=True),
     _bitsandbytes("Lion8bit", "Lion"),
-    OptimizerKind(name="SGDNesterov", target=f"{TORCH}SGD", added=_MOMENTUM, fixed={"nesterov": True}),
+    OptimizerKind(name="SGDNesterov", target=f"{TORCH}SGD", added=_MOMENTUM, fixed={"nesterov": True}, apart=True),
     _bitsandbytes("SGDNesterov8bit", "SGDNesterov", cls="SGD8bit", added=_MOMENTUM),
     _dadaptation("DAdaptation", cls="experimental.DAdaptAdamPreprint"),
     _dadaptation("DAdaptAdamPreprint", cls="experimental.DAdaptAdamPreprint"),
@@ -85,11 +87,15 @@ _NAMED = (
 # The other classes of torch.optim, of every version that is supported (Muon came with 2.9). LBFGS needs to compute the loss
 # again in each step, SparseAdam gradients that a LoRA does not have.
 _OF_TORCH = ("ASGD", "Adadelta", "Adagrad", "Adam", "Adamax", "Muon", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
+_TOGETHER = ("Muon", "Rprop")  # made of the whole of a matrix, or by operations that PyTorch cannot divide
 NOT_POSSIBLE = {
     "LBFGS": "it computes the loss several times in each step",
     "SparseAdam": "it needs sparse gradients, which no network here has",
 }
-OPTIMIZERS: tuple[OptimizerKind, ...] = (*_NAMED, *(OptimizerKind(name=one, target=f"{TORCH}{one}") for one in _OF_TORCH))
+OPTIMIZERS: tuple[OptimizerKind, ...] = (
+    *_NAMED,
+    *(OptimizerKind(name=one, target=f"{TORCH}{one}", apart=one not in _TOGETHER) for one in _OF_TORCH),
+)
 _BY_NAME = {kind.name.lower(): kind for kind in OPTIMIZERS}
 _BY_TARGET = {kind.target: kind for kind in reversed(OPTIMIZERS)}
 ADAFACTOR = _BY_NAME["adafactor"]

@@ -19,7 +19,7 @@ _OF_CONSTANT_TEXTS = ("cache_text_encoder_outputs", "cache_text_encoder_outputs_
 _OF_BOTH = ("embedding_lr", "stop_embedding_training", "save_embedding")
 _OF_MODELS = (
     "train_text_encoder", "stop_text_encoder_training", "learning_rate_te", "learning_rate_te1", "learning_rate_te2",
-    "block_lr", "no_token_padding", "use_safetensors",
+    "block_lr", "no_token_padding", "use_safetensors", "shard_model",
 )  # fmt: skip
 _BESIDE_A_MODEL = (
     "base_weights", "base_weights_multiplier", "scale_weight_norms", "fp8_base", "fp8_base_unet", "blocks_to_swap",

@@ -14,7 +14,7 @@ from ..models import Model
 from ..options import TrainOptions
 from ..options.trained import MODEL
 from ..runs.events import Reporter
-from . import base_weights, kernels, memory, optimizers, prepare
+from . import base_weights, kernels, memory, optimizers, prepare, shared
 from .conditioning import text_states
 from .distributed import Processes
 from .encoding import Encoder, cached_latents, latents_store
@@ -98,18 +98,24 @@ def build(of: Setting, loaded: Loaded, losses_to: Path | None = None) -> tuple[L
     if options.trained.trains == MODEL:
         loaded.bring_unet(of.computed.device)  # an optimizer is made for where its weights are
     network = prepare.trained(options, model, plan, of.seed, of.computed, emit, steps=of.counts.total_steps)
+    processes.same_start(network.parameters())
+    shards = prepare.shards(chosen, network, processes)
     computed = replace(of.computed, mixed=network.needs_autocast)
     recomputing = Recomputing.of(chosen, model)
     built = optimizers.of(options.optimizer, network, emit)
     updater = Updater.of(options, network, built, of.computed, processes, total_steps=of.counts.total_steps, seed=of.seed)
-    processes.same_start(network.parameters())
     text = text_states(options, model, network, plan, computed, processes, emit)
-    loaded.bring_unet(of.computed.device)
+    if not shards:
+        loaded.bring_unet(of.computed.device)
     kernels.arrange(chosen, model)
     pictures = PictureLosses(plan, losses_to) if losses_to and processes.is_main else None
     noise = NoiseSettings.of(chosen)
-    trainee = Trainee(model, text, loaded.encoder, loaded.objective, noise, computed, of.seed, network, pictures)
+    trainee = Trainee(
+        model, text, loaded.encoder, loaded.objective, noise, computed, of.seed, network, pictures, always_computes=bool(shards)
+    )
     total, store, shown = of.counts.total_steps, loaded.store, updater.shown
+    if shards:
+        shown = shared.arrange(shards, updater)
     loop = Loop(
         gradients=Gradients(
             trainee, updater, emit, chosen.split_batch_when_full and not updater.fused, recomputing=recomputing
@@ -122,6 +128,7 @@ def build(of: Setting, loaded: Loaded, losses_to: Path | None = None) -> tuple[L
         reporter=of.reporter,
         signals=of.signals,
         parking=loaded.parking.with_trained(network, updater.optimizer, updater.remembered),
+        shards=shards,
         validation=Validation.of(options.dataset, trainee, plan, total, processes, emit, shown, store),
     )
     return loop, built.description

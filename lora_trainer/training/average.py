@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ..checkpoints.sharding import as_held, is_shard
 from ..options.training import TrainingOptions
 from .trained import Trained
 
@@ -58,15 +59,15 @@ class WeightAverage:
             yield
             return
         parameters = list(self._trained.parameters())
-        own = [parameter.data for parameter in parameters]
+        own = [parameter.detach().clone() if is_shard(parameter) else parameter.data for parameter in parameters]
         try:
             self._is_in_place = True
             for number, parameter in enumerate(parameters):
-                parameter.data = self.weights[number]
+                _put(parameter, self.weights[number])
             yield
         finally:
             for parameter, data in zip(parameters, own, strict=True):
-                parameter.data = data
+                _put(parameter, data)
             self._is_in_place = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -77,4 +78,13 @@ class WeightAverage:
         """Go on as `state_dict` told. Raises KeyError for a state of other weights."""
         self.steps = int(state["steps"])
         for number, parameter in enumerate(self._trained.parameters()):
-            self.weights[number] = state[str(number)].to(parameter.device).reshape(parameter.shape).clone()
+            self.weights[number] = as_held(state[str(number)].reshape(parameter.shape), parameter).clone()
+
+
+@torch.no_grad()
+def _put(parameter: torch.nn.Parameter, values: torch.Tensor) -> None:
+    """Let `parameter` have these values: of a shard, whose place others know, they are copied."""
+    if is_shard(parameter):
+        parameter.copy_(values)
+    else:
+        parameter.data = values

@@ -98,6 +98,10 @@ class TextStates:
         self._remember(missing)
         return self._cut(Conditioning.join([self._kept[caption] for caption in captions]).sent(self.precision.device), captions)
 
+    def of_any_caption(self) -> Conditioning:
+        """The conditioning of one caption, whichever is the least work."""
+        return self([next(iter(self._kept), "")])
+
     def prepare(
         self,
         captions: Iterable[str],

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..checkpoints.sharding import Shards
 from ..data.dataset import Batch
 from ..data.plan import DataPlan, PlannedBatch, StepCounts
 from ..errors import NotFiniteError
 from ..runs.events import Reporter
 from . import telling
 from .ahead import Ahead
+from .asked import Asked
 from .card_memory import CardMemory, Peak, Spill
 from .distributed import Processes
 from .gradients import Gradients
@@ -33,7 +36,8 @@ from .validation import Validation
 class Loop:
     """One training on its way. `epochs_done` counts whole epochs, `position` says which batch comes next.
 
-    `saver`, `states` and `previews` are None in all processes but the main one.
+    `saver`, `states` and `previews` are None in all processes but the main one; where these share one model (`shards`), the
+    others serve it meanwhile.
     """
 
     gradients: Gradients
@@ -46,6 +50,7 @@ class Loop:
     signals: StopOnSignal
     parking: Parking
     validation: Validation | None = None
+    shards: Shards | None = None
     saver: Saver | None = None
     states: StateSaver | None = None
     previews: Previews | None = None
@@ -54,11 +59,9 @@ class Loop:
     stopped: bool = False
     average: LossAverage = field(init=False)
     sharing: Sharing = field(init=False)
+    asked: Asked = field(init=False)
     _speed: Speed = field(default_factory=Speed)
     _parks: float = 0  # how many processes were asked to leave the card
-    _saves: int = 0  # how often saving was asked for and done
-    _drawings: int = 0  # the same for drawing samples
-    _lives: int = 0  # and for the file that is kept up to date
     _made: MadeStep | None = None  # the step whose loss was not told yet
     _replaced: set[str] = field(default_factory=set)  # what was told of images that could not be read
 
@@ -66,6 +69,7 @@ class Loop:
         self.average = LossAverage(self.counts.steps_per_epoch)
         self._peak = Peak(self.processes.device)
         self._spill = Spill(lambda: CardMemory.of(self.processes.device))
+        self.asked = Asked(self.reporter.control)
         self.sharing = Sharing(self.parking, self._serve_if_asked)
 
     @property
@@ -89,9 +93,7 @@ class Loop:
                 except RuntimeError:  # a data-loader process that ended of the same signal as we were asked to stop by
                     if not self.signals.asked:
                         raise
-                    self.settle()
-                    self.stopped = True
-                    return
+                    made = False
                 if not made:
                     self.settle()
                     self.stopped = True
@@ -134,8 +136,13 @@ class Loop:
             self.states.begin(self.step)
         if not self.step:
             self._validate()
-            self._draw_samples(at_first=True)
+            with self.served():
+                self._draw_samples(at_first=True)
         self._speed.resume()
+
+    def served(self) -> AbstractContextManager[None]:
+        """All processes come here: what the main one does within may need whole weights of a model that they share."""
+        return self.shards.served() if self.shards else nullcontext()
 
     def _groups(self, epoch: int) -> Iterator[Sequence[PlannedBatch]]:
         """The batches of each optimizer step that is left of `epoch`; an epoch's last step may have fewer."""
@@ -154,24 +161,16 @@ class Loop:
         measured: dict[str, Any] = {} if self.validation is None else {"validation": self.validation.state_dict()}
         if self.pictures is not None:
             measured["pictures"] = self.pictures.state_dict()
-        return {
-            "average": self.average.state_dict(),
-            "saves": self._saves,
-            "drawings": self._drawings,
-            "lives": self._lives,
-            **measured,
-        }
+        return {"average": self.average.state_dict(), **self.asked.state_dict(), **measured}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave. A control file that was begun anew counts from its beginning."""
+        """Go on from what `state_dict` gave."""
         self.average.load_state_dict(state["average"])
         if self.validation is not None and "validation" in state:
             self.validation.load_state_dict(state["validation"])
         if self.pictures is not None and "pictures" in state:
             self.pictures.load_state_dict(state["pictures"])
-        asked = self.reporter.control()
-        self._saves, self._drawings = min(state["saves"], asked.save), min(state["drawings"], asked.sample)
-        self._lives = min(state.get("lives", 0), asked.live)
+        self.asked.load_state_dict(state)
 
     def make_step(self, group: Sequence[PlannedBatch], batches: Iterator[Batch]) -> float | None:
         """Train on `group`, wait for it, and return the loss, which nobody is told; None when it was told to stop before.
@@ -248,21 +247,21 @@ class Loop:
 
     def _something_follows(self, epoch: int | None = None) -> bool:
         """Whether anything but the next step comes after this one, or after the end of `epoch`."""
-        asked = self.reporter.control()
         ends = self.stopped or self.signals.asked or self.step >= self.counts.total_steps
-        if ends or asked.is_shared or self.parking.is_asked():
+        if ends or self.reporter.control().is_shared or self.parking.is_asked():
             return True
         if self.validation is not None and self.validation.schedule.is_due(self.step, epoch):
             return True
         if self.saver is None:
             return False
-        saves, plan = asked.save > self._saves or self._live_is_due(), self.saver.plan
+        asked, plan = self.asked, self.saver.plan
         return (
-            saves
+            asked.to_save
+            or asked.to_draw
+            or asked.live_is_due(self.step, plan.live_every)
             or (plan.saves_step(self.step) if epoch is None else plan.saves_epoch(epoch, self.counts.epochs))
             or (self.states is not None and self.states.is_due())
             or (self.previews is not None and self.previews.schedule.is_due(self.step, epoch=epoch))
-            or asked.sample > self._drawings
         )
 
     def _report(self, made: MadeStep, loss: float, average: float) -> None:
@@ -281,16 +280,19 @@ class Loop:
     def _after_step(self) -> None:
         """Measure, save, then draw, if this step or the user asks for it."""
         self._validate()
-        if self.saver is None:
-            return
-        before = self.saver.last_step
-        self.saver.after_step(self.step, self.epochs_done)
+        with self.served():
+            if self.saver is not None:
+                self._save_and_draw(self.saver)
+
+    def _save_and_draw(self, saver: Saver) -> None:
+        before = saver.last_step
+        saver.after_step(self.step, self.epochs_done)
         self._save_if_asked()
         renewed = self._renew_live()
-        drawn = self._draw_samples(asked=self.reporter.control().sample > self._drawings)
+        drawn = self._draw_samples(asked=self.asked.to_draw)
         if not (self.stopped or self._epoch_is_whole or self.step >= self.counts.total_steps):
             self._keep_state()  # else after what the epoch's end brings
-        if drawn or renewed or self.saver.last_step != before:
+        if drawn or renewed or saver.last_step != before:
             self._speed.resume()
 
     def _leave_card_if_asked(self) -> None:
@@ -304,29 +306,24 @@ class Loop:
 
     def _save_if_asked(self) -> None:
         """Save what was trained so far when the user wants it now; before the first step there is nothing yet."""
-        wanted = self.reporter.control().save
-        if self.saver is not None and self.step and wanted > self._saves:
-            self._saves = wanted
+        if self.saver is not None and self.step and self.asked.to_save:
+            self.asked.saves = self.reporter.control().save
             self.saver.on_demand(self.step, self.epochs_done)
 
     def _renew_live(self) -> bool:
         """Renew the file to try meanwhile, when its step has come or somebody asks; at the end there is a better one."""
         assert self.saver is not None
-        is_due, self._lives = self._live_is_due(), self.reporter.control().live
+        is_due = self.asked.live_is_due(self.step, self.saver.plan.live_every)
+        self.asked.lives = self.reporter.control().live
         if not is_due or self.stopped or self.step >= self.counts.total_steps:
             return False
         self.saver.live(self.step, self.epochs_done)
         return True
 
-    def _live_is_due(self) -> bool:
-        assert self.saver is not None
-        asked = self.reporter.control()
-        every = self.saver.plan.live_every if asked.live_every is None else asked.live_every
-        return asked.live > self._lives or bool(every) and self.step % every == 0  # type: ignore[operator]
-
     def _while_drawing(self) -> bool:
         """Asked before each step of a sampler: whether to break off. Who asks to save does not wait for the pictures."""
-        self._save_if_asked()
+        if not self.shards:  # else the parts of the weights are together now
+            self._save_if_asked()
         if self.step:
             self.parking.tell_room(self.step)
         return self.parking.obey(self.step, self._serve_if_asked) or self.signals.asked or bool(self.reporter.control().stop)
@@ -340,7 +337,7 @@ class Loop:
     def _serve_if_asked(self) -> None:
         """Off the card: save, and renew the file to try, when the user wants it now. The weights lie in main memory."""
         self._save_if_asked()
-        if self.saver is not None and self.reporter.control().live > self._lives:
+        if self.saver is not None and self.reporter.control().live > self.asked.lives:
             self._renew_live()
 
     def _validate(self, epoch: int | None = None) -> None:
@@ -351,8 +348,9 @@ class Loop:
         is_best = self.attempt(lambda: validation.after(self.step, self.epochs_done, epoch))
         if is_best is None:
             return
-        if is_best and self.saver is not None:
-            self.saver.best(self.step, self.epochs_done, self.validation.best)
+        with self.served():
+            if is_best and self.saver is not None:
+                self.saver.best(self.step, self.epochs_done, validation.best)
         self.reporter.emit({"type": "phase", "name": "training", "done": 0, "total": 0})
         self._speed.resume()
 
@@ -367,13 +365,15 @@ class Loop:
         if not goes_on:
             self.settle()
             self._validate(self.epochs_done)
-            if self.saver is not None:
-                self.saver.after_epoch(self.step, self.epochs_done, self.counts.epochs)
-                self._draw_samples(epoch=self.epochs_done)
+            with self.served():
+                if self.saver is not None:
+                    self.saver.after_epoch(self.step, self.epochs_done, self.counts.epochs)
+                    self._draw_samples(epoch=self.epochs_done)
         if self._epoch_is_whole:  # not where the last step cut it short: more steps would go on in it
             self.position = Position(self.epochs_done)
         if not goes_on:
-            self._keep_state()
+            with self.served():
+                self._keep_state()
             self._speed.resume()
 
     def _keep_state(self) -> None:
@@ -395,6 +395,6 @@ class Loop:
         previews, left = self.previews, self._seconds_left(self.step + 1)
         numbered = 0 if at_first else epoch
         self.attempt(lambda: previews.draw(self.step, numbered, self._while_drawing, left))
-        self._drawings = self.reporter.control().sample  # who asked meanwhile has them
+        self.asked.drawings = self.reporter.control().sample  # who asked meanwhile has them
         self.reporter.emit({"type": "phase", "name": "training", "done": 0, "total": 0})
         return True

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ..checkpoints.sharding import is_shard
 from ..errors import is_out_of_memory
 from ..log import logger
 from ..models import Model, card
@@ -138,17 +139,22 @@ class Parking:
 
         Where main memory has no room the training goes on; who `must` wait does that with the weights on the card.
         """
+        if any(is_shard(parameter) for group in self._groups() for parameter in group["params"]):
+            return self._stay(step, "The training keeps the card: its model is spread over several.")
         try:
             parked = self.leave()
         except MemoryError as error:
             if must:
                 free_card()
                 return self._wait_for(step, look, meanwhile, [])
-            self._refused = self.control().park
-            message = f"The training keeps the card: its weights find no room in main memory. {error}"
-            self.emit({"type": "not_parked", "step": step, "park": self._refused, "message": message})
-            return False
+            return self._stay(step, f"The training keeps the card: its weights find no room in main memory. {error}")
         return self._wait_for(step, look, meanwhile, parked)
+
+    def _stay(self, step: int, message: str) -> bool:
+        """Say why the card is kept."""
+        self._refused = self.control().park
+        self.emit({"type": "not_parked", "step": step, "park": self._refused, "message": message})
+        return False
 
     def _wait_for(
         self, step: int, look: Callable[[], tuple[bool, bool]], meanwhile: Callable[[], None], parked: list[Parked]

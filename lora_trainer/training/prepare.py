@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ..checkpoints import sharding
 from ..checkpoints.whole_model import WholeModel
 from ..data.plan import DataPlan, StepCounts, count_steps, make_plan
 from ..embeddings import files as embedding_files
@@ -57,6 +58,16 @@ def check(options: TrainOptions) -> None:
     trackers.check(options.saving)
     memory.check(options.training)
     schedulers.check(options.optimizer, total_steps=max(1, options.training.max_train_steps))
+
+
+def check_sharing(options: TrainingOptions, processes: Processes) -> None:
+    """Raise InputError where the processes cannot share one model as they are to."""
+    if not options.shard_model:
+        return
+    if processes.world_size == 1:
+        message = "shard_model spreads a model over several processes, and this is one alone."
+        raise InputError(message, field="shard_model", advice="Start it with accelerate launch --multi_gpu, or leave it out.")
+    sharding.check()
 
 
 def _refuse_own_place(options: TrainOptions) -> None:
@@ -199,6 +210,14 @@ def whole_model(options: TrainOptions, model: Model, plan: DataPlan, computed: P
         text_steps=steps,
         keeps_dtype=options.training.full_fp16 or options.training.full_bf16,
     )
+
+
+def shards(options: TrainingOptions, trained: Trained, processes: Processes) -> sharding.Shards | None:
+    """With shard_model each process keeps a part of what is trained, which is on the device, alone; None without it."""
+    if not options.shard_model:
+        return None
+    assert isinstance(trained, WholeModel)
+    return trained.shard(processes)
 
 
 def _refuse_strengths(plan: DataPlan, message: str) -> None:

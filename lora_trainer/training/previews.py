@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.sharding import is_sharded
 from ..data.plan import DataPlan
+from ..errors import OutOfMemoryError
 from ..log import logger
 from ..models import Model
 from ..options.sampling import SamplingOptions
@@ -139,7 +141,7 @@ class Previews:
         `should_stop` is asked before each step of the sampler. `seconds_after` is what remains of the training afterwards,
         None where that is not known yet; the time left that is told meanwhile comes from it.
         """
-        parts = [*self.model.text_encoders, self.model.vae]
+        parts = [part for part in (*self.model.text_encoders, self.model.vae) if not is_sharded(part)]
         places = [next(part.parameters()).device for part in parts]
         numbered = [one if one.enum is not None else replace(one, enum=number) for number, one in enumerate(self.prompts)]
         try:
@@ -154,6 +156,8 @@ class Previews:
                         self._draw_one(number, prompt, step, epoch, should_stop, in_turns)
             if not should_stop():
                 self.watch.end()
+        except OutOfMemoryError as error:  # of all weights of a model in parts, before the first picture
+            self.emit({"type": "warning", "message": f"No sample pictures of step {step} were drawn: {error}"})
         finally:
             for part, place in zip(parts, places, strict=True):
                 part.to(place)
@@ -163,7 +167,7 @@ class Previews:
         """How the pictures are drawn with the memory that is free now: text encoders and VAE one after the other, where they do
         not find room beside what is trained."""
         resting = self.resting or Resting(self.precision.device)
-        if resting.stays:
+        if resting.stays or any(map(is_sharded, self.model.text_encoders)):
             return None
         requests = [self.request(prompt) for prompt in self.prompts]
         largest = max(((one.width, one.height) for one in requests), key=math.prod)

@@ -22,7 +22,7 @@ from . import pivotal
 from .checkpoint import SavePlan
 from .phases import Emit, aside
 from .results import Results, SmallFiles, copied
-from .trained import Trained
+from .trained import Trained, is_finite
 
 _TRIES = 3
 _NAMED = 3
@@ -184,8 +184,7 @@ class Saver:
 
     def check_finite(self, step: int) -> None:
         """Raise NotFiniteError when a weight is NaN or infinite, after `step`."""
-        parameters = [parameter.detach() for parameter in self.trained.parameters()]
-        if not torch.stack([torch.isfinite(parameter).all() for parameter in parameters]).all():
+        if not is_finite(self.trained):
             raise NotFiniteError(f"The trained weights became NaN or infinite at step {step}.")
 
     def _save_or_warn(self, path: Path, step: int, epoch: int, more: Mapping[str, str] | None = None) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,13 +17,14 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from ..checkpoints import sharding
 from ..errors import InputError, LoraTrainerError, SaveError
 from ..foreign.json_text import parse_json
 from ..foreign.reading import UnreadableError, read_text
 from ..foreign.tensors import open_weights
 from ..networks import files
 from ..runs.states import StateInfo, Write
-from .trained import Trained
+from .trained import Trained, is_finite
 
 PIECES = "pieces.json"
 # A DyLoRA of rank 128 on all layers of SDXL has some 250,000 tensors in training, each with what the optimizer remembers.
@@ -47,10 +48,11 @@ Pieces = Mapping[str, Stateful]
 
 
 # ---- to files and back -----------------------------------------------------------------------------------------------
-def writers(pieces: Pieces) -> dict[str, Write]:
+def writers(pieces: Pieces, whole: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor) -> dict[str, Write]:
     """The functions that write the files of a state, by file name (see `runs.states.write_state`).
 
-    Raises SaveError when a piece remembers something that is no table, list, text, number, None or tensor.
+    `whole` gives all of a tensor of which this process has a part, when its turn comes. Raises SaveError when a piece remembers
+    something that is no table, list, text, number, None or tensor.
     """
     plain: dict[str, Any] = {}
     functions: dict[str, Write] = {}
@@ -58,7 +60,7 @@ def writers(pieces: Pieces) -> dict[str, Write]:
         tensors: dict[str, torch.Tensor] = {}
         plain[name] = _packed(piece.state_dict(), tensors, name)
         if tensors:
-            functions[f"{name}.safetensors"] = _tensor_writer(tensors)
+            functions[f"{name}.safetensors"] = _tensor_writer(tensors, whole)
     text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
     functions[PIECES] = lambda path: path.write_text(text, encoding="utf-8")
     return functions
@@ -96,13 +98,13 @@ def _misfit(folder: Path, why: str) -> InputError:
     )
 
 
-def _tensor_writer(tensors: Mapping[str, torch.Tensor]) -> Write:
+def _tensor_writer(tensors: Mapping[str, torch.Tensor], whole: Callable[[torch.Tensor], torch.Tensor]) -> Write:
     def write(path: Path) -> None:
         entries = files.layout({name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()})
         with path.open("wb") as file:
             file.write(files.header(entries, {}))
             for name in entries:
-                file.write(files.bytes_of(tensors[name].detach().to("cpu").contiguous()))
+                file.write(files.bytes_of(whole(tensors[name].detach()).to("cpu").contiguous()))
 
     return write
 
@@ -165,10 +167,9 @@ class TrainedState:
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Raises SaveError for weights that are no numbers: such a state must not take the place of a good one."""
-        found = dict(self.trained.training_state())
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in found.values()):
+        if not is_finite(self.trained):
             raise SaveError("no training state is saved: the trained weights became NaN or infinite.")
-        return found
+        return dict(self.trained.training_state())
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
         """Raises InputError when it is of another network."""
@@ -182,7 +183,7 @@ class TrainedState:
             )
         with torch.no_grad():
             for name, tensor in mine.items():
-                tensor.copy_(state[name])
+                tensor.copy_(sharding.as_held(state[name], tensor))
 
 
 class OptimizerState:
@@ -239,7 +240,7 @@ class OptimizerState:
         """`value` where the optimizer expects it: beside its parameter, but for torch's step counters."""
         if not isinstance(value, torch.Tensor) or (key == "step" and not (group.get("capturable") or group.get("fused"))):
             return value
-        return value.to(parameter.device)
+        return sharding.as_held(value, parameter) if value.shape == parameter.shape else value.to(parameter.device)
 
     @property
     def _class(self) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ..errors import SaveError
 from ..foreign.reading import UnreadableError
 from ..options.saving import SavingOptions
@@ -30,7 +32,7 @@ class StateSaver:
     """Writes the states of one training. Only the main process has one.
 
     `plan` names the LoRA files; a state beside one has its name and -state. `facts` are what every state tells, with the
-    `session` that its files have. `minutes` is save_state_every_n_minutes.
+    `session` that its files have. `minutes` is save_state_every_n_minutes; `whole` gives all of a tensor (state.writers).
     """
 
     plan: SavePlan
@@ -40,6 +42,7 @@ class StateSaver:
     beside_files: bool = False
     beside_last: bool = False
     minutes: float | None = None
+    whole: Callable[[Tensor], Tensor] = lambda tensor: tensor
     clock: Callable[[], float] = time.monotonic
     _cost: float = 0.0  # seconds that the last state took
     _since: float = 0.0
@@ -48,7 +51,13 @@ class StateSaver:
 
     @classmethod
     def of(
-        cls, options: SavingOptions, plan: SavePlan, pieces: Pieces, facts: Mapping[str, Any], emit: Emit
+        cls,
+        options: SavingOptions,
+        plan: SavePlan,
+        pieces: Pieces,
+        facts: Mapping[str, Any],
+        emit: Emit,
+        whole: Callable[[Tensor], Tensor] = lambda tensor: tensor,
     ) -> StateSaver | None:
         """What the options say; None when no state is ever saved."""
         last = options.save_state or options.save_state_on_train_end
@@ -59,7 +68,7 @@ class StateSaver:
             last_steps=options.save_last_n_steps_state or plan.last_steps,
             last_epochs=options.save_last_n_epochs_state or plan.last_epochs,
         )
-        return cls(plan, pieces, facts, emit, options.save_state, last, options.save_state_every_n_minutes)
+        return cls(plan, pieces, facts, emit, options.save_state, last, options.save_state_every_n_minutes, whole)
 
     @property
     def folder(self) -> Path:
@@ -174,7 +183,7 @@ class StateSaver:
             if not target.exists():
                 about = {**self.facts, "step": step, "epoch": position.epoch, "batch": position.batch, "rolling": rolling}
                 with aside(self.emit, "saving the training state"):
-                    states.write_state(target, writers(self.pieces), about)
+                    states.write_state(target, writers(self.pieces, self.whole), about)
         except SaveError as error:
             self.emit({"type": "warning", "message": f"{error} Training goes on.", "step": step})
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from ..log import logger
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
-from . import assembling, early, failures, hub, kernels, precision, prepare, results, resuming, trackers
+from . import assembling, early, failures, hub, kernels, precision, prepare, results, resuming, shared, trackers
 from .assembling import Setting
 from .checkpoint import SavePlan
 from .determinism import deterministic
@@ -64,6 +64,7 @@ def train(
     ):
         emit = reporter.emit
         prepare.check(options)
+        prepare.check_sharing(chosen, processes)
         imports = early.import_models()
         resumed = resuming.find(hub.fetched(options.saving, emit), processes, emit)
         seed = processes.agree(resuming.seed(chosen.seed, resumed))
@@ -86,19 +87,19 @@ def train(
         saving = SavePlan.of(options.saving, counts.epochs)
         beside = saving.losses if options.saving.save_picture_losses else None
         loop, optimizer = assembling.build(setting, loaded, losses_to or beside)
-        updater, trainee, network = loop.updater, loop.gradients.trainee, loop.updater.trained
+        updater, trainee, network, shards = loop.updater, loop.gradients.trainee, loop.updater.trained, loop.shards
         pieces = resuming.pieces(loop)  # what remembers something from one step to the next
         loop.sharing.undo = Undo(updater, pieces, loop.pictures)
         if processes.is_main:
             metadata = file_metadata(options, loaded.model, network, plan, counts, optimizer, start)
             number_format, mine = options.saving.save_precision, start.session_of_files
             written = results.of(options, loaded.model, network)
-            saver = Saver(network, saving, metadata, emit, number_format, updater.shown, mine, written)
+            saver = Saver(network, saving, metadata, emit, number_format, shared.for_files(shards, updater), mine, written)
             loop.saver = pieces["saver"] = saver
-            loop.states = StateSaver.of(options.saving, saving, pieces, start.facts, emit)
-            loop.previews = Previews.of(
-                options.sampling, prompts, trainee, network, saving, plan, emit, updater.shown, loop.attempt
-            )
+            whole = shards.whole if shards else (lambda tensor: tensor)
+            loop.states = StateSaver.of(options.saving, saving, pieces, start.facts, emit, whole)
+            shown = shared.for_pictures(shards, updater)
+            loop.previews = Previews.of(options.sampling, prompts, trainee, network, saving, plan, emit, shown, loop.attempt)
         logger.info("%s", kernels.told(loaded.model, computed, channels_last=chosen.channels_last))
         resuming.go_on(start, pieces, loop, emit)
         loop.gradients.decide(
@@ -108,9 +109,11 @@ def train(
         )
 
         phase(emit, "training")
-        with _rescued(loop, options):
-            loop.run(batches(chosen, plan, counts, latents, processes, loop.position, masks=masks))
-        return _end(loop, emit)
+        with shards.attended() if shards else nullcontext():
+            with _rescued(loop, options):
+                loop.run(batches(chosen, plan, counts, latents, processes, loop.position, masks=masks))
+            with loop.served():
+                return _end(loop, emit)
 
 
 def _end(loop: Loop, emit: Emit) -> TrainResult:
@@ -134,8 +137,9 @@ def _rescued(loop: Loop, options: TrainOptions) -> Iterator[None]:
     except Exception as error:
         with suppress(Exception):  # a step that nobody has told of yet; a card that failed has no more to say of it
             loop.settle()
-        saved = loop.saver.rescue(loop.step, loop.epochs_done) if loop.saver else None
-        if loop.states and loop.updater.is_whole:
+        can_save = loop.shards is None or loop.shards.come_for(all_failed=isinstance(error, NotFiniteError))
+        saved = loop.saver.rescue(loop.step, loop.epochs_done) if loop.saver and can_save else None
+        if loop.states and can_save and loop.updater.is_whole:
             loop.states.rescue(loop.step, loop.position)
         if isinstance(error, NotFiniteError):
             raise failures.not_finite(error, saved, options) from error

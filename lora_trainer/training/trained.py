@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 
+from ..checkpoints.whole_model import WholeModel
 from ..networks.targets import Part
 from ..options.block_arguments import Shape
 
@@ -67,3 +69,10 @@ class Trained(Protocol):
     def files_beside(self) -> Mapping[str, Mapping[str, torch.Tensor]]:
         """The tensors of files that are saved beside it, by what their names have besides its own: a word of a network."""
         ...
+
+
+def is_finite(trained: Trained) -> bool:
+    """Whether no weight is NaN or infinite."""
+    if isinstance(trained, WholeModel):
+        return math.isfinite(trained.largest())
+    return bool(torch.stack([torch.isfinite(parameter.detach()).all() for parameter in trained.parameters()]).all())

@@ -37,7 +37,8 @@ class Trainee:
     """The model (with the network on it) and everything that the loss depends on; nothing of how the weights are changed.
 
     `network` is asked for to give it the strength of the data set at hand (network_multiplier); `pictures` hears of each
-    sample's loss.
+    sample's loss. `always_computes`: also in a batch of which this process has no sample, because others need its part of the
+    weights.
     """
 
     model: Model
@@ -49,6 +50,7 @@ class Trainee:
     seed: int
     network: Trained | None = None
     pictures: PictureLosses | None = None
+    always_computes: bool = False
     _early: dict[int, tuple[Batch, Inputs]] = field(default_factory=dict, repr=False)  # by step: its first batch
 
     def batch_loss(self, batch: Batch, *, step: int, offset: int, samples: int) -> torch.Tensor:
@@ -58,6 +60,8 @@ class Trainee:
         same, however the step is cut. `offset` is the number of samples in the step's earlier batches.
         """
         positions = [offset + index for index in batch["indices"].tolist()]
+        if not positions and self.always_computes:
+            return self._nothing()
         if not positions:  # a process without a sample in this batch
             return torch.zeros((), device=self.precision.device, requires_grad=True)
         self.set_strength(batch["network_multiplier"])
@@ -68,6 +72,15 @@ class Trainee:
         if self.pictures is not None:
             self.pictures.add(step, batch["image_ids"], given.drawn.timesteps, losses, given.masks)
         return (losses * given.weights).sum() / samples
+
+    def _nothing(self) -> torch.Tensor:
+        """0, with gradients of 0 for all that is trained: of a sample as small as there is."""
+        device = self.precision.device
+        text = self.text.of_any_caption()
+        if text.pooled is not None:
+            text = text.with_sizes(*(torch.zeros(1, 2) for _ in range(3)))
+        latents, timesteps = torch.zeros(1, 4, 8, 8, device=device), torch.zeros(1, dtype=torch.long, device=device)
+        return (self.objective.errors(self.model, latents, text, latents, timesteps, self.precision) * 0.0).sum()
 
     def prepare(self, batch: Batch, step: int) -> None:
         """Make now what the first batch of `step` will be computed from, while the device is at work on what comes before.

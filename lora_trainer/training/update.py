@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..checkpoints.sharding import is_shard
 from ..errors import NotFiniteError
 from ..options import TrainOptions
 from . import fused, parts, rates, schedulers
@@ -94,6 +95,11 @@ class Updater:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     @property
+    def is_sharded(self) -> bool:
+        """Whether each process has a part of the weights alone (checkpoints.sharding)."""
+        return any(is_shard(parameter) for parameter in self.parameters)
+
+    @property
     def remembered(self) -> list[MutableMapping[Any, Any]]:
         """What holds tensors from one step to the next, besides weights and optimizer."""
         return [self.average.weights] if self.average else []
@@ -141,11 +147,13 @@ class Updater:
         if self.parts:
             return self.parts.gather(self.parameters)
         self.weights.widen(self.parameters)
-        self.processes.add_up_gradients(self.parameters)
+        if not self.is_sharded:  # else the backward pass has added them up
+            self.processes.add_up_gradients(self.parameters)
         if self._has_gradients():
             self.scaler.unscale_(self.optimizer)
         limit = self.max_grad_norm if self.max_grad_norm > 0 else float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
+        norm = norm.full_tensor() if is_shard(norm) else norm  # type: ignore[attr-defined]
         return None if self.scaler.is_enabled() else norm
 
     def step(self, unless: torch.Tensor | None = None) -> None:
