@@ -73,8 +73,8 @@ class FakeHost:
     def lora_changed(self, path: Path) -> None:
         self.calls.append(("lora_changed", path))
 
-    def checkpoints_changed(self) -> None:
-        self.calls.append(("checkpoints_changed",))
+    def checkpoints_changed(self, path: Path) -> None:
+        self.calls.append(("checkpoints_changed", path))
 
     def paths(self) -> HostPaths:
         return HostPaths(

@@ -128,8 +128,8 @@ class StandaloneHost:
     def lora_changed(self, path: Path) -> None:
         """Generations read LoRA files anew each time."""
 
-    def checkpoints_changed(self) -> None:
-        """The folders are looked through each time."""
+    def checkpoints_changed(self, path: Path) -> None:
+        """The folders are looked through each time, and a model that was written over is loaded anew."""
 
     def worker_outlives_host(self) -> bool:
         return True

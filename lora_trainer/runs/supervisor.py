@@ -343,7 +343,7 @@ class Supervisor:
     def _tell_changed(self, path: Path, trains: object = None) -> None:
         try:
             if trains == MODEL:
-                self.host.checkpoints_changed()
+                self.host.checkpoints_changed(path)
             else:
                 self.host.lora_changed(path)
         except Exception:

@@ -163,11 +163,10 @@ class ToolJobs:
         if outcome["state"] != FINISHED:
             _remove_halves(job)
         try:
-            if job.get("writes") == "checkpoint" and results:
-                self._host.checkpoints_changed()
-            elif job.get("writes") == "lora":
+            tell = {"checkpoint": self._host.checkpoints_changed, "lora": self._host.lora_changed}.get(str(job.get("writes")))
+            if tell is not None:
                 for result in results:
-                    self._host.lora_changed(result)
+                    tell(result)
         except Exception:  # whatever a host's own code raises
             logger.exception("the host could not be told of new files; it will see them after a refresh")
         write_text_atomic(path / "outcome.json", json.dumps(outcome, ensure_ascii=False) + "\n")

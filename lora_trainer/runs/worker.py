@@ -71,8 +71,9 @@ class WorkerHost(Protocol):
         """The LoRA file `path` was written, overwritten or deleted: forget what is cached of it. May wait for a generation."""
         ...
 
-    def checkpoints_changed(self) -> None:
-        """A checkpoint was written into the first of the checkpoint folders: list them anew."""
+    def checkpoints_changed(self, path: Path) -> None:
+        """The checkpoint `path` was written, or written over: list them anew, and forget what is cached of it. May wait for a
+        generation."""
         ...
 
 

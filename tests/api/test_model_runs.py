@@ -36,7 +36,7 @@ def test_a_model_goes_to_the_checkpoints_and_is_drawn_with_by_itself(client, ser
     run = run_to_end(service, client, run_id)
     assert run["state"] == "finished", run
     placed = host.paths().checkpoint_dirs[0] / f"{wanted['output_name']}.safetensors"
-    assert Path(run["lora"]["path"]) == placed and placed.is_file() and ("checkpoints_changed",) in host.calls
+    assert Path(run["lora"]["path"]) == placed and placed.is_file() and ("checkpoints_changed", placed) in host.calls
     assert run["lora"]["is_model"] and "<lora:" not in run["lora"]["prompt"]
     assert run["lora"]["generate"]["checkpoint"] == str(placed)
     assert not get(client, "loras").json()["loras"] and not placed.with_suffix(".json").read_text().count("preferred weight")

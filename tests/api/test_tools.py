@@ -236,7 +236,7 @@ def test_a_checkpoint_goes_to_the_checkpoints(client, service, host, pretend):
     done = run(client, service, "merge_into_checkpoint", values, output="base-frog")
     assert (host.folder / "models" / "base-frog.safetensors").read_bytes() == b"x"
     assert [(one["name"], one["prompt"]) for one in done["files"]] == [("base-frog.safetensors", "")]
-    assert host.calls == [("checkpoints_changed",)]
+    assert host.calls == [("checkpoints_changed", host.folder / "models" / "base-frog.safetensors")]
     assert set(get(client, "tools").json()["checkpoints"]) == {"base", "base-frog"}
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lora_trainer.hosts.webui import hotload
+from lora_trainer.hosts.webui import away, gpu, hotload
 from lora_trainer.hosts.webui.host import WebuiHost
 
 from . import webui_stub
@@ -92,11 +92,33 @@ def test_a_host_without_its_lora_extension_is_left_alone(webui, tmp_path, monkey
     assert webui.lock.taken == 0
 
 
-def test_a_new_checkpoint_is_listed(webui, monkeypatch):
-    listed = []
+def test_a_new_checkpoint_is_listed_and_one_that_is_written_over_read_anew(webui, monkeypatch, tmp_path):
+    """The host knows a model by the name of its file: it would draw with the old one until another was chosen."""
+    listed, path = [], tmp_path / "mine.safetensors"
     monkeypatch.setattr(webui.sd_models, "list_models", lambda: listed.append(True), raising=False)
-    WebuiHost().checkpoints_changed()
-    assert listed == [True]
+    mine, other = (SimpleNamespace(filename=str(one)) for one in (path, tmp_path / "other.safetensors"))
+    webui.sd_models.checkpoints_loaded = {"other": 1}
+    webui.model.sd_checkpoint_info = other
+    WebuiHost().checkpoints_changed(path)
+    assert listed == [True] and webui.data.sd_model is webui.model and webui.model.device == "cuda"
+    webui.model.sd_checkpoint_info = mine
+    WebuiHost().checkpoints_changed(path)
+    assert webui.model.device == "meta" and webui.data.sd_model is None and webui.data.loaded_sd_models == []
+    assert webui.data.was_loaded_at_least_once is False, "who asks next loads it"
+    assert webui.processing.process_images(None) == "picture" and "loaded" in webui.log
+
+
+def test_a_checkpoint_that_its_own_training_writes_over_is_not_loaded_before_the_card_is_back(webui, monkeypatch, tmp_path):
+    monkeypatch.setattr(webui.sd_models, "list_models", lambda: None, raising=False)
+    monkeypatch.setattr(webui.sd_models, "send_model_to_cpu", lambda model: None, raising=False)
+    monkeypatch.setattr(away, "_has_room", lambda size: True)
+    webui.model.sd_checkpoint_info = SimpleNamespace(filename=str(tmp_path / "mine.safetensors"))
+    gpu.lend(lambda: "training")
+    assert webui.data.sd_model is webui.model, "kept in main memory"
+    WebuiHost().checkpoints_changed(tmp_path / "mine.safetensors")
+    assert webui.data.sd_model is None and webui.data.was_loaded_at_least_once is True
+    gpu.reclaim()
+    assert webui.data.sd_model is None and webui.data.was_loaded_at_least_once is False
 
 
 def test_the_cards_are_drawn_without_a_model_and_without_loading_one(webui, tmp_path, monkeypatch):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 _LEFT_FREE = 2 << 30  # bytes of main memory, besides the model and what the training reads
@@ -45,6 +47,37 @@ def bring_back() -> None:
     _kept = None
     if getattr(data, "sd_model", True) is None and hasattr(data, "was_loaded_at_least_once"):
         data.was_loaded_at_least_once = False
+
+
+def read_anew(path: Path) -> None:
+    """Forget the models that were read from the file `path`, which was written over: the host knows them by the file's name
+    alone. The caller holds the queue lock."""
+    global _kept
+    from modules import sd_models
+
+    for info in [info for info in getattr(sd_models, "checkpoints_loaded", ()) if _is_of(info, path)]:
+        sd_models.checkpoints_loaded.pop(info, None)
+    data = getattr(sd_models, "model_data", None)
+    models = [getattr(data, "sd_model", None), *getattr(data, "loaded_sd_models", ())]
+    stale = {id(model) for model in models if _is_of(getattr(model, "sd_checkpoint_info", None), path)}
+    if not stale:
+        return
+    if hasattr(data, "forge_hash"):
+        _forget_loaded_model(sd_models)
+        return
+    _kept = None if id(_kept) in stale else _kept
+    with getattr(data, "lock", threading.Lock()):
+        for model in {id(model): model for model in models if id(model) in stale}.values():
+            sd_models.send_model_to_trash(model)
+        data.loaded_sd_models[:] = [model for model in data.loaded_sd_models if id(model) not in stale]
+        data.sd_model = None if id(data.sd_model) in stale else data.sd_model
+        data.was_loaded_at_least_once = True  # until bring_back, which lets it be read from its file
+
+
+def _is_of(info: Any, path: Path) -> bool:
+    """Whether the host's description of a checkpoint is that of the file `path`."""
+    filename = getattr(info, "filename", None)
+    return bool(filename) and os.path.realpath(filename) == os.path.realpath(path)
 
 
 def _has_room(size: int) -> bool:

@@ -61,6 +61,11 @@ def is_lent() -> bool:
     return _refusal is not None and _is_lent
 
 
+def is_open() -> bool:
+    """Whether anybody may draw: no training is at work, or it has lent the card."""
+    return _refusal is None or _is_lent
+
+
 def take_back() -> None:
     """The card is the training's again: closed as before."""
     global _is_lent

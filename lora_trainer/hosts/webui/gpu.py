@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from ...errors import HostError
 from ...log import logger
@@ -61,6 +62,16 @@ def reclaim() -> None:
             away.bring_back()
         if gate.open_again():
             logger.info("The Web UI has its card back.")
+
+
+def read_anew(path: Path) -> None:
+    """A checkpoint was written over: whoever draws with it next reads it from its file. Waits for a running generation."""
+    from modules import call_queue
+
+    with call_queue.queue_lock, _guard:
+        away.read_anew(path)
+        if gate.is_open():
+            away.bring_back()
 
 
 def _hand_over(close: Callable[[], None]) -> None:

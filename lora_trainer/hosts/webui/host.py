@@ -163,11 +163,13 @@ class WebuiHost:
                 advice="Generate once without it, or restart the Web UI; the file itself is whole.",
             ) from error
 
-    def checkpoints_changed(self) -> None:
-        """Let the host list its checkpoints; an open page of ours then presses the buttons that draw its lists anew."""
+    def checkpoints_changed(self, path: Path) -> None:
+        """Let the host list its checkpoints, and read `path` anew where it was written over; an open page of ours then presses
+        the buttons that draw its lists anew."""
         from modules import sd_models
 
         sd_models.list_models()
+        gpu.read_anew(path)
 
     @contextmanager
     def _turn(self, p: Any) -> Iterator[str]:

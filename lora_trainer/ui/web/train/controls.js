@@ -104,7 +104,7 @@ export function makeField(control, { inline = false, plain = false } = {}) {
     const reset = h("button", { type: "button", class: "lt-tool lt-reset", hidden: true, onclick: () => { isTouched = false; made.leave?.(); values.reset(control.name); made.element.focus(); } }, icon("reset"));
     const isToggle = control.kind === "toggle";
     const head = h("div", { class: "lt-field-head" }, isToggle && made.element, h("label", { for: id }, control.label),
-        inline && control.label !== plainOf(control.name) && h("code", { class: "lt-name" }, plainOf(control.name)), reset, !inline && ask);
+        inline && control.label !== plainOf(control.name) && h("code", { class: "lt-name", title: plainOf(control.name) }, plainOf(control.name)), reset, !inline && ask);
     const element = h("div", { class: `lt-field${isToggle ? " lt-field-toggle" : ""}`, "data-name": control.name, "data-only": control.only?.join(" ") || null }, head, !isToggle && (made.around || made.element), help, wrong);
     set(made.element, "aria-describedby", `${help.id} ${wrong.id}`);
 

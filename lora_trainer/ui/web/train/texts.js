@@ -51,7 +51,7 @@ export const t = texts({
     tab_keep: ["Keep these", "이 설정 유지"],
     dropped_elsewhere: ["What was dropped is taken into the form.", "끌어다 놓은 파일을 학습 탭으로 가져왔습니다."],
     step_name: ["Give it a name", "이름 정하기"],
-    step_name_hint: ["The file's name, and what you will write in a prompt.", "파일 이름이자 프롬프트에 적을 이름입니다."],
+    step_name_hint: ["The name of the file. What you will write in a prompt stands below it.", "파일 이름입니다. 프롬프트에 적을 말은 아래에 나옵니다."],
     settings: ["Settings", "설정"],
     settings_hint: ["Sensible as they are; nothing here needs to be touched.", "그대로 두어도 잘 동작하는 값입니다."],
     start_from: ["Start from", "프리셋"],
