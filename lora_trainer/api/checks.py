@@ -187,7 +187,7 @@ def _look_at_data(checked: Checked, files: RunFiles, until: float | None) -> Non
     checked.problems += [linting.problem(finding, checked.draft) for finding in found.findings]
     if few:
         checked.problems = [one for one in checked.problems if one.get("code") != said]
-    checked.plan["waiting"] = found.waiting
+    checked.plan |= {"waiting": found.waiting, "unread": found.unread}
 
 
 def _look_for_doubts(checked: Checked, files: RunFiles, plan: DataPlan, total_steps: int) -> None:
@@ -218,6 +218,7 @@ def _plan_view(plan: DataPlan) -> dict[str, Any]:
         "epochs": None,
         "total_steps": None,
         "waiting": 0,
+        "unread": 0,
         "subsets": [{**one, "captions": one["captions_found"]} for one in folders],
         "buckets": [bucket for one in summary["datasets"] for bucket in one["buckets"]],
         "examples": [

@@ -47,7 +47,7 @@ async def _findings(service: Service, request: Request) -> Response:
             ids = mending.pictures_of(dataset, finding.files)
             if ids or _is_of(dataset, finding):
                 told.append({**linting.problem(finding, draft), "ids": ids})
-        return {"findings": told, "waiting": found.waiting, "version": dataset.version}
+        return {"findings": told, "waiting": found.waiting, "unread": found.unread, "version": dataset.version}
 
     return answer(await service.look(look))
 
@@ -103,7 +103,7 @@ def look_at(service: Service, dataset: DataSet, body: dict[str, Any], seconds: f
 
 
 def _all(plan: DataPlan, found: Lint) -> Lint:
-    return Lint((*plan.findings, *found.findings), found.waiting)
+    return Lint((*plan.findings, *found.findings), found.waiting, found.unread)
 
 
 def _files(service: Service, draft: Draft) -> RunFiles | None:

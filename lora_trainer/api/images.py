@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from ..data.plan.caption_files import Caption, CaptionFiles
 from ..data.plan.files import FACTS, FactsCache, Listing, list_folder, open_image, read_facts
+from ..data.plan.lint import BEHIND
 from ..data.plan.metadata_images import captions_of
 from ..data.plan.pixels import orientation, rgb
 from ..errors import InputError, InputErrors
@@ -26,7 +27,7 @@ from .answers import Refusal
 SIDE = 256  # pixels
 _MADE = 2  # how thumbnails are made; another number makes them anew
 _SHOWN = 500  # images of a folder
-_READING = 0.5  # seconds that one look at a folder spends on reading images to their ends
+_READING = 0.5  # seconds that one look at a folder spends itself on reading images to their ends
 _KEPT_SECONDS = 30 * 86400
 _KEPT_BYTES = 1 << 30  # about 100,000 thumbnails
 
@@ -128,8 +129,8 @@ def describe(
     """A Folder of docs/api.md: at most 500 images with sizes, captions as they would be trained, problems, and
     the caption files that belong to no image. The names of those that are not trained are `left_out`.
 
-    A training reads each image to its end; here that is done for a moment, and those that are left are counted as `waiting`:
-    asked again until there are none, this and the plan count the same."""
+    A training reads each image to its end; here that is done for a moment and behind the answer: those that are left
+    are counted as `waiting`. Asked again until there are none, this and the plan count the same."""
     try:
         listing = list_folder(folder)
         subfolders = sorted(path.name for path in folder.iterdir() if is_folder(path) and not path.name.startswith("."))
@@ -142,6 +143,9 @@ def describe(
     beyond = facts.read_some([str(folder / name) for name in rest if name not in out], until) if rest else []
     files = [CaptionFiles(listing, ending) for ending in wanted.endings]
     named = _of_metadata(folder, wanted)
+    waiting = sum(fact.is_unread for fact in looked) + beyond.count(None)
+    if waiting:
+        BEHIND.want([str(folder / name) for name in listing.images])
     images = []
     for name, fact in zip(shown, looked, strict=True):
         caption, trouble = (named.get(name), "") if wanted.metadata else _caption(folder, name, files, wanted)
@@ -165,7 +169,7 @@ def describe(
         "more": len(rest),
         "more_broken": sum(bool(fact and fact.problem) for fact in beyond),
         "more_left_out": len(rest) - len(beyond),
-        "waiting": sum(fact.is_unread for fact in looked) + beyond.count(None),
+        "waiting": waiting,
         "unused": unused_captions(listing, wanted.endings),
         "subfolders": subfolders,
     }

@@ -44,8 +44,8 @@ def marked(image, words="(c) frogs.example", strength=0.5, at="bottom_right", ma
 def found(folder, images):
     for number, image in enumerate(images):
         image.save(folder / f"{number:03}.jpg", quality=85)
-    marks, waiting = Marks().find(sorted(str(path) for path in folder.glob("*.jpg")))
-    assert waiting == 0
+    marks, left = Marks().find(sorted(str(path) for path in folder.glob("*.jpg")))
+    assert left == []
     return {one.region: len(one.paths) for one in marks}
 
 

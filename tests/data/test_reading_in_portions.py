@@ -1,12 +1,14 @@
 """Pictures are read to their ends in portions: what there was no time for is told as such, and found when one asks again."""
 
 import threading
+import time
 
 import pytest
 from dataset_files import make_images, one_dataset, picture
 
 from lora_trainer.data.plan import files, make_plan
 from lora_trainer.data.plan.files import FACTS, FactsCache
+from lora_trainer.data.plan.lint.behind import Behind
 from lora_trainer.data.plan.remembered import Remembered
 
 LATE = 0.0  # of time.monotonic: long ago
@@ -53,9 +55,45 @@ def test_what_another_part_of_the_program_has_read_is_known(spec):
     assert asked(spec, 0) == (4, 4, ["z.png"])
 
 
-def test_however_late_it_is_something_is_read(tmp_path):
-    folder = make_images(tmp_path / "frogs", {"a.png": (64, 64)})
-    assert FactsCache().read_some([str(folder / "a.png")], LATE)[0].size == (64, 64)
+def until(is_so):
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_what_a_question_had_no_time_for_is_done_behind_it_and_ends_when_nobody_asks_any_more(monkeypatch):
+    done, go = [], threading.Event()
+
+    def step(name):
+        return lambda paths: (done.append((name, len(paths))), go.wait(60))
+
+    behind = Behind(step("read"), step("look"))
+    behind.want([str(number) for number in range(100)])
+    until(lambda: done)
+    behind.want(["other"])
+    go.set()
+    until(lambda: not behind._is_at_work)
+    assert done == [("read", 48), ("read", 48), ("read", 4), ("look", 48), ("look", 48), ("look", 4), ("read", 1), ("look", 1)]
+    done.clear()
+    monkeypatch.setattr("lora_trainer.data.plan.lint.behind._PATIENCE", -1.0)
+    behind.want([str(number) for number in range(100)])
+    until(lambda: not behind._is_at_work)
+    assert done == [], "whoever asked has gone"
+
+
+def test_a_picture_that_breaks_a_look_keeps_no_other_from_being_looked_at():
+    done = []
+
+    def step(paths):
+        done.append(paths)
+        raise ValueError("torn")
+
+    behind = Behind(step)
+    for name in ("a", "b"):
+        behind.want([name])
+        until(lambda: not behind._is_at_work)
+    assert done == [("a",), ("b",)]
 
 
 def test_a_file_that_moved_is_known_at_its_new_place(tmp_path, monkeypatch):

@@ -27,7 +27,6 @@ MAX_SIDE = 16384  # pixels
 MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "AVIF", "JXL")  # never EPS and the like, which would run other programs
 _AT_ONCE = 32  # files that a thread is given
-LEAST = 0.2  # seconds that are spent on reading files, however late it is
 THREADS = min(8, (os.cpu_count() or 1) + 1)
 
 
@@ -161,10 +160,9 @@ class FactsCache:
     def read_some(self, paths: Iterable[str], until: float, threads: int = THREADS) -> list[ImageFacts | None]:
         """The facts of the files that have been read to their ends, in order; None for those that there was no time for.
 
-        After `until` (of time.monotonic) none is begun, but for a few.
+        After `until` (of time.monotonic) none is begun.
         """
-        end = max(until, time.monotonic() + LEAST)
-        return _by_threads(lambda path: self.known(path) or self._read_until(path, end), list(paths), threads)
+        return _by_threads(lambda path: self.known(path) or self._read_until(path, until), list(paths), threads)
 
     def known(self, path: str) -> ImageFacts | None:
         """The facts of a file that was read to its end and has not changed since; None where it was not."""

@@ -8,10 +8,10 @@ found.waiting                 # pictures that were not looked at yet, where the 
 What keeps a training from starting is found by `make_plan` itself.
 """
 
-from .checking import Lint, LintSettings, lint
+from .checking import BEHIND, Lint, LintSettings, lint
 from .looks import Look, Looks
 from .telling import told
 from .whys import WHY
 from .words import Words
 
-__all__ = ["WHY", "Lint", "LintSettings", "Look", "Looks", "Words", "lint", "told"]
+__all__ = ["BEHIND", "WHY", "Lint", "LintSettings", "Look", "Looks", "Words", "lint", "told"]

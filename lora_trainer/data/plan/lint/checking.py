@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ....options.data_spec import SubsetSpec
+from ..files import FACTS
 from ..model import DataPlan, Finding, PlannedImage
 from . import balance, captions, pictures, tags, words
+from .behind import Behind
 from .looks import Looks
 from .marks import Marks
 from .words import Words, words_of
 
 _LOOKS, _MARKS = Looks(), Marks()
+BEHIND, _MARKS_BEHIND = Behind(FACTS.look_at, _LOOKS.at), Behind(_MARKS.at)
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -34,17 +38,19 @@ class LintSettings:
 
 @dataclass(frozen=True)
 class Lint:
-    """What was found, and how many pictures have not been looked at yet."""
+    """What was found, how many pictures have not been looked at yet, and how many of these were not read to their ends."""
 
     findings: tuple[Finding, ...]
     waiting: int = 0
+    unread: int = 0
 
 
 def lint(
     plan: DataPlan, settings: LintSettings, *, looks: Looks = _LOOKS, marks: Marks = _MARKS, until: float | None = None
 ) -> Lint:
     """Look for what spoils trainings. The first look at a picture decodes it; after `until` (of time.monotonic) none is begun,
-    and none before all of the plan's were read to their ends, which tells more."""
+    and none before all of the plan's were read to their ends, which tells more. What is left is looked at behind that, for who
+    asks again."""
     by_subset: dict[int, list[PlannedImage]] = {index: [] for index in range(len(plan.subsets))}
     for image in plan.images:
         by_subset[image.subset].append(image)
@@ -61,12 +67,16 @@ def lint(
         found += [replace(finding, fix=None) for finding in own] if spec.metadata_file else own
     found += balance.findings(plan, settings.total_steps, settings.accumulation)
     paths = [image.path for image in plan.images]
-    seen, waiting = looks.known(paths) if plan.unread else looks.at(paths, until=until)
+    seen, waiting = looks.at(paths, until=-math.inf if plan.unread else until)
     found += pictures.findings(plan, seen)
-    if not waiting:
-        told, waiting = pictures.marked(plan, marks, until)
-        found += told
-    return Lint(tuple(sorted(found, key=lambda finding: _ORDER[finding.level])), max(waiting, plan.unread))
+    if waiting and until is not None:
+        BEHIND.want(paths)
+    elif not waiting:
+        told, left = pictures.marked(plan, marks, until)
+        found, waiting = [*found, *told], len(left)
+        if left:
+            _MARKS_BEHIND.want(left)
+    return Lint(tuple(sorted(found, key=lambda finding: _ORDER[finding.level])), waiting, plan.unread)
 
 
 def _training(plan: DataPlan) -> Iterator[tuple[int, SubsetSpec]]:

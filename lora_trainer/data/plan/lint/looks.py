@@ -5,7 +5,6 @@ Each file is decoded once (a JPEG at an eighth of its size) and remembered until
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageStat
 
-from ..files import LEAST, THREADS, open_image
+from ..files import THREADS, open_image
 from ..pixels import UPRIGHT, has_transparency, orientation, rgb
 from ..remembered import Remembered
 from .bars import bars
@@ -47,18 +46,11 @@ class Looks:
     def at(self, paths: Iterable[str], *, until: float | None = None) -> tuple[dict[str, Look], int]:
         """(path -> Look, how many have not been looked at). What cannot be read has none.
 
-        With `until` (of time.monotonic), no further file is begun after that time, but for a few: ask again for the rest.
+        With `until` (of time.monotonic), no further file is begun after that time: ask again for the rest.
         """
-        return self._at(paths, None if until is None else max(until, time.monotonic() + LEAST))
-
-    def known(self, paths: Iterable[str]) -> tuple[dict[str, Look], int]:
-        """The same, and none is looked at."""
-        return self._at(paths, -math.inf)
-
-    def _at(self, paths: Iterable[str], end: float | None) -> tuple[dict[str, Look], int]:
         wanted = list(dict.fromkeys(paths))
         with ThreadPoolExecutor(THREADS) as pool:
-            looked = list(pool.map(lambda path: self._one(path, end), wanted))
+            looked = list(pool.map(lambda path: self._one(path, until), wanted))
         found = {path: look for path, (look, _) in zip(wanted, looked, strict=True) if look is not None}
         return found, sum(is_left for _, is_left in looked)
 

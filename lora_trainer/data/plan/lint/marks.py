@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops
 
-from ..files import LEAST, THREADS, open_image
+from ..files import THREADS, open_image
 from ..pixels import orientation, rgb
 from ..remembered import Remembered
 
@@ -61,29 +61,33 @@ class Marks:
     def __init__(self, capacity: int = 20_000) -> None:
         self._known: Remembered[Edges | None] = Remembered(capacity)
 
-    def find(self, paths: Sequence[str], *, until: float | None = None) -> tuple[list[Mark], int]:
-        """The marks that most pictures of a folder have, and how many of them there was no time to look at.
+    def find(self, paths: Sequence[str], *, until: float | None = None) -> tuple[list[Mark], list[str]]:
+        """The marks that most pictures of a folder have, and those that there was no time to look at.
 
-        A sample is looked at first, and the others where it shows a mark. After `until` (of time.monotonic) no file is begun,
-        but for a few: ask again for the rest.
+        A sample is looked at first, and the others where it shows a mark. After `until` (of time.monotonic) no file is begun:
+        ask again for the rest.
         """
         if len(paths) < LEAST_PICTURES:
-            return [], 0
-        end = math.inf if until is None else max(until, time.monotonic() + LEAST)
+            return [], []
+        end = math.inf if until is None else until
         sample = _sampled(paths)
-        seen, waiting = self._look(sample, end)
-        if waiting:
-            return [], waiting
+        seen, left = self._look(sample, end)
+        if left:
+            return [], left
         shared = {name: shared_edges([one.regions[_place(name)] for one in seen.values()]) for name in REGIONS}
         shown = marks_among(shared)
         if not shown:
-            return [], 0
-        seen, waiting = self._look(paths, end)
+            return [], []
+        seen, left = self._look(paths, end)
         found = [Mark(name, tuple(_showing(seen, _place(name), bits))) for name, bits in shown.items()]
-        return [one for one in found if len(one.paths) >= LEAST_PICTURES], waiting
+        return [one for one in found if len(one.paths) >= LEAST_PICTURES], left
 
-    def _look(self, paths: Sequence[str], end: float) -> tuple[dict[str, Edges], int]:
-        """(path -> edges of those that can be read, how many were not looked at)."""
+    def at(self, paths: Sequence[str]) -> None:
+        """Look at these files now."""
+        self._look(paths, math.inf)
+
+    def _look(self, paths: Sequence[str], end: float) -> tuple[dict[str, Edges], list[str]]:
+        """(path -> edges of those that can be read, those that were not looked at)."""
 
         def one(path: str) -> tuple[Edges | None, bool]:
             try:
@@ -95,7 +99,8 @@ class Marks:
 
         with ThreadPoolExecutor(THREADS) as pool:
             looked = list(pool.map(one, paths))
-        return {path: edges for path, (edges, _) in zip(paths, looked, strict=True) if edges}, sum(left for _, left in looked)
+        seen = {path: edges for path, (edges, _) in zip(paths, looked, strict=True) if edges}
+        return seen, [path for path, (_, is_left) in zip(paths, looked, strict=True) if is_left]
 
 
 def read_edges(path: str) -> Edges | None:

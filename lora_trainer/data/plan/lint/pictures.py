@@ -38,9 +38,10 @@ def findings(plan: DataPlan, looks: Mapping[str, Look]) -> Iterator[Finding]:
         yield from _about_one(plan, folder, own, seen)
 
 
-def marked(plan: DataPlan, marks: Marks, until: float | None) -> tuple[list[Finding], int]:
-    """(findings about the same mark at the same place of many pictures, how many pictures there was no time to look at)."""
-    found, left = [], 0
+def marked(plan: DataPlan, marks: Marks, until: float | None) -> tuple[list[Finding], list[str]]:
+    """(findings about the same mark at the same place of many pictures, the pictures that there was no time to look at)."""
+    found: list[Finding] = []
+    left: list[str] = []
     for folder, own in _by_folder({image.path: image for image in plan.images}.values()).items():
         here, waiting = marks.find([image.path for image in own], until=until)
         left += waiting

@@ -139,12 +139,12 @@ export function dataset(signal, opened, how) {
     data.findingsOf = (row) => (data.found?.findings || []).filter((one) => row.findings.includes(one.code) && one.ids.includes(row.id));
     // What would spoil a training with these pictures, as they are now and as the form trains them.
     data.look = async () => {
-        const mine = ++looks, found = await data.post("findings", { values: values.send() });
+        const began = Date.now(), mine = ++looks, found = await data.post("findings", { values: values.send() });
         if (mine !== looks || signal.aborted) return;
         Object.assign(data, { found, isFoundBefore: false });
         tell("findings");
         await inTurn(() => sync({ isLookedAt: true }));
-        if (found.waiting && mine === looks && data.isFollowingFindings()) lookSoon(); // at the rest of the pictures
+        if (found.waiting) setTimeout(() => mine === looks && data.isFollowingFindings() && lookSoon(), 2 * (Date.now() - began)); // the host looks at the rest meanwhile
     };
     const lookSoon = debounce(800, () => {
         if (signal.aborted) return null;

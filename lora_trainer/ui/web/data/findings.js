@@ -17,7 +17,7 @@ export function findingsPanel(signal, data, filter) {
     const ask = () => data.look();
     function show() {
         const on = new Set(terms(data.filter)), told = data.found;
-        if (told) fill(list, told.findings.map((one) => line(one, on)), !told.findings.length && h("li", { class: "lt-fine" }, icon("check"), t("nothing_found")), told.waiting > 0 && h("li", { class: "lt-subdued" }, t("not_looked_at", { x: formatNumber(told.waiting) })));
+        if (told) fill(list, told.findings.map((one) => line(one, on)), !told.findings.length && h("li", { class: "lt-fine" }, icon("check"), t("nothing_found")), told.waiting > 0 && h("li", { class: "lt-subdued" }, t(told.unread ? "not_looked_at" : "not_compared", { x: formatNumber(told.unread || told.waiting) })));
     }
     function line(one, on) {
         const term = `finding:${one.code}`;

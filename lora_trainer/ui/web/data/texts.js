@@ -54,6 +54,7 @@ export const t = texts({
     looking: ["Looking at the pictures…", "이미지를 살펴보는 중…"],
     look_again: ["Look again", "다시 살펴보기"],
     nothing_found: ["Nothing was found that would spoil a training.", "학습을 망칠 만한 문제가 없습니다."],
+    not_compared: ["{x} {x:picture was|pictures were} not compared with the others yet.", "아직 다른 이미지와 비교하지 않은 이미지 {x}장"],
     not_looked_at: ["{x} {x:picture was|pictures were} not looked at yet.", "아직 살펴보지 않은 이미지 {x}장"],
     why: ["Why?", "왜?"],
     mended_in_form: ["Changed in the form of the training.", "학습 설정에서 바꿨습니다."],

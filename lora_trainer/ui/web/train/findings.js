@@ -10,7 +10,7 @@ import { followCopies, picturesChanged } from "./concepts/folders.js";
 import { t } from "./texts.js";
 import { values } from "./values.js";
 
-// Returns {element, show(problems, waiting)}.
+// Returns {element, show(problems, plan)}.
 export function findingsView() {
     const list = h("ul", { class: "lt-stack lt-findings" }), last = h("div", { role: "status" });
     const element = h("div", {}, list, last);
@@ -60,11 +60,11 @@ export function findingsView() {
     let shown = "";
     return {
         element,
-        show(problems, waiting) {
-            const text = JSON.stringify([problems, waiting]);
+        show(problems, { waiting = 0, unread = 0 }) {
+            const text = JSON.stringify([problems, waiting, unread]);
             if (text === shown) return; // an open fold stays open
             shown = text;
-            fill(list, problems.map(line), waiting > 0 && h("li", { class: "lt-subdued" }, t("not_compared", { x: formatNumber(waiting) })));
+            fill(list, problems.map(line), waiting > 0 && h("li", { class: "lt-subdued" }, t(unread ? "not_read" : "not_compared", { x: formatNumber(unread || waiting) })));
         },
     };
 }

@@ -52,7 +52,7 @@ export function planView({ signal, fields, reveal, checked }) {
 
     const check = async () => {
         if (signal.aborted) return;
-        const mine = ++question;
+        const mine = ++question, began = Date.now();
         isChecking = true;
         show();
         try {
@@ -68,7 +68,7 @@ export function planView({ signal, fields, reveal, checked }) {
         values.fit(values.family);
         checked(result);
         show();
-        if (result?.plan?.waiting) setTimeout(() => mine === question && check(), 500); // the rest of the pictures
+        if (result?.plan?.waiting) setTimeout(() => mine === question && check(), Math.max(500, 2 * (Date.now() - began))); // the host looks at the rest meanwhile
     };
     const checkSoon = debounce(350, check);
 
@@ -86,7 +86,7 @@ export function planView({ signal, fields, reveal, checked }) {
             field.problems(!result ? null : isEmpty(name) && !field.isTouched() && !hasTried ? own.filter((problem) => problem.level !== "error") : own);
         }
         fill(body, planOf(result, check, isEmpty(F.images)), problems.filter((problem) => !problem.code && !fields.has(problem.field)).map(note));
-        findings.show(problems.filter((problem) => problem.code), result?.plan?.waiting || 0);
+        findings.show(problems.filter((problem) => problem.code), result?.plan || {});
         see.hidden = !result?.plan?.images;
         offer.show(result?.package);
         needs.show(result?.forecast);

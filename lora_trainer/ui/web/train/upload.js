@@ -102,7 +102,7 @@ export function imageUpload(signal, scope, onFolder) {
     const isSame = (one, other) => JSON.stringify({ ...one, waiting: 0 }) === JSON.stringify({ ...other, waiting: 0 });
     async function read(isAgain = false) {
         const path = values.get(imagesName);
-        const question = ++asked;
+        const question = ++asked, began = Date.now();
         if (!path) return show(null);
         try {
             const query = captionsWanted();
@@ -114,7 +114,7 @@ export function imageUpload(signal, scope, onFolder) {
                 isPath = false;
                 showMode();
             }
-            if (answer.waiting) setTimeout(() => question === asked && !signal.aborted && read(true), 1000); // whether the rest is whole
+            if (answer.waiting) setTimeout(() => question === asked && !signal.aborted && read(true), Math.max(1000, 2 * (Date.now() - began))); // whether the rest is whole
             if (!(isAgain && isSame(answer, folder))) show(answer);
         } catch (error) {
             if (question !== asked) return null;
