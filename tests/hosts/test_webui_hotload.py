@@ -108,6 +108,28 @@ def test_a_new_checkpoint_is_listed_and_one_that_is_written_over_read_anew(webui
     assert webui.processing.process_images(None) == "picture" and "loaded" in webui.log
 
 
+@pytest.mark.parametrize("name", ["mine", "other"])
+def test_a_chosen_checkpoint_that_is_written_over_stays_chosen(webui, monkeypatch, tmp_path, name):
+    """Its name ended in the hash of the old bytes, which no checkpoint has any more."""
+    files = {one: str(tmp_path / f"{one}.safetensors") for one in ("first", "mine", "other")}
+    known = webui.sd_models.checkpoint_aliases = {}
+
+    def list_models():
+        known.clear()
+        for one, file in files.items():
+            title = f"{one}.safetensors" + ("" if one == "mine" and known_anew else " [0123456789]")
+            known[title] = SimpleNamespace(filename=file, title=title)
+
+    known_anew = False
+    monkeypatch.setattr(webui.sd_models, "list_models", list_models, raising=False)
+    list_models()
+    webui.shared.opts.data["sd_model_checkpoint"] = f"{name}.safetensors [0123456789]"
+    known_anew = True
+    WebuiHost().checkpoints_changed(tmp_path / "mine.safetensors")
+    expected = "mine.safetensors" if name == "mine" else "other.safetensors [0123456789]"
+    assert webui.shared.opts.data["sd_model_checkpoint"] == expected
+
+
 def test_a_checkpoint_that_its_own_training_writes_over_is_not_loaded_before_the_card_is_back(webui, monkeypatch, tmp_path):
     monkeypatch.setattr(webui.sd_models, "list_models", lambda: None, raising=False)
     monkeypatch.setattr(webui.sd_models, "send_model_to_cpu", lambda model: None, raising=False)

@@ -55,11 +55,11 @@ def read_anew(path: Path) -> None:
     global _kept
     from modules import sd_models
 
-    for info in [info for info in getattr(sd_models, "checkpoints_loaded", ()) if _is_of(info, path)]:
+    for info in [info for info in getattr(sd_models, "checkpoints_loaded", ()) if is_of(info, path)]:
         sd_models.checkpoints_loaded.pop(info, None)
     data = getattr(sd_models, "model_data", None)
     models = [getattr(data, "sd_model", None), *getattr(data, "loaded_sd_models", ())]
-    stale = {id(model) for model in models if _is_of(getattr(model, "sd_checkpoint_info", None), path)}
+    stale = {id(model) for model in models if is_of(getattr(model, "sd_checkpoint_info", None), path)}
     if not stale:
         return
     if hasattr(data, "forge_hash"):
@@ -74,7 +74,7 @@ def read_anew(path: Path) -> None:
         data.was_loaded_at_least_once = True  # until bring_back, which lets it be read from its file
 
 
-def _is_of(info: Any, path: Path) -> bool:
+def is_of(info: Any, path: Path) -> bool:
     """Whether the host's description of a checkpoint is that of the file `path`."""
     filename = getattr(info, "filename", None)
     return bool(filename) and os.path.realpath(filename) == os.path.realpath(path)

@@ -13,7 +13,7 @@ from ...errors import HostError
 from ...installing import retries, worker_packages
 from ...runs.worker import Borrow
 from ..base import LOOPBACK, Access, Checkpoint, HostPaths, HostProblem
-from . import access, drawing, gpu, hotload, measured, settings
+from . import access, checkpoints, drawing, gpu, hotload, measured, settings
 
 _HOW = 'in Settings > LoRA Trainer, write it into "{}" and apply the settings.'
 
@@ -166,10 +166,7 @@ class WebuiHost:
     def checkpoints_changed(self, path: Path) -> None:
         """Let the host list its checkpoints, and read `path` anew where it was written over; an open page of ours then presses
         the buttons that draw its lists anew."""
-        from modules import sd_models
-
-        sd_models.list_models()
-        gpu.read_anew(path)
+        checkpoints.changed(path)
 
     @contextmanager
     def _turn(self, p: Any) -> Iterator[str]:
