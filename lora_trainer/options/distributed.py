@@ -71,6 +71,7 @@ class DistributedOptions:
         ),
         label="Spread the model over the cards",
         label_ko="모델을 카드에 나누어 두기",
+        form=False,  # the page starts one process
         ours="sd-scripts leaves this to DeepSpeed",
     )
     torch_compile: bool = opt(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import queue
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from lora_trainer.checkpoints import sharding
-from lora_trainer.errors import InputError, InputErrors
+from lora_trainer.errors import InputError, InputErrors, NotFiniteError, TrainingError
 from lora_trainer.options import cli
 from lora_trainer.options.optimizer_kinds import OPTIMIZERS
 from lora_trainer.options.resolve import train_options
@@ -137,6 +139,69 @@ def _compare_optimizers(result: str) -> None:
     if processes.is_main:
         Path(result).write_text(json.dumps(found))
     processes.leave()
+
+
+class _Pair:
+    """Two threads in place of two processes: what the main one tells reaches the other."""
+
+    world_size, device = 2, torch.device("cpu")
+
+    def __init__(self, rank: int, told: queue.Queue) -> None:
+        self.rank, self.told = rank, told
+
+    def agree(self, number: int) -> int:
+        if self.rank == 0:
+            self.told.put(number)
+            return number
+        return self.told.get(timeout=60)
+
+
+def _together(main, other):
+    """`main(shards)` and `other(shards)`, the latter in a thread; returns what each raised."""
+    told: queue.Queue = queue.Queue()
+    first, second = (sharding.Shards([], _Pair(rank, told), []) for rank in (0, 1))
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(other, second)
+        try:
+            main(first)
+            error = None
+        except Exception as raised:
+            error = raised
+        return error, waiting.exception(timeout=60)
+
+
+def test_where_the_main_process_fails_at_what_it_does_alone_the_others_serve_its_rescue_and_end():
+    def main(shards):
+        with shards.attended():
+            try:
+                with shards.served():
+                    raise OSError("the disk is full")
+            except OSError:
+                assert shards.come_for(all_failed=False), "they are there, to give what is to be saved"
+                raise
+
+    def other(shards):
+        with shards.served():
+            pass
+
+    mine, theirs = _together(main, other)
+    assert isinstance(mine, OSError) and isinstance(theirs, TrainingError)
+
+
+def test_where_one_process_fails_in_the_middle_of_a_step_nobody_is_asked_and_where_all_do_all_come():
+    def alone(shards):
+        with shards.attended():
+            assert not shards.come_for(all_failed=False), "the other waits elsewhere, or has ended"
+            raise OSError
+
+    def all_of_them(shards):
+        with shards.attended():
+            assert shards.come_for(all_failed=True)
+            raise NotFiniteError("no number")
+
+    assert isinstance(_together(alone, lambda shards: None)[0], OSError)
+    mine, theirs = _together(all_of_them, all_of_them)
+    assert isinstance(mine, NotFiniteError) and isinstance(theirs, TrainingError)
 
 
 @pytest.mark.effect("shard_model")
