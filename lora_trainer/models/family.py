@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
+    from .compiling import Compiled
     from .weights import Target, Weights
 
 EPSILON, V_PREDICTION = "epsilon", "v_prediction"
@@ -104,7 +105,8 @@ class Model(_Named):
     2023): it is trained and drawn with on `sampling.schedules.zero_terminal`. `source` is what was given as path, for messages
     and metadata.
     `path` is the file or folder that it was read from.
-    `notes` are warnings about how it was understood. `compiled` computes what the UNet does where gradients are wanted.
+    `notes` are warnings about how it was understood. `compiled` is how the UNet computes where gradients are wanted, None: as
+    it is; see `compute_with`.
     """
 
     family: Family
@@ -116,7 +118,7 @@ class Model(_Named):
     source: str
     path: Path | None = None
     notes: tuple[str, ...] = ()
-    compiled: Callable[..., Any] | None = None
+    compiled: Compiled | None = None
     zero_terminal_snr: bool = False
 
     @property
@@ -164,6 +166,18 @@ class Model(_Named):
 
     def predict(self, latents: torch.Tensor, timesteps: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Return the UNet's output [B,4,h,w] for noisy `latents` [B,4,h,w] at `timesteps` [B] (0..999)."""
-        # Compiled for training alone: pictures have other sizes, and each size is compiled anew.
-        unet = self.unet if self.compiled is None or not torch.is_grad_enabled() else self.compiled
-        return self.family.predict(unet, latents, timesteps, conditioning)
+        return self.family.predict(self.unet, latents, timesteps, conditioning)
+
+    def compute_with(self, compiled: Compiled | None) -> None:
+        """From now on let the UNet compute by what was `compiled` of it, None: as it is. Not between a forward and its backward
+        pass, which may compute parts again."""
+        if self.compiled is not None:
+            self.compiled.off()
+        self.compiled = compiled
+        if compiled is not None:
+            compiled.on()
+
+    def let_go_of_graphs(self) -> None:
+        """Let CUDA graphs that were recorded go, and their memory: they know where the weights lay. They are made anew."""
+        if self.compiled is not None and self.compiled.way.has_graphs:
+            self.compiled.forget()

@@ -50,10 +50,10 @@ SPEC_FROM_OPTIONS = (
 class Facts:
     """What only a running training knows. Made once; each saved file has its own `stem`, `step`, `epoch`, `finished_at`.
 
-    `recipe` is `recipe.texts`' (what makes the run again). `base_hashes` and `vae_hashes` are (old, new) of
-    `files.file_hashes`, or None when the model is no single file; `data` is the data plan's metadata; times are seconds since
-    1970; `epoch` is the number of finished epochs at a save by epochs or at the end, and of the epochs before the running one
-    at a save by steps.
+    `recipe` is `recipe.texts`' (what makes the run again). `compiled` is how the UNet was, "" where it was not.
+    `base_hashes` and `vae_hashes` are (old, new) of `files.file_hashes`, or None when the model is no single file; `data` is
+    the data plan's metadata; times are seconds since 1970; `epoch` is the number of finished epochs at a save by epochs or at
+    the end, and of the epochs before the running one at a save by steps.
     """
 
     stem: str
@@ -77,6 +77,7 @@ class Facts:
     num_validation_images: int = 0
     seed: int | None = None
     recipe: Mapping[str, str] = field(default_factory=dict)
+    compiled: str = ""
 
 
 def build(options: TrainOptions, facts: Facts) -> dict[str, str]:
@@ -127,6 +128,8 @@ def _training(values: Mapping[str, Any], facts: Facts) -> dict[str, str]:
         "ss_v2": facts.family == "sd2",  # also where the option was left out: the Web UI goes by it
         "ss_zero_terminal_snr": facts.zero_terminal_snr,  # also where the model's own mark says so
     }
+    if values["torch_compile"]:
+        result["ss_torch_compile"] = facts.compiled or False  # it may have been found not to pay
     if values["ema_decay"]:
         result["ss_ema_decay"] = values["ema_decay"]
     if _makes_its_rate(values):

@@ -14,6 +14,8 @@ from ..errors import InputError
 from . import functional
 from .joint import JointLinear
 
+_is_compiling = getattr(torch.compiler, "is_compiling", None) or torch._utils.is_compiling  # the latter is PyTorch 2.1's
+
 
 @dataclass(frozen=True)
 class Dropouts:
@@ -130,8 +132,11 @@ class LoRAModule(nn.Module):
         return F.conv2d(inner, weight) if self.is_conv else F.linear(inner, weight)
 
     def _forward_with_dropout(self, x: Tensor, y: Tensor) -> Tensor:
-        drop, strength = self.dropouts, self.strength
-        if drop.module and torch.rand(()).item() < drop.module:
+        drop = self.dropouts
+        strength: Tensor | float = self.strength
+        if drop.module and _is_compiling():  # there is no looking at numbers within a graph
+            strength = strength * (torch.rand((), device=x.device) >= drop.module)
+        elif drop.module and torch.rand(()).item() < drop.module:
             return y
         down, up = self.weights(x.dtype)
         inner = self._down(x, down)
@@ -142,5 +147,5 @@ class LoRAModule(nn.Module):
             mask = torch.rand(inner.shape[0], rank, device=inner.device) > drop.rank
             spread = (-1, rank, 1, 1) if self.is_conv else (-1, *(1,) * (inner.ndim - 2), rank)
             inner = inner * mask.view(spread)
-            strength /= 1.0 - drop.rank
+            strength = strength / (1.0 - drop.rank)
         return y + (self._up(inner, up) * strength).to(y.dtype)

@@ -117,6 +117,37 @@ class DistributedOptions:
         label="Compile with",
         label_ko="컴파일 방식",
     )
+    dynamo_mode: str = opt(
+        "default",
+        (
+            "What inductor compiles for. reduce-overhead records CUDA graphs, which a card replays without waiting for the "
+            "processor: for small pictures and batches on a fast card; it takes memory. max-autotune also tries several "
+            "kernels for each product, which takes many minutes. Neither was tried by us on a card yet."
+        ),
+        (
+            "inductor가 무엇을 목표로 컴파일할지 정합니다. reduce-overhead는 CUDA 그래프를 기록해, 그래픽 카드가 프로세서를 "
+            "기다리지 않고 되풀이하게 합니다. 빠른 카드에서 작은 그림과 배치에 맞으며 메모리를 더 씁니다. max-autotune은 "
+            "곱셈마다 여러 커널도 시험해 몇십 분이 걸립니다. 둘 다 아직 카드에서 써 보지 못했습니다."
+        ),
+        choices=("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
+        label="Compile for",
+        label_ko="컴파일 목표",
+        ours="sd-scripts leaves it to accelerate, whose name it is",
+    )
+    dynamo_use_regional_compilation: bool = opt(
+        True,
+        (
+            "With torch_compile: compile the blocks that a UNet repeats, one for all that are alike, which takes a fraction of "
+            "the time that compiling it as a whole does. With PyTorch before 2.5 it is always compiled as a whole."
+        ),
+        (
+            "torch_compile과 함께: UNet 전체 대신 되풀이되는 블록을 컴파일하고 같은 블록끼리 함께 씁니다. 전체를 컴파일하는 "
+            "시간의 일부만 걸립니다. PyTorch 2.5보다 낮으면 언제나 전체를 컴파일합니다."
+        ),
+        label="... block by block",
+        label_ko="블록별로 컴파일",
+        ours="sd-scripts compiles the whole; the name is accelerate's",
+    )
     deepspeed: bool = opt(
         False,
         "Train with DeepSpeed.",

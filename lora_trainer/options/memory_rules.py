@@ -11,6 +11,11 @@ def _drops(v: Values) -> bool:
     return bool(v["network_dropout"]) or any("dropout" in text.partition("=")[0] for text in v["network_args"] or ())
 
 
+def _records(v: Values) -> bool:
+    """Whether CUDA graphs are recorded."""
+    return bool(v["torch_compile"]) and v["dynamo_mode"] in ("reduce-overhead", "max-autotune")
+
+
 # What does not go with a model in parts on several cards, and why not.
 _NOT_SHARDED = {
     "fused_backward_pass": "shard_model does not go with fused_backward_pass: gradients are added up over the cards first.",
@@ -75,6 +80,31 @@ RULES: tuple[Rule, ...] = (
         lambda v: v["dynamo_backend"] != "inductor" and not v["torch_compile"],
         "dynamo_backend has no effect without torch_compile.",
         "Give torch_compile too, or leave dynamo_backend out.",
+    ),
+    Rule(
+        ("dynamo_mode", "torch_compile"),
+        lambda v: v["dynamo_mode"] != "default" and not v["torch_compile"],
+        "dynamo_mode has no effect without torch_compile.",
+        "Give torch_compile too, or leave dynamo_mode out.",
+    ),
+    Rule(
+        ("dynamo_mode", "dynamo_backend"),
+        lambda v: v["dynamo_mode"] != "default" and v["torch_compile"] and v["dynamo_backend"] != "inductor",
+        "dynamo_mode {dynamo_mode} is one of inductor's; dynamo_backend {dynamo_backend} has no modes.",
+        "Leave one of them out.",
+    ),
+    Rule(
+        ("dynamo_mode", "gradient_checkpointing", "dynamo_use_regional_compilation"),
+        lambda v: _records(v) and v["gradient_checkpointing"] and v["dynamo_use_regional_compilation"],
+        "dynamo_mode {dynamo_mode} records CUDA graphs; a block that is compiled by itself cannot be computed twice with them.",
+        "Leave gradient_checkpointing out, compile the whole (--no-dynamo_use_regional_compilation), or choose "
+        "max-autotune-no-cudagraphs.",
+    ),
+    Rule(
+        ("dynamo_mode", "cpu_offload_checkpointing"),
+        lambda v: _records(v) and v["cpu_offload_checkpointing"],
+        "dynamo_mode {dynamo_mode} records CUDA graphs, which keep what they compute on the card.",
+        "Leave cpu_offload_checkpointing out, or choose max-autotune-no-cudagraphs.",
     ),
     Rule(
         ("dynamo_backend", "gradient_checkpointing", "network_dropout", "network_args"),

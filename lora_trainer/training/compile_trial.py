@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import TrainingError
 from ..log import logger
 from ..models import Model
+from ..models.compiling import Compiled
 from .rehearsal.meter import wait
 
 _ROUNDS = 3
@@ -39,19 +39,19 @@ class Times:
         )
 
 
-def times(model: Model, compiled: Callable[..., Any], gradients: Callable[[], object]) -> Times | None:
+def times(model: Model, compiled: Compiled, gradients: Callable[[], object]) -> Times | None:
     """Time `gradients` with `model` as it is and `compiled`; None where it cannot be compiled, which is said."""
     before = model.compiled
     try:
-        model.compiled = None
+        model.compute_with(None)
         _, plain = _timed(model, gradients)
-        model.compiled = compiled
+        model.compute_with(compiled)
         first, later = _timed(model, gradients)
     except TrainingError as error:
         logger.warning("%s", error)
         return None
     finally:
-        model.compiled = before
+        model.compute_with(before)
     return Times(max(0.0, first - later), later, plain)
 
 

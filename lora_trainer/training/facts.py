@@ -81,7 +81,8 @@ def file_metadata(
         now = time.time()
         again = recipe.texts(options, seed=plan.seed, data=record.result(), versions=made_with, prompts=prompts)
         hashes = {"base_hashes": base.result(), "vae_hashes": vae.result()}
-        moment = replace(facts, stem=stem, step=step, epoch=epoch, finished_at=now, recipe=again, **hashes)
+        how = model.compiled.way.name if model.compiled is not None else ""
+        moment = replace(facts, stem=stem, step=step, epoch=epoch, finished_at=now, recipe=again, compiled=how, **hashes)
         return build(options, moment)
 
     return metadata

@@ -13,7 +13,7 @@ from torch import nn
 
 from .. import modelfile
 from ..errors import InputError
-from ..models.compiling import backends
+from ..models.compiling import Way, backends, shares_blocks
 from ..models.weights import TEXT, UNET, Holding
 from ..options.model import ModelOptions
 from ..options.training import TrainingOptions
@@ -53,10 +53,16 @@ class Resting:
             torch.cuda.empty_cache()
 
 
+def compile_way(options: TrainingOptions) -> Way:
+    """How the UNet is compiled, where it is. Blocks one by one only where PyTorch uses one's result for the others."""
+    regional = options.dynamo_use_regional_compilation and shares_blocks()
+    return Way(options.dynamo_backend, options.dynamo_mode, regional)
+
+
 def check(options: TrainingOptions) -> None:
     """Raise InputError for a way of compiling that there is not here."""
-    wanted, backend = options.torch_compile, options.dynamo_backend
-    if not wanted:
+    backend = compile_way(options).backend
+    if not options.torch_compile:
         return
     there = backends()
     if backend not in there:

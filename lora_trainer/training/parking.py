@@ -43,6 +43,7 @@ class Parking:
     optimizer: torch.optim.Optimizer | None = None
     others: list[MutableMapping[Any, Any]] = field(default_factory=list)
     should_stop: Callable[[], bool] = lambda: False
+    before_leaving: Callable[[], object] = lambda: None  # lets go of what lies on the card and is made anew when it is needed
     _frozen: Parked | None = None  # what is not trained, for the next time
     _refused: int = -1  # the request that could not be obeyed
     _told: int = 0  # the request to share the card that was answered
@@ -52,7 +53,14 @@ class Parking:
     def of(cls, model: Model, reporter: Reporter, processes: Processes, signals: StopOnSignal) -> Parking:
         """For a training on `model`, before there is anything to train."""
         modules = [model.unet, model.vae, *model.text_encoders]
-        return cls(reporter.control, reporter.emit, processes, modules, should_stop=lambda: signals.asked)
+        return cls(
+            reporter.control,
+            reporter.emit,
+            processes,
+            modules,
+            should_stop=lambda: signals.asked,
+            before_leaving=model.let_go_of_graphs,
+        )
 
     def with_trained(
         self,
@@ -178,6 +186,7 @@ class Parking:
         """Move everything to main memory; returns what to give to `come_back`. Raises MemoryError when it does not fit there:
         then everything is where it was."""
         began = time.perf_counter()
+        self.before_leaving()
         trained = {id(parameter) for group in self._groups() for parameter in group["params"]}
         weights = [place for place in places(self.modules) if is_on_card(place.tensor)]
         frozen = [place for place in weights if trained and place.entry is None and id(place.owner) not in trained]

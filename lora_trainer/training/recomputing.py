@@ -23,6 +23,7 @@ from ..models.compiling import compiled
 from ..models.main_memory import free_card
 from ..options.training import TrainingOptions
 from . import compile_trial
+from .memory import compile_way
 from .phases import Emit, phase
 from .rehearsal.card import TIGHT, Room, room
 from .rehearsal.meter import held, wait, working_memory
@@ -88,8 +89,9 @@ class Recomputing:
         twice, offload = options.gradient_checkpointing, options.cpu_offload_checkpointing
         if twice:
             checkpointing.checkpoint_gradients(model.unet, model.text_encoders, offload=offload, only=self.names)
+        model.compute_with(None)  # what was compiled computes what was chosen before
         if options.torch_compile and self.compiles is not False:
-            model.compiled = compiled(model.unet, options.dynamo_backend, anew=self._is_compiled)
+            model.compute_with(compiled(model.unet, compile_way(options), anew=self._is_compiled))
             self._is_compiled = True
 
     def all_of_them(self) -> bool:
@@ -135,7 +137,7 @@ class Recomputing:
         """Compile the UNet, or not, whatever was tried."""
         self.compiles = compiles
         if not compiles:
-            self.model.compiled = None
+            self.model.compute_with(None)
 
     @property
     def told(self) -> str:
@@ -193,11 +195,11 @@ class Measuring:
     def choose(self, room: Room) -> tuple[str, ...] | None:
         """See Recomputing.choose; None: all blocks."""
         model, before = self.model, self.model.compiled
-        model.compiled = None  # what is compiled needs less, and compiling takes minutes
+        model.compute_with(None)  # what is compiled needs less, and compiling takes minutes
         try:
             return self._choose(int(TIGHT * room.free) - held(self.device) - to_come(self.updater))
         finally:
-            model.compiled = before
+            model.compute_with(before)
 
     def _choose(self, there: int) -> tuple[str, ...] | None:
         self._let(None)

@@ -15,6 +15,7 @@ from . import fused, parts, rates, schedulers
 from .average import WeightAverage
 from .distributed import Processes
 from .fused import FusedSteps
+from .memory import compile_way
 from .narrow import WeightPrecision
 from .optimizers import BuiltOptimizer
 from .parts import Parts
@@ -52,6 +53,7 @@ class Updater:
     fused: FusedSteps | None = None  # makes the optimizer's steps within the backward pass
     parts: Parts | None = None  # makes them for some of the weights at a time
     is_whole: bool = True  # not in the middle of changing the weights
+    takes_copies: bool = False  # the gradients come out of memory that the next pass uses again (CUDA graphs)
     _overflows: int = 0  # steps in a row
     _before: Mapping[str, Any] = field(default_factory=dict)  # the schedule of before the last step
 
@@ -84,6 +86,7 @@ class Updater:
             average=WeightAverage.of(options.training, trained),
             fused=fused.of(own, built.optimizer, processes, weights),
             parts=parts.of(built, weights, processes, own.max_grad_norm, is_alone=is_alone),
+            takes_copies=options.training.torch_compile and compile_way(options.training).has_graphs,
         )
 
     def __post_init__(self) -> None:
@@ -129,8 +132,13 @@ class Updater:
         That happens where every module of the network was left out (module_dropout), or has no effect (an alpha of 0).
         """
         scaled = self.scaler.scale(loss)
-        if scaled.requires_grad:
-            scaled.backward()
+        if not scaled.requires_grad:
+            return
+        fresh = [parameter for parameter in self.parameters if parameter.grad is None] if self.takes_copies else ()
+        scaled.backward()
+        for parameter in fresh:
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad.clone()
 
     def clear(self) -> None:
         """Forget the gradients that are there."""

@@ -9,11 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lora_trainer.errors import InputError, InputErrors, TrainingError
+from lora_trainer.errors import InputError, InputErrors
 from lora_trainer.models import checkpointing, compiling, streaming
+from lora_trainer.networks.files import read_metadata
+from lora_trainer.runs.control import Control
 from lora_trainer.training import memory, prepare
 from lora_trainer.training.objective import Objective
 from lora_trainer.training.train import train
+from lora_trainer.training.update import Updater
 
 from .conftest import Recorder
 
@@ -135,6 +138,17 @@ def test_more_blocks_than_there_are_is_refused_with_their_number(options_for):
         ({"blocks_to_swap": 5, "gradient_checkpointing": True, "lowram": True}, "lowram keeps them out of it"),
         ({"cpu_offload_checkpointing": True, "gradient_checkpointing": True, "lowram": True}, "what lowram keeps out"),
         ({"dynamo_backend": "eager"}, "dynamo_backend has no effect without torch_compile"),
+        ({"dynamo_mode": "reduce-overhead"}, "dynamo_mode has no effect without torch_compile"),
+        ({"dynamo_mode": "max-autotune", "torch_compile": True, "dynamo_backend": "eager"}, "eager has no modes"),
+        (
+            {"dynamo_mode": "reduce-overhead", "torch_compile": True, "gradient_checkpointing": True},
+            "reduce-overhead records CUDA graphs; a block that is compiled by itself",
+        ),
+        (
+            {"dynamo_mode": "max-autotune", "torch_compile": True, "gradient_checkpointing": True}
+            | {"cpu_offload_checkpointing": True, "dynamo_use_regional_compilation": False},
+            "CUDA graphs, which keep what they compute on the card",
+        ),
     ],
 )
 def test_what_cannot_be_together_is_refused(options_for, chosen, message):
@@ -167,7 +181,8 @@ def test_the_cards_spare_memory_is_given_back_but_with_highvram(options_for, mon
 
 @pytest.mark.effect("torch_compile", "dynamo_backend")
 def test_a_compiled_unet_trains_the_same(options_for, tmp_path):
-    """With the cheapest backend, which shows what PyTorch takes up; tests/gpu has the others."""
+    """As a whole, with the cheapest backend, which shows what PyTorch takes up; tests/gpu has the others and
+    tests/models/test_compiling.py the blocks."""
     import torch._dynamo as dynamo
 
     prompts = tmp_path / "prompts.txt"
@@ -177,7 +192,8 @@ def test_a_compiled_unet_trains_the_same(options_for, tmp_path):
         dynamo.reset()
         dynamo.utils.counters.clear()
         reporter = Recorder()
-        chosen = {"torch_compile": True, "dynamo_backend": "eager"} if compiled else {}
+        whole = {"torch_compile": True, "dynamo_backend": "eager", "dynamo_use_regional_compilation": False}
+        chosen = whole if compiled else {}
         options = options_for(
             output_name=f"c{compiled}", max_train_steps=2, sample_prompts=str(prompts), sample_every_n_steps=2, **chosen
         )
@@ -190,16 +206,44 @@ def test_a_compiled_unet_trains_the_same(options_for, tmp_path):
     assert len(found[True][0].of("sample")) == 1
 
 
+@pytest.mark.effect("dynamo_mode")
+@pytest.mark.parametrize(
+    ("mode", "has_graphs"), [("default", False), ("reduce-overhead", True), ("max-autotune-no-cudagraphs", False)]
+)
+def test_the_mode_reaches_the_compiler_and_what_graphs_give_out_is_copied(mode, has_graphs, options_for, monkeypatch):
+    """There is no card here: that the compiler records graphs is its own affair."""
+    asked, parts, forgotten = [], [], []
+    monkeypatch.setattr(torch, "compile", lambda plain, **how: asked.append(how) or plain)
+    monkeypatch.setattr(compiling.Compiled, "forget", lambda self: forgotten.append(1))
+    monkeypatch.setattr(Updater, "backward", _copied(parts, Updater.backward))
+    more = {} if mode == "default" else {"mode": mode}
+    chosen = {"torch_compile": True, "dynamo_mode": mode, "dynamo_use_regional_compilation": False}
+    parks = iter((Control(park=1), Control()))
+    reporter = Recorder(lambda event: next(parks, None) if event["type"] in ("step", "parked") else None)
+    result = train(options_for(max_train_steps=2, **chosen), reporter=reporter)
+    assert asked == [{"backend": "inductor", **more}] and set(parts) == {has_graphs}
+    assert len(reporter.of("parked")) == 1 and bool(forgotten) == has_graphs, "graphs know where the weights lay"
+    assert read_metadata(result.path)["ss_torch_compile"] == " ".join(["whole inductor", *more.values()])
+
+
+def _copied(found, backward):
+    """Notes whether each gradient is another tensor than the one that came out of the backward pass."""
+
+    def watched(self, loss):
+        made = {}
+        handles = [
+            parameter.register_post_accumulate_grad_hook(lambda parameter: made.update({parameter: parameter.grad.data_ptr()}))
+            for parameter in self.parameters
+        ]
+        backward(self, loss)
+        found.extend(parameter.grad.data_ptr() != place for parameter, place in made.items())
+        for handle in handles:
+            handle.remove()
+
+    return watched
+
+
 def test_a_backend_that_is_not_here_is_named_before_anything_is_loaded(options_for, monkeypatch):
     monkeypatch.setattr(prepare, "load", lambda *a, **k: pytest.fail("the model was loaded"))
     with pytest.raises(InputError, match="dynamo_backend fx2trt is not part of this PyTorch.*There are: .*inductor"):
         train(options_for(torch_compile=True, dynamo_backend="fx2trt"), reporter=Recorder())
-
-
-def test_a_compiler_that_fails_is_said_with_what_to_do():
-    def fails(*_):
-        raise RuntimeError("no compiler here")
-
-    run = compiling.compiled(torch.nn.Linear(2, 2), fails)
-    with pytest.raises(TrainingError, match="cannot compile the UNet"):
-        run(torch.zeros(1, 2))
