@@ -33,6 +33,8 @@ from lora_trainer.data.dataset import EpochStream, TrainDataset
 from lora_trainer.data.latents_store import LatentsStore
 from lora_trainer.data.plan import DataPlan, make_plan
 from lora_trainer.data.plan.digest import digests
+from lora_trainer.data.plan.files import FactsCache
+from lora_trainer.data.plan.lint import Looks
 from lora_trainer.data.resize import resize
 from lora_trainer.datasets import planning as planning_of_edits
 from lora_trainer.datasets import queries
@@ -142,6 +144,21 @@ def editing(folder: str) -> dict[str, float]:
         "the edit": edited,
         "its undo": undone,
     }
+
+
+def looking(folder: str) -> dict[str, float]:
+    """Milliseconds of the processor that one photograph costs: what a listing reads of it, what tells whether it is whole,
+    what the lint looks at, and when all of it is known."""
+    paths = [str(path) for path in sorted(Path(folder).iterdir()) if path.suffix == ".jpg"]
+    known = FactsCache()
+    known.look_at(paths)
+    works: dict[str, Callable[[], Any]] = {
+        "the header alone, as a page is answered": lambda: FactsCache().look_at(paths, verify=False),
+        "read to its end, behind the answer": lambda: FactsCache().look_at(paths),
+        "looked at by the lint, behind the answer": lambda: Looks().at(paths),
+        "known already": lambda: known.look_at(paths),
+    }
+    return {name: 1000 * processor(work) / len(paths) for name, work in works.items()}
 
 
 def in_process(name: str, folder: Path) -> dict[str, float]:
@@ -264,6 +281,9 @@ def table(results: dict[str, Any]) -> str:
         speed = f"{found['ours']:.1f} | {found['plain']:.1f} | {found['latents']:.0f}"
         cost = f"{found['ours, ms']:.0f} | {found['plain, ms']:.0f} | {found['ours, ms'] / found['plain, ms']:.2f}"
         lines.append(f"| to {resolution}x{resolution} | {speed} | {cost} |")
+    least = results["looking"]["the header alone, as a page is answered"]
+    lines += ["", "| one photograph, 1600x1200 | ms of processor | times its header |", "|---|---|---|"]
+    lines += [f"| {name} | {ms:.2f} | {ms / least:.1f} |" for name, ms in results["looking"].items() if name != "MiB"]
     return "\n".join(lines)
 
 
@@ -277,6 +297,7 @@ def measure(images: int, photos: int, workers: int, root: Path) -> dict[str, Any
     results["caching"] = in_process("caching", folder)
     results["editing"] = in_process("editing", folder)
     pictures = make_photos(root / "photos", photos)
+    results["looking"] = in_process("looking", pictures)
     results["loading"] = {resolution: loading(pictures, resolution, workers) for resolution in (512, 1024)}
     return results
 
