@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from .conftest import API, get, post
 
@@ -140,3 +141,18 @@ def test_an_upload_that_a_run_trains_from_is_mended_in_a_copy(client, service, v
     answer = ask(client, dataset, "mend", code="identifier_absent", values=mine).json()
     (copy,) = answer["moved"].values()
     assert (folder / "1.txt").read_text() == "a frog" and (Path(copy) / "1.txt").read_text() == "sls, a frog"
+
+
+def test_bars_are_cut_off_by_the_button_and_come_back(client, images, values):
+    framed = Image.new("RGB", (300, 260), "black")
+    framed.paste(Image.effect_noise((300, 180), 60).convert("RGB"), (0, 40))
+    framed.save(images / "1.png")
+    before = (images / "1.png").read_bytes()
+    dataset = post(client, "datasets", {"folders": [str(images)]}).json()
+    assert found(client, dataset, values=values)["bars"]["fix"]["label"] == "Cut the bars off"
+    assert ask(client, dataset, "mend", code="bars", values=values).json()["changed"] == 1
+    (row,) = ask(client, dataset, "rows", ids=ask(client, dataset, "query", filter="name:1").json()["ids"]).json()["rows"]
+    assert row["width"] == 300 and 174 <= row["height"] <= 180
+    assert "bars" not in found(client, dataset, values=values)
+    ask(client, dataset, "undo")
+    assert (images / "1.png").read_bytes() == before

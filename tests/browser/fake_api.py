@@ -151,6 +151,7 @@ class FakeApi(FakeImages, FakeRuns, FakeTools):
             "vaes": [],
             "loras": [],
             "lora_dir": "/loras",
+            "checkpoint_dirs": ["/models"],
             "host": self.host,
             "uploads": {"images": list(IMAGES), "captions": [".txt", ".caption"]},
             "spec": specification(cuda=True),

@@ -206,3 +206,20 @@ def test_in_a_data_set_nothing_is_done_unseen_and_the_filter_and_the_mask_go_on(
     with page.expect_response("**/edit"):
         board.press("Enter")
     expect(page.locator(".lt-data-crop")).to_have_count(0)
+
+
+def test_a_chosen_model_whose_file_is_gone_is_told_at_its_field_before_the_host_has_checked(open_page, address, api):
+    page = open_page(address)
+    name = "pretrained_model_name_or_path"
+    page.locator(f"#lt-{name}").select_option(index=2)
+    page.locator("#lt-class_name").fill("frog")
+    gone = api.checkpoints.pop()
+    held = Held(page, "**/api/check")
+    page.reload()
+    held.come()
+    wrong = page.locator(f"#lt-{name}-wrong")
+    expect(wrong).to_contain_text("not in the folder of base models any more")
+    assert page.get_by_role("textbox", name="Base model: Type a path…").input_value() == gone["path"], "it can be put back"
+    page.locator(f"#lt-{name}").select_option(index=1)
+    held.go()
+    expect(wrong).to_be_hidden()
