@@ -109,7 +109,7 @@ export const t = texts({
     files_none: ["Nothing saved yet.", "아직 저장된 파일이 없습니다."],
     final_stopped: ["when it was stopped", "중지할 때"],
     final: ["final", "최종"],
-    model_at: ["Choose it as the checkpoint {x}. It lies here:", "체크포인트 {x}(을)를 선택해서 쓰세요. 파일 위치:"],
+    model_at: ["Choose it as the checkpoint {x}. It lies here:", "체크포인트 {x}을(를) 선택해서 쓰세요. 파일 위치:"],
     use_file: ["Use this one", "이 파일 사용"],
     used_file: ["{x} is in its folder and can be used.", "{x} 파일을 폴더에 넣었습니다. 이제 쓸 수 있습니다."],
     used_as: ["In use now as {name}: {x}", "이제 {name}(으)로 쓰입니다: {x}"],
