@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, OutOfMemoryError, TrainingError
+from ..errors import InputError, OutOfMemoryError
 from ..models.card import spare
 
 # The modules that come together one at a time: those that gradient checkpointing computes anew, and the large ones between.
@@ -179,7 +179,7 @@ class Shards:
 
     @contextmanager
     def attended(self) -> Iterator[None]:
-        """Around all of it: where the main process fails, the others, which serve it, do not wait for ever."""
+        """Around all of it: where the main process fails, the others, which serve it, end."""
         try:
             yield
         except BaseException:
@@ -210,14 +210,14 @@ class Shards:
             self._serve()
 
     def _serve(self) -> None:
-        """Raises TrainingError where the main process failed."""
+        """Ends this process where the main one failed, which says why."""
         entered: list[AbstractContextManager[None]] = []
         while True:
             what, number = divmod(self.group.agree(0), _NUMBERS)
             if what == _DONE:
                 return
             if what == _ENDED:
-                raise TrainingError("the main process ended with an error.", advice="See what it says.")
+                raise SystemExit(0)
             if what == _WHOLE:
                 self._together(number)
             elif what == _LARGEST:
@@ -284,9 +284,13 @@ class Shards:
         try:
             yield
         finally:
-            for module in modules:
-                module.set_reshard_after_forward(module not in self.roots, recurse=False)
+            for module in modules:  # a root, too: a forward pass that failed in the middle would keep it together
+                module.set_reshard_after_forward(True, recurse=False)
                 module.reshard()
+            for root in self.roots:
+                root.set_reshard_after_forward(False, recurse=False)  # type: ignore[operator]
+                if hasattr(root, "reset_iter_state"):  # of PyTorch 2.13 and later: before, the next pass does it
+                    root.reset_iter_state()  # type: ignore[operator]
 
     def _modules(self) -> list[Any]:
         """What comes together at once, each."""

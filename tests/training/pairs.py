@@ -30,7 +30,7 @@ _PATIENCE = 300.0  # seconds; such a training takes a few
 def train_in_pair(folder: Path, chosen: dict[str, Any], *, count: int = 2, stops_at: int = 0) -> list[Event]:
     """Train in `count` processes; all have to end well, but where the main one is killed when it has told of `stops_at`."""
     events = folder / f"{time.monotonic_ns()}.jsonl"
-    run_in_pair(_train, (chosen, str(folder), str(events), stops_at), count=count, ends_well=not stops_at)
+    run_in_pair(train_one, (chosen, str(folder), str(events), stops_at), count=count, ends_well=not stops_at)
     return read_events(events)[0]
 
 
@@ -82,7 +82,7 @@ class _Teller:
         return Control()
 
 
-def _train(chosen: dict[str, Any], folder: str, events: str, stops_at: int) -> None:
+def train_one(chosen: dict[str, Any], folder: str, events: str, stops_at: int) -> None:
     from lora_trainer.checkpoints.sharding import bytes_held
     from lora_trainer.training.distributed import Processes
     from lora_trainer.training.train import train

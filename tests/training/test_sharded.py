@@ -7,6 +7,7 @@ import os
 import queue
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,16 +16,17 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from lora_trainer.checkpoints import sharding
-from lora_trainer.errors import InputError, InputErrors, NotFiniteError, TrainingError
+from lora_trainer.errors import InputError, InputErrors, NotFiniteError
 from lora_trainer.options import cli
 from lora_trainer.options.optimizer_kinds import OPTIMIZERS
 from lora_trainer.options.resolve import train_options
+from lora_trainer.runs.events import read_events
 from lora_trainer.training.distributed import Processes
 from lora_trainer.training.train import train
 
 from .conftest import Recorder, make_images
 from .killing import assert_same_file
-from .pairs import held_bytes, run_in_pair, train_in_pair
+from .pairs import held_bytes, run_in_pair, train_in_pair, train_one
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,36 @@ def assert_nearly_same(first, second, start):
     apart = sum(float((first[name] - second[name]).norm()) for name in start)
     assert moved > 0 and apart < 2e-3 * moved
     assert all(torch.equal(first[name], second[name]) for name in first if name not in start)
+
+
+@pytest.mark.long
+def test_a_sample_that_fails_in_the_middle_of_the_unet_costs_a_warning_alone(chosen, tmp_path):
+    chosen = {**chosen, "shard_model": True, "optimizer_type": "SGD", "optimizer_args": None, "save_precision": "float"}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    undisturbed = train_in_pair(tmp_path, {**chosen, "output_dir": str(tmp_path / "one")})
+    disturbed = {**chosen, "output_dir": str(tmp_path / "two"), "sample_every_n_steps": 1}
+    run_in_pair(_train_with_bad_samples, (disturbed, str(tmp_path), str(tmp_path / "events.jsonl")))
+    events = read_events(tmp_path / "events.jsonl")[0]
+    assert len([one for one in events if "no picture today" in one.get("message", "")]) == 2
+    losses = [[event["loss"] for event in told if event["type"] == "step"] for told in (undisturbed, events)]
+    assert losses[0] == losses[1] and len(losses[0]) == 2
+    one, two = (load_file(tmp_path / name / "x.safetensors") for name in ("one", "two"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def _train_with_bad_samples(chosen: dict[str, Any], folder: str, events: str) -> None:
+    """The UNet's second block fails in the main process, whenever no gradients are wanted."""
+    from diffusers.models.unets.unet_2d_blocks import UNetMidBlock2DCrossAttn
+
+    forward = UNetMidBlock2DCrossAttn.forward
+
+    def bad(self, *given, **named):
+        if not torch.is_grad_enabled() and os.environ["RANK"] == "0":
+            raise RuntimeError("no picture today")
+        return forward(self, *given, **named)
+
+    UNetMidBlock2DCrossAttn.forward = bad
+    train_one(chosen, folder, events, 0)
 
 
 @pytest.mark.long  # that states hold all of it is shown above; this, that no byte is another
@@ -185,7 +217,7 @@ def test_where_the_main_process_fails_at_what_it_does_alone_the_others_serve_its
             pass
 
     mine, theirs = _together(main, other)
-    assert isinstance(mine, OSError) and isinstance(theirs, TrainingError)
+    assert isinstance(mine, OSError) and isinstance(theirs, SystemExit)
 
 
 def test_where_one_process_fails_in_the_middle_of_a_step_nobody_is_asked_and_where_all_do_all_come():
@@ -201,7 +233,7 @@ def test_where_one_process_fails_in_the_middle_of_a_step_nobody_is_asked_and_whe
 
     assert isinstance(_together(alone, lambda shards: None)[0], OSError)
     mine, theirs = _together(all_of_them, all_of_them)
-    assert isinstance(mine, NotFiniteError) and isinstance(theirs, TrainingError)
+    assert isinstance(mine, NotFiniteError) and isinstance(theirs, SystemExit)
 
 
 @pytest.mark.effect("shard_model")
