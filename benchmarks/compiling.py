@@ -52,11 +52,7 @@ def measure_one(arguments: argparse.Namespace) -> dict[str, Any]:
 
         checkpoint_gradients(unet)
     if arguments.way != "plain":
-        from lora_trainer.models import compiling
-
-        if arguments.way == "transformers":
-            compiling._REPEATED = ("BasicTransformerBlock",)
-        compiled(unet, Way(arguments.backend, regional=arguments.way != "whole")).on()
+        compiled(unet, Way(arguments.backend, regional=arguments.way == "blocks")).on()
 
     def step(size: tuple[int, int]) -> float:
         began = processor_seconds()
@@ -95,7 +91,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--sizes", type=int, default=1, help="of pictures, at most 3")
     parser.add_argument("--checkpointing", action="store_true")
-    parser.add_argument("--way", choices=(*WAYS, "transformers"), help="one alone, in this process")
+    parser.add_argument("--way", choices=WAYS, help="one alone, in this process")
     arguments = parser.parse_args()
     if arguments.way:
         sys.stdout.write(json.dumps(measure_one(arguments)) + "\n")

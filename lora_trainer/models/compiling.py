@@ -1,7 +1,7 @@
 """Compiling a UNet with PyTorch (torch.compile; Ansel et al. 2024, "PyTorch 2"), as a whole or its repeated blocks.
 
-A UNet is the same few blocks again and again. Compiled one by one ("regional compilation"), blocks of equal structure share
-what was compiled for the first of them; what lies between them is computed as it is.
+A UNet is the same transformer again and again, in two or three widths. Compiled one by one ("regional compilation"), those of
+equal structure share what was compiled for the first of them; what lies between them is computed as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from ..log import logger
 # How often a piece of code may be compiled: for each width of the UNet, size of pictures and rank of DyLoRA. PyTorch's own
 # limits are for programs that do not know their sizes.
 _TIMES = 512
-_REPEATED = ("BasicTransformerBlock", "ResnetBlock2D")  # of diffusers
+# Of diffusers. Residual blocks are of too many widths to share much: with them SD1.5 compiles three times as long, and a step
+# takes no less (benchmarks/README.md).
+_REPEATED = "BasicTransformerBlock"
 _WITH_GRAPHS = ("reduce-overhead", "max-autotune")
 
 
@@ -96,7 +98,7 @@ def compiled(unet: nn.Module, way: Way, *, anew: bool = False) -> Compiled:
 
 def regions(unet: nn.Module) -> list[nn.Module]:
     """The repeated blocks of a UNet, in the order of its modules."""
-    return [part for part in unet.modules() if type(part).__name__ in _REPEATED]
+    return [part for part in unet.modules() if type(part).__name__ == _REPEATED]
 
 
 def shares_blocks() -> bool:

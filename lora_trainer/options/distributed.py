@@ -137,11 +137,11 @@ class DistributedOptions:
     dynamo_use_regional_compilation: bool = opt(
         True,
         (
-            "With torch_compile: compile the blocks that a UNet repeats, one for all that are alike, which takes a fraction of "
+            "With torch_compile: compile the transformers that a UNet repeats, one for all alike, which takes a fraction of "
             "the time that compiling it as a whole does. With PyTorch before 2.5 it is always compiled as a whole."
         ),
         (
-            "torch_compile과 함께: UNet 전체 대신 되풀이되는 블록을 컴파일하고 같은 블록끼리 함께 씁니다. 전체를 컴파일하는 "
+            "torch_compile과 함께: UNet 전체 대신 되풀이되는 트랜스포머를 컴파일해 같은 것끼리 함께 씁니다. 전체를 컴파일하는 "
             "시간의 일부만 걸립니다. PyTorch 2.5보다 낮으면 언제나 전체를 컴파일합니다."
         ),
         label="... block by block",
