@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import InputError
 from ..foreign.json_text import read_number, read_table
 from ..paths import write_text_atomic
-from . import placing
+from . import control, placing
 from .folder import RunFolder
 from .progress import Progress
 
@@ -58,5 +58,8 @@ def prepare(folder: RunFolder, progress: Progress, result: str, total_steps: int
     """
     placing.keep_final(folder, progress, result)
     write_text_atomic(folder.resume, json.dumps({"asked": time.time(), "total_steps": total_steps}) + "\n")
+    every = control.read_control(folder.control).live_every
     for past in (folder.control, folder.worker_note):  # "stop" was for the worker before, which has ended
         past.unlink(missing_ok=True)
+    if every is not None:  # a setting of the run, not a wish that was for one moment
+        control.ask(folder.control, live_every=every)

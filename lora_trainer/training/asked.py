@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from ..runs.control import Control
 
@@ -12,7 +11,11 @@ from ..runs.control import Control
 @dataclass
 class Asked:
     """`control()` tells how often was asked for each; `saves`, `drawings` and `lives` count what was done: files, sample
-    pictures, and the file that is kept up to date."""
+    pictures, and the file that is kept up to date.
+
+    They begin at nothing with every worker and are in no state: the host begins the control file anew before a run goes on
+    (`runs.resuming.prepare`), and all that it holds then was asked of this worker, however early.
+    """
 
     control: Callable[[], Control]
     saves: int = 0
@@ -34,13 +37,3 @@ class Asked:
         control = self.control()
         every = every if control.live_every is None else control.live_every
         return control.live > self.lives or bool(every and step % every == 0)
-
-    def state_dict(self) -> dict[str, int]:
-        """For the training state."""
-        return {"saves": self.saves, "drawings": self.drawings, "lives": self.lives}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave. A control file that was begun anew counts from its beginning."""
-        control = self.control()
-        self.saves, self.drawings = min(state["saves"], control.save), min(state["drawings"], control.sample)
-        self.lives = min(state.get("lives", 0), control.live)

@@ -161,7 +161,7 @@ class Loop:
         measured: dict[str, Any] = {} if self.validation is None else {"validation": self.validation.state_dict()}
         if self.pictures is not None:
             measured["pictures"] = self.pictures.state_dict()
-        return {"average": self.average.state_dict(), **self.asked.state_dict(), **measured}
+        return {"average": self.average.state_dict(), **measured}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
@@ -170,7 +170,6 @@ class Loop:
             self.validation.load_state_dict(state["validation"])
         if self.pictures is not None and "pictures" in state:
             self.pictures.load_state_dict(state["pictures"])
-        self.asked.load_state_dict(state)
 
     def make_step(self, group: Sequence[PlannedBatch], batches: Iterator[Batch]) -> float | None:
         """Train on `group`, wait for it, and return the loss, which nobody is told; None when it was told to stop before.

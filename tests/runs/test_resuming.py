@@ -38,13 +38,13 @@ def test_a_killed_run_goes_on_from_its_last_state_and_finishes(supervisor):
 def test_a_stopped_run_goes_on_and_is_not_stopped_by_what_was_asked_of_the_worker_before(supervisor):
     submit(supervisor, "step", "state", "obey", script_resumed=["step", "wait-for-file"])
     until(supervisor, lambda: resumable(supervisor))
-    supervisor.ask("run-1", save=True)
+    supervisor.ask("run-1", save=True, live=True, live_every=7)
     supervisor.stop("run-1")
     stopped = run_until(supervisor, STOPPED)
     assert control.read_control(supervisor.folder("run-1").control).stop
     supervisor.resume("run-1")
     until(supervisor, lambda: supervisor.progress("run-1")[0].step == 2)
-    assert control.read_control(supervisor.folder("run-1").control) == control.Control()
+    assert control.read_control(supervisor.folder("run-1").control) == control.Control(live_every=7)
     assert supervisor.store.get("run-1").state == RUNNING
     (supervisor.folder("run-1").path / "go-on").touch()
     finished = run_until(supervisor, FINISHED)

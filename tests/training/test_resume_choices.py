@@ -153,16 +153,17 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(options_for, tmp_
     assert_same_file(tmp_path / "whole" / "x-000001.safetensors", tmp_path / "out" / "x-000001.safetensors")
 
 
-def test_what_was_asked_for_before_the_state_is_not_done_again(options_for, tmp_path):
-    """ "Save now" was asked once and done; it is not done again by who goes on, but a second wish is."""
-    first = Recorder(lambda event: Control(save=1) if event.get("step") == 1 else None)
+def test_what_is_asked_of_a_resumed_worker_before_it_has_loaded_its_state_is_done(options_for, tmp_path):
+    """Its control file was begun anew: all that is in it was asked of this worker, however often the one before was asked."""
+    first = Recorder(lambda event: Control(save=1, sample=1, live=1) if event.get("step") == 1 else None)
     train(options_for(save_state_on_train_end=True, max_train_steps=3), reporter=first)
     assert sum("step0000" in name for name in first.saved) == 1
-    for control, count in ((Control(save=1), 0), (Control(save=2), 1), (Control(save=0), 0)):
+    for control, count in ((Control(save=1, live=1), 1), (Control(), 0)):
         again = Recorder(lambda event, control=control: control)
         chosen = {"resume": str(tmp_path / "out" / "x-state"), "max_train_steps": 5, "output_dir": str(tmp_path / str(count))}
         train(options_for(**chosen), reporter=again)
         assert sum("step0000" in name for name in again.saved) == count
+        assert len(again.of("live")) == count
 
 
 def test_the_rates_and_steps_are_the_rest_of_the_references_training_that_was_never_stopped(options_for, pictures, tmp_path):
