@@ -259,6 +259,9 @@ def test_a_change_in_another_tab_is_said_and_either_counts(open_page, place):
     expect(page.locator(".lt-other-tab")).to_be_hidden()
     expect(field(page, "identifier")).to_have_value("sls")
     expect(other.locator(".lt-other-tab")).to_be_visible()
+    for window, own in ((other, "abc"), (page, "sls")):  # what was typed in a window survives its reload
+        window.reload()
+        expect(field(window, "identifier")).to_have_value(own)
 
 
 @pytest.mark.parametrize("view", ["runs", "tools"])

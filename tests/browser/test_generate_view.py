@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from .conftest import MODULE
+
 expect = pytest.importorskip("playwright.sync_api").expect
 
 
@@ -87,3 +89,34 @@ def test_a_new_browser_does_not_show_what_another_has_asked_for(open_page, addre
     expect(page.get_by_text("Pictures appear here.")).to_be_visible()
     page.wait_for_timeout(600)
     assert not [url for url in asked if "generate/g2" in url]
+
+
+def test_a_model_made_since_the_page_was_loaded_is_chosen_and_a_missing_one_is_never_replaced(open_page, address, api):
+    page = open_page(address)
+    base = page.locator("#lt-pretrained_model_name_or_path")
+    mine = {"title": "mine.safetensors", "path": "/models/mine.safetensors", "is_current": False}
+    tried = f"""async (checkpoint) => {{
+        {MODULE} (await module("generate/prompt.js")).tryPrompt("a badge", {{checkpoint}});
+    }}"""
+    page.evaluate(tried, "/models/gone.safetensors")
+    model, wrong = page.locator("#lt-g-checkpoint"), page.locator("#lt-g-checkpoint-wrong")
+    expect(wrong).to_contain_text("not among the base models")
+    expect(model).to_have_value("/models/gone.safetensors")
+    api.checkpoints.append(mine)
+    page.evaluate(tried, mine["path"])
+    expect(model.locator("option:checked")).to_have_text("mine.safetensors")
+    expect(wrong).to_be_hidden()
+    refused = {"error": {"message": "<lora:nosuch>: there is no such LoRA.", "advice": "Choose one.", "field": ""}}
+    page.route("**/api/generate", lambda route: route.fulfill(status=400, json=refused, headers={"X-Lora-Trainer": "1"}))
+    page.click(".lt-btn-train")
+    told = page.locator(".lt-generate-status .lt-note")
+    expect(told).to_contain_text("there is no such LoRA. Choose one.")  # beside the button, not a message that goes
+    expect(page.locator(".lt-toast")).to_have_count(0)
+    page.unroute("**/api/generate")
+    page.click(".lt-btn-train")
+    expect(page.locator(".lt-infotext")).to_contain_text("a badge")
+    expect(told).to_have_count(0)
+    (sent,) = [body["request"] for path, body in api.posted if path == "generate"]
+    assert sent["checkpoint"] == mine["path"]
+    page.click("#lt-tab-train")
+    expect(base.locator(f"option[value='{mine['path']}']")).to_have_count(1)

@@ -1,9 +1,10 @@
 // The frame of the page: header, tabs, the view that the address names, and what the host says about itself.
 import { app, isBusy, stateNews } from "./base/app.js";
 import { fill, focusOn, h, set } from "./base/elements.js";
+import { fileNews, renewFiles } from "./base/files.js";
 import { get, getPatiently, newsOfRuns, watchConnection } from "./base/host.js";
 import { icon } from "./base/icons.js";
-import { note, say, toastPlace } from "./base/messages.js";
+import { note, report, say, toastPlace } from "./base/messages.js";
 import { formatNumber } from "./base/numbers.js";
 import { go, place, watchMoves } from "./base/place.js";
 import { poll } from "./base/poll.js";
@@ -70,6 +71,7 @@ function draw() {
     catchElsewhere(signal, () => current().name !== "train");
     window.addEventListener("hashchange", () => app.mount.isConnected && show(), { signal });
     show();
+    fileNews.tell(); // the lists have just been read
     showState(tabs, problems);
     poll(signal, 3, async () => {
         const before = app.state;
@@ -111,7 +113,9 @@ function showView(tabs, panel) {
     set(panel, "aria-labelledby", `lt-tab-${view.name}`);
     const focused = document.activeElement;
     const isLost = panel.contains(focused) || (focused === document.body && panel.childElementCount > 0);
+    const isFirst = !panel.childElementCount;
     panel.replaceChildren(view.draw(begin("view"), id));
+    if (view.choosesFiles && !isFirst) renewFiles().catch(report); // the page may stand for hours
     if (isLost) focusOn(panel); // who came here by the keyboard goes on from here
 }
 
@@ -121,6 +125,7 @@ function tellEnds(before) {
         const earlier = (before.runs || []).find((one) => one.id === run.id);
         const hasEnded = !run.active && (earlier?.active || (run.started && run.ended > (before.time ?? Infinity)));
         if (!hasEnded) continue;
+        renewFiles().catch(() => {}); // each view asks itself where it needs them
         if (run.lora) get(`runs/${encodeURIComponent(run.id)}`).then((answer) => refreshListsOf(answer.run.lora), () => {});
         say(`${run.name}: ${t("state_" + run.state)}`, run.state === "failed" ? "error" : "info");
     }

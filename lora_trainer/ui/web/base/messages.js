@@ -14,15 +14,34 @@ export const toastPlace = () => (toasts = h("div", { class: "lt-toasts", role: "
 
 // A short message at the bottom of the page, read out by screen readers.
 export function say(message, level = "info") {
-    if ([...toasts.children].some((toast) => toast.textContent === message)) return; // said already
-    const toast = h("div", { class: `lt-toast lt-toast-${level}` }, message);
-    toasts.append(toast);
-    setTimeout(() => toast.remove(), Math.max(level === "error" ? 8000 : 2500, 80 * message.length)); // as long as it takes to read
+    const toast = put(message, level);
+    if (toast) setTimeout(() => toast.remove(), Math.max(level === "error" ? 8000 : 2500, 80 * message.length)); // as long as it takes to read
 }
 
-export function report(error) {
+function put(message, level, ...more) {
+    if ([...toasts.children].some((toast) => toast.textContent === message)) return null; // said already
+    const toast = h("div", { class: `lt-toast lt-toast-${level}` }, message, more);
+    toasts.append(toast);
+    return toast;
+}
+
+// What an error says; one that nobody foresaw goes to the console besides.
+export function logged(error) {
     if (!(error instanceof ApiError || error instanceof Lost)) console.error("LoRA Trainer:", error);
-    if (toasts) say(error.message, "error");
+    return error.message;
+}
+export function report(error) {
+    if (toasts) say(logged(error), "error");
+}
+
+// Why what a person asked for was not done: it stays until it is closed, or until something is asked for anew.
+export function refuse(error) {
+    if (!toasts) return;
+    const close = h("button", { type: "button", class: "lt-toast-close", "aria-label": t("close"), title: t("close"), onclick: () => close.parentElement.remove() }, icon("close"));
+    put(logged(error), "error lt-toast-stays", close);
+}
+export function retract() {
+    for (const toast of toasts?.querySelectorAll(".lt-toast-stays") || []) toast.remove();
 }
 
 // A problem with its level and what to do about it.

@@ -6,7 +6,7 @@
 // them: nothing vanishes under one's hands; `isStale` says that the filter may be asked again.
 import { ApiError, Lost, get, post } from "../base/host.js";
 import { listeners } from "../base/listeners.js";
-import { report, say } from "../base/messages.js";
+import { refuse, report, retract, say } from "../base/messages.js";
 import { go } from "../base/place.js";
 import { poll } from "../base/poll.js";
 import { debounce, sleep } from "../base/timing.js";
@@ -189,15 +189,19 @@ export function dataset(signal, opened, how) {
     };
     // A text that one wrote has arrived, or is not wanted any more.
     const settled = (body) => body.edit?.kind === "caption" && forget({ dataset: data.id, id: body.ids[0], text: body.edit.text });
+    const holdOn = (one, from) => {
+        data.held = holding(data.held, one, from);
+        keepMasks(data.movedTo || data.id, data.held);
+        if (signal.aborted) keepHeld(data.movedTo || data.id, data.held);
+    };
+    // An edit of one picture that nobody has asked to be saved, for when the view is there again.
+    data.hold = (edit, id) => holdOn({ path: "edit", body: { edit, ids: [id], versions: versions([id]) }, done: "saved", conflicts: [], of: 1, isLeft: true });
     // Does what changes files, one after the other, and shows what has become of it. `bodyOf` gives the request when its turn comes;
     // `done` is what it is called then, `from` the caption that another is written in place of. Gives the answer, or null where
     // nothing was done: what was in the way, and what was written, is held then.
-    const change = (path, bodyOf, { done = "saved", from } = {}) => inTurn(async () => {
-        const body = bodyOf(), hold = (told) => {
-            data.held = holding(data.held, { path, body, done, ...told }, from);
-            keepMasks(data.movedTo || data.id, data.held);
-            if (signal.aborted) keepHeld(data.movedTo || data.id, data.held);
-        };
+    const change = (path, bodyOf, { done = "saved", from, isKept = false } = {}) => inTurn(async () => {
+        retract();
+        const body = bodyOf(), hold = (told) => holdOn({ path, body, done, ...told }, from);
         const of = body.ids?.length ?? data[path]?.changed ?? Infinity;
         data.saving = "saving";
         tell("saving");
@@ -206,10 +210,10 @@ export function dataset(signal, opened, how) {
             answer = await send(path, body);
         } catch (error) {
             data.saving = "";
-            if (isWritten(body) || (isMade(body) && signal.aborted)) hold({ problem: error.message, conflicts: [], of });
+            if (isWritten(body) || (isMade(body) && (signal.aborted || isKept))) hold({ problem: error.message, conflicts: [], of });
             else {
                 settled(body);
-                report(error);
+                refuse(error);
             }
             tell("saving");
             tell("held");
@@ -267,7 +271,7 @@ export function dataset(signal, opened, how) {
     };
     data.again = (one, how = {}) => {
         letGo(one);
-        return change(one.path, () => ({ ...one.body, ...how }), one);
+        return change(one.path, () => ({ ...one.body, ...how }), { ...one, isKept: true });
     };
     data.putAway = (one) => letGo(one);
     // What the file holds now is taken; what was written here stays at hand.

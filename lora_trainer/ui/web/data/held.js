@@ -11,7 +11,7 @@ import { t } from "./texts.js";
 const SHOWN = 5;
 
 // One that is held: {path, body, done: the request; conflicts, of: how many pictures it is about; problem: why it could not be saved;
-// isAside: the file's own caption was taken}. Whether its request is a text that one wrote:
+// isLeft: a mask whose view was left before it was saved; isAside: the file's own caption was taken}. Whether its request is a text that one wrote:
 export const isWritten = (body) => body.edit?.kind === "caption" && Boolean(body.edit.text?.trim());
 
 // ... or a mask that one painted.
@@ -36,6 +36,7 @@ export function heldNotes(signal, data) {
     function told(one) {
         const mine = isWritten(one.body) && h("p", {}, t("held_yours"), " ", h("q", {}, one.body.edit.text));
         if (one.isAside) return [h("span", {}, t("held_aside", { x: nameOf(one) })), mine, [button("held_put_back", () => data.again(one, { force: true })), button("held_drop", () => data.putAway(one))]];
+        if (one.isLeft) return [h("span", {}, t("held_mask", { x: nameOf(one) })), null, [button("mask_save", () => data.again(one)), button("held_drop", () => data.putAway(one))]];
         if (one.problem) return [h("span", {}, t(isWritten(one.body) ? "held_failed" : "held_failed_mask", { x: nameOf(one) }), " ", sentence(one.problem)), mine, [button("held_again", () => data.again(one)), button("held_drop", () => data.putAway(one))]];
         const { conflicts } = one, hasOthers = one.of > conflicts.length;
         return [h("span", {}, t("conflict", { x: formatNumber(conflicts.length) })), [h("ul", {}, conflicts.slice(0, SHOWN).map(line)), mine],

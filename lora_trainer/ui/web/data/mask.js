@@ -1,6 +1,6 @@
 // A mask painted over one picture, in place of the grid: what is pink is not learned. It is saved beside the picture (NAME-masklabel.png);
 // an earlier mask goes to the trash folder, and either is a step of the history.
-import { busy } from "../base/dialogs.js";
+import { answerTo, busy } from "../base/dialogs.js";
 import { h, set } from "../base/elements.js";
 import { urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
@@ -28,9 +28,17 @@ export function maskEditor(signal, data, id, close) {
             h("div", { class: "lt-row lt-end" }, remove, h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: (event) => busy(event.currentTarget, leave) }, t("close")), save)),
         h("div", { class: "lt-data-crop-place" }, image, board, ring), h("p", { class: "lt-help" }, t("mask_hint")));
     let isHiding = false;
-    // What was painted is kept, as a caption is: undo of the data set takes it back.
-    const leave = () => (isChanged ? keep() : close());
-    signal.addEventListener("abort", () => isChanged && keep());
+    // What was painted is saved by its button alone: whoever leaves is asked, and where the view goes it is held, as what could not be saved.
+    async function leave() {
+        const answer = isChanged ? await answerTo(t("mask_leave"), [["drop", t("mask_drop"), "lt-btn-danger"], ["save", t("mask_keep"), "lt-btn-primary"]]) : "drop";
+        if (answer === "save") return keep();
+        if (!answer) return board.focus({ preventScroll: true });
+        isChanged = false;
+        return close();
+    }
+    const held = () => isChanged && data.hold({ kind: "mask", png: exported(board) }, id);
+    signal.addEventListener("abort", held);
+    window.addEventListener("pagehide", held, { signal });
 
     function choose(next) {
         isHiding = next;
@@ -112,7 +120,7 @@ export function maskEditor(signal, data, id, close) {
     const KEYS = {
         ArrowLeft: () => move(-1, 0), ArrowRight: () => move(1, 0), ArrowUp: () => move(0, -1), ArrowDown: () => move(0, 1),
         " ": () => add(brushed(isHiding, radius(), at)), "[": () => resize(-2), "]": () => resize(2), x: () => choose(!isHiding),
-        i: () => add({ kind: "invert" }), Delete: () => add({ kind: "fill" }), Enter: () => isChanged && busy(save, keep), Escape: () => leave(),
+        i: () => add({ kind: "invert" }), Delete: () => add({ kind: "fill" }), Enter: () => isChanged && busy(save, keep), Escape: leave,
     };
     element.addEventListener("keydown", (event) => {
         const isUndo = (event.ctrlKey || event.metaKey) && event.key === "z";

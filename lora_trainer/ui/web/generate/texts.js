@@ -36,5 +36,6 @@ export const t = texts({
     policy_hand_over_help: ["The training leaves the card after its step, and goes on 20 seconds after the last picture.", "학습이 스텝을 마치고 카드를 비운 뒤, 마지막 그림에서 20초 지나면 계속합니다."],
     policy_refuse: ["No pictures while training", "학습 중에는 만들지 않기"],
     policy_refuse_help: ["The training keeps the card. Pause it to make pictures.", "학습이 카드를 계속 씁니다. 그림을 만들려면 학습을 일시 정지하세요."],
+    not_listed: ["It is not among the base models that were found here. Pictures are drawn with it only if its file is still there.", "여기서 찾은 기본 모델 목록에 없습니다. 파일이 그대로 있을 때만 이 모델로 그립니다."],
     no_checkpoint: ["No base model found. Put a checkpoint into {x}.", "기본 모델이 없습니다. {x} 폴더에 체크포인트를 넣으세요."],
 });

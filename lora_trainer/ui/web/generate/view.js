@@ -2,11 +2,12 @@
 import { app, canGenerate } from "../base/app.js";
 import { busy } from "../base/dialogs.js";
 import { fileOption, fill, h, set } from "../base/elements.js";
+import { fileName, fileNews } from "../base/files.js";
 import { ApiError, get, getPatiently, post, urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { poll } from "../base/poll.js";
 import { recallHere, rememberHere } from "../base/memory.js";
-import { copyButton, note, report } from "../base/messages.js";
+import { copyButton, logged, note, report } from "../base/messages.js";
 import { readNumber } from "../base/numbers.js";
 import { gallery } from "../base/pictures.js";
 import { language } from "../base/texts.js";
@@ -21,7 +22,7 @@ let shown = recallHere("generate.shown") && { id: recallHere("generate.shown"), 
 
 const GONE = { state: "stopped", done: 0, total: 0, images: [] };
 
-export default { name: "generate", title: () => t("generate"), isOffered: canGenerate, draw: generateView };
+export default { name: "generate", title: () => t("generate"), isOffered: canGenerate, choosesFiles: true, draw: generateView };
 
 function generateView(signal) {
     const isNew = !recallHere("generate");
@@ -46,7 +47,7 @@ function generateView(signal) {
         return labeled(name, label, beside.length ? h("div", { class: "lt-beside" }, inputs[name], beside) : inputs[name]);
     }
     function choice(name, label, options) {
-        inputs[name] = h("select", { class: "lt-input", id: `lt-g-${name}`, onchange: () => { const before = request[name]; keep(name, inputs[name].value); if (name === "checkpoint") fitSize(before); } }, options.map(([value, text]) => h("option", { value }, text)));
+        inputs[name] = h("select", { class: "lt-input", id: `lt-g-${name}`, onchange: () => { const before = request[name]; keep(name, inputs[name].value); if (name === "checkpoint") fitSize(before); wrong(name, ""); } }, options.map(([value, text]) => h("option", { value }, text)));
         inputs[name].value = request[name];
         if (inputs[name].selectedIndex < 0) inputs[name].selectedIndex = 0;
         request[name] = inputs[name].value;
@@ -66,10 +67,20 @@ function generateView(signal) {
     const stop = h("button", { type: "button", class: "lt-btn lt-btn-danger", hidden: true, onclick: () => shown && post(`generate/${encodeURIComponent(shown.id)}/stop`).catch(report) }, t("interrupt"));
     const status = h("div", { class: "lt-generate-status", role: "status" });
     const results = h("div", { class: "lt-results" });
-    const models = (app.form.checkpoints || []).map((one) => [one.path, one.title]);
-    if (!request.checkpoint) request.checkpoint = (app.form.checkpoints || []).find((one) => one.is_current)?.path || models[0]?.[0] || "";
+    const models = () => app.form.checkpoints || [];
+    const none = note({ level: "warning", message: t("no_checkpoint", { x: app.state.user_dir || "models" }) });
+    if (!request.checkpoint) request.checkpoint = (models().find((one) => one.is_current) || models()[0])?.path || "";
+    // Another model is never chosen in place of the wanted one: that stays, and is told of once the list is a new one.
+    function showModels() {
+        const { checkpoint } = request, isListed = !checkpoint || models().some((one) => one.path === checkpoint);
+        fill(inputs.checkpoint, models().map((one) => fileOption(one.path, one.title, one.problem)), !isListed && fileOption(checkpoint, fileName(checkpoint), t("not_listed")));
+        inputs.checkpoint.value = checkpoint;
+        none.hidden = models().length > 0;
+        return isListed;
+    }
+    fileNews.watch(signal, () => wrong("checkpoint", showModels() ? "" : t("not_listed")));
     // A model whose pictures have a size of their own brings it along.
-    const sideOf = (path) => (app.form.checkpoints || []).find((one) => one.path === path)?.side || 0;
+    const sideOf = (path) => models().find((one) => one.path === path)?.side || 0;
     function fitSize(before) {
         const side = sideOf(request.checkpoint) || START.width;
         if (side !== (sideOf(before) || START.width)) for (const name of ["width", "height"]) put(name, side);
@@ -80,20 +91,21 @@ function generateView(signal) {
     fill(view,
         h("div", { class: "lt-main" },
             h("section", { class: "lt-card" }, area("prompt", "3", t("prompt_placeholder")), loraPicker(), area("negative_prompt", "2", "")),
-            h("section", { class: "lt-card" }, h("div", { class: "lt-grid" }, choice("checkpoint", "base_model", models), choice("sampler", "sampler", app.form.spec[language].samplers.map((one) => [one.name, one.label]))),
+            h("section", { class: "lt-card" }, h("div", { class: "lt-grid" }, choice("checkpoint", "base_model", [[request.checkpoint, ""]]), choice("sampler", "sampler", app.form.spec[language].samplers.map((one) => [one.name, one.label]))),
                 h("div", { class: "lt-grid lt-grid-4" }, number("steps", "steps"), number("cfg_scale", "cfg"),
                     number("width", "width"), number("height", "height", tool("swap", "swap_size", () => { const [width, height] = [request.width, request.height]; put("width", height); put("height", width); })),
                     number("seed", "seed", tool("dice", "seed_random", () => put("seed", -1)), tool("reuse", "seed_reuse", () => { const seed = shown?.answer?.images?.at(-1)?.seed; if (Number.isFinite(seed)) put("seed", seed); })),
                     number("batch_size", "batch_size"), number("batch_count", "batch_count"), number("clip_skip", "clip_skip"))),
             policyChoice()),
         h("aside", { class: "lt-side lt-generate-side" }, h("div", { class: "lt-train-bar" }, button, stop), h("section", { class: "lt-card lt-results-card" }, status, results)));
-    if (!models.length) results.before(note({ level: "warning", message: t("no_checkpoint", { x: app.state.user_dir || "models" }) }));
+    results.before(none);
+    showModels();
     view.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" || event.target.tagName === "BUTTON" || event.target.tagName === "SUMMARY") return;
         if (event.ctrlKey || event.metaKey) { event.preventDefault(); start(); } else if (event.target.tagName === "INPUT") event.preventDefault();
     });
 
-    // The list of LoRA files is asked for anew each time the view opens: a training may just have ended.
+    // The list of LoRA files is asked for anew each time the view opens, too.
     function loraPicker() {
         const list = h("select", { class: "lt-input", "aria-label": t("add_lora") }, h("option", { value: "" }, t("no_loras")));
         const weight = h("input", { class: "lt-input lt-weight", type: "text", inputmode: "decimal", value: "0.8", "aria-label": t("weight") });
@@ -128,6 +140,7 @@ function generateView(signal) {
         if (bad) return inputs[bad[0]].focus();
         if (button.disabled) return null;
         button.disabled = true;
+        fill(status);
         try {
             const { id } = await post("generate", { request });
             shown = { id, answer: null };
@@ -135,7 +148,7 @@ function generateView(signal) {
             isAwaited = true;
             follow();
         } catch (error) {
-            report(error);
+            fill(status, note({ level: "error", message: logged(error) })); // it stays until the next attempt
             button.disabled = false;
         }
         return null;

@@ -3,7 +3,7 @@ import { app } from "../base/app.js";
 import { busy } from "../base/dialogs.js";
 import { fill, h } from "../base/elements.js";
 import { post } from "../base/host.js";
-import { note, report, say } from "../base/messages.js";
+import { note, refuse, report, say } from "../base/messages.js";
 import { tabOf } from "../webui.js";
 import { places } from "./places.js";
 import { staging } from "./staging.js";
@@ -64,7 +64,7 @@ function question(from, first, all) {
             told.textContent = "";
         } catch (error) {
             told.textContent = "";
-            report(error);
+            refuse(error);
         }
         if (!rows.length) told.textContent = t("nothing_taken");
         show();

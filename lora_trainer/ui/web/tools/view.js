@@ -3,11 +3,12 @@
 import { app } from "../base/app.js";
 import { ask } from "../base/dialogs.js";
 import { fill, h } from "../base/elements.js";
+import { renewFiles } from "../base/files.js";
 import { get, getPatiently, post } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { poll } from "../base/poll.js";
 import { recall, remember } from "../base/memory.js";
-import { note, report, say } from "../base/messages.js";
+import { note, refuse, report, retract, say } from "../base/messages.js";
 import { language } from "../base/texts.js";
 import { packageOffer } from "../train/packages.js";
 import { labeled, plainControl, select } from "./fields.js";
@@ -181,6 +182,7 @@ function draw(signal, view, page) {
         for (const say of Object.values(wrong)) say("");
         said.textContent = "";
         run.disabled = true;
+        retract();
         try {
             show(await post("tools", body));
             follow();
@@ -189,7 +191,7 @@ function draw(signal, view, page) {
             run.disabled = false;
             const problems = error.problems || [];
             for (const problem of problems) wrong[problem.field]?.([problem.message, problem.advice].filter(Boolean).join(" "));
-            if (!problems.length || problems.some((problem) => !wrong[problem.field])) report(error);
+            if (!problems.length || problems.some((problem) => !wrong[problem.field])) refuse(error);
             else said.textContent = t(problems.length === 1 ? "why_problem" : "why_problems", { x: problems.length });
             fields.querySelector('[aria-invalid="true"]')?.focus();
         }
@@ -214,6 +216,7 @@ function draw(signal, view, page) {
         page.loras = news.loras;
         page.checkpoints = news.checkpoints;
         page.problems = news.problems;
+        renewFiles().catch(() => {}); // for the other views
         usedUp(job.tool);
         if (isFirst) return drawFields(); // with no file at all there was nothing to choose
         for (const draw of lists) draw();

@@ -5,7 +5,7 @@ import { fill, h } from "../base/elements.js";
 import { get, post } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { recall, remember } from "../base/memory.js";
-import { report, say } from "../base/messages.js";
+import { refuse, report, say } from "../base/messages.js";
 import { poll } from "../base/poll.js";
 import { language } from "../base/texts.js";
 import { labeled, plainControl, select } from "../tools/fields.js";
@@ -99,7 +99,7 @@ export function captionPanel(signal, scope) {
         } catch (error) {
             const problems = error.problems || [];
             for (const problem of problems) wrong[problem.field]?.([problem.message, problem.advice].filter(Boolean).join(" "));
-            if (!problems.length || problems.some((problem) => !wrong[problem.field])) report(error);
+            if (!problems.length || problems.some((problem) => !wrong[problem.field])) refuse(error);
         }
     }
 

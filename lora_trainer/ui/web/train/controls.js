@@ -1,6 +1,6 @@
 // One field of the form: label, control, help, reset button, and what is wrong with it.
 import { app } from "../base/app.js";
-import { h, set } from "../base/elements.js";
+import { fileOption, fill, h, set } from "../base/elements.js";
 import { icon } from "../base/icons.js";
 import { told } from "../base/problems.js";
 import { plainOf } from "./concepts/names.js";
@@ -35,10 +35,15 @@ const makers = {
     },
     // A list of the host's models with a way to type a path or a hub id; `leave` takes back that one was to be typed.
     model(control, id, type) {
-        const known = (control.name === "vae" ? app.form.vaes : app.form.checkpoints) || [];
-        const list = h("select", { id, class: "lt-input" }, h("option", { value: "" }, t(control.optional ? "none_chosen" : "choose_model")),
-            known.map((one) => h("option", { value: one.path }, one.title + (one.is_current ? ` (${t("current_model")})` : ""))),
-            h("option", { value: OTHER }, t("type_path")));
+        let known = [];
+        const list = h("select", { id, class: "lt-input" });
+        const offer = () => {
+            known = (control.name === "vae" ? app.form.vaes : app.form.checkpoints) || [];
+            fill(list, h("option", { value: "" }, t(control.optional ? "none_chosen" : "choose_model")),
+                known.map((one) => fileOption(one.path, one.title + (one.is_current ? ` (${t("current_model")})` : ""), one.problem)),
+                h("option", { value: OTHER }, t("type_path")));
+        };
+        offer();
         const typed = h("input", { class: "lt-input", type: "text", hidden: true, spellcheck: "false", "aria-label": `${control.label}: ${t("type_path")}`, oninput: () => type(typed.value) });
         let wantsPath = false; // chosen, also while none is typed yet
         list.addEventListener("change", () => {
@@ -49,6 +54,7 @@ const makers = {
         return {
             element: list,
             around: h("div", { class: "lt-stack" }, list, typed),
+            offer,
             leave: () => (wantsPath = false),
             // What was chosen in an earlier session and is not in the folder of models any more: the host says so later, too.
             doubt: (value) => control.name !== "vae" && value && !known.some((one) => one.path === value) && (app.form.checkpoint_dirs || []).some((folder) => value.startsWith(folder)) && t("model_gone"),
@@ -112,6 +118,11 @@ export function makeField(control, { inline = false, plain = false } = {}) {
         element, control, name: control.name,
         isTouched: () => isTouched || values.isChanged(control.name),
         focus: () => made.element.focus(),
+        // The files to choose from are others now.
+        offer() {
+            made.offer?.();
+            self.show();
+        },
         show() {
             made.show(values.get(control.name));
             const isChanged = !plain && (values.isChanged(control.name) || control.name in values.wrong);

@@ -6,7 +6,7 @@ import { folderName } from "../base/folders.js";
 import { ApiError, post } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { debounce } from "../base/timing.js";
-import { note, report } from "../base/messages.js";
+import { note, refuse, retract } from "../base/messages.js";
 import { told } from "../base/problems.js";
 import { formatBytes, formatNumber } from "../base/numbers.js";
 import { go } from "../base/place.js";
@@ -124,6 +124,7 @@ export function planView({ signal, fields, reveal, checked }) {
         }
         if (result?.base_model?.is_demo && !(await ask(t("demo_ask"), t("demo_train")))) return reveal(F.model);
         isStarting = true;
+        retract();
         show();
         try {
             if (!(await needs.before())) return;
@@ -133,7 +134,7 @@ export function planView({ signal, fields, reveal, checked }) {
             go("runs", id);
         } catch (error) {
             if (error.problems?.length) result = { ...result, ok: false, problems: error.problems };
-            report(error);
+            refuse(error);
         } finally {
             isStarting = false;
             show();

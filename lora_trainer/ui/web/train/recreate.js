@@ -5,7 +5,7 @@ import { busy } from "../base/dialogs.js";
 import { fill, focusOn, h } from "../base/elements.js";
 import { post, sendForm } from "../base/host.js";
 import { icon } from "../base/icons.js";
-import { note, report, say } from "../base/messages.js";
+import { note, refuse, say } from "../base/messages.js";
 import { redraw } from "../base/place.js";
 import { recipeOf } from "../runs/recipe.js";
 import { labelOf } from "./concepts/scope.js";
@@ -66,7 +66,7 @@ export function recreatePanel(signal, reveal) {
             focusOn(title);
             title.scrollIntoView({ block: "nearest" });
         } catch (error) {
-            report(error);
+            refuse(error);
         } finally {
             choose.ariaBusy = null;
         }

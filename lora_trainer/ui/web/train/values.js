@@ -1,9 +1,9 @@
 // What the form holds: the controls that the host describes, their values, the preset they start from. No drawing here.
 //
 // A control's baseline is what the chosen preset says (for the kind of training, where it does), else its default. Only presets and changes are sent; the host
-// knows the defaults. A draft survives a reload of the page.
+// knows the defaults. A draft survives a reload of its window; a new one starts from the last.
 import { listeners } from "../base/listeners.js";
-import { recall, remember } from "../base/memory.js";
+import { recallHere, rememberHere } from "../base/memory.js";
 import { say } from "../base/messages.js";
 import { readNumber } from "../base/numbers.js";
 import { language } from "../base/texts.js";
@@ -72,7 +72,7 @@ export const values = {
         values.controls = new Map(own.sections.flatMap((section) => section.controls).map((control) => [control.name, control]));
         if (values.isLoaded) return;
         values.isLoaded = true;
-        const kept = recall("draft", {});
+        const kept = recallHere("draft", {});
         values.preset = [kept.preset, values.standard].find((id) => values.presets.some((preset) => preset.id === id)) || values.presets[0]?.id || "";
         values.upload = kept.upload || "";
         values.fitted = kept.fitted || "";
@@ -149,11 +149,11 @@ export const values = {
         if (!family || family === values.fitted) return null;
         const isTaken = values.fitted === TAKEN;
         values.fitted = family;
-        if (isTaken) return remember("draft", draft());
+        if (isTaken) return rememberHere("draft", draft());
         const suits = (preset) => preset && (preset.isOwn || (preset.family || "") === (values.presets.some((one) => one.family === family) ? family : ""));
         const now = values.presets.find((one) => one.id === values.preset);
         const next = suits(now) ? null : [values.presets.find((one) => one.id === values.before), ...values.presets].find(suits);
-        if (!next) return remember("draft", draft());
+        if (!next) return rememberHere("draft", draft());
         const own = Object.entries(values.changes);
         [values.before, values.preset, values.changes] = [values.preset, next.id, {}];
         for (const [name, value] of own) if (!isSame(value, values.baseline(name))) values.changes[name] = value;
@@ -167,7 +167,7 @@ export const values = {
         const now = String(values.get("resolution") ?? "");
         const isOwn = values.sized.side ? now !== values.sized.side : values.isChanged("resolution");
         values.sized = { model, side: side ? String(side) : "" };
-        if (isOwn) remember("draft", draft());
+        if (isOwn) rememberHere("draft", draft());
         else if (side) values.set("resolution", String(side));
         else values.reset("resolution");
     },
@@ -219,7 +219,7 @@ export const values = {
     },
 
     announce(name) {
-        remember("draft", draft());
+        rememberHere("draft", draft());
         changes.tell(name);
     },
     // What a value names was changed, and the value was not.

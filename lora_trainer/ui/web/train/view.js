@@ -3,7 +3,7 @@
 import { app } from "../base/app.js";
 import { busy } from "../base/dialogs.js";
 import { fill, h } from "../base/elements.js";
-import { get } from "../base/host.js";
+import { fileNews, renewFiles } from "../base/files.js";
 import { icon } from "../base/icons.js";
 import { recall } from "../base/memory.js";
 import { say } from "../base/messages.js";
@@ -32,7 +32,7 @@ import { trains, values } from "./values.js";
 // One to train on: neither the demo, which is for the trial, nor a file that is no model.
 const isModel = (one) => !one.is_demo && !one.problem;
 
-export default { name: "train", title: () => t("train"), draw: trainView };
+export default { name: "train", title: () => t("train"), choosesFiles: true, draw: trainView };
 
 function trainView(signal) {
     const fields = new Map(); // name -> what makeField returned
@@ -134,6 +134,10 @@ function trainView(signal) {
         fill(example, t("prompt_will_be"), " ", h("code", {}, trains() === "embedding" ? file || "…" : trains() === "model" ? words || "…" : `${words ? words + " " : ""}<lora:${file || "…"}:0.8>`));
     }
     values.watch(signal, (name) => { follow(name); show(name); });
+    fileNews.watch(signal, () => {
+        for (const field of fields.values()) field.offer();
+        fitSize();
+    });
 
     // Brings a field into view, wherever it hides, and gives it the focus.
     function reveal(name) {
@@ -154,7 +158,7 @@ function trainView(signal) {
 // Without a base model nothing can be trained: where to get one, and where to put it.
 function noModel() {
     const again = h("button", { type: "button", class: "lt-btn", onclick: () => busy(again, async () => {
-        app.form = await get("form");
+        await renewFiles();
         if ((app.form.checkpoints || []).some(isModel)) redraw();
         else say(t("no_model_yet"), "error");
     }) }, icon("search"), t("look_again"));
