@@ -30,7 +30,7 @@ from .dataset_routes import dataset_of
 from .drafts import Draft
 from .service import Service
 
-_SECONDS = 1.0  # that one question spends on pictures that were never looked at; the page asks again for the rest
+_SECONDS = 0.4  # that one question spends on pictures that were never looked at; the page asks again for the rest
 _MENDING = 20.0  # that a mend spends on them: what is found meanwhile is mended, too
 _RESOLUTION = (512, 512)  # of a data set that nobody has said yet how to train
 

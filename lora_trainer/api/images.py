@@ -27,7 +27,7 @@ from .answers import Refusal
 SIDE = 256  # pixels
 _MADE = 2  # how thumbnails are made; another number makes them anew
 _SHOWN = 500  # images of a folder
-_READING = 0.5  # seconds that one look at a folder spends itself on reading images to their ends
+_READING = 0.3  # seconds that one look at a folder spends itself on reading images to their ends
 _KEPT_SECONDS = 30 * 86400
 _KEPT_BYTES = 1 << 30  # about 100,000 thumbnails
 

@@ -57,7 +57,7 @@ from .state import form_view, state_view
 from .upload_names import CAPTIONS
 
 PREFIX = "/lora-trainer"
-_CHECKING = 1.0  # seconds that one check spends itself on reading pictures; the page asks again for the rest
+_CHECKING = 0.4  # seconds that one check spends itself on reading pictures; the page asks again for the rest
 UPLOADS = {"uploads", "recipes"}  # these take files
 Handler = Callable[[Service, Request], Awaitable[Response]]
 

@@ -13,11 +13,12 @@ def prompt(words: str, captions: Iterable[str]) -> str:
     They are where a caption says those of a subject, and where there are no captions. Words that none says call nothing up
     alone: then the first caption stands behind them.
     """
-    every = [caption.strip() for caption in captions]
-    first = every[0] if every else ""
+    first: str | None = None
     subjects = [subject.split() for subject in words.casefold().split(", ") if subject]
-    if any(all(word in caption.casefold() for word in subject) for caption in every for subject in subjects):
-        return ""
+    for caption in captions:  # mostly the first says it
+        if any(all(word in caption.casefold() for word in subject) for subject in subjects):
+            return ""
+        first = caption.strip() if first is None else first
     if not first or len(first) > _LONGEST or "\n" in first:
         return ""
     return ", ".join(part for part in (words, first) if part)
