@@ -16,17 +16,16 @@ from ..options.resolve import train_options
 from ..paths import write_text_atomic
 from ..runs import placing, resuming, states
 from ..runs.folder import RunFolder
-from ..runs.state_findings import resume_findings
+from ..runs.state_findings import LENGTH, resume_findings
 from ..runs.states import StateInfo
 from ..runs.store import Run
 from .answers import problem
 from .service import Service
 
-_LENGTH = ("max_train_steps", "max_train_epochs")  # what further steps change
-
 
 def look(service: Service, run: Run, steps: int | None) -> dict[str, Any]:
-    """{"state": {"step", "epoch", "time"}, "problems", "replaces"}: what differs from when the newest whole state was saved.
+    """{"state": {"step", "epoch", "time"}, "problems", "replaces"}: what differs from when the newest whole state was saved,
+    and what is to be known (level info).
 
     With an error among them the run cannot go on. `replaces` is the file that a person has put in use, whose place the new
     result takes (None for none). `steps` are those to be trained beyond the end. Reads all images once.
@@ -37,7 +36,9 @@ def look(service: Service, run: Run, steps: int | None) -> dict[str, Any]:
     told = {"step": info.step, "epoch": info.epoch, "time": info.saved_at}
     try:
         options = _options(folder, info, steps)
-        found = _differences(info, options, steps)
+        is_longer = steps is not None or resuming.total_steps(folder) is not None
+        found = _differences(info, options, is_longer=is_longer)
+        found += _of_schedule(info, options, steps) if steps is not None else []
     except InputErrors as wrong:
         found = [problem(error) for error in wrong.errors]
     except LoraTrainerError as error:
@@ -77,20 +78,25 @@ def _options(folder: RunFolder, info: StateInfo, steps: int | None) -> TrainOpti
     return replace(options, training=length)
 
 
-def _differences(info: StateInfo, options: TrainOptions, steps: int | None) -> list[dict[str, str]]:
+def _differences(info: StateInfo, options: TrainOptions, *, is_longer: bool) -> list[dict[str, str]]:
+    """`is_longer`: further steps were asked for, now or before, which is no surprise."""
     seed = int(info.manifest["seed"])
     plan = make_plan(data_spec(options), seed=seed, prior_loss_weight=options.training.prior_loss_weight)
     plan.raise_errors()
-    found = [
+    return [
         problem(InputError(one.message, field=one.field), one.level)
         for one in resume_findings(info, options, data=data_facts(plan))
-        if steps is None or one.field not in _LENGTH
+        if not (is_longer and one.field in LENGTH)
     ]
+
+
+def _of_schedule(info: StateInfo, options: TrainOptions, steps: int) -> list[dict[str, str]]:
+    """What further steps do to the learning rate: to be known, and nothing to be asked."""
     schedule = str(options.optimizer.lr_scheduler or "constant")
-    if steps is not None and not schedule.startswith("constant"):
-        message = (
-            f"the learning rate follows its schedule ({schedule}) over all {info.step + steps} steps, so it does not go on "
-            "from where it had come to."
-        )
-        found.append(problem(InputError(message, field="lr_scheduler"), "warning"))
-    return found
+    if schedule.startswith("constant"):
+        return []
+    message = (
+        f"the learning rate follows its schedule ({schedule}) over all {info.step + steps} steps, so it does not go on "
+        "from where it had come to."
+    )
+    return [problem(InputError(message, field="lr_scheduler"), "info")]

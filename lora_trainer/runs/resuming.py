@@ -45,19 +45,20 @@ def is_asked(folder: RunFolder) -> bool:
 
 
 def total_steps(folder: RunFolder) -> int | None:
-    """How many steps the run is to come to, where it goes on to more than it had; None where that stays as it was."""
+    """How many steps the run is to come to, where somebody has given it more than it had at first; else None."""
     found = read_number(read_table(folder.resume), "total_steps")
     return None if found is None else int(found)
 
 
-def prepare(folder: RunFolder, progress: Progress, result: str, total_steps: int | None = None) -> None:
+def prepare(folder: RunFolder, progress: Progress, result: str, further: int | None = None) -> None:
     """Make the folder of an ended run ready for another worker. Raises SaveError when it cannot be written.
 
     `result` is the file in the LoRA folder that the run came to before ("" for none): the new result may take its place.
-    `total_steps` are those that it is to come to, None for as many as it had.
+    `further` is how many steps it is to come to, None for as many as it was to: what was asked for before stays.
     """
+    further = total_steps(folder) if further is None else further
     placing.keep_final(folder, progress, result)
-    write_text_atomic(folder.resume, json.dumps({"asked": time.time(), "total_steps": total_steps}) + "\n")
+    write_text_atomic(folder.resume, json.dumps({"asked": time.time(), "total_steps": further}) + "\n")
     every = control.read_control(folder.control).live_every
     for past in (folder.control, folder.worker_note):  # "stop" was for the worker before, which has ended
         past.unlink(missing_ok=True)

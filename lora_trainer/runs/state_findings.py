@@ -29,6 +29,7 @@ _NO_MATTER = {
     "split_batch_when_full", "optimizer_type", "use_8bit_adam", "use_lion_optimizer", "network_args", "seed",
     "save_embedding",
 }  # fmt: skip
+LENGTH = ("max_train_steps", "max_train_epochs")  # what further steps change
 _SECTIONS = ("trained", "model", "network", "dataset", "optimizer", "training")
 _MACHINE = {"torch": "PyTorch", "device": "the device", "precision": "the precision"}
 

@@ -19,7 +19,7 @@ from ..options import TrainOptions
 from ..options.saving import SavingOptions
 from ..paths import user_path
 from ..runs import states
-from ..runs.state_findings import resume_findings, settings
+from ..runs.state_findings import LENGTH, resume_findings, settings
 from ..runs.states import StateInfo
 from .distributed import Processes
 from .loop import Loop
@@ -35,7 +35,8 @@ TEN_DIGITS = 10**9  # what is drawn has ten, so that it is known beforehand how 
 class Start:
     """Where a training begins. `counts` hold for all of it, `facts` are what its own states tell.
 
-    `session` and `started_at` are the state's where nothing differs: then the files of before are this training's own.
+    `session` and `started_at` are the state's where nothing differs, or one run goes on: then the files of before are this
+    training's own.
     """
 
     info: StateInfo | None
@@ -117,8 +118,13 @@ def start(
     computed: Precision,
     processes: Processes,
     emit: Emit,
+    *,
+    of_run: bool = False,
 ) -> Start:
-    """Where the training begins; says what is another than when `info` was saved, and raises InputErrors for what cannot be."""
+    """Where the training begins; says what is another than when `info` was saved, and raises InputErrors for what cannot be.
+
+    `of_run`: the same run goes on, whatever is another: what it wrote before stays its own.
+    """
     accumulation = options.training.gradient_accumulation_steps
     facts = {
         "seed": plan.seed,
@@ -126,7 +132,7 @@ def start(
         "data": _digest(options.saving, info, plan, emit) if processes.is_main else None,
         "machine": machine(computed, processes),
     }
-    continues = info is not None and _same(info, options, facts, emit)
+    continues = info is not None and (_same(info, options, facts, emit, of_run=of_run) or of_run)
     known = info.table("session") if info is not None and continues else {}
     session = int(known.get("id", random.SystemRandom().randrange(TEN_DIGITS, 2**32)))
     started_at = float(known.get("started_at", time.time()))
@@ -193,15 +199,15 @@ def _digest(options: SavingOptions, info: StateInfo | None, plan: DataPlan, emit
     return data_facts(plan)
 
 
-def _same(info: StateInfo, options: TrainOptions, facts: Mapping[str, Any], emit: Emit) -> bool:
+def _same(info: StateInfo, options: TrainOptions, facts: Mapping[str, Any], emit: Emit, *, of_run: bool) -> bool:
     findings = resume_findings(info, options, data=facts["data"], machine=facts["machine"])
     errors = [InputError(one.message, field=one.field or "resume") for one in findings if one.level == "error"]
     if errors:
         raise InputErrors(errors)
     reached = {"max_train_steps": str(info.step), "max_train_epochs": str(info.epoch)}
-    had_ended = any(one.old == reached.get(one.field) for one in findings)
+    is_longer = of_run or any(one.old == reached.get(one.field) for one in findings)  # a run's length changes by the page
     for one in findings:
-        if had_ended and one.field in reached:
+        if is_longer and one.field in LENGTH:
             continue  # it is given more steps: that is wanted, and no surprise
         emit({"type": "warning", "message": f"Going on from {info.path.name}: {one.message}"})
     return not findings

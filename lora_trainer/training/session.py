@@ -40,10 +40,12 @@ class SafeReporter:
         return self._reporter.control()
 
 
-def run(read_options: Callable[[], TrainOptions], reporter: Reporter, losses_to: Path | None = None) -> int:
+def run(
+    read_options: Callable[[], TrainOptions], reporter: Reporter, *, losses_to: Path | None = None, of_run: bool = False
+) -> int:
     """Read the options, train, and return the exit code; a failure is told as a `failed` event, never raised.
 
-    `losses_to` is where the loss of each picture is written.
+    `losses_to` is where the loss of each picture is written, `of_run` see `train`.
     """
     safe = SafeReporter(reporter)
     try:
@@ -52,7 +54,7 @@ def run(read_options: Callable[[], TrainOptions], reporter: Reporter, losses_to:
         early.read_file(options.model.pretrained_model_name_or_path)
         from .train import train  # brings torch: seconds
 
-        train(options, reporter=safe, losses_to=losses_to)
+        train(options, reporter=safe, losses_to=losses_to, of_run=of_run)
     except LoraTrainerError as error:
         logger.error("%s", error)
         safe.emit(failed(error, safe.step))

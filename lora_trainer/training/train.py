@@ -43,12 +43,18 @@ class TrainResult:
 
 
 def train(
-    options: TrainOptions, *, reporter: Reporter, processes: Processes | None = None, losses_to: Path | None = None
+    options: TrainOptions,
+    *,
+    reporter: Reporter,
+    processes: Processes | None = None,
+    losses_to: Path | None = None,
+    of_run: bool = False,
 ) -> TrainResult:
     """Train what `options` say, and save it.
 
     `reporter` takes events and is asked for the user's wishes (docs/architecture.md); `losses_to` is where the loss of each
-    picture is written (`picture_losses`), None for nowhere. Raises InputError(s) for what is wrong with the input,
+    picture is written (`picture_losses`), None for nowhere; `of_run`: output_dir is one run's alone, so that what is gone on
+    from there is its own even with other pictures or settings. Raises InputError(s) for what is wrong with the input,
     BaseModelError, LoraFileError, NotFiniteError, OutOfMemoryError and SaveError; everything that had been saved before stays.
     """
     processes = processes or Processes.of(options.training)
@@ -71,7 +77,8 @@ def train(
         computed = prepare.precision(chosen, processes.device, emit)
 
         plan = prepare.data_plan(options, seed, processes, emit)
-        start = resuming.start(options, resumed, plan, prepare.step_counts(chosen, plan), computed, processes, emit)
+        planned = prepare.step_counts(chosen, plan)
+        start = resuming.start(options, resumed, plan, planned, computed, processes, emit, of_run=of_run)
         counts = start.counts
         plan = replace(plan, epochs=counts.epochs)
         prompts = sample_prompts(options.sampling)

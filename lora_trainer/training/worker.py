@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     alive = threading.Event()
     threading.Thread(target=_beat, args=(folder, alive), name="heartbeat", daemon=True).start()
     try:
-        return session.run(lambda: _options(folder), reporter, folder.losses)
+        return session.run(lambda: _options(folder), reporter, losses_to=folder.losses, of_run=True)
     finally:
         alive.set()
         reporter.close()

@@ -82,13 +82,17 @@ def test_further_steps_lengthen_the_run_and_say_what_becomes_of_the_rate(client,
     compared = Candidate("frog", service.supervisor.folder(ended).output / final["name"], final["step"])
     assert service._compared(ended, compared) == compared.path
     answer = look(client, ended, "?steps=30").json()
-    assert [one["field"] for one in answer["problems"]] == ["lr_scheduler"]
+    assert [(one["field"], one["level"]) for one in answer["problems"]] == [("lr_scheduler", "info")], "nothing to be asked"
     run = post(client, f"runs/{ended}/resume", {"steps": 30}).json()["run"]
     assert (run["state"], run["total_steps"]) == ("queued", 50)
     written = toml.load(service.supervisor.folder(ended).config)["training"]
     assert written["max_train_steps"] == 50 and "max_train_epochs" not in written
     now = service._compared(ended, compared)
     assert now.name == f"frog-step{final['step']:08d}.safetensors" and now.is_file(), "not the final file that is to come"
+    assert look(client, ended).json()["problems"] == [], "a worker of it that was killed goes on to what was asked for"
+    run_to_end(service, client, ended)
+    assert post(client, f"runs/{ended}/resume", {}).status_code == 200
+    assert look(client, ended).json()["problems"] == [], "and so does the next"
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1.5, "many", True, 10**9])

@@ -123,6 +123,7 @@ def test_what_cannot_be_gone_on_from_is_told_and_nothing_starts(open_page, addre
 
 def test_a_finished_run_is_trained_further_by_so_many_steps(open_page, address, api):
     api.add_run("r1", state="finished", step=1000, total=1000, resumable={**STATE, "step": 1000})
+    api.changed = [problem("lr_scheduler", "info", "the learning rate follows its schedule.")]
     page = open_page(address + "#lora-run=r1")
     head(page, "Train further").click()
     steps = page.locator("dialog.lt-ask input")
@@ -135,6 +136,7 @@ def test_a_finished_run_is_trained_further_by_so_many_steps(open_page, address, 
     expect(page.locator(".lt-run-title .lt-badge")).to_have_text("running")
     assert posted(api, "resume") == [{"steps": 600}]
     assert api.further == ["600"]
+    expect(page.locator(".lt-toast")).to_contain_text("The learning rate follows its schedule.")
 
 
 def test_a_run_without_a_state_or_in_the_queue_again_has_no_such_button(open_page, address, api):

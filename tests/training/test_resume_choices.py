@@ -11,8 +11,12 @@ import torch
 
 from lora_trainer.errors import InputError, InputErrors, OutOfMemoryError, SaveError
 from lora_trainer.networks import files
+from lora_trainer.options import config_file
+from lora_trainer.runs import folder as run_folder
 from lora_trainer.runs import states
 from lora_trainer.runs.control import Control
+from lora_trainer.runs.events import read_events
+from lora_trainer.training import worker
 from lora_trainer.training.checkpoint import SavePlan
 from lora_trainer.training.position import Position
 from lora_trainer.training.state_saver import StateSaver
@@ -108,6 +112,24 @@ def test_changed_settings_are_told_count_and_leave_the_files_of_before(options_f
         for path in (copied / ".replaced" / "x.safetensors", copied / "x.safetensors")
     )
     assert before != after
+
+
+def test_what_a_run_wrote_stays_its_own_when_its_worker_goes_on_with_other_settings(options_for, done, tmp_path):
+    folder = tmp_path / "run"
+    options = options_for(
+        output_dir=str(folder / "output"), learning_rate=2e-3, max_train_steps=4, save_state_every_n_minutes=5
+    )
+    run = run_folder.create(folder, config=config_file.to_toml(options), dataset="", prompts="", request={})
+    shutil.copytree(done, run.output, dirs_exist_ok=True)
+    shutil.copytree(run.output / "x-state", states.rolling_folder(run.output, "x") / "step00000003-state")
+    shutil.copy(run.output / "x.safetensors", run.output / "x-live.safetensors")
+    run.resume.write_text('{"asked": 1}')
+    assert worker.main([str(run.path)]) == 0
+    events = read_events(run.events)[0]
+    said = [event["message"] for event in events if event["type"] == "warning"]
+    assert any("learning_rate was 0.001" in text for text in said)
+    assert not any("an earlier training" in text for text in said) and not (run.output / ".replaced").exists()
+    assert [event["step"] for event in events if event["type"] == "step"] == [4]
 
 
 def test_from_the_last_state_only_the_file_is_written_again(options_for, done, copied):

@@ -5,6 +5,7 @@ import { get, post } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { note, say } from "../base/messages.js";
 import { formatNumber } from "../base/numbers.js";
+import { sentence } from "../base/problems.js";
 import { go } from "../base/place.js";
 import { values } from "../train/values.js";
 import { badge, isOnCpu, isOver } from "./standing.js";
@@ -62,11 +63,12 @@ export async function resume(run, id, body = {}, isTold = false) {
     const { problems, replaces } = await get(path + steps);
     if (problems.some((problem) => problem.level === "error")) return tell(problems, t("resume_cannot"));
     const isNews = replaces && !isTold;
-    const question = [problems.length > 0 && h("p", {}, t("resume_changed")), ...problems.map(note), isNews && replaced(replaces)];
-    const isOpen = problems.length || isNews;
-    if (isOpen && !(await ask(question, t(problems.length ? "resume_anyway" : "resume"), { isHarmless: true }))) return;
+    const changed = problems.filter((problem) => problem.level !== "info"), known = problems.filter((problem) => problem.level === "info");
+    const question = [changed.length > 0 && h("p", {}, t("resume_changed")), ...changed.map(note), ...known.map(note), isNews && replaced(replaces)];
+    const isOpen = changed.length || isNews;
+    if (isOpen && !(await ask(question, t(changed.length ? "resume_anyway" : "resume"), { isHarmless: true }))) return;
     await post(path, body);
-    say(t("resumed"));
+    say([t("resumed"), ...known.map((problem) => sentence(problem.message))].join(" "));
 }
 
 const replaced = ({ file, name }) => h("p", {}, t("resume_replaces", { x: file, name }));
