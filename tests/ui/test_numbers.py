@@ -35,8 +35,24 @@ def test_strengths_are_read_as_they_are_meant_or_it_is_said_which_is_none(evalua
 
 
 def test_a_number_has_a_point_or_a_decimal_comma(evaluated):
-    typed = ["0.8", "0,8", " -1,5 ", "1e-4", "7", "", " ", "0,8,1", "0,8.1", "x", "Infinity"]
-    assert evaluated("base/numbers.js", f"{json.dumps(typed)}.map(m.readNumber)") == [0.8, 0.8, -1.5, 1e-4, 7, *["NaN"] * 6]
+    typed = ["0.8", "0,8", " -1,5 ", "1e-4", "1,5e-4", "６４", "０．５", "−2", "7", "0,125", "", " ", "0,8,1", "0,8.1", "x", "0x10"]
+    typed += ["Infinity", "1,500", "2,000,000"]  # of what may have a fraction nobody knows what these mean
+    numbers = [0.8, 0.8, -1.5, 1e-4, 1.5e-4, 64, 0.5, -2, 7, 0.125, *["NaN"] * 9]
+    assert evaluated("base/numbers.js", f"{json.dumps(typed)}.map((text) => m.readNumber(text))") == numbers
+
+
+def test_a_whole_number_may_have_its_thousands_set_apart_and_is_never_cut_short(evaluated):
+    typed = ["2000", "2,000", "10,000", "1 234 567", "２，０００", "-1", "3.0", "1e3"]
+    none = ["2,0", "0,5", "1.000", "12.345.678", "1,00", "1,0000", "1,000.5", "2,000 000", "x"]
+    read = evaluated("base/numbers.js", f"{json.dumps(typed + none)}.map((text) => m.readNumber(text, true))")
+    assert read == [2000, 2000, 10000, 1234567, 2000, -1, 3, 1000, *["NaN"] * len(none)]
+
+
+def test_what_can_be_meant_in_two_ways_is_said_at_the_field_of_the_form(evaluated):
+    asked = [("integer", "2,000"), ("integer", "1.000"), ("number", "1,500"), ("number", "0,5"), ("integer", "0,5")]
+    found = evaluated("train/values.js", f"{json.dumps(asked)}.map(([kind, text]) => m.values.parse({{ kind }}, text))")
+    assert found[0] == {"value": 2000} and found[3] == {"value": 0.5}
+    assert [one["error"] for one in (found[1], found[2], found[4])] == ["want_unclear", "want_unclear", "want_integer"]
 
 
 def test_what_a_picture_cannot_be_drawn_with_is_said(evaluated):

@@ -1,10 +1,27 @@
 // Numbers as people read them.
 import { language } from "./texts.js";
 
-// A number as people type it, with a point or a decimal comma; NaN for any other text.
-export function readNumber(text) {
-    const number = text.trim() === "" ? NaN : Number(text.trim().replace(/^([+-]?\d+),(\d+)$/, "$1.$2"));
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const IN_THOUSANDS = /^[+-]?\d{1,3}([, '’_])\d{3}(\1\d{3})*$/;
+const plain = (text) => text.normalize("NFKC").replace("−", "-").trim(); // full-width digits, as Korean and Japanese keyboards write them
+
+// A number as people type it, with a point or a decimal comma, or a whole one with commas or spaces between its thousands, as
+// the page writes them. NaN for any other text, and where it can be meant in two ways.
+export function readNumber(text, isWhole = false) {
+    const typed = plain(text);
+    if (isUnclear(typed, isWhole)) return NaN;
+    const pointed = isWhole && IN_THOUSANDS.test(typed) ? typed.replace(/[^\d+-]/g, "") : isWhole ? typed : typed.replace(/^([+-]?\d*),(\d+(e[+-]?\d+)?)$/i, "$1.$2");
+    const number = NUMBER.test(pointed) ? Number(pointed) : NaN;
     return Number.isFinite(number) ? number : NaN;
+}
+
+// Whether it can be thousands as well as a fraction: "1,500" where that may have one, "1.500" where it may not.
+export const isUnclear = (text, isWhole = false) => (isWhole ? /^[+-]?[1-9]\d{0,2}(\.\d{3})+$/ : /^[+-]?[1-9]\d{0,2}(,\d{3})+$/).test(plain(text));
+
+// What is typed as a program reads it where it is a number, else as it is.
+export function numberText(text) {
+    const number = readNumber(text);
+    return Number.isNaN(number) ? text : String(number);
 }
 
 const locale = (english) => (language === "ko" ? "ko-KR" : english);

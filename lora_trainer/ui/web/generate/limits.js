@@ -8,7 +8,7 @@ export const LIMITS = { steps: [1, 150, true], cfg_scale: [0, 30, false], width:
 // {value, wrong}: the number that is typed for `name`, and what is to be said of it, "" when it is right.
 export function readSetting(name, text) {
     const [low, high, isWhole] = LIMITS[name], isSide = ["width", "height"].includes(name);
-    const value = readNumber(text);
+    const value = readNumber(text, isWhole);
     const isRight = value >= low && value <= high && (!isWhole || Number.isInteger(value)) && (!isSide || value % 8 === 0);
     return { value, wrong: isRight ? "" : t(isSide ? "want_size" : "want_range", { low, high }) };
 }

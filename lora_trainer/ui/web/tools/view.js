@@ -9,6 +9,7 @@ import { icon } from "../base/icons.js";
 import { poll } from "../base/poll.js";
 import { recall, remember } from "../base/memory.js";
 import { note, refuse, report, retract, say } from "../base/messages.js";
+import { numberText } from "../base/numbers.js";
 import { language } from "../base/texts.js";
 import { packageOffer } from "../train/packages.js";
 import { labeled, plainControl, select } from "./fields.js";
@@ -25,6 +26,15 @@ let jobs = new Map(); // tool -> the last answer about its job
 const isOver = (job) => ["finished", "stopped", "failed"].includes(job.state);
 const stem = (name) => String(name || "").split("/").at(-1).replace(/\.(safetensors|ckpt|pt)( \[.*\])?$/i, "");
 // The parts of what a result is called until the person gives it a name; none while the first one is empty.
+// The values with what is typed as a number as a program reads it: 0,5 is 0.5.
+function withNumbers(tool, values) {
+    const read = (field, value) => {
+        if (field.kind === "loras") return value.map((row) => (row.ratio === undefined ? row : { ...row, ratio: numberText(row.ratio) }));
+        return field.kind === "number" && typeof value === "string" ? numberText(value) : value;
+    };
+    return { ...values, ...Object.fromEntries(tool.fields.map((field) => [field.name, read(field, values[field.name])])) };
+}
+
 function suggestedParts(tool, values) {
     const files = new Map(tool.fields.map((one) => [one.name, ["lora", "checkpoint"].includes(one.kind)]));
     const filled = (part) => {
@@ -178,7 +188,7 @@ function draw(signal, view, page) {
         if (run.disabled) return;
         const { values, overwrite } = settings(), { confirm } = tool;
         if (confirm && !values[confirm.unless] && !(await ask(confirm.question, confirm.button))) return;
-        const body = { tool: tool.name, values, output: fields.querySelector("#lt-tool-output")?.value ?? "", overwrite };
+        const body = { tool: tool.name, values: withNumbers(tool, values), output: fields.querySelector("#lt-tool-output")?.value ?? "", overwrite };
         for (const say of Object.values(wrong)) say("");
         said.textContent = "";
         run.disabled = true;

@@ -2,6 +2,7 @@
 import { app } from "../base/app.js";
 import { fileOption, fill, h, set } from "../base/elements.js";
 import { icon } from "../base/icons.js";
+import { readNumber } from "../base/numbers.js";
 import { told } from "../base/problems.js";
 import { plainOf } from "./concepts/names.js";
 import { t } from "./texts.js";
@@ -93,7 +94,7 @@ function stepped(event, control, input, type) {
     const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
     if (!by) return;
     event.preventDefault();
-    input.value = String(Math.max(control.minimum ?? -Infinity, Math.min(control.maximum ?? Infinity, (Number(input.value) || 0) + by)));
+    input.value = String(Math.max(control.minimum ?? -Infinity, Math.min(control.maximum ?? Infinity, (readNumber(input.value, true) || 0) + by)));
     type(input.value);
 }
 

@@ -6,6 +6,7 @@ import { fill, h } from "../base/elements.js";
 import { get } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { say } from "../base/messages.js";
+import { numberText } from "../base/numbers.js";
 import { language } from "../base/texts.js";
 import { scopes } from "./concepts/scope.js";
 import { t } from "./texts.js";
@@ -59,7 +60,7 @@ export function promptEditor(field) {
         return h("li", {},
             h("div", { class: "lt-beside" }, input("prompts_prompt", told.prompt, (text) => (told.prompt = text)), h("button", { type: "button", class: "lt-btn lt-btn-icon", "aria-label": t("remove_image", { x: name("prompts_prompt") }), onclick: () => put(lines().filter((_, at) => at !== index)) }, icon("close"))),
             input("prompts_negative", told.options.n, (text) => (told.options.n = text.trim())),
-            h("div", { class: "lt-prompt-numbers" }, NUMBERS.map(([letters, text]) => input(`prompts_${text}`, told.options[letters], (value) => (told.options[letters] = value.trim()), { inputmode: "decimal" })), sampler));
+            h("div", { class: "lt-prompt-numbers" }, NUMBERS.map(([letters, text]) => input(`prompts_${text}`, told.options[letters], (value) => (told.options[letters] = numberText(value.trim())), { inputmode: "decimal" })), sampler));
     }
 
     // The words that call the subjects up, and some captions of the images, spread over all of them, as far as they differ.

@@ -123,6 +123,7 @@ export const t = texts({
     off: ["off", "꺼짐"],
     save: ["Save", "저장"],
     want_number: ["A number is expected here, for example 0.5 or 1e-4.", "숫자를 입력하세요 (예: 0.5 또는 1e-4)."],
+    want_unclear: ["“{x}” can be thousands or a fraction. Write it without commas (1500), or with a point (1.5).", "“{x}”은 천 단위일 수도 소수일 수도 있습니다. 쉼표 없이 1500처럼, 소수라면 점으로 1.5처럼 적으세요."],
     want_integer: ["A whole number is expected here.", "정수를 입력하세요."],
     want_minimum: ["The smallest value is {x}.", "{x} 이상이어야 합니다."],
     want_maximum: ["The largest value is {x}.", "{x} 이하여야 합니다."],

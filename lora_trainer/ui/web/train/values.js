@@ -5,7 +5,7 @@
 import { listeners } from "../base/listeners.js";
 import { recallHere, rememberHere } from "../base/memory.js";
 import { say } from "../base/messages.js";
-import { readNumber } from "../base/numbers.js";
+import { isUnclear, readNumber } from "../base/numbers.js";
 import { language } from "../base/texts.js";
 import { isDotted, read, written } from "./concepts/names.js";
 import { t } from "./texts.js";
@@ -26,9 +26,10 @@ function parse(control, text) {
     if (typed === "") return { value: control.default === "" ? "" : null };
     if (control.kind === "list") return { value: typed.split("\n").map((line) => line.trim()).filter(Boolean) };
     if (!NUMBERS.includes(control.kind)) return { value: typed };
-    const number = readNumber(typed);
-    if (Number.isNaN(number)) return { error: control.kind === "integer" ? "want_integer" : "want_number" };
-    if (control.kind === "integer" && !Number.isInteger(number)) return { error: "want_integer" };
+    const isWhole = control.kind === "integer", number = readNumber(typed, isWhole);
+    if (isUnclear(typed, isWhole)) return { error: "want_unclear", x: typed };
+    if (Number.isNaN(number)) return { error: isWhole ? "want_integer" : "want_number" };
+    if (isWhole && !Number.isInteger(number)) return { error: "want_integer" };
     if (control.minimum != null && number < control.minimum) return { error: "want_minimum", x: control.minimum };
     if (control.maximum != null && number > control.maximum) return { error: "want_maximum", x: control.maximum };
     if (control.above != null && number <= control.above) return { error: "want_above", x: control.above };
