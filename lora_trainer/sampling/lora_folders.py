@@ -72,16 +72,28 @@ class LoraFolders:
 
     def _find(self, name: str, by_stem: Mapping[str, list[Path]]) -> Path:
         paths = by_stem.get(name) or _alike(name, by_stem)
-        paths = paths or [
-            path for paths in by_stem.values() for path in paths if _composed(_output_name(path)) == _composed(name)
-        ]
+        if not paths:
+            return self._find_in_metadata(name, by_stem)
         if len(paths) == 1:
+            return paths[0]
+        listed = ", ".join(map(str, paths))
+        raise InputError(
+            f"<lora:{name}>: {len(paths)} files have this name: {listed}.", field="prompt", advice="Rename all but one."
+        )
+
+    def _find_in_metadata(self, name: str, by_stem: Mapping[str, list[Path]]) -> Path:
+        """The file that was saved under `name` and renamed since."""
+        everywhere = [path for paths in by_stem.values() for path in paths]
+        paths = [path for path in everywhere if _composed(_output_name(path)) == _composed(name)]
+        if len(paths) == 1:
+            logger.warning("<lora:%s> is %s: no file has this name, and this one was saved under it.", name, paths[0].name)
             return paths[0]
         folders = ", ".join(map(str, self.folders)) or "(no folder is set)"
         if paths:
-            listed = ", ".join(map(str, paths))
             raise InputError(
-                f"<lora:{name}>: {len(paths)} files have this name: {listed}.", field="prompt", advice="Rename all but one."
+                f"<lora:{name}>: no file has this name, and {len(paths)} were saved under it: {', '.join(map(str, paths))}.",
+                field="prompt",
+                advice=f"Name one of them: <lora:{paths[0].stem}>.",
             )
         near = difflib.get_close_matches(name, by_stem, 1)
         advice = f"Did you mean <lora:{near[0]}>?" if near else "Give the file's name without folder and suffix."

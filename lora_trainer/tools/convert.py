@@ -58,7 +58,7 @@ def run(options: ConvertLora) -> Path:
     assert options.model and options.save_to
     path = output_path(options.save_to, [options.model], overwrite=options.overwrite)
     lora = read(options.model)
-    metadata = {key: value for key, value in lora.metadata.items() if key not in (NOTE, "lora_adapter_metadata")}
+    metadata = {key: value for key, value in lora.metadata_for(path).items() if key not in (NOTE, "lora_adapter_metadata")}
     modules = unfolded(lora)
     if options.to in ("kohya", "webui"):
         names = {name: webui_name(name, lora.family) if options.to == "webui" else name for name in modules}

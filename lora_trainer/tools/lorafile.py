@@ -71,6 +71,10 @@ class Lora:
         """The number format of the factors (of the first module)."""
         return next(iter(self.modules.values())).down.dtype
 
+    def metadata_for(self, path: Path) -> dict[str, str]:
+        """The metadata for a file that is made of this one: prompts would find it by the name that is written there."""
+        return {**self.metadata, **({"ss_output_name": path.stem} if "ss_output_name" in self.metadata else {})}
+
     @functools.cached_property
     def families(self) -> set[str]:
         """Those of sd1, sd2 and sdxl that it may be for (`families.possible_families`)."""

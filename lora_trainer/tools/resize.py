@@ -62,7 +62,7 @@ def run(options: ResizeLora, progress: Progress | None = None) -> Path:
     if smaller and not options.dynamic_method:
         logger.info("%d of %d layers can have less: %s has rank %d.",
                     len(smaller), len(resized), smaller[0], resized[smaller[0]].rank)  # fmt: skip
-    files.save(path, tensors_of(resized, lora.words), _metadata(lora, resized, options), options.save_precision or lora.dtype)
+    files.save(path, tensors_of(resized, lora.words), _metadata(lora, path, resized, options), options.save_precision or lora.dtype)
     return path
 
 
@@ -144,9 +144,9 @@ def _line(name: str, values: Tensor, rank: int) -> str:
     return f"{name}: rank {rank}, {kept_sum:.1%} of the sum and {kept_norm:.1%} of the norm of the singular values kept"
 
 
-def _metadata(lora: Lora, resized: dict[str, Factors], options: ResizeLora) -> dict[str, str]:
+def _metadata(lora: Lora, path: Path, resized: dict[str, Factors], options: ResizeLora) -> dict[str, str]:
     """The source's metadata with the new rank and a note in front of its comment, in kohya-ss' words."""
-    result = dict(lora.metadata)
+    result = lora.metadata_for(path)
     old = max(factors.rank for factors in lora.modules.values())
     comment = result.get("ss_training_comment", "")
     if options.dynamic_method:

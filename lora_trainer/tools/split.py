@@ -42,7 +42,7 @@ def run(options: SplitDylora, progress: Progress | None = None) -> list[Path]:
         refuse_existing(path, [options.model], overwrite=options.overwrite)
     for number, (rank, path) in enumerate(zip(ranks, paths, strict=True), 1):
         modules = prefix(lora, rank)
-        metadata = _metadata(lora, modules, rank, full)
+        metadata = _metadata(lora, path, modules, rank, full)
         files.save(path, tensors_of(modules, lora.words), metadata, options.save_precision or lora.dtype)
         if progress:
             progress(number, len(paths))
@@ -81,9 +81,9 @@ def _check_unit(lora: Lora, unit: int, full: int) -> None:
         logger.warning("the unit %s does not divide the rank %s: was the file trained with another?", unit, full)
 
 
-def _metadata(lora: Lora, modules: dict[str, Factors], rank: int, full: int) -> dict[str, str]:
+def _metadata(lora: Lora, path: Path, modules: dict[str, Factors], rank: int, full: int) -> dict[str, str]:
     """The source's metadata with the new dim and alpha and a note in front of its comment, in kohya-ss' words."""
-    result = dict(lora.metadata)
+    result = lora.metadata_for(path)
     comment = result.get("ss_training_comment", "")
     result |= {"ss_training_comment": f"split from DyLoRA, rank {full} to {rank}; {comment}", "ss_network_dim": str(rank)}
     try:

@@ -36,6 +36,16 @@ def test_a_name_that_no_file_has_or_two_have_is_an_error(tmp_path, make_lora):
         find(tmp_path, "frog")
 
 
+def test_files_that_were_saved_under_a_name_that_none_has_any_more_are_told_by_their_own(tmp_path, make_lora, caplog):
+    """As two copies of a file that is gone."""
+    small = make_lora(tmp_path / "frog small.safetensors", name="frog")
+    assert find(tmp_path, "frog") == small
+    assert "<lora:frog> is frog small.safetensors" in caplog.text
+    make_lora(tmp_path / "frog_rank4.safetensors", name="frog")
+    with pytest.raises(InputError, match="no file has this name, and 2 were saved under it: .*Name one of them: <lora:frog"):
+        find(tmp_path, "frog")
+
+
 def test_a_broken_neighbour_does_not_hide_a_lora(tmp_path, make_lora):
     (tmp_path / "broken.safetensors").write_bytes(b"\x00" * 4)
     path = make_lora(tmp_path / "x.safetensors", name="run")

@@ -116,8 +116,9 @@ def test_a_merged_checkpoint_is_not_put_beside_another_configuration(base, tmp_p
 # ---- convert_lora ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("name", "to"), [("a", "webui"), ("c", "peft"), ("c", "webui"), ("trained", "diffusers")])
 def test_there_and_back_is_the_same_file(name, to, tmp_path):
-    """To the last bit, metadata too: alpha / rank is a power of two here, as nearly everywhere."""
-    path, there, back = tmp_path / "first.safetensors", tmp_path / "there.safetensors", tmp_path / "back.safetensors"
+    """To the last bit, metadata too: alpha / rank is a power of two here, as nearly everywhere. Only its name is its own."""
+    (tmp_path / "back").mkdir()
+    path, there, back = (tmp_path / one for one in ("first.safetensors", "there.safetensors", "back/first.safetensors"))
     assert run(["convert_lora", TRAINED if name == "trained" else source(name), "--save_to", str(path)]) == 0
     close(load_file(path), load_file(TRAINED if name == "trained" else source(name)), 0.0)
     assert run(["convert_lora", str(path), "--to", to, "--save_to", str(there)]) == 0
@@ -126,6 +127,7 @@ def test_there_and_back_is_the_same_file(name, to, tmp_path):
     assert any(key.endswith("alpha") for key in keys) == (to == "webui")
     assert run(["convert_lora", str(there), "--save_to", str(back)]) == 0
     assert back.read_bytes() == path.read_bytes()
+    assert metadata(there).get("ss_output_name") == ("there" if name == "trained" else None)
 
 
 def test_an_alpha_that_is_no_power_of_two_costs_no_bit_of_a_half_precision_file(tmp_path):
