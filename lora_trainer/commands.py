@@ -128,7 +128,8 @@ def _find(word: str) -> Command:
             return command
     if name in MISSING:
         raise InputError(f"the command {name} is not in this program.", advice=MISSING[name])
-    near = nearest(name, [command.name for command in COMMANDS])
+    begun = [command.name for command in COMMANDS if command.name.startswith(f"{name}_")]  # `train` is train_network
+    near = begun[0] if begun else nearest(name, [command.name for command in COMMANDS])
     hint = f"Did you mean {near}?" if near else "The commands are: " + ", ".join(command.name for command in COMMANDS) + "."
     raise InputError(f"there is no command {word!r}.", advice=hint)
 

@@ -219,6 +219,7 @@ CASES: dict[str, tuple[Callable[[Place], dict[str, Any]], list[str]]] = {
     "wrong type": (config("learning_rat = 1\nlr_warmup_steps = '3'\n"), ["run.toml, line 2", "Remove the quotes"]),
     "Windows path": (config('vae = "C:\\models\\x"\n'), ["run.toml, line 1", "single quotes"]),
     "section given twice": (config("[a]\nseed = 1\n[a]\nvae = 'x'\n"), ["run.toml, line 3", "a is given twice"]),
+    "a word without quotes": (config("seed = 1\nflip_aug = yes  # please\n"), ["run.toml, line 2", "Write true or false"]),
     "key given twice": (config("seed = 1\nseed = 2\n"), ["run.toml, line 2", "is given twice", "Delete one"]),
     "data: unknown key": (data_file(f"{SUBSET}num_repeat = 2\n"), ["set.toml, line 6", "Did you mean num_repeats?"]),
     "data: missing folder": (

@@ -25,6 +25,7 @@ _KEY = r'(?:[\w-]+|"[^"]*"|\'[^\']*\')'
 _ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
 _HEADER = re.compile(rf"\s*(\[\[?)\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*\]")
 _SINGLE_BACKSLASH = re.compile(r'"(?:[^"\\]|\\\\)*\\[^\\"]')
+_BARE_WORD = re.compile(rf"\s*(?:{_KEY}|\.|\s)+=\s*[^\W\d]\w*\s*(?:#.*)?$")  # as in `flip_aug = yes`
 _TWICE = re.compile(r"What\? (\S+) already exists|Duplicate keys")
 BACKSLASH_ADVICE = "In double quotes a backslash has a special meaning: write the path in single quotes, 'C:\\images\\cat'."
 
@@ -86,6 +87,9 @@ def _from_toml(path: Path, text: str, field: str) -> Located:
         elif twice := _TWICE.match(said):
             said = f"{twice[1] or 'the key'} is given twice"
             advice = "Delete one of them, or put what they hold together under one heading."
+        elif _BARE_WORD.match(source):
+            said = "a value is neither a text in quotes nor a number"
+            advice = "Write true or false where yes or no is meant, in small letters, and texts in quotes."
         elif "homogeneous" in said:
             advice = "Write all values of a list alike, for example [1.0, 2.5] rather than [1, 2.5]."
         raise InputError(

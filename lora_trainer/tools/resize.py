@@ -62,7 +62,8 @@ def run(options: ResizeLora, progress: Progress | None = None) -> Path:
     if smaller and not options.dynamic_method:
         logger.info("%d of %d layers can have less: %s has rank %d.",
                     len(smaller), len(resized), smaller[0], resized[smaller[0]].rank)  # fmt: skip
-    files.save(path, tensors_of(resized, lora.words), _metadata(lora, path, resized, options), options.save_precision or lora.dtype)
+    metadata = _metadata(lora, path, resized, options)
+    files.save(path, tensors_of(resized, lora.words), metadata, options.save_precision or lora.dtype)
     return path
 
 
