@@ -17,6 +17,10 @@ from lora_trainer.models import checkpointing, compiling
 from lora_trainer.models.compiling import Way, compiled, regions
 from lora_trainer.networks import registry
 
+pytestmark = pytest.mark.skipif(
+    not compiling.shares_blocks(), reason="PyTorch before 2.5 compiles layers with a LoRA in pieces"
+)
+
 SIZES = ((8, 8), (8, 16), (16, 8))
 KINDS = 1  # of blocks
 
