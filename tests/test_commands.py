@@ -56,6 +56,11 @@ def test_arguments_and_exit_code_are_passed_on(command):
     assert commands.run(["train-network"]) == 7
 
 
+def test_half_of_a_command_is_taken_for_the_first_that_begins_with_it(capsys):
+    assert commands.run(["train", "--seed=1"]) == 2
+    assert "Did you mean train_network?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
