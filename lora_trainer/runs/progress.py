@@ -12,7 +12,7 @@ from typing import Any
 
 from ..foreign.json_text import read_number
 from .events import Event, read_events
-from .preparing import reached
+from .preparing import FIRST, reached
 
 _SMOOTHING = 0.98  # weight of the past per step: the smoothed loss looks back over about 50 steps
 _CURVE_POINTS = 600
@@ -110,7 +110,7 @@ class Progress:
     seconds_before: float = 0.0  # that workers before this one were at work
     samples: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, Event] = field(default_factory=dict)  # by path, in the order of saving
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # of the last worker, each once
     failed: Event | None = None
     finished: Event | None = None
     parked: Event | None = None  # the worker waits off the card (training.parking)
@@ -182,6 +182,8 @@ class Progress:
             if (share := _number(event.get("share"))) is not None:
                 told["share"] = share
             self.aside = told if event.get("aside") and told["name"] else None
+            if told["name"] == FIRST:  # the worker finds again what still holds; the log keeps the rest
+                self.warnings = []
             if not event.get("aside"):
                 self.phase, self.prepared = told, reached(self.prepared, told)
                 self.told_left = _number(event.get("seconds_left", self.told_left))
@@ -216,7 +218,7 @@ class Progress:
         elif kind == "sample":
             self.samples.append(event)
         elif kind == "warning":
-            message = str(event.get("message", ""))  # a worker that goes on finds again what the one before it found
+            message = str(event.get("message", ""))
             self.warnings = [*(one for one in self.warnings if one != message), message][-_KEPT_WARNINGS:]
         elif kind == "failed":
             self.failed, self.phase, self.aside = event, None, None

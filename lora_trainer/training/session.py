@@ -11,6 +11,7 @@ from ..log import logger
 from ..options import TrainOptions
 from ..runs.control import Control
 from ..runs.events import Reporter
+from ..runs.preparing import FIRST
 from . import early
 
 EXIT_OK, EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -49,8 +50,8 @@ def run(
     """
     safe = SafeReporter(reporter)
     try:
+        safe.emit({"type": "phase", "name": FIRST, "done": 0, "total": 0})
         options = read_options()
-        safe.emit({"type": "phase", "name": "loading the program", "done": 0, "total": 0})
         early.read_file(options.model.pretrained_model_name_or_path)
         from .train import train  # brings torch: seconds
 

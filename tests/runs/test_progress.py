@@ -1,5 +1,6 @@
 import pytest
 
+from lora_trainer.runs import preparing
 from lora_trainer.runs.events import EventWriter
 from lora_trainer.runs.progress import Progress, ProgressBook
 
@@ -155,11 +156,15 @@ def test_a_picture_that_is_being_drawn_is_counted_and_not_done():
     assert progress.now == {"name": "drawing samples", "done": 3, "total": 3, "share": 0.7}
 
 
-def test_a_warning_that_the_next_worker_gives_again_is_there_once():
+def test_the_warnings_are_those_of_the_last_worker_each_once():
     progress = Progress()
-    for message in ("no captions", "cut", "no captions"):
+    for message in ("12 of 13 images have no caption", "cut", "12 of 13 images have no caption"):
         progress.fold({"type": "warning", "message": message})
-    assert progress.warnings == ["cut", "no captions"]
+    assert progress.warnings == ["cut", "12 of 13 images have no caption"]
+    progress.fold({"type": "phase", "name": preparing.FIRST, "done": 0, "total": 0})
+    progress.fold({"type": "warning", "message": "11 of 12 images have no caption"})
+    progress.fold({"type": "started", "total_steps": 9})
+    assert progress.warnings == ["11 of 12 images have no caption"]
 
 
 def test_a_resumed_run_forgets_what_came_after_the_state():
