@@ -178,6 +178,7 @@ class ConsoleReporter:
         self._last_line = -math.inf
         self._phase = self._said = ""
         self._total: int | None = None
+        self._device = ""
 
     def control(self) -> Control:
         return Control()
@@ -189,14 +190,14 @@ class ConsoleReporter:
         now = time.monotonic()
         kind = event["type"]
         if kind == "started":
-            self._total = event.get("total_steps")
+            self._total, self._device = event.get("total_steps"), str(event.get("device") or "")
         due = now - self._last_line >= self._seconds
         last = event.get("step") == self._total or (event.get("total") and event.get("done") == event.get("total"))
         if kind == "step" and not (due or last):
             return
         if kind == "phase" and (event.get("aside") or (event.get("name") == self._phase and not (due or last))):
             return
-        text = _say(event, self._total)
+        text = _say(event, self._total, self._device)
         is_news = not (kind == "phase" and text == self._said)  # a phase is told again with another time left
         self._last_line = now
         self._phase = str(event.get("name", "")) if kind == "phase" else ""
@@ -205,7 +206,7 @@ class ConsoleReporter:
             (logger.error if kind == "failed" else logger.warning if kind == "warning" else logger.info)("%s", text)
 
 
-def _say(event: Mapping[str, Any], total: int | None) -> str:
+def _say(event: Mapping[str, Any], total: int | None, device: str) -> str:
     """One line for a person, or "" when the event is not worth one."""
     kind = event["type"]
     if kind == "started":
@@ -226,7 +227,8 @@ def _say(event: Mapping[str, Any], total: int | None) -> str:
     if kind == "saved":
         return f"saved {event.get('path')}"
     if kind in ("parked", "unparked"):
-        return "waiting off the card" if kind == "parked" else "going on"
+        waiting = "waiting" if device.lower().startswith("cpu") else "waiting off the card"  # without a card, none is spoken of
+        return waiting if kind == "parked" else "going on"
     if kind == "crowded":
         return f"step {event.get('step')}: {event.get('message', '')}"
     if kind == "state":

@@ -203,7 +203,8 @@ class Parking:
         for one in parked:
             one.leave()
         free_card()
-        logger.info("the card is left after %.2f s", time.perf_counter() - began)
+        if weights:  # without a card there is nothing to leave
+            logger.info("the card is left after %.2f s", time.perf_counter() - began)
         return parked
 
     def come_back(self, parked: list[Parked]) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+import toml
 
 from lora_trainer import __version__
 from lora_trainer.networks.files import file_hashes
@@ -233,6 +234,9 @@ def test_runs_stand_side_by_side(open_page, place):
     expect(page.locator(".lt-run-title")).to_have_count(2)
     for number, run in enumerate(place.service.store.queue(), 1):
         reporter = RunReporter(place.service.supervisor.folder(run.id).path)
+        config = toml.load(reporter.folder.config)
+        config.setdefault("training", {})["deterministic"] = number == 2
+        reporter.folder.config.write_text(toml.dumps(config))
         for step in range(1, 301):
             loss = 0.08 + 0.1 * number / (1 + step / 40)
             reporter.emit({"type": "step", "step": step, "epoch": 1, "loss": loss, "lr": {"unet": number * 1e-4}})
@@ -252,6 +256,10 @@ def test_runs_stand_side_by_side(open_page, place):
     rows = view.locator("section", has_text="Settings that differ").locator("tbody tr")
     expect(rows.filter(has_text="Learning rate").first).to_contain_text("0.0001")
     expect(rows.filter(has_text="Learning rate").first).to_contain_text("0.0003")
+    switched = rows.filter(has=page.locator("th[title=deterministic]")).locator("td")
+    assert sorted(switched.all_inner_texts()) == ["no", "yes"]
+    heights = view.locator(".lt-scroll").evaluate_all("(boxes) => boxes.map((one) => one.scrollHeight - one.clientHeight)")
+    assert heights == [0] * len(heights), "a box within the page is scrolled"
     expect(view.locator(".lt-compare-samples img")).to_have_count(2)
     expect(view.locator("section").first.locator("tbody tr").first).to_contain_text("0.1 at step 200")  # its best validation
     canvas = view.locator(".lt-chart-canvas")

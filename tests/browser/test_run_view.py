@@ -202,7 +202,10 @@ def test_the_file_in_use_is_marked_and_any_other_can_be_put_in_use_and_back(open
     expect(marks).to_contain_text("final")
     expect(page.locator(".lt-use-which")).to_have_count(0)
     api.used = {**api.used, "file": None}
+    api.runs["r1"]["state"] = "stopped"
     page.reload()
+    page.locator(".lt-compare-files summary").first.click()
+    expect(page.locator(".lt-grid-form")).to_contain_text("sls_frog.safetensors (when it was stopped)")
     expect(page.locator(".lt-run-page")).to_contain_text("none of these files")
     expect(rows.get_by_role("button", name="Use this one")).to_have_count(2)
 

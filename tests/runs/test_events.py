@@ -163,6 +163,16 @@ def test_a_phase_told_again_with_another_time_left_is_one_line_in_the_log(monkey
     assert lines == ["drawing samples 1/1", "training", "drawing samples 1/1"]
 
 
+def test_without_a_card_the_log_speaks_of_none(monkeypatch):
+    lines = []
+    monkeypatch.setattr(logger, "info", lambda text, *values: lines.append(text % values))
+    reporter = ConsoleReporter(seconds=0)
+    for device in ("CPU", "NVIDIA RTX 3060"):
+        reporter.emit({"type": "started", "device": device, "total_steps": 4, "epochs": 1})
+        reporter.emit({"type": "parked", "step": 1})
+    assert lines[1::2] == ["waiting", "waiting off the card"]
+
+
 def test_the_console_says_first_and_last_step_but_not_each(monkeypatch):
     lines = []
     monkeypatch.setattr(logger, "info", lambda text, *values: lines.append(text % values))

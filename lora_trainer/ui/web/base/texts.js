@@ -15,6 +15,8 @@ const SHARED = {
     close: ["Close", "닫기"],
     changed_count: ["{x} changed", "{x}개 변경됨"],
     none_chosen: ["none", "없음"],
+    yes: ["yes", "예"],
+    no: ["no", "아니요"],
     choose_model: ["Choose a model", "모델을 선택하세요"],
     remove_image: ["Remove {x}", "{x} 삭제"],
     upload_of: ["Pictures dropped on {x}", "{x}에 올린 이미지"],
@@ -61,3 +63,6 @@ export function texts(own = {}) {
     return t;
 }
 export const t = texts();
+
+// A value as a settings file of Python has it, in a person's words.
+export const inWords = (text) => (text === "True" ? t("yes") : text === "False" ? t("no") : text);

@@ -7,6 +7,7 @@ import { formatNumber, formatShort } from "../base/numbers.js";
 import { pictureButton, showPicture } from "../base/pictures.js";
 import { go } from "../base/place.js";
 import { poll } from "../base/poll.js";
+import { inWords } from "../base/texts.js";
 import { values } from "../train/values.js";
 import { lineOf, overlayChart } from "./overlay.js";
 import { badge } from "./standing.js";
@@ -18,7 +19,7 @@ const labelOf = (name) => {
     const [place, plain] = split(name);
     return place + (controlOf(plain)?.label || plain);
 };
-const shownAs = (name, text) => controlOf(split(name)[1])?.choices?.find((one) => String(one.value) === text)?.label || text || "–";
+const shownAs = (name, text) => controlOf(split(name)[1])?.choices?.find((one) => String(one.value) === text)?.label || inWords(text) || "–";
 const headOf = (run, index) => h("th", { scope: "col" }, lineOf(index), " ", h("a", { href: `#lora-run=${encodeURIComponent(run.id)}` }, run.name));
 
 export function compareView(signal, ids) {

@@ -31,7 +31,7 @@ export function fileList(signal, id, used, isModel) {
             isUsed && h("span", { class: "lt-badge lt-badge-running", title: t(isModel ? "model_in_use_as" : "in_use_as", { x: used.now.name }) }, t("in_use")),
             h("span", { class: "lt-subdued" }, [file.step && t("samples_at", { x: formatNumber(file.step) }), formatBytes(file.bytes)].filter(Boolean).join(" · ")),
             h("span", { class: "lt-row lt-end" },
-                !isUsed && button(t("use_file"), () => used.put(file.name, labelOf(file)), "lt-btn-small"),
+                !isUsed && button(t("use_file"), () => used.put(file.name, labelOf(file, run)), "lt-btn-small"),
                 !file.final && button(t("use_beside"), () => putBeside(file), "lt-btn-small"),
                 h("a", { class: "lt-btn lt-btn-small", href: urlOf(file.url), download: file.name, "aria-label": `${t("download")} ${file.name}` }, icon("download"))));
     }

@@ -45,7 +45,7 @@ export function gridCard(signal, id, detail, used) {
     });
     let known = "";
     return { element, refresh(run) {
-        const names = JSON.stringify(run.files);
+        const names = JSON.stringify([run.files, run.state]);
         if (names !== known) form.refresh(run);
         known = names;
         element.hidden = !run.files?.length || ["embedding", "model"].includes(detail.trains);

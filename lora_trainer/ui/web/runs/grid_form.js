@@ -61,11 +61,11 @@ export function gridForm(run, prompts, changed) {
     // Which files there are changes while it trains. Until somebody chooses, some of them are, the last one among them.
     let isTouched = false;
     files.addEventListener("change", () => { isTouched = true; });
-    function refresh({ files: saved = [] }) {
-        const before = chosen(files), last = saved.find((file) => file.final)?.step;
+    function refresh(run) {
+        const saved = run.files || [], before = chosen(files), last = saved.find((file) => file.final)?.step;
         const different = saved.filter((file) => file.final || file.step !== last); // the final file is that of its step, too
         const isOffered = (file) => different.includes(file) && (different.length - 1 - different.indexOf(file)) % Math.ceil(different.length / MOST) === 0;
-        fill(files, saved.map((file) => check(file.name, labelOf(file), isTouched ? before.includes(file.name) : isOffered(file))));
+        fill(files, saved.map((file) => check(file.name, labelOf(file, run), isTouched ? before.includes(file.name) : isOffered(file))));
         tell();
     }
     const element = h("div", { class: "lt-grid-form" },

@@ -9,8 +9,8 @@ import { t } from "./texts.js";
 
 const EVERY = 15; // seconds: a person may change the folder by hand
 
-// What a saved file is called where people read it.
-export const labelOf = (file) => (file.final ? t("grid_final", { x: file.name }) : file.step ? t("samples_at", { x: formatNumber(file.step) }) : file.name);
+// What a saved file of `run` is called where people read it.
+export const labelOf = (file, run) => (file.final ? t(run.state === "stopped" ? "grid_stopped_at" : "grid_final", { x: file.name }) : file.step ? t("samples_at", { x: formatNumber(file.step) }) : file.name);
 
 // {now: as GET runs/ID/use tells, or null before, watch(signal, action), look(), put(file, label)}
 export function inUse(signal, id) {

@@ -120,7 +120,7 @@ function runPage(signal, detail, id) {
             if (event.type === "validation") measuredAt(curve.validation, event);
             if (event.type === "saved" && page.waitsForFile && !event.final) {
                 page.waitsForFile = false;
-                say(t("saved_now", { x: labelOf({ step: event.step, name: event.path }) }));
+                say(t("saved_now", { x: labelOf({ step: event.step, name: event.path }, run) }));
             }
             if (event.type !== "step") continue;
             const at = curve.steps.length;
@@ -197,7 +197,7 @@ function lora(run, config, used) {
     };
     show(run.lora.prompt);
     return h("section", { class: "lt-card lt-use" }, h("h2", {}, t("use_it")),
-        line, used?.file && shown?.name === used.file && !shown.final && h("p", { class: "lt-use-which" }, t("use_which", { x: labelOf(shown) })),
+        line, used?.file && shown?.name === used.file && !shown.final && h("p", { class: "lt-use-which" }, t("use_which", { x: labelOf(shown, run) })),
         run.lora.is_model ? h("p", { class: "lt-wrap" }, t("model_at", { x: run.lora.name }), " ", h("code", {}, run.lora.path)) : tagSliders(run.lora.name, run.lora.prompt, config, show),
         h("div", { class: "lt-row" }, buttons,
             shown && h("a", { class: "lt-btn", href: urlOf(shown.url), download: shown.name }, icon("download"), `${t("download")} ${shown.name} (${formatBytes(shown.bytes)})`)));

@@ -147,6 +147,7 @@ export const t = texts({
     grid_height: ["Height", "높이"],
     grid_sampler: ["Sampler", "샘플러"],
     grid_final: ["{x} (final)", "{x} (최종)"],
+    grid_stopped_at: ["{x} (when it was stopped)", "{x} (중지할 때)"],
     grid_draw: ["Draw {x} pictures", "그림 {x}장 그리기"],
     grid_waiting: ["waiting", "기다리는 중"],
     grid_drawing: ["drawing: {done} of {total}", "그리는 중: {done}/{total}"],

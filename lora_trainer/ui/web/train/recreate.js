@@ -10,6 +10,7 @@ import { redraw } from "../base/place.js";
 import { recipeOf } from "../runs/recipe.js";
 import { labelOf } from "./concepts/scope.js";
 import { F } from "./fields.js";
+import { inWords } from "../base/texts.js";
 import { t } from "./texts.js";
 import { transfer } from "./transfer.js";
 import { values } from "./values.js";
@@ -101,8 +102,8 @@ export function recreatePanel(signal, reveal) {
                     recipe.kind !== "preset" && h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: undo }, icon("reset"), t("from_undo")),
                     h("button", { type: "button", class: "lt-btn lt-btn-small lt-btn-icon", "aria-label": t("close"), onclick: () => { last = null; show(); choose.focus(); } }, icon("close")))),
             recipe.missing.map((one) => problem(one, "warning")), recipe.notes.map((one) => problem(one, "info")),
-            fold("from_taken", recipe.taken, ["from_setting", "from_value"], (line) => [labelOf(line.option), line.value]),
-            fold("from_renamed", recipe.renamed, ["from_key", "from_setting", "from_value"], (line) => [line.key, labelOf(line.option), line.value]),
+            fold("from_taken", recipe.taken, ["from_setting", "from_value"], (line) => [labelOf(line.option), inWords(line.value)]),
+            fold("from_renamed", recipe.renamed, ["from_key", "from_setting", "from_value"], (line) => [line.key, labelOf(line.option), inWords(line.value)]),
             fold("from_dropped", recipe.dropped, ["from_key", "from_value", "from_why"], (line) => [line.key, line.value, line.message]),
             recipe.kind !== "preset" && h("details", { class: "lt-fold" }, h("summary", {}, t("from_files")), recipeOf({ config: recipe.config, dataset: recipe.dataset, prompts: recipe.prompts })),
             recipe.origin && sameness(recipe.origin));
@@ -148,7 +149,7 @@ export function recreatePanel(signal, reveal) {
         return h("div", { class: "lt-sameness" }, button, h("small", {}, t("same_hint")), result);
     }
     function verdict(answer) {
-        const differing = (title, list) => list.length > 0 && h("div", {}, h("strong", {}, t(title)), h("ul", {}, list.map((one) => h("li", {}, `${labelOf(one.name)}: ${one.texts.map((text) => text || t("nothing")).join(" → ")}`, !one.counts && h("small", {}, ` ${t("same_no_effect")}`)))));
+        const differing = (title, list) => list.length > 0 && h("div", {}, h("strong", {}, t(title)), h("ul", {}, list.map((one) => h("li", {}, `${labelOf(one.name)}: ${one.texts.map((text) => inWords(text) || t("nothing")).join(" → ")}`, !one.counts && h("small", {}, ` ${t("same_no_effect")}`)))));
         return [
             note({ level: answer.same ? "info" : "warning", message: t(answer.same ? "same_yes" : "same_no") }),
             h("p", {}, t(answer.data === null ? "same_data_unknown" : answer.data ? "same_data" : "same_data_not")),
