@@ -31,6 +31,7 @@ _NO_MATTER = {
 }  # fmt: skip
 LENGTH = ("max_train_steps", "max_train_epochs")  # what further steps change
 _SECTIONS = ("trained", "model", "network", "dataset", "optimizer", "training")
+_NAMED = 5  # pictures
 _MACHINE = {"torch": "PyTorch", "device": "the device", "precision": "the precision"}
 
 
@@ -108,18 +109,37 @@ def _of_data(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[ResumeF
     before, now = ({str(one["name"]): one for one in each.get("folders", ())} for each in (old, new))
     for name in sorted(before.keys() | now.keys()):
         images = [str(one[name]["images"]) if name in one else "" for one in (before, now)]
+        messages = []
         if name not in now:
-            message = f"the folder {name} is not trained any more."
+            messages = [f"the folder {name} is not trained any more."]
         elif name not in before:
-            message = f"the folder {name} was not trained when the state was saved."
+            messages = [f"the folder {name} was not trained when the state was saved."]
         elif before[name]["digest"] != now[name]["digest"]:
-            message = f"the images or captions of {name} are not those that were trained when the state was saved."
-        else:
-            continue
-        yield ResumeFinding(level="warning", field="train_data_dir", message=message, old=images[0], new=images[1])
+            messages = _of_pictures(name, before[name].get("pictures"), now[name].get("pictures"))
+        for message in messages:
+            yield ResumeFinding(level="warning", field="train_data_dir", message=message, old=images[0], new=images[1])
     if old.get("settings") != new["settings"]:
         message = "repeats, sizes, batches or the treatment of captions are not those of the time when the state was saved."
         yield ResumeFinding(level="warning", field="train_data_dir", message=message)
+
+
+def _of_pictures(folder: str, old: Any, new: Any) -> list[str]:
+    """Which pictures of a folder are gone, new or others, where both times are known by name."""
+    old, new = ({} if not isinstance(each, dict) else each for each in (old, new))
+    gone, added = sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys())
+    other = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
+    found = []
+    if old and new and gone:
+        found.append(f"the following images of {folder} were trained and are not there any more: {_some(gone)}.")
+    if old and new and added:
+        found.append(f"the following images of {folder} were not trained when the state was saved: {_some(added)}.")
+    if old and new and other:
+        found.append(f"the following images of {folder} or their captions have changed since: {_some(other)}.")
+    return found or [f"the images or captions of {folder} are not those that were trained when the state was saved."]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f", … ({len(names)})" if len(names) > _NAMED else "")
 
 
 def _of_machine(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[ResumeFinding]:

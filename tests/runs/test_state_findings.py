@@ -127,7 +127,17 @@ def test_other_data_are_told_by_folder(tmp_path, state):
     assert [one.level for one in treated] == ["warning"] and "repeats, sizes, batches" in treated[0].message
     (root / "1_cat" / "0.txt").write_text("another caption")
     (one,) = resume_findings(info, options(), data=facts())
-    assert "the images or captions of 1_cat are not those" in one.message and (one.old, one.new) == ("3", "3")
+    assert "images of 1_cat or their captions have changed" in one.message and (one.old, one.new) == ("3", "3")
+    assert one.message.endswith(": 0.png.")
+    (root / "1_cat" / "1.png").rename(root / "1_cat" / "new.png")
+    said = [found.message for found in resume_findings(info, options(), data=facts())]
+    assert [text.split(": ")[1] for text in said] == ["1.png.", "new.png.", "0.png."]
+    assert "are not there any more" in said[0] and "were not trained" in said[1]
+    known = facts()
+    for folder in known["folders"]:
+        del folder["pictures"]  # of an older state, or too many
+    (one,) = resume_findings(info, options(), data=known)[:1]
+    assert "the images or captions of 1_cat are not those" in one.message
     (root / "2_dog").rename(root / "2_wolf")
     said = "\n".join(one.message for one in resume_findings(info, options(), data=facts()))
     assert "2_dog is not trained any more" in said and "2_wolf was not trained" in said

@@ -11,17 +11,20 @@ import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 from ...foreign.reading import UnreadableError, open_file
 from ...options.data_spec import DatasetSpec, SubsetSpec
 from ...options.dataset_folders import inherited
 from .files import THREADS
-from .model import DataPlan
+from .model import DataPlan, printable
 from .remembered import Remembered, Stamp
 
 _PATHS = {"image_dir", "metadata_file", "conditioning_data_dir"}  # told by their names alone
 _NOT_TOLD = {"subsets", "custom_attributes"}
+_NAMED = 2000  # pictures of a folder that a state keeps by name
+_Content = tuple[str, ...]  # of a picture, its caption and its mask
 
 
 class Hashes:
@@ -60,19 +63,28 @@ HASHES = Hashes()
 
 def digests(plan: DataPlan) -> tuple[str, list[str]]:
     """(digest of all the data, digest of each of `plan.subsets`). Reads every picture that was not read before."""
-    parts: list[list[tuple[str, ...]]] = [[] for _ in plan.subsets]
+    return _digests(plan, _contents(plan))
+
+
+def _digests(plan: DataPlan, contents: list[list[tuple[str, _Content]]]) -> tuple[str, list[str]]:
+    each = [_digest(content for _, content in part) for part in contents]
+    whole = _digest([(digest, str(subset.spec.is_reg)) for digest, subset in zip(each, plan.subsets, strict=True)])
+    return whole, each
+
+
+def _contents(plan: DataPlan) -> list[list[tuple[str, _Content]]]:
+    """For each of `plan.subsets` the path of each picture and what is learned of it, in order."""
+    parts: list[list[tuple[str, _Content]]] = [[] for _ in plan.subsets]
     images = sorted(plan.images, key=lambda image: image.path)  # those kept aside for validation in their place
     masked = [image for image in images if image.mask]
     masks = dict(zip((image.id for image in masked), HASHES.of(image.mask for image in masked), strict=True))
     for image, content in zip(images, HASHES.of(image.path for image in images), strict=True):
         mask = (masks[image.id],) if image.mask else ()
-        parts[image.subset].append((content, image.caption, *mask))
-    each = [_digest(part) for part in parts]
-    whole = _digest([(digest, str(subset.spec.is_reg)) for digest, subset in zip(each, plan.subsets, strict=True)])
-    return whole, each
+        parts[image.subset].append((image.path, (content, image.caption, *mask)))
+    return parts
 
 
-def _digest(lines: Iterable[tuple[str, ...]]) -> str:
+def _digest(lines: Iterable[_Content]) -> str:
     text = "\n".join(json.dumps(line) for line in lines)  # ASCII, whatever a caption holds
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
@@ -98,22 +110,30 @@ def data_record(plan: DataPlan, values: Mapping[str, Any], found: tuple[str, lis
 
 
 def data_facts(plan: DataPlan) -> dict[str, Any]:
-    """What a state keeps of its data: `{"digest", "settings", "folders": [{"name", "images", "digest"}]}`, digests as texts.
+    """What a state keeps of its data: {"digest", "settings", "folders": [{"name", "images", "digest", "pictures"}]}.
 
-    Every picture is read that was not read before. `settings` stands for sizes, batches, repeats and the treatment of captions.
+    Every picture is read that was not read before. `settings` stands for sizes, batches, repeats and the treatment of captions;
+    `pictures` are the first digits of a digest by file name, of a folder of at most 2000.
     """
-    whole, each = digests(plan)
+    contents = _contents(plan)
+    whole, each = _digests(plan, contents)
     treatment = [asdict(dataset.spec) for dataset in plan.datasets] + [asdict(subset.spec) for subset in plan.subsets]
     told = [{key: value for key, value in one.items() if key not in (*_PATHS, "subsets")} for one in treatment]
     text = json.dumps([told, plan.prior_loss_weight], sort_keys=True, default=str)
-    pairs = zip(plan.subsets, each, strict=True)
     return {
         "digest": whole,
         "settings": hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(),
         "folders": [
-            {"name": subset.name, "images": subset.images + subset.kept_aside, "digest": digest} for subset, digest in pairs
+            {"name": subset.name, "images": subset.images + subset.kept_aside, "digest": digest, **_named(content)}
+            for subset, digest, content in zip(plan.subsets, each, contents, strict=True)
         ],
     }
+
+
+def _named(content: list[tuple[str, _Content]]) -> dict[str, Any]:
+    if len(content) > _NAMED:
+        return {}
+    return {"pictures": {printable(Path(path).name): _digest([learned])[:8] for path, learned in content}}
 
 
 def _settings(spec: object, kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
