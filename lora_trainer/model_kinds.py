@@ -28,9 +28,17 @@ TITLES = {
 SUPPORTED = ("sd1", "sd2", "sdxl")
 SIDES = {"sd1": 512, "sd2": 768, "sdxl": 1024}  # of the pictures that they were made for, in pixels
 
+DEMO_WIDTH, DEMO_SIDE = 64, 64  # channels of the demo model's UNet (Stable Diffusion's has 320), and pixels of its pictures
+
 _FIRST = "model.diffusion_model.input_blocks.0.0.weight"
 _SD2_WIDTH = 1024  # of the text states
 _REFINER_WIDTH = 1280  # the same: the refiner reads the second text encoder alone
+
+
+def unet_width(shapes: Mapping[str, tuple[int, ...]]) -> int | None:
+    """Return the channels of the UNet's first layer, None where that is not known."""
+    first = shapes.get(_FIRST, ())
+    return first[0] if len(first) == 4 else None
 
 
 def classify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, int | None]:

@@ -18,7 +18,18 @@ from .foreign.json_text import read_json
 from .foreign.model_header import PICKLES, SAFETENSORS, read_model_header
 from .foreign.reading import UnreadableError, is_file, is_folder, open_file, shown
 from .foreign.safetensors_header import DOWNLOAD_AGAIN
-from .model_kinds import PLAIN_MODEL, SIDES, SUPPORTED, TITLES, classify, classify_configs, strange_tensor
+from .model_kinds import (
+    DEMO_SIDE,
+    DEMO_WIDTH,
+    PLAIN_MODEL,
+    SIDES,
+    SUPPORTED,
+    TITLES,
+    classify,
+    classify_configs,
+    strange_tensor,
+    unet_width,
+)
 from .paths import write_atomic
 
 __all__ = [
@@ -55,17 +66,29 @@ class ModelFileInfo:
 
     `kind` is a key of TITLES. `problem` is empty when the file can be trained on; otherwise it is the whole message and
     `advice` says what to do. `shapes` holds the tensors' shapes by name; for a .ckpt the names only, with empty shapes.
-    `in_channels` is 4, 9 (inpainting), 8 (instruct-pix2pix) or None when the shapes are not known.
+    `in_channels` is 4, 9 (inpainting), 8 (instruct-pix2pix) or None when the shapes are not known; `width` is the channels of
+    the UNet's first layer, None likewise.
     """
 
     path: Path
     kind: str = "unknown"
     size: int = 0
     in_channels: int | None = None
+    width: int | None = None
     problem: str = ""
     advice: str = ""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether it is the demo model or was trained from it: the UNet of no real model is so narrow."""
+        return self.kind == "sd1" and self.width == DEMO_WIDTH
+
+    @property
+    def side(self) -> int:
+        """Width and height in pixels of the pictures that it was made for, 0 where that is not known."""
+        return DEMO_SIDE if self.is_demo else SIDES.get(self.kind, 0)
 
 
 def probe(path: Path | str) -> ModelFileInfo:
@@ -94,6 +117,7 @@ def probe(path: Path | str) -> ModelFileInfo:
         kind=kind,
         size=size,
         in_channels=in_channels,
+        width=unet_width(header.shapes),
         problem=problem,
         advice=advice,
         shapes=header.shapes,
@@ -186,7 +210,9 @@ def _probe_folder(path: Path) -> ModelFileInfo:
     problem, advice = refusal(path, kind, in_channels)
     if not problem and any("quantization_config" in table for table in tables[1:]):
         problem, advice = f"{path} is quantised (quantization_config): its numbers are not the model's own.", PLAIN_MODEL
-    return ModelFileInfo(path=path, kind=kind, in_channels=in_channels, problem=problem, advice=advice)
+    widths = tables[1].get("block_out_channels")
+    width = widths[0] if isinstance(widths, list) and widths and isinstance(widths[0], int) else None
+    return ModelFileInfo(path=path, kind=kind, in_channels=in_channels, width=width, problem=problem, advice=advice)
 
 
 def copy_configuration(checkpoint: Path, result: Path) -> bool:

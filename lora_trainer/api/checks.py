@@ -234,11 +234,17 @@ def _look_at_models(checked: Checked) -> None:
     path = user_path(given) if given else None
     if path is not None and is_there(path):
         info = modelfile.probe(path)
-        is_demo = demo_files.is_model(path)
+        is_itself = demo_files.is_model(path)
+        is_demo = is_itself or info.is_demo
         title = info.problem or modelfile.TITLES.get(info.kind, "")
         checked.base_model = {"family": info.kind, "message": title, "is_demo": is_demo}
         if is_demo:
-            message = "the demo model draws flat shapes of 64 pixels: what is trained on it is of use with no other model."
+            message = (
+                "the demo model draws flat shapes of 64 pixels: what is trained on it is of use with no other model."
+                if is_itself
+                else "it was trained from the demo model and draws pictures of 64 pixels: what is trained on it is of use with "
+                "no other model."
+            )
             checked.add("warning", message, field=name, advice="Choose the model that you want to draw with.")
         if info.problem and not any(one["field"] == name and one["level"] == "error" for one in checked.problems):
             checked.add("error", info.problem, field=name, advice=info.advice, where=given)

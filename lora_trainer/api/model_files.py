@@ -6,18 +6,20 @@ import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from .. import modelfile
 from ..errors import LoraTrainerError
 from ..foreign.json_text import read_number, read_table
 from ..foreign.reading import is_file
-from ..networks.files import check_lora, read_metadata
+from ..networks.files import check_lora, read_header, read_metadata
 from ..paths import is_hidden
 
 _PREVIEWS = (".png", ".preview.png", ".jpg", ".jpeg", ".webp")
 _SECONDS = 4.0  # for looking into the files of one list; what was not looked into has no problem that is known
+_DOWN = (".lora_down.weight", ".lora_A.weight", ".lora.down.weight")
+_Found = TypeVar("_Found", str, int)
 _SHOWN = 500  # characters of a text out of a file
 
 
@@ -31,16 +33,22 @@ def lora_files(folder: Path) -> list[Path]:
 
 def lora_problems(paths: Iterable[Path]) -> dict[Path, str]:
     """What is wrong with each LoRA file, by its header; files without a problem, or not looked into in time, are left out."""
-    return _problems(paths, _lora_problem)
+    return _looked(paths, _lora_problem)
 
 
 def model_problems(paths: Iterable[Path]) -> dict[Path, str]:
     """The same for base models, as files to train on. Pickles are left to the check of a draft: they take long to look into."""
-    return _problems((path for path in paths if path.suffix.lower() == modelfile.SAFETENSORS), _model_problem)
+    return _looked((path for path in paths if path.suffix.lower() == modelfile.SAFETENSORS), _model_problem)
 
 
-def _problems(paths: Iterable[Path], look: Callable[[Path, int, int], str]) -> dict[Path, str]:
-    found, end = {}, time.monotonic() + _SECONDS
+def lora_ranks(paths: Iterable[Path]) -> dict[Path, int]:
+    """The largest rank in each LoRA file, by its header; files of which it is not known are left out."""
+    return _looked(paths, _lora_rank)
+
+
+def _looked(paths: Iterable[Path], look: Callable[[Path, int, int], _Found]) -> dict[Path, _Found]:
+    found: dict[Path, _Found] = {}
+    end = time.monotonic() + _SECONDS
     for path in paths:
         if time.monotonic() > end:
             break
@@ -48,8 +56,8 @@ def _problems(paths: Iterable[Path], look: Callable[[Path, int, int], str]) -> d
             stat = path.stat()
         except OSError:  # gone meanwhile
             continue
-        if problem := look(path, stat.st_size, stat.st_mtime_ns):
-            found[path] = problem
+        if told := look(path, stat.st_size, stat.st_mtime_ns):
+            found[path] = told
     return found
 
 
@@ -60,6 +68,15 @@ def _lora_problem(path: Path, _size: int, _time: int) -> str:
     except LoraTrainerError as error:
         return str(error)
     return ""
+
+
+@lru_cache(maxsize=4096)
+def _lora_rank(path: Path, _size: int, _time: int) -> int:
+    try:
+        shapes, _ = read_header(path)
+    except LoraTrainerError:
+        return 0
+    return max((shape[0] for name, shape in shapes.items() if name.endswith(_DOWN) and shape), default=0)
 
 
 @lru_cache(maxsize=1024)

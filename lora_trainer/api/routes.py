@@ -216,7 +216,7 @@ async def _images(service: Service, request: Request) -> Response:
     def look() -> dict[str, Any]:
         folder = _shown_folder(service, request)
         wanted = images.Wanted.of(request.query_params, CAPTIONS, service.host.access())
-        return _described(service, folder, wanted, None)
+        return _described(service, folder, wanted, service.uploads.id_of(folder))  # an earlier run's pictures may be one
 
     return answer(await service.look(look))
 

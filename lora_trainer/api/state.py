@@ -17,6 +17,7 @@ from . import model_files, trial, upload_names, views
 from .answers import Refusal
 from .preset_routes import presets_view
 from .service import Service
+from .speech import said
 
 _SHOWN_RUNS = 20
 # Where those who have no base model get one: full checkpoints that anybody may download.
@@ -113,7 +114,8 @@ def _lora_choices(folder: Path) -> list[dict[str, Any]]:
 
 
 def _choice(one: Checkpoint) -> dict[str, Any]:
-    return {"title": one.title, "path": str(one.path), "is_current": one.is_current, "side": one.side, "is_demo": one.is_demo}
+    known = {"title": one.title, "path": str(one.path), "is_current": one.is_current, "side": one.side, "is_demo": one.is_demo}
+    return {**known, "title_ko": said(one.title, "ko") if one.is_demo else one.title}
 
 
 def _problem(message: str, advice: str) -> dict[str, str]:

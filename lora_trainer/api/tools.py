@@ -47,10 +47,12 @@ def page_view(service: Service, folder: str) -> dict[str, Any]:
     """The answer of GET tools."""
     own, models = loras(service), checkpoints(service)
     wrong = {**model_files.lora_problems(own.values()), **model_files.model_problems(models.values())}
+    ranks = model_files.lora_ranks(own.values())
     named = {"loras": list(own), "checkpoints": list(models)}
     return {
         "spec": {language: page_tools(language) for language in ("en", "ko")},
         **named,
+        "ranks": {name: ranks[path] for name, path in own.items() if path in ranks},
         "problems": {name: wrong[path] for name, path in {**models, **own}.items() if path in wrong},
         "active": service.tools.active(),
         "captioned": captioning.undoable(service, folder),

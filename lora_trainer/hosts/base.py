@@ -22,7 +22,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 class Checkpoint:
     """A base model that can be chosen. `title` is what the host calls it; `is_current` marks the one it generates with;
     `side` is how many pixels wide and high its pictures are, where that is known, else 0; `is_demo` marks the one that comes
-    with the program, which is for the trial alone."""
+    with the program and what was trained from it, which are for the trial alone."""
 
     title: str
     path: Path

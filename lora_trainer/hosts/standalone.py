@@ -166,18 +166,20 @@ def basic_auth_is(header: str, expected: str) -> bool:
 
 
 def _with_side(one: Checkpoint) -> Checkpoint:
-    """The model with the size of its pictures, from its header; half-copied and strange ones keep none."""
+    """The model with what its header says of its pictures; half-copied and strange ones keep none."""
     try:
         stat = one.path.stat()
     except OSError:
         return one
-    return replace(one, side=_side(one.path, stat.st_size, stat.st_mtime_ns))
+    side, is_demo = _side(one.path, stat.st_size, stat.st_mtime_ns)
+    return replace(one, side=side, is_demo=is_demo)
 
 
 @lru_cache(maxsize=1024)
-def _side(path: Path, _size: int, _time: int) -> int:
-    kind = modelfile.probe(path).kind
-    return 0 if kind == "sd1" else modelfile.SIDES.get(kind, 0)  # the page starts with SD1's
+def _side(path: Path, _size: int, _time: int) -> tuple[int, bool]:
+    """(size of its pictures, whether it was made of the demo model)."""
+    info = modelfile.probe(path)
+    return 0 if info.kind == "sd1" and not info.is_demo else info.side, info.is_demo  # the page starts with SD1's
 
 
 def _models(folders: Iterable[Path]) -> list[Checkpoint]:

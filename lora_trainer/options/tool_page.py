@@ -30,7 +30,8 @@ _TYPED = ("folder", "path", "written", "hub")
 def page_tools(language: str) -> list[dict[str, Any]]:
     """The tools in `language` ("en" or "ko"), JSON-able: {name, title, help, writes, suggest, confirm: null or {question,
     button, unless: field}, fields} (a PageTool). A field is
-    {name, label, kind, help, choices: [{value, label}], value, required, more}; kind is lora, loras (with a ratio each),
+    {name, label, kind, help, choices: [{value, label}], value, required, more, below: field of the file whose rank this is to
+    stay below, or ""}; kind is lora, loras (with a ratio each),
     checkpoint, folder, path, written (a file to write), hub (a model's folder or its name there), toggle, choice, text or
     number; `more` says that it is seldom needed."""
     place = 1 if language == "ko" else 0
@@ -69,6 +70,7 @@ def _field(shown: Shown, option: Option, place: int) -> dict[str, Any]:
         "value": option.default if shown.start is None else shown.start,
         "required": shown.required,
         "more": shown.more,
+        "below": shown.below,
     }
 
 

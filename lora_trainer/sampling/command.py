@@ -97,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _requests(options: argparse.Namespace) -> list[ImageRequest]:
     """One request for --prompt, or one for each prompt of --from_file, whose values go before the options'."""
-    side = modelfile.SIDES.get(modelfile.probe(options.ckpt).kind, 512)
+    side = modelfile.probe(options.ckpt).side or 512
     shared = {
         "steps": options.steps, "cfg_scale": options.scale, "seed": options.seed, "clip_skip": options.clip_skip,
         "width": options.width or side, "height": options.height or side,

@@ -124,7 +124,7 @@ def _with_resolution(options: argparse.Namespace) -> TrainOptions:
 
 def _size(options: argparse.Namespace) -> Size:
     if options.resolution is None:
-        side = modelfile.SIDES.get(modelfile.probe(options.ckpt).kind, 512)
+        side = modelfile.probe(options.ckpt).side or 512
         return side, side
     found = re.fullmatch(r"(\d{2,5})(?:[,x](\d{2,5}))?", options.resolution.replace(" ", ""))
     if not found:

@@ -55,8 +55,8 @@ def run(options: ResizeLora, progress: Progress | None = None) -> Path:
         for line in report:
             logger.info(line)
     old = max(factors.rank for factors in lora.modules.values())
-    if options.new_rank > old and not options.dynamic_method:
-        logger.info("the file has rank %d: those above it have no effect until they are trained.", old)
+    if options.new_rank >= old and not options.dynamic_method:
+        logger.warning("the file has rank %d: with rank %d it gets no smaller. Give a lower one.", old, options.new_rank)
     asked = {name: (options.new_conv_rank if f.is_conv else None) or options.new_rank for name, f in resized.items()}
     smaller = [name for name, factors in resized.items() if factors.rank < asked[name]]
     if smaller and not options.dynamic_method:

@@ -23,10 +23,11 @@ def picture(size=(64, 48), color="red", kind="PNG") -> bytes:
     return buffer.getvalue()
 
 
-def fake_checkpoint(path: Path) -> Path:
-    """A file that has the tensor names and shapes by which an SD1 checkpoint is known, all of them empty of data."""
+def fake_checkpoint(path: Path, width: int = 320) -> Path:
+    """A file that has the tensor names and shapes by which an SD1 checkpoint is known, all of them empty of data; `width` is
+    its UNet's."""
     shapes = {
-        "model.diffusion_model.input_blocks.0.0.weight": [320, 4, 3, 3],
+        "model.diffusion_model.input_blocks.0.0.weight": [width, 4, 3, 3],
         "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": [320, 768],
         "model.diffusion_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight": [320, 768],
         "model.diffusion_model.output_blocks.11.0.out_layers.3.weight": [1, 1],

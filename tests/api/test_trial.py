@@ -31,7 +31,9 @@ def test_it_is_offered_before_and_after_the_first_run(client, demo):
 
 def test_whoever_names_the_demo_model_for_own_pictures_is_warned(client, demo, values, tmp_path):
     (tmp_path / "link.safetensors").symlink_to(demo)
-    for path in (demo, tmp_path / "link.safetensors"):
+    further = tmp_path / "models" / "further.safetensors"  # a whole model trained from it: another file of the same widths
+    fake_checkpoint(further, width=64)
+    for path in (demo, tmp_path / "link.safetensors", further):
         answer = post(client, "check", {"values": {**values, "pretrained_model_name_or_path": str(path)}}).json()
         assert answer["ok"] and answer["base_model"]["is_demo"]
         (said,) = [one for one in answer["problems"] if one["field"] == "pretrained_model_name_or_path"]

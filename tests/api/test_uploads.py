@@ -1,5 +1,6 @@
 import unicodedata
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from PIL import Image
@@ -83,6 +84,14 @@ def test_a_body_that_is_broken_off_leaves_no_half_file(client, service, body):
     assert not list(service.uploads.root.rglob("*.png"))
     no_boundary = {**HEADERS, "content-type": "multipart/form-data"}
     assert client.post(API + "uploads", content=body, headers=no_boundary).status_code == 400
+
+
+def test_a_path_that_is_an_upload_is_told_as_one(client, images):
+    told = send(client, ("1.png", picture())).json()
+    path = urlencode({"folder": told["folder"]})
+    assert get(client, f"images?{path}").json()["id"] == told["id"], "an earlier run's settings name its folder"
+    other = urlencode({"folder": str(images)})
+    assert get(client, f"images?{other}").json()["id"] is None
 
 
 @pytest.mark.parametrize("folder", ["..", "../runs", "nothing", "20200101-000000-zzzzzz", "/etc"])

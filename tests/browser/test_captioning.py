@@ -85,5 +85,5 @@ def test_the_tools_page_offers_the_package_and_runs_a_captioning_tool(open_page,
     result = page.locator(".lt-results-card")
     expect(result).to_contain_text("1 of 1 pictures have new captions.", timeout=SLOW)
     result.get_by_role("button", name="Undo").click()
-    expect(page.locator(".lt-toast", has_text="1 captions are as they were.")).to_be_visible()
+    expect(page.locator(".lt-toast", has_text="1 caption is as it was.")).to_be_visible()
     assert not captions(folder)

@@ -60,7 +60,11 @@ def test_resizing_a_lora_from_the_choice_to_the_list(program, host, open_page):
     expect(page.locator("#lt-tool-output-wrong")).to_be_visible()
     expect(page.locator(".lt-tools .lt-reasons")).to_have_text("2 things to mend first")
     page.select_option("#lt-tool-model", "frog.safetensors")
+    expect(page.locator("#lt-tool-new_rank")).to_have_value("4")  # half of what the file has
+    page.fill("#lt-tool-new_rank", "8")
+    expect(page.get_by_text("The file has rank 8: only a lower one makes it smaller.")).to_be_visible()
     page.fill("#lt-tool-new_rank", "2")
+    expect(page.get_by_text("The file has rank 8")).to_be_hidden()
     expect(page.locator("#lt-tool-output")).to_have_value("frog_rank2")  # a name is suggested
     page.fill("#lt-tool-output", "../small")
     run(page)

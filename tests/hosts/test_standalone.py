@@ -21,8 +21,11 @@ from lora_trainer.hosts import kept_settings
 from lora_trainer.hosts.base import Host
 from lora_trainer.hosts.fake import FakeHost
 from lora_trainer.hosts.standalone import StandaloneHost, basic_auth_is
+from lora_trainer.modelfile import probe
 from lora_trainer.paths import ROOT_DIR
 from lora_trainer.ui.assets import assets
+
+from ..api.conftest import fake_checkpoint
 
 
 def basic(text):
@@ -76,8 +79,12 @@ def test_models_bring_the_size_of_their_pictures(tmp_path, monkeypatch, tiny_mod
     for family in ("sd1", "sdxl"):
         (models / f"{family}.safetensors").write_bytes(tiny_model(family).read_bytes())
     (models / "torn.safetensors").write_bytes(b"x")
-    sides = {one.title: one.side for one in StandaloneHost(data_dir=tmp_path).checkpoints()}
-    assert sides == {"sd1.safetensors": 0, "sdxl.safetensors": 1024, "torn.safetensors": 0}
+    fake_checkpoint(models / "further.safetensors", width=64)  # trained from the demo model
+    found = StandaloneHost(data_dir=tmp_path).checkpoints()
+    sides = {one.title: one.side for one in found}
+    assert sides == {"further.safetensors": 64, "sd1.safetensors": 0, "sdxl.safetensors": 1024, "torn.safetensors": 0}
+    assert [one.title for one in found if one.is_demo] == ["further.safetensors"]
+    assert probe(files.SHIPPED).is_demo and not probe(models / "sd1.safetensors").is_demo
 
 
 def test_what_becomes_of_pictures_is_chosen_once_and_the_command_line_has_the_last_word(tmp_path):

@@ -20,7 +20,8 @@ class Shown:
 
     `kind` is lora, loras (with a ratio each) or checkpoint for options that name files, which the page has lists of; folder,
     path, written (a file to write) or hub (a model's folder, or its name on Hugging Face) for what a person types. `more` is
-    seldom needed. `start` is what the page starts with where that is not the default.
+    seldom needed. `start` is what the page starts with where that is not the default. `below` names the field of a LoRA file
+    whose rank this one, a rank, is to stay below: half of it is proposed.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Shown:
     required: bool = False
     more: bool = False
     start: Any = None
+    below: str = ""
     help: Title | None = None
     choices: Mapping[str, Title] = field(default_factory=dict)
 

@@ -92,6 +92,7 @@ TOOL = Tool(
                 Shown(
                     "new_rank",
                     start=16,
+                    below="model",
                     help=Title(
                         "A smaller rank is a smaller file. Half the old rank usually looks the same.",
                         "랭크가 작을수록 파일도 작아집니다. 원래 랭크의 절반이면 대개 같은 그림이 나옵니다.",

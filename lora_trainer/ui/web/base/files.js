@@ -3,6 +3,7 @@
 import { app } from "./app.js";
 import { get } from "./host.js";
 import { listeners } from "./listeners.js";
+import { language } from "./texts.js";
 
 const LISTS = ["checkpoints", "vaes", "loras", "problems"];
 
@@ -14,6 +15,9 @@ export async function renewFiles() {
     for (const name of LISTS) app.form[name] = answer[name];
     fileNews.tell();
 }
+
+// What a model is called in the page's language: the one that comes with the program has a name of its own in each.
+export const titleOf = (one) => (language === "ko" && one.title_ko) || one.title;
 
 // The last part of a path of this or another system.
 export const fileName = (path) => path.split(/[\\/]/).filter(Boolean).at(-1) || path;

@@ -2,7 +2,7 @@
 import { app, canGenerate } from "../base/app.js";
 import { busy } from "../base/dialogs.js";
 import { fileOption, fill, h, set } from "../base/elements.js";
-import { fileName, fileNews } from "../base/files.js";
+import { fileName, fileNews, titleOf } from "../base/files.js";
 import { ApiError, get, getPatiently, post, urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
 import { poll } from "../base/poll.js";
@@ -73,7 +73,7 @@ function generateView(signal) {
     // Another model is never chosen in place of the wanted one: that stays, and is told of once the list is a new one.
     function showModels() {
         const { checkpoint } = request, isListed = !checkpoint || models().some((one) => one.path === checkpoint);
-        fill(inputs.checkpoint, models().map((one) => fileOption(one.path, one.title, one.problem)), !isListed && fileOption(checkpoint, fileName(checkpoint), t("not_listed")));
+        fill(inputs.checkpoint, models().map((one) => fileOption(one.path, titleOf(one), one.problem)), !isListed && fileOption(checkpoint, fileName(checkpoint), t("not_listed")));
         inputs.checkpoint.value = checkpoint;
         none.hidden = models().length > 0;
         return isListed;

@@ -15,6 +15,7 @@ import { packageOffer } from "../train/packages.js";
 import { labeled, plainControl, select } from "./fields.js";
 import { keep, keptForm, usedUp } from "./kept.js";
 import { lackingPackage } from "./lacking.js";
+import { rankBelow } from "./rank.js";
 import { emptyResult, toolResult } from "./result.js";
 import { t } from "./texts.js";
 import { refreshCards, refreshCheckpoints } from "../webui.js";
@@ -58,6 +59,7 @@ function toolsView(signal) {
 function draw(signal, view, page) {
     const tools = page.spec[language] || page.spec.en;
     let tool = tools[Math.max(0, tools.findIndex((one) => one.name === recall("tool")))];
+    let ranks = []; // what looks whether a rank is still below that of the file
     let lists = []; // what draws the choices of files anew
     let wrong = {}, follows = null; // name of a field -> shows what is wrong with it; the name of the result
     const list = h("fieldset", { class: "lt-tool-list" }, h("legend", { class: "lt-offscreen" }, t("tool")), tools.map((one) => h("label", { class: "lt-tool-choice" },
@@ -100,6 +102,7 @@ function draw(signal, view, page) {
         wrong = {};
         follows = null;
         lists = [];
+        ranks = [];
         const made = (more) => tool.fields.filter((field) => field.more === more).map((field) => drawn(field, control(field, settings().values)));
         const more = made(true), isOpen = fields.querySelector(".lt-tool-more")?.open;
         const isLacking = !page.loras.length && tool.fields.some((field) => ["lora", "loras"].includes(field.kind));
@@ -118,10 +121,18 @@ function draw(signal, view, page) {
 
     function control(field, values) {
         const id = `lt-tool-${field.name}`;
-        const put = (value) => { values[field.name] = value; keep(tool.name); wrong[field.name](""); follows?.(); };
+        const put = (value) => {
+            values[field.name] = value;
+            for (const look of ranks) look();
+            keep(tool.name);
+            wrong[field.name]("");
+            follows?.();
+        };
         if (field.kind === "loras") return ratios(field, values, put);
         const plain = plainControl(id, field, values[field.name], put);
-        if (plain) return { element: plain };
+        const rank = field.below && rankBelow(plain, field, values, (file) => page.ranks?.[file]);
+        if (rank) ranks.push(rank.look);
+        if (plain) return { element: plain, below: rank?.element };
         return { element: fileChoice(field.kind, id, values[field.name], put, chooseOne(field.kind, !field.required)) };
     }
 
@@ -224,6 +235,7 @@ function draw(signal, view, page) {
         if (job.writes === "checkpoint") refreshCheckpoints();
         const news = await get("tools"), isFirst = !page.loras.length;
         page.loras = news.loras;
+        page.ranks = news.ranks;
         page.checkpoints = news.checkpoints;
         page.problems = news.problems;
         renewFiles().catch(() => {}); // for the other views

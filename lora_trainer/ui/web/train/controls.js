@@ -1,6 +1,7 @@
 // One field of the form: label, control, help, reset button, and what is wrong with it.
 import { app } from "../base/app.js";
 import { fileOption, fill, h, set } from "../base/elements.js";
+import { titleOf } from "../base/files.js";
 import { icon } from "../base/icons.js";
 import { readNumber } from "../base/numbers.js";
 import { told } from "../base/problems.js";
@@ -41,7 +42,7 @@ const makers = {
         const offer = () => {
             known = (control.name === "vae" ? app.form.vaes : app.form.checkpoints) || [];
             fill(list, h("option", { value: "" }, t(control.optional ? "none_chosen" : "choose_model")),
-                known.map((one) => fileOption(one.path, one.title + (one.is_current ? ` (${t("current_model")})` : ""), one.problem)),
+                known.map((one) => fileOption(one.path, titleOf(one) + (one.is_current ? ` (${t("current_model")})` : ""), one.problem)),
                 h("option", { value: OTHER }, t("type_path")));
         };
         offer();
