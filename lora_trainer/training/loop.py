@@ -394,6 +394,7 @@ class Loop:
         previews, left = self.previews, self._seconds_left(self.step + 1)
         numbered = 0 if at_first else epoch
         self.attempt(lambda: previews.draw(self.step, numbered, self._while_drawing, left))
-        self.asked.drawings = self.reporter.control().sample  # who asked meanwhile has them
+        if self.step:  # who asked meanwhile has them; before the first step they were promised those after it
+            self.asked.drawings = self.reporter.control().sample
         self.reporter.emit({"type": "phase", "name": "training", "done": 0, "total": 0})
         return True

@@ -99,6 +99,12 @@ def test_pictures_asked_for_while_some_are_drawn_are_these(options_for, prompts)
     assert [event["step"] for event in reporter.of("sample")] == [1, 1, 2, 2]
 
 
+def test_pictures_asked_for_before_the_first_step_are_drawn_after_it(options_for, prompts):
+    reporter = Recorder(lambda event: Control(sample=1))
+    train(options_for(max_train_steps=2, sample_prompts=prompts, sample_at_first=True), reporter=reporter)
+    assert [event["step"] for event in reporter.of("sample")] == [0, 0, 1, 1]
+
+
 @pytest.mark.parametrize(("every_steps", "every_epochs"), [(3, None), (None, 2), (3, 2), (1, 1), (7, None), (100, 100)])
 def test_times_to_come_are_those_that_are_due(every_steps, every_epochs):
     """Counted at every step of a training of 20 steps in epochs of 4."""
