@@ -19,7 +19,7 @@ from ..datasets.edits import MARKS, read_edit
 from ..datasets.filters import Around, parse
 from ..datasets.history import DONE, DROPPED, KEPT, TEXT, UNDONE, Change, Step
 from ..datasets.model import Picture
-from ..datasets.planning import Conflict, preview
+from ..datasets.planning import Conflict, concerned, preview
 from ..datasets.suggest import suggest
 from ..datasets.text import NoTextError, read
 from .answers import Refusal, answer, flag_of, json_body, text_of
@@ -140,7 +140,7 @@ async def _preview(service: Service, request: Request) -> Response:
 
     def look() -> dict[str, Any]:
         dataset = dataset_of(service, request)
-        pictures = _selected(dataset, body)
+        pictures = concerned(edit, _selected(dataset, body))
         told = preview(dataset, edit, pictures, versions)
         examples = [{"id": one.id, "before": before, "after": after} for one, before, after in told.changed[:_EXAMPLES]]
         count = {"changed": len(told.changed), "of": len(pictures)}

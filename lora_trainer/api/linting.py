@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def problem(finding: Finding, draft: Draft) -> dict[str, Any]:
     shown["advice"] = ""
     if shown["fix"]:
         shown["fix"] = _fix(shown["fix"], draft)
+        _name_words(shown["fix"], finding, draft)
     return shown
 
 
@@ -58,6 +60,14 @@ def _fix(fix: dict[str, Any], draft: Draft) -> dict[str, Any]:
         values = {f"{prefix}num_repeats": wanted[folder] for prefix, folder in folders.items() if folder in wanted}
         return {**fix, "name": "set", "values": values}
     return {**fix, "values": values}
+
+
+def _name_words(fix: dict[str, Any], finding: Finding, draft: Draft) -> None:
+    """The words of a folder are two fields of the form: a word that they lack becomes the identifier."""
+    if draft.is_form and fix["name"] == "set" and "class_tokens" in fix["values"]:
+        word = fix["values"]["class_tokens"]
+        field = form_field(replace(finding, field="class_tokens"), draft)
+        fix.update(values={field: word}, label=f"Write {word!r} into Identifier")
 
 
 def _concepts(draft: Draft) -> list[tuple[str, concepts.Concept]]:

@@ -18,6 +18,7 @@ from .dataset import DataSet
 from .edits import Edit
 from .history import History
 from .model import Folder
+from .planning import concerned
 from .store import Store, stored
 from .suggest import TagLists
 
@@ -119,6 +120,7 @@ class Library:
         """Do `edit` to the pictures `ids` as one step. See changing.Changer."""
         with self._changing(dataset) as changer:
             pictures = [dataset.pictures[one] for one in dict.fromkeys(ids) if one in dataset.pictures]
+            pictures = concerned(edit, pictures)
             return changer.edit(dataset, edit, pictures, versions or {}, force)
 
     def undo(self, dataset: DataSet, force: Force = DONT) -> Outcome:

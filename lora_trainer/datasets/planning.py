@@ -147,6 +147,11 @@ def only(pictures: list[Picture]) -> Picture:
     return pictures[0]
 
 
+def concerned(edit: Edit, pictures: list[Picture]) -> list[Picture]:
+    """The pictures that an edit of captions is about: one that cannot be read is not trained, and gets none among others."""
+    return [one for one in pictures if not one.problem] if edit.of == "text" and len(pictures) > 1 else pictures
+
+
 def preview(dataset: DataSet, edit: Edit, pictures: list[Picture], versions: Mapping[int, str]) -> Preview:
     """What `edit` would do, as far as is known without looking at the disk. Raises InputError as the edit would."""
     if edit.of == "stars":

@@ -54,6 +54,10 @@ def test_an_embedding_goes_to_the_embeddings_and_is_called_by_its_name(client, s
 def test_captions_without_the_word_are_told_before_the_start(client, wanted):
     answer = post(client, "check", {"values": {**wanted, "identifier": "sls", "output_name": "emb"}}).json()
     assert not answer["ok"] and "no caption holds the word 'emb'" in problems_of(answer)["token_string"]
+    (fix,) = [one["fix"] for one in answer["problems"] if one.get("code") == "word_missing"]
+    assert fix["label"] == "Write 'emb' into Identifier"
+    values = {**wanted, "output_name": "emb", **fix["values"]}
+    assert post(client, "check", {"values": values}).json()["ok"], "that mends it"
 
 
 def test_sentences_stand_in_for_the_captions(client, wanted):

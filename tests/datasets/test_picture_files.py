@@ -145,3 +145,13 @@ def test_bars_are_cut_off_all_pictures_that_have_some_with_their_masks_and_come_
         assert (image.getpixel((10, 10)), image.getpixel((150, 70))) == (0, 255)
     library.undo(dataset)
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_an_edit_of_many_captions_passes_over_pictures_that_cannot_be_read(library, folder):
+    (folder / "broken.png").write_bytes(b"no picture")
+    dataset = library.open([folder])
+    names = [picture.name for picture in dataset.pictures.values()]
+    assert "broken.png" in names and len(names) > 1
+    do(library, dataset, {"kind": "add", "tags": ["pond"]}, names)
+    assert not (folder / "broken.txt").exists()
+    assert all("pond" in (folder / name).with_suffix(".txt").read_text() for name in names if name != "broken.png")

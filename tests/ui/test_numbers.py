@@ -70,3 +70,7 @@ def test_what_a_picture_cannot_be_drawn_with_is_said(evaluated):
     assert found[0] == {"value": 7.5, "wrong": ""} and found[1]["wrong"] == found[4]["wrong"] == ""
     assert found[3]["wrong"] == "64에서 2048 사이의 8의 배수를 입력하세요."
     assert all("입력하세요" in found[place]["wrong"] for place in (2, 5, 6))
+
+
+def test_tags_are_divided_by_the_commas_of_every_keyboard(evaluated):
+    assert evaluated("data/words.js", 'm.typedTags("pond\\uff0cleaf, , frog")') == ["pond", "leaf", "frog"]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from .model import Finding, PlannedImage, SubsetPlan
+from .model import Finding, Fix, PlannedImage, SubsetPlan
 from .words import name_some
 
 
@@ -17,16 +17,24 @@ def lacking(word: str, images: Sequence[PlannedImage], subsets: Sequence[SubsetP
     without = [image for image in trained if not wanted.search(_whole(image, subsets[image.subset]))]
     if not without:
         return []
+    fix = _cure(word, without)
     where, files = str(Path(without[0].path).parent), tuple(image.path for image in without)
     if len(without) == len(trained):
         message = (
             f"no caption holds the word {word!r} (token_string), so that nothing would be learned. Write it into the captions."
         )
-        return [Finding("error", message, where, "token_string", "word_missing", files)]
+        return [Finding("error", message, where, "token_string", "word_missing", files, fix)]
     names = name_some(Path(path).name for path in files)
     few = f"{len(without)} of {len(trained)}"
     message = f"{few} captions lack the word {word!r} (token_string), and nothing is learned from their pictures: {names}."
-    return [Finding("warning", message, where, "token_string", "word_missing", files)]
+    return [Finding("warning", message, where, "token_string", "word_missing", files, fix)]
+
+
+def _cure(word: str, without: Sequence[PlannedImage]) -> Fix | None:
+    """Written captions get the word in front; those that are the folder's words have it when these do."""
+    if all(image.has_caption for image in without):
+        return Fix("add_words", {"text": word})
+    return None if any(image.has_caption for image in without) else Fix("set", {"class_tokens": word})
 
 
 def _whole(image: PlannedImage, subset: SubsetPlan) -> str:

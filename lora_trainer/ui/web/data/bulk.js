@@ -6,6 +6,7 @@ import { debounce } from "../base/timing.js";
 import { differing } from "./difference.js";
 import { segments } from "./parts.js";
 import { t } from "./texts.js";
+import { typedTags } from "./words.js";
 
 // What each kind of edit asks for: fields as [name, kind of control, value at first]. The host describes their meaning (docs/api.md).
 const KINDS = {
@@ -39,7 +40,7 @@ export function bulkPanel(signal, data) {
 
     const ids = () => (scope === "chosen" ? data.selection.ids : data.ids);
     const edit = () => ({ kind, ...Object.fromEntries(KINDS[kind].map(([name, control]) => [name, read(control, given[name])])) });
-    const read = (control, value) => (control === "tags" ? value.split(",").map((tag) => tag.trim()).filter(Boolean) : control === "number" ? Number(value) : control === "place" && /^\d+$/.test(value) ? Number(value) : value);
+    const read = (control, value) => (control === "tags" ? typedTags(value) : control === "number" ? Number(value) : control === "place" && /^\d+$/.test(value) ? Number(value) : value);
     // The field that is to hold a whole number and does not.
     const wrongNumber = () => KINDS[kind].find(([name, control]) => (control === "number" && !/^\d{1,6}$/.test(String(given[name]).trim())) || (control === "place" && given[name] === ""));
     const isReady = () => KINDS[kind].every(([name]) => !NEEDED.includes(name) || String(given[name]).trim());

@@ -3,6 +3,7 @@ import { fill, h } from "../base/elements.js";
 import { icon } from "../base/icons.js";
 import { suggestInput } from "./suggest.js";
 import { t } from "./texts.js";
+import { typedTags } from "./words.js";
 
 // `change(tags)` hears of another list, `ask(text)` gives suggestions, `isCut(index)` says which the model does not read.
 // Returns {element, show(tags), focus(), leave()}.
@@ -46,7 +47,7 @@ export function chipEditor({ change, ask, isCut = () => false, isOrdered = true,
             if (!isWriting) return;
             isWriting = false;
             [tags, news] = [news || tags, null];
-            const at = tags[index] === was ? index : tags.indexOf(was), value = input.value.split(",").map((one) => one.trim()).filter(Boolean);
+            const at = tags[index] === was ? index : tags.indexOf(was), value = typedTags(input.value);
             if (isTaken && at >= 0 && value.join() !== was) put(tags.toSpliced(at, 1, ...value));
             else show();
             hold(Math.max(0, at));

@@ -3,6 +3,7 @@
 import { fill, h } from "../base/elements.js";
 import { recall, remember } from "../base/memory.js";
 import { t } from "./texts.js";
+import { typedTags } from "./words.js";
 
 const RECENT = 14, FREQUENT = 24;
 
@@ -11,7 +12,7 @@ export function parseGroups(text) {
     return text.split("\n").map((line) => {
         const [, name, rest] = /^(?:([^:,|]+):)?(.*)$/.exec(line);
         const isOneOf = rest.includes("|");
-        return { name: (name || "").trim(), isOneOf, tags: rest.split(isOneOf ? "|" : ",").map((tag) => tag.trim()).filter(Boolean) };
+        return { name: (name || "").trim(), isOneOf, tags: isOneOf ? rest.split("|").map((tag) => tag.trim()).filter(Boolean) : typedTags(rest) };
     }).filter((group) => group.tags.length);
 }
 

@@ -51,7 +51,7 @@ export function suggestInput({ label, placeholder, ask, take, onkeydown }) {
         return null;
     });
     input.addEventListener("input", () => {
-        const parts = input.value.split(",");
+        const parts = input.value.split(/[,\uff0c]/);
         input.value = parts.pop().trimStart();
         for (const part of parts) if (part.trim()) take(part.trim());
         askSoon();

@@ -1,6 +1,9 @@
 // A caption as text and as pieces: tags between commas, and the marker that keeps those before it in their place.
 export const MARKER = "|||";
 
+// What is typed as several tags: the full-width comma of Korean, Chinese and Japanese keyboards divides them, too.
+export const typedTags = (text) => text.split(/[,\uff0c]/).map((tag) => tag.trim()).filter(Boolean);
+
 // The line that is trained: the first that holds anything.
 export const firstLine = (text) => (text || "").split("\n").find((line) => line.trim()) || "";
 

@@ -85,7 +85,7 @@ export function planView({ signal, fields, reveal, checked }) {
             const own = problems.filter((problem) => problem.field === name && !(problem.code && problem.level !== "error"));
             field.problems(!result ? null : isEmpty(name) && !field.isTouched() && !hasTried ? own.filter((problem) => problem.level !== "error") : own);
         }
-        fill(body, planOf(result, check, isEmpty(F.images)), problems.filter((problem) => !problem.code && !fields.has(problem.field)).map(note));
+        fill(body, planOf(result, check, isEmpty(F.images), isSized()), problems.filter((problem) => !problem.code && !fields.has(problem.field)).map(note));
         findings.show(problems.filter((problem) => problem.code), result?.plan || {});
         see.hidden = !result?.plan?.images;
         offer.show(result?.package);
@@ -109,6 +109,8 @@ export function planView({ signal, fields, reveal, checked }) {
         button.textContent = t(isStarting ? "starting" : activeRun() ? "train_queue" : "train_button");
         fill(reasons, lines.length ? lines : isFine ? h("li", { class: "lt-fine" }, icon("check"), t("checked_fine")) : h("li", { class: "lt-subdued" }, t("checking")));
     }
+    // With a size that is none, those of the plan are of the form before.
+    const isSized = () => ![...Object.keys(values.wrong), ...errors().map((problem) => problem.field)].some((name) => SIZES.has(name)) && Boolean(String(values.get("resolution") ?? "").trim());
     function messageOf(name) {
         const unread = values.wrong[name];
         return unread ? t(unread.error, unread) : told(errors().find((problem) => problem.field === name) || {});
@@ -158,8 +160,8 @@ export function planView({ signal, fields, reveal, checked }) {
     return { element, train };
 }
 
-// The plan as numbers, subsets, buckets and examples; `check` asks the host anew.
-function planOf(result, check, lacksImages) {
+// The plan as numbers, subsets, buckets and examples; `check` asks the host anew. `isSized`: the sizes can be made of the form as it is.
+function planOf(result, check, lacksImages, isSized) {
     const plan = result?.plan;
     if (!plan) return h("p", { class: "lt-plan-empty" }, t(lacksImages ? "plan_waiting" : result ? "plan_wrong" : "checking"));
     const cells = [["plan_images", plan.images], plan.reg_images ? ["plan_reg", plan.reg_images] : null, plan.kept_aside ? ["plan_aside", plan.kept_aside] : null, ["plan_steps_epoch", plan.steps_per_epoch], ["plan_epochs", plan.epochs]].filter(Boolean);
@@ -167,13 +169,14 @@ function planOf(result, check, lacksImages) {
         h("p", { class: "lt-plan-total" }, h("strong", {}, formatNumber(plan.total_steps)), " ", t("plan_total", { x: plan.total_steps })),
         h("dl", { class: "lt-plan-cells" }, cells.map(([name, value]) => h("div", {}, h("dt", {}, t(name, { x: value })), h("dd", {}, formatNumber(value))))),
         plan.subsets?.length ? [subsets(plan.subsets), masks(plan.subsets)] : null,
-        plan.buckets?.length ? buckets(plan.buckets) : null,
+        plan.buckets?.length && isSized ? buckets(plan.buckets) : null,
         plan.examples?.length ? h("details", { class: "lt-fold" }, h("summary", {}, t("plan_examples")),
             h("ul", { class: "lt-plan-examples" }, plan.examples.map((one) => h("li", {}, h("code", {}, one.image), h("span", {}, one.caption))))) : null,
         output(result, check),
     ];
 }
 
+const SIZES = new Set(["resolution", "min_bucket_reso", "max_bucket_reso", "bucket_reso_steps"]);
 const base = (path) => String(path).split(/[\\/]/).filter(Boolean).at(-1) || path;
 
 function subsets(list) {
