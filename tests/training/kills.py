@@ -12,9 +12,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
-import socket
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,7 +90,11 @@ class Killer:
         chosen = {**self.options, "output_dir": str(out), "save_every_n_steps": 1, "save_last_n_steps": 1}
         chosen |= {"save_state": True} if saves else {}
         chosen |= {"resume": "latest"} if resume else {}
-        return _started(chosen, self._events(telling))
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["tests.training.kills", "lora_trainer.training.train"])
+        process = context.Process(target=_train, args=(chosen, self._events(telling)))
+        process.start()
+        return process
 
     def _events(self, telling: str) -> Path:
         return self.folder / f"{telling}.jsonl"
@@ -123,25 +125,6 @@ class Killer:
         return Outcome(out / "x.safetensors", told, max(times) - min(times), resumed_at)
 
 
-def start_two(chosen: dict[str, Any], folder: Path) -> list[multiprocessing.process.BaseProcess]:
-    """A training of two processes, joined as a launcher joins them; what the main one tells is in `folder`/0.jsonl."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port = server.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
-    return [
-        _started(chosen, folder / f"{rank}.jsonl", {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)
-    ]
-
-
-def _started(chosen: dict[str, Any], events: Path, environment: Mapping[str, str] | None = None):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.training.kills", "lora_trainer.training.train"])
-    process = context.Process(target=_train, args=(chosen, events, dict(environment or {})))
-    process.start()
-    return process
-
-
 class _Teller:
     """A reporter that writes what it is told into a file."""
 
@@ -155,8 +138,8 @@ class _Teller:
         return Control()
 
 
-def _train(chosen: dict[str, Any], events: Path, environment: dict[str, str]) -> None:
+def _train(chosen: dict[str, Any], events: Path) -> None:
     from lora_trainer.training.train import train
 
-    os.environ.update({"OMP_NUM_THREADS": "1", **environment})
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     train(train_options(chosen), reporter=_Teller(events))

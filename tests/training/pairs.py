@@ -36,14 +36,7 @@ def train_in_pair(folder: Path, chosen: dict[str, Any], *, count: int = 2, stops
 
 def run_in_pair(work: Callable[..., None], arguments: tuple[Any, ...], *, count: int = 2, ends_well: bool = True) -> None:
     """Let `count` processes do `work(*arguments)`, each with its number in the environment."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.training.pairs", "lora_trainer.training.train"])
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port = server.getsockname()[1]
-    started = [context.Process(target=_as_one_of, args=(rank, count, port, work, arguments)) for rank in range(count)]
-    for process in started:
-        process.start()
+    started = start_pair(work, arguments, count=count)
     end = time.monotonic() + _PATIENCE
     while any(process.is_alive() for process in started):
         failed = any(process.exitcode for process in started)
@@ -53,6 +46,21 @@ def run_in_pair(work: Callable[..., None], arguments: tuple[Any, ...], *, count:
                 process.kill()
         time.sleep(0.02)
     assert not ends_well or all(process.exitcode == 0 for process in started), [one.exitcode for one in started]
+
+
+def start_pair(
+    work: Callable[..., None], arguments: tuple[Any, ...], *, count: int = 2
+) -> list[multiprocessing.process.BaseProcess]:
+    """The same, and nobody waits for them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.training.pairs", "lora_trainer.training.train"])
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+    started = [context.Process(target=_as_one_of, args=(rank, count, port, work, arguments)) for rank in range(count)]
+    for process in started:
+        process.start()
+    return started
 
 
 def held_bytes(folder: Path) -> list[dict[str, int]]:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from lora_trainer.runs import states
-from lora_trainer.runs.events import read_events
 
 from .killing import assert_same_file
-from .kills import Killer, start_two
+from .kills import Killer
+from .pairs import start_pair, train_in_pair, train_one
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 
@@ -64,24 +64,18 @@ def test_two_processes_that_were_killed_end_as_two_that_were_not(tiny_sd1, pictu
         (data / "1_sls frog" / name).unlink()
     chosen = options(tiny_sd1, data, max_train_steps=6, max_data_loader_n_workers=0, cache_latents=True, save_every_n_steps=1)
     whole, out = tmp_path / "whole", tmp_path / "out"
-    ended(start_two({**chosen, "output_dir": str(whole)}, tmp_path))
+    train_in_pair(tmp_path, {**chosen, "output_dir": str(whole)})
     saving = {**chosen, "output_dir": str(out), "save_state": True}
-    both = start_two(saving, tmp_path)
+    both = start_pair(train_one, (saving, str(tmp_path), str(tmp_path / "killed.jsonl"), 0))
     until(lambda: len(states.states_in(out)) >= 3 or not all(process.is_alive() for process in both))
     for process in both:
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL, "it had ended before"
     assert not (out / "x.safetensors").exists()
-    ended(start_two({**saving, "resume": "latest"}, tmp_path))
-    assert [event["step"] >= 2 for event in read_events(tmp_path / "0.jsonl")[0] if event["type"] == "resumed"] == [True]
+    events = train_in_pair(tmp_path, {**saving, "resume": "latest"})
+    assert [event["step"] >= 2 for event in events if event["type"] == "resumed"] == [True]
     assert_same_file(whole / "x.safetensors", out / "x.safetensors")
-
-
-def ended(processes) -> None:
-    for process in processes:
-        process.join(600)
-        assert process.exitcode == 0
 
 
 def until(is_so, seconds: float = 600) -> None:
