@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -40,6 +42,19 @@ class StopOnSignal:
         )
 
 
-def ignore_in_data_worker(worker_id: int) -> None:
-    """Let the training decide about Ctrl-C: a data-loader process must not die of it in the middle of a batch."""
+def begin_data_worker(worker_id: int) -> None:
+    """Let the training decide about Ctrl-C: a data-loader process must not die of it in the middle of a batch. But it ends when
+    the training is killed.
+
+    PyTorch's own watch asks for the process that forked this one, which is a fork server where that is Python's way (from 3.14
+    on), and that one lives on.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    training = multiprocessing.parent_process()
+    if training is not None:
+        threading.Thread(target=_end_with, args=(training,), daemon=True).start()
+
+
+def _end_with(process: multiprocessing.process.BaseProcess) -> None:
+    process.join()
+    os._exit(1)

@@ -14,7 +14,7 @@ from ..data.plan import DataPlan, StepCounts
 from ..errors import LoraTrainerError
 from ..options.training import TrainingOptions
 from .distributed import Processes
-from .interrupt import ignore_in_data_worker
+from .interrupt import begin_data_worker
 
 
 def batches(
@@ -40,7 +40,7 @@ def batches(
         sampler=EpochStream(plan, counts.epochs, first=first),
         num_workers=min(workers, others, plan.batches_per_epoch * counts.epochs),
         pin_memory=processes.device.type == "cuda",
-        worker_init_fn=ignore_in_data_worker,
+        worker_init_fn=begin_data_worker,
     )
     for batch in loader:
         if isinstance(batch, LoraTrainerError):

@@ -14,6 +14,9 @@ from lora_trainer.training.distributed import Processes
 from lora_trainer.training.loading import batches
 from tests.given import given
 
+from . import left_behind
+from .test_kill import until
+
 
 def readers(pictures, **options) -> list[set[int]]:
     """The processes that read images, at each batch of a training of three epochs."""
@@ -41,3 +44,23 @@ def test_the_processes_stay_from_one_epoch_to_the_next(pictures, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     seen = readers(pictures, max_data_loader_n_workers=1, persistent_data_loader_workers=True)
     assert len(set.union(*seen)) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL, and a fork server")
+def test_what_reads_the_data_ends_with_a_training_that_is_killed(tmp_path):
+    """Started by a fork server, which lives on, as Python does it from 3.14 on."""
+    told = tmp_path / "pid"
+    training = multiprocessing.get_context("forkserver").Process(target=left_behind.train_and_wait, args=(str(told),))
+    training.start()
+    until(told.exists)
+    training.kill()
+    training.join()
+    until(lambda: not _lives(int(told.read_text())))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
