@@ -82,8 +82,8 @@ def processor_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def main() -> None:
-    """Print a line for each way."""
+def parser() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backend", default="inductor")
     parser.add_argument("--family", default="sd1", choices=("sd1", "sdxl"))
@@ -92,7 +92,12 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, default=1, help="of pictures, at most 3")
     parser.add_argument("--checkpointing", action="store_true")
     parser.add_argument("--way", choices=WAYS, help="one alone, in this process")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Print a line for each way."""
+    arguments = parser().parse_args()
     if arguments.way:
         sys.stdout.write(json.dumps(measure_one(arguments)) + "\n")
         return

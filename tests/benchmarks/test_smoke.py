@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import creep, data, handover, kill, loop_overhead, merge, outcomes, start
+from benchmarks import compiling, creep, data, handover, kill, loop_overhead, merge, outcomes, start
 
 ROOT = Path(loop_overhead.__file__).parent
 SMALL = ["--resolution", "64"]
@@ -107,3 +107,9 @@ def test_the_outcomes_are_asked_for_by_name(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         outcomes.main()
     assert "--write needs all tests" in capsys.readouterr().err
+
+
+def test_a_step_is_timed_beside_what_compiling_costs():
+    """As it is; what is compiled has tests of its own (tests/models/test_compiling.py)."""
+    found = compiling.measure_one(compiling.parser().parse_args(["--way", "plain", "--channels", "32", "--steps", "1"]))
+    assert found["first"] >= 0 and found["later"] > 0 and found["graphs"] == 0
