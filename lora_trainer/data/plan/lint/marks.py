@@ -173,7 +173,17 @@ def marks_among(shared: Mapping[str, int]) -> dict[str, int]:
     """
     enough = {name: bits for name, bits in shared.items() if bits.bit_count() >= _LEAST_EDGES}
     inside = {name: bits for name, bits in enough.items() if (bits & _INNER_BORDERS[name]).bit_count() <= _MOST_AT_BORDER}
-    return inside if len(enough) - len(inside) <= _MOST_BESIDE else {}
+    return _each_once(inside) if len(enough) - len(inside) <= _MOST_BESIDE else {}
+
+
+def _each_once(marks: Mapping[str, int]) -> dict[str, int]:
+    """The region in the middle overlaps those at its sides: what both show is one mark, where it shows the most edges."""
+    kept = dict(marks)
+    for middle in ("top", "bottom"):
+        for side in (f"{middle}_left", f"{middle}_right"):
+            if middle in kept and side in kept:
+                kept.pop(min(middle, side, key=lambda name: kept[name].bit_count()))
+    return kept
 
 
 def _showing(seen: Mapping[str, Edges], place: int, mark: int) -> Iterator[str]:
