@@ -79,8 +79,14 @@ def test_large_data_sets_are_measured_and_both_loaders_read_the_same_pixels(tmp_
     found["editing"] = {**data.editing(str(folder)), "MiB": 1}
     photos = data.make_photos(tmp_path / "photos", 2, (160, 120))
     found["loading"] = {64: data.loading(photos, 64, 0, least=4, rounds=1)}
+    found["looking"] = {**data.looking(str(photos)), "MiB": 1}
     table = data.table(found)
-    assert "| plan |" in table and "| latents found again |" in table and "| to 64x64 |" in table
+    assert (
+        "| the header alone, as a page is answered |" in table
+        and "| plan |" in table
+        and "| latents found again |" in table
+        and "| to 64x64 |" in table
+    )
     plan = data.make_plan(data.spec_of(photos, 64))
     plain, ours = data.Plain(plan, 1), data.TrainDataset(plan)[0, 0]
     (image,) = ours["image_ids"].tolist()
