@@ -25,7 +25,7 @@ _KEY = r'(?:[\w-]+|"[^"]*"|\'[^\']*\')'
 _ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
 _HEADER = re.compile(rf"\s*(\[\[?)\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*\]")
 _SINGLE_BACKSLASH = re.compile(r'"(?:[^"\\]|\\\\)*\\[^\\"]')
-_BARE_WORD = re.compile(rf"\s*(?:{_KEY}|\.|\s)+=\s*[^\W\d]\w*\s*(?:#.*)?$")  # as in `flip_aug = yes`
+_BARE_WORD = re.compile(_ASSIGNMENT.pattern + r"\s*[^\W\d]\w*\s*(?:#.*)?$")  # as in `flip_aug = yes`
 _TWICE = re.compile(r"What\? (\S+) already exists|Duplicate keys")
 BACKSLASH_ADVICE = "In double quotes a backslash has a special meaning: write the path in single quotes, 'C:\\images\\cat'."
 
