@@ -95,6 +95,15 @@ def test_as_few_blocks_as_the_memory_allows_are_computed_twice(options_for, monk
         assert measuring.working() <= 1.05 * there, "it was tried; what passes by differs a little from one time to the next"
         raise KeyboardInterrupt
 
+    counts = Measuring.count
+
+    def count(self):
+        """How long a block takes differs on a busy machine: here as long as it has much to keep."""
+        kept = counts(self)
+        self.counted = {name: Cost(cost.saved, cost.saved / 1e6) for name, cost in self.counted.items()}
+        return kept
+
+    monkeypatch.setattr(Measuring, "count", count)
     monkeypatch.setattr(Recomputing, "choose", choose)
     with pytest.raises(KeyboardInterrupt):
         train(options_for(**AUTO), reporter=Recorder())
@@ -102,7 +111,7 @@ def test_as_few_blocks_as_the_memory_allows_are_computed_twice(options_for, monk
     assert set(saved) == set(EVERY) and saved["down0"] > saved["down3"] and saved["up3"] > saved["up0"]
     most = told[()] - told[None]
     assert 0.9 * most < sum(saved.values()) < 1.7 * most, "what is computed again in one place is not saved there"
-    assert 0 < len(told["chosen"]) < len(EVERY), "which ones are cheap is a matter of time, and of how busy the machine is"
+    assert 0 < len(told["chosen"]) < len(EVERY)
 
 
 def test_what_would_need_less_offers_as_few_blocks_as_fit(options_for):
