@@ -6,6 +6,7 @@ import gc
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import torch
 
 from lora_trainer.runs.control import Control
@@ -34,6 +35,7 @@ class Holding:
             self.objects[event["step"]] = Counter(map(type, gc.get_objects()))
 
 
+@pytest.mark.long  # benchmarks/creep.py has its numbers, over 2,000 steps
 def test_a_training_that_saves_and_draws_holds_no_more_as_it_goes_on(options_for, tmp_path: Path):
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("sls frog --w 64 --h 64 --s 2\n", encoding="utf-8")

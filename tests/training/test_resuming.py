@@ -61,7 +61,7 @@ def assert_kills_change_nothing(make, folder, seed: int, **chosen) -> None:
 
 
 @pytest.mark.effect("save_state", "resume")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(one, marks=pytest.mark.long if one == "LoHa" else ()) for one in KINDS])
 def test_a_training_that_was_killed_ends_as_one_that_was_not(options_for, tmp_path, kind):
     assert_kills_change_nothing(options_for, tmp_path, list(KINDS).index(kind), **KINDS[kind])
 
