@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from torch import Tensor
+
 from ..checkpoints.sharding import Shards
 from .update import Updater
 
@@ -37,6 +39,11 @@ def arrange(shards: Shards, updater: Updater) -> Shown:
 def for_files(shards: Shards | None, updater: Updater) -> Shown:
     """What the main process enters to save: the trained weights are those to be saved, in all processes."""
     return updater.shown if shards is None else lambda: shards.everywhere(_SHOWN)
+
+
+def for_states(shards: Shards | None) -> Callable[[Tensor], Tensor]:
+    """What gives it all of a tensor of which it has a part."""
+    return shards.whole if shards else lambda tensor: tensor
 
 
 def for_pictures(shards: Shards | None, updater: Updater) -> Shown:

@@ -57,7 +57,7 @@ class StateSaver:
         pieces: Pieces,
         facts: Mapping[str, Any],
         emit: Emit,
-        whole: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+        whole: Callable[[Tensor], Tensor],
     ) -> StateSaver | None:
         """What the options say; None when no state is ever saved."""
         last = options.save_state or options.save_state_on_train_end

@@ -103,8 +103,7 @@ def train(
             written = results.of(options, loaded.model, network)
             saver = Saver(network, saving, metadata, emit, number_format, shared.for_files(shards, updater), mine, written)
             loop.saver = pieces["saver"] = saver
-            whole = shards.whole if shards else (lambda tensor: tensor)
-            loop.states = StateSaver.of(options.saving, saving, pieces, start.facts, emit, whole)
+            loop.states = StateSaver.of(options.saving, saving, pieces, start.facts, emit, shared.for_states(shards))
             shown = shared.for_pictures(shards, updater)
             loop.previews = Previews.of(options.sampling, prompts, trainee, network, saving, plan, emit, shown, loop.attempt)
         logger.info("%s", kernels.told(loaded.model, computed, channels_last=chosen.channels_last))

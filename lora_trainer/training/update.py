@@ -91,16 +91,13 @@ class Updater:
 
     def __post_init__(self) -> None:
         self.shown = ShownWeights(self.optimizer, self.weights, self.average)
+        # Whether each process has a part of the weights alone (checkpoints.sharding).
+        self.is_sharded = any(is_shard(parameter) for parameter in self.parameters)
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
         """What is trained."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-
-    @property
-    def is_sharded(self) -> bool:
-        """Whether each process has a part of the weights alone (checkpoints.sharding)."""
-        return any(is_shard(parameter) for parameter in self.parameters)
 
     @property
     def remembered(self) -> list[MutableMapping[Any, Any]]:

@@ -61,6 +61,15 @@ def open_page(chromium):
         assert not errors, errors
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Iterator:
+    """The real routes with an empty data folder, for the tests of one file."""
+    from . import real_api
+
+    with real_api.running(tmp_path_factory.mktemp("place")) as here:
+        yield here
+
+
 def free_port() -> int:
     with socket.socket() as trial:
         trial.bind(("127.0.0.1", 0))

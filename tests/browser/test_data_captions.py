@@ -6,18 +6,11 @@ import re
 
 import pytest
 
-from . import real_api
 from .data_sets import folder_of_links
 from .editing import caption, choose, expect_caption
 from .test_data_view import opened
 
 expect = pytest.importorskip("playwright.sync_api").expect
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with real_api.running(tmp_path_factory.mktemp("data")) as served:
-        yield served
 
 
 @pytest.fixture

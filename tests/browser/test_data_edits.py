@@ -20,12 +20,6 @@ expect = pytest.importorskip("playwright.sync_api").expect
 TrainDataset = pytest.importorskip("lora_trainer.data.dataset").TrainDataset
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with real_api.running(tmp_path_factory.mktemp("data")) as served:
-        yield served
-
-
 @pytest.fixture
 def frogs(tmp_path):
     return folder_of_links(tmp_path / "frogs", 8)

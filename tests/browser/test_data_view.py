@@ -6,19 +6,12 @@ import re
 
 import pytest
 
-from . import real_api
 from .conftest import MODULE
 from .data_sets import folder_of_links
 from .test_looks import SMALL
 
 expect = pytest.importorskip("playwright.sync_api").expect
 SELECTED = ".lt-data-tile[aria-selected=true]"
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with real_api.running(tmp_path_factory.mktemp("data")) as served:
-        yield served
 
 
 @pytest.fixture

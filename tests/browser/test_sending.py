@@ -11,7 +11,6 @@ import pytest
 from ..api.test_sent import TOLD, told_picture
 from .conftest import MODULE
 from .frogs import frog, png
-from .real_api import running
 from .test_webui_around import AROUND
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -30,12 +29,6 @@ GALLERY = """([tab, urls, open, told]) => {
          <div id="generation_info_${tab}"><textarea></textarea></div>`);
     document.querySelector(`#generation_info_${tab} textarea`).value = told;
 }"""
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("sending")) as here:
-        yield here
 
 
 @pytest.fixture

@@ -17,14 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: F401 - what a training imports late
-from transformers import CLIPTextModel, CLIPTokenizer  # noqa: F401
-
 from lora_trainer.options.resolve import train_options
-from lora_trainer.runs.control import Control
-from lora_trainer.runs.events import Event, EventWriter, read_events
+from lora_trainer.runs.events import Event, read_events
 
 from .killing import assert_same_file
+from .pairs import Teller
 
 _PATIENCE = 300.0  # seconds; a step of these trainings takes a fraction of one
 
@@ -125,21 +122,8 @@ class Killer:
         return Outcome(out / "x.safetensors", told, max(times) - min(times), resumed_at)
 
 
-class _Teller:
-    """A reporter that writes what it is told into a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = EventWriter(path)
-
-    def emit(self, event: dict[str, Any]) -> None:
-        self._file.write(event)
-
-    def control(self) -> Control:
-        return Control()
-
-
 def _train(chosen: dict[str, Any], events: Path) -> None:
     from lora_trainer.training.train import train
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    train(train_options(chosen), reporter=_Teller(events))
+    train(train_options(chosen), reporter=Teller(events))

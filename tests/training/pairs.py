@@ -54,13 +54,18 @@ def start_pair(
     """The same, and nobody waits for them."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.training.pairs", "lora_trainer.training.train"])
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port = server.getsockname()[1]
+    port = free_port()
     started = [context.Process(target=_as_one_of, args=(rank, count, port, work, arguments)) for rank in range(count)]
     for process in started:
         process.start()
     return started
+
+
+def free_port() -> int:
+    """Where the processes may meet."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
 
 
 def held_bytes(folder: Path) -> list[dict[str, int]]:
@@ -75,11 +80,11 @@ def _as_one_of(rank: int, count: int, port: int, work: Callable[..., None], argu
     work(*arguments)
 
 
-class _Teller:
+class Teller:
     """A reporter that writes what it is told into a file; at step `stops_at` the process ends as if it were killed."""
 
-    def __init__(self, path: str, stops_at: int) -> None:
-        self._file, self._stops_at = EventWriter(Path(path)), stops_at
+    def __init__(self, path: Path, stops_at: int = 0) -> None:
+        self._file, self._stops_at = EventWriter(path), stops_at
 
     def emit(self, event: dict[str, Any]) -> None:
         self._file.write(event)
@@ -107,6 +112,6 @@ def train_one(chosen: dict[str, Any], folder: str, events: str, stops_at: int) -
 
     Updater.step = watched
     try:
-        train(options, reporter=_Teller(events, stops_at), processes=processes)
+        train(options, reporter=Teller(Path(events), stops_at), processes=processes)
     finally:
         processes.leave()
