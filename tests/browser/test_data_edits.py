@@ -68,7 +68,9 @@ def test_several_pictures_get_tags_stars_and_are_left_out_or_thrown_away_togethe
     page.locator(".lt-data-edit .lt-data-chip", has_text="rain").locator("button").click()  # which one of them has
     expect_caption(page, frogs, 1, "sls frog, pond, green, rain")
     page.locator(".lt-segment", has_text="At hand").click()
-    page.locator(".lt-data-quick", has_text="rain").first.click()  # all have it: it goes
+    rain = page.locator(".lt-data-quick", has_text="rain").first
+    expect(rain).to_have_attribute("aria-pressed", "true")  # the page has heard of what was written
+    rain.click()  # all have it: it goes
     expect_caption(page, frogs, 1, "sls frog, pond, green")
     page.locator(".lt-data-grid").focus()
     page.keyboard.press("4")
