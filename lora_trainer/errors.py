@@ -10,6 +10,7 @@
     |   `-- OutOfMemoryError         the card is full; says what to lower
     |-- SaveError                    a result could not be written (disk full, no permission)
     |-- HostError                    the Web UI cannot do what was asked now (busy, missing function)
+    |   `-- NotYetError              it can a little later: files are being read
     |-- StoreError                   the run store cannot be used (locked by another program, damaged)
     `-- NotInstalledError            a package is missing; says how to install it
 
@@ -84,6 +85,10 @@ class SaveError(LoraTrainerError):
 
 class HostError(LoraTrainerError):
     """The Web UI cannot do what was asked."""
+
+
+class NotYetError(HostError):
+    """What was asked can be done a little later; it was not done."""
 
 
 class StoreError(LoraTrainerError):

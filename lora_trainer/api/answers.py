@@ -15,6 +15,7 @@ from ..errors import (
     LoraFileError,
     LoraTrainerError,
     NotInstalledError,
+    NotYetError,
     SaveError,
     StoreError,
 )
@@ -78,6 +79,8 @@ def error_answer(error: Exception) -> JSONResponse:
         status = error.status
     elif isinstance(error, (InputError, LoraFileError)):
         status = 400
+    elif isinstance(error, NotYetError):
+        status = 423
     elif isinstance(error, (StoreError, HostError, NotInstalledError)):
         status = 409
     elif isinstance(error, SaveError):

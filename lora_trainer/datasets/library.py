@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import HostError, InputError
+from ..errors import InputError, NotYetError
 from . import trash
 from .adopting import adopt
 from .changing import Changer, Force, Outcome
@@ -164,7 +164,7 @@ class Library:
     def _changing(self, dataset: DataSet) -> Iterator[Changer]:
         """One change at a time, of this data set and of others that share a folder with it."""
         if not dataset.disk.acquire(timeout=_PATIENCE):
-            raise HostError("The pictures are still being read.", advice="Wait until that is done, and try again.")
+            raise NotYetError("The pictures are still being read.", advice="Wait until that is done, and try again.")
         try:
             with self._writing:
                 changer = Changer(self.history)

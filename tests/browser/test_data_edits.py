@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from lora_trainer.data.plan import make_plan
+from lora_trainer.datasets.dataset import Progress
 from lora_trainer.options.data_spec import DatasetSpec, DataSpec, SubsetSpec
 
 from . import real_api
@@ -194,8 +195,9 @@ def test_a_mask_is_painted_saved_and_trained_with(open_page, place, frogs):
         page.wait_for_timeout(50)
 
     page.route("**/edit", lambda route: route.fulfill(status=507, json={"error": {"message": "The disk is full."}}))
-    page.get_by_role("button", name="Paint a mask").click()
-    board.press("i")
+    with page.expect_request("**/mask/*"):
+        page.get_by_role("button", name="Paint a mask").click()
+    board.press("i")  # what is there may be here by now or not
     page.click("#lt-tab-runs")  # nobody can be asked here: it is held, also over a reload
     expect(page.locator(".lt-toast").first).to_be_visible()
     page.reload()
@@ -272,3 +274,45 @@ def test_what_the_lint_finds_is_shown_with_its_pictures_and_mended_by_a_button(o
     page.locator(".lt-data-one").get_by_role("button", name="Look again").click()
     expect(mark).to_have_text("3")
     expect(said).to_have_count(0)
+
+
+def test_a_change_waits_for_the_reading_of_the_pictures_says_so_and_is_done_then(open_page, place, frogs, monkeypatch):
+    monkeypatch.setattr("lora_trainer.datasets.library._PATIENCE", 0.05)
+    page = opened(open_page, place, frogs)
+    choose(page, 0)
+    saved = page.locator(".lt-data-saved")
+    [known] = [one for one in place.service.datasets._open.values() if one.folders[0].path == frogs]
+    with known.disk:  # as while new pictures are read
+        known.progress = Progress(5, 20)
+        page.locator(".lt-data-grid").press("3")
+        expect(saved).to_have_text("Reading 5 of 20, then saving")
+        known.progress = Progress(15, 20)
+        expect(saved).to_have_text("Reading 15 of 20, then saving")
+        known.progress = None
+    expect(saved).to_contain_text("Saved")
+    assert known.pictures[min(known.pictures)].stars == 3
+    expect(page.locator(".lt-toast-error")).to_have_count(0)
+
+
+def test_a_mask_that_was_painted_before_the_one_that_is_there_had_come_is_held_with_it(open_page, place, frogs):
+    there = Image.new("L", (48, 48))
+    there.paste(255, (0, 0, 4, 48))
+    there.save(frogs / "frog_00000-masklabel.png")
+    page = opened(open_page, place, frogs)
+    choose(page, 0)
+    waiting = []
+    page.route("**/mask/*", lambda route: waiting.append(route))
+    with page.expect_request("**/mask/*"):
+        page.get_by_role("button", name="Paint a mask").click()
+    board = page.locator("canvas.lt-data-mask")
+    board.press("Space")
+    expect(page.get_by_role("button", name="Save the mask")).to_be_disabled()  # what is there would be lost
+    page.click("#lt-tab-runs")
+    for route in waiting:
+        route.continue_()
+    page.wait_for_timeout(300)
+    page.click("#lt-tab-data")
+    page.locator(".lt-data-held").get_by_role("button", name="Save the mask").click()
+    expect(page.locator(".lt-data-held")).to_have_count(0)
+    mask = Image.open(frogs / "frog_00000-masklabel.png")
+    assert [mask.getpixel((x, 24)) for x in (1, 24, 44)] == [255, 255, 0]

@@ -6,7 +6,7 @@ import pytest
 
 from lora_trainer.datasets import writing
 from lora_trainer.datasets.library import Library
-from lora_trainer.errors import HostError, InputError, SaveError
+from lora_trainer.errors import InputError, NotYetError, SaveError
 
 from .changes import ADD, captions, do, hidden, texts
 
@@ -130,7 +130,7 @@ def test_a_folder_that_cannot_be_written_says_so(library, frogs, folder):
 
 def test_a_change_waits_for_the_reading_and_then_says_so(library, frogs, monkeypatch):
     monkeypatch.setattr("lora_trainer.datasets.library._PATIENCE", 0.05)
-    with frogs.disk, pytest.raises(HostError, match="still being read"):
+    with frogs.disk, pytest.raises(NotYetError, match="still being read"):
         do(library, frogs, ADD)
 
 

@@ -33,20 +33,18 @@ function found() {
     connection.tell("");
 }
 
-async function request(method, path, body) {
-    let response;
-    const isForm = body instanceof FormData;
-    try {
-        response = await fetch(API + path, {
-            method,
-            cache: "no-store",
-            credentials: "same-origin",
-            headers: { "Accept-Language": language, ...(body && !isForm ? { "Content-Type": "application/json" } : {}) },
-            body: body && !isForm ? JSON.stringify(body) : body,
-        });
-    } catch {
+const ask = (path, how) =>
+    fetch(API + path, { cache: "no-store", credentials: "same-origin", ...how }).catch(() => {
         throw lose("connection_lost");
-    }
+    });
+
+async function request(method, path, body) {
+    const isForm = body instanceof FormData;
+    const response = await ask(path, {
+        method,
+        headers: { "Accept-Language": language, ...(body && !isForm ? { "Content-Type": "application/json" } : {}) },
+        body: body && !isForm ? JSON.stringify(body) : body,
+    });
     const isJson = (response.headers.get("content-type") || "").includes("json");
     // Just after a start the routes may be missing for a moment: gradio serves before the host adds them.
     const isOurs = response.headers.has("X-Lora-Trainer"); // not a proxy's that has lost the host
@@ -56,6 +54,11 @@ async function request(method, path, body) {
     const answer = isJson ? await response.json() : { message: await response.text() };
     if (!response.ok) throw new ApiError(response.status, answer);
     return answer;
+}
+// A picture of ours to paint on, or null where there is none.
+export async function getPicture(path) {
+    const response = await ask(path);
+    return response.status === 200 ? createImageBitmap(await response.blob()) : null;
 }
 export const get = (path) => request("GET", path);
 export const post = (path, body) => request("POST", path, body || {});

@@ -18,6 +18,7 @@ import { selection } from "./selection.js";
 import { forget, keepMasks, keepUnsaved, keptMasks, unsaved, unsavedMoved } from "./unsaved.js";
 
 const MOST_ROWS = 500; // asked for at once
+const NOT_YET = 423; // what a change is answered while files are being read
 const SAFE = ["caption", "stars", "leave_out"]; // edits that are the same when they are done twice
 const BUCKETS = ["resolution", "min_bucket_reso", "max_bucket_reso", "bucket_reso_steps", "bucket_no_upscale"];
 export const bucketSettings = () => Object.fromEntries(BUCKETS.map((name) => [name, values.get(name)]).filter(([, value]) => value !== null));
@@ -48,7 +49,7 @@ export function dataset(signal, opened, how) {
         movedTo: "", // the id of the copy, once there is one
         isStale: false,
         wrong: null, // what is wrong with the filter: {message, at}
-        saving: "", // "saving", "unsaved" (the host is not there), "saved", "undone", "redone" or ""
+        saving: "", // "waiting" (files are being read), "saving", "unsaved" (the host is not there), "saved", "undone", "redone" or ""
         lastTitle: "", // of the last step
         held: how.held || keptMasks(opened.id), // what could not be done as it was asked for, see held.js
         watch: news.watch,
@@ -120,8 +121,9 @@ export function dataset(signal, opened, how) {
     // What has changed on the host since: by us, by others, on the disk.
     const sync = async ({ isLookedAt = false } = {}) => {
         const wasScanning = data.scan, answer = await data.get(`changes?since=${data.version}`);
+        data.scan = answer.scan; // what waits for the reading waits for it when the view is gone, too
         if (signal.aborted) return;
-        Object.assign(data, { version: answer.version, scan: answer.scan, unread: answer.unread, undo: answer.undo, redo: answer.redo });
+        Object.assign(data, { version: answer.version, unread: answer.unread, undo: answer.undo, redo: answer.redo });
         const isOther = answer.all || answer.added.length > 0 || answer.gone.length > 0;
         for (const id of answer.all ? data.rows.keys() : answer.changed) stale.add(id);
         for (const id of answer.gone) data.rows.delete(id);
@@ -174,6 +176,16 @@ export function dataset(signal, opened, how) {
         return answer;
     };
 
+    const isNow = (saving) => { data.saving = saving; tell("saving"); };
+    // Files are read or changed, one of both at a time: a change waits, and says so, until those that are new have been read.
+    const readingIsDone = async () => {
+        do {
+            isNow("waiting");
+            await sleep(300);
+            await sync().catch((error) => { if (!(error instanceof Lost)) throw error; });
+        } while (data.scan);
+    };
+
     // What was written is sent until the host is there again; an edit that would count twice is not.
     const send = async (path, body) => {
         for (;;) {
@@ -182,8 +194,7 @@ export function dataset(signal, opened, how) {
             } catch (error) {
                 if (!(error instanceof Lost) || !SAFE.includes(body.edit?.kind)) throw error;
             }
-            data.saving = "unsaved";
-            tell("saving");
+            isNow("unsaved");
             await sleep(1000);
         }
     };
@@ -201,21 +212,24 @@ export function dataset(signal, opened, how) {
     // nothing was done: what was in the way, and what was written, is held then.
     const change = (path, bodyOf, { done = "saved", from, isKept = false } = {}) => inTurn(async () => {
         retract();
-        const body = bodyOf(), hold = (told) => holdOn({ path, body, done, ...told }, from);
+        let body = bodyOf();
+        const hold = (told) => holdOn({ path, body, done, ...told }, from);
         const of = body.ids?.length ?? data[path]?.changed ?? Infinity;
-        data.saving = "saving";
-        tell("saving");
         let answer = null;
         try {
-            answer = await send(path, body);
+            if (data.scan) await readingIsDone();
+            while (!answer) {
+                body = bodyOf(); // of what is known now
+                isNow("saving");
+                answer = await send(path, body).catch((error) => (error.status === NOT_YET ? readingIsDone() : Promise.reject(error)));
+            }
         } catch (error) {
-            data.saving = "";
+            isNow("");
             if (isWritten(body) || (isMade(body) && (signal.aborted || isKept))) hold({ problem: error.message, conflicts: [], of });
             else {
                 settled(body);
                 refuse(error);
             }
-            tell("saving");
             tell("held");
             return null;
         }

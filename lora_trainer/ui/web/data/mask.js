@@ -2,8 +2,9 @@
 // an earlier mask goes to the trash folder, and either is a step of the history.
 import { answerTo, busy } from "../base/dialogs.js";
 import { h, set } from "../base/elements.js";
-import { urlOf } from "../base/host.js";
+import { getPicture, urlOf } from "../base/host.js";
 import { icon } from "../base/icons.js";
+import { report } from "../base/messages.js";
 import { brushed, exported, hidden } from "./painting.js";
 import { t } from "./texts.js";
 
@@ -12,8 +13,8 @@ const SIZES = { least: 2, usual: 12, most: 60 }; // of the brush, in hundredths 
 
 // `close()` is called when one is done. Returns {element, focus()}.
 export function maskEditor(signal, data, id, close) {
-    let steps = [], base = null, stroke = null, at = { x: 0, y: 0 }, isChanged = false;
-    const image = h("img", { alt: "", draggable: "false", onload: () => begin() });
+    let steps = [], base /* undefined until it is here */, stroke = null, at = { x: 0, y: 0 }, isChanged = false;
+    const image = h("img", { alt: "", draggable: "false", onload: () => begin().catch((error) => signal.aborted || report(error)) });
     const board = h("canvas", { class: "lt-data-mask", tabindex: "0", role: "application", "aria-label": t("mask_board") });
     const ring = h("i", { class: "lt-data-brush", "aria-hidden": "true", hidden: true });
     const button = (text, title, action, name) => h("button", { type: "button", class: "lt-btn lt-btn-small", title, onclick: action }, name && icon(name), text);
@@ -36,7 +37,7 @@ export function maskEditor(signal, data, id, close) {
         isChanged = false;
         return close();
     }
-    const held = () => isChanged && data.hold({ kind: "mask", png: exported(board) }, id);
+    const held = () => isChanged && base !== undefined && data.hold({ kind: "mask", png: exported(board) }, id);
     signal.addEventListener("abort", held);
     window.addEventListener("pagehide", held, { signal });
 
@@ -49,23 +50,19 @@ export function maskEditor(signal, data, id, close) {
         const scale = Math.min(1, MOST / Math.max(image.naturalWidth, image.naturalHeight));
         [board.width, board.height] = [image.naturalWidth, image.naturalHeight].map((side) => Math.max(1, Math.round(side * scale)));
         at = { x: board.width / 2, y: board.height / 2 };
-        base = await there();
+        base = await getPicture(data.maskOf(id)); // the mask that the picture has already, or null
         remove.hidden = !base;
         draw();
-    }
-    // The mask that the picture has already, or null.
-    async function there() {
-        const answer = await fetch(urlOf(data.maskOf(id)), { cache: "no-store", signal });
-        return answer.status === 200 ? createImageBitmap(await answer.blob()) : null;
+        if (signal.aborted) held(); // one went before the mask was here
     }
     function draw() {
-        if (signal.aborted) return;
         const shown = hidden(board, base, stroke ? [...steps, stroke] : steps);
         undo.disabled = !steps.length;
-        save.disabled = !isChanged;
+        save.disabled = !isChanged || base === undefined; // what is there already would be lost
         facts.textContent = t("mask_share", { x: Math.round(100 * shown) });
     }
     function add(step) {
+        if (!image.naturalWidth) return; // nothing is here to paint on
         steps.push(step);
         isChanged = true;
         draw();
@@ -120,7 +117,7 @@ export function maskEditor(signal, data, id, close) {
     const KEYS = {
         ArrowLeft: () => move(-1, 0), ArrowRight: () => move(1, 0), ArrowUp: () => move(0, -1), ArrowDown: () => move(0, 1),
         " ": () => add(brushed(isHiding, radius(), at)), "[": () => resize(-2), "]": () => resize(2), x: () => choose(!isHiding),
-        i: () => add({ kind: "invert" }), Delete: () => add({ kind: "fill" }), Enter: () => isChanged && busy(save, keep), Escape: leave,
+        i: () => add({ kind: "invert" }), Delete: () => add({ kind: "fill" }), Enter: () => save.disabled || busy(save, keep), Escape: leave,
     };
     element.addEventListener("keydown", (event) => {
         const isUndo = (event.ctrlKey || event.metaKey) && event.key === "z";

@@ -138,7 +138,8 @@ export function dataPage(signal, opened) {
 }
 
 // What becomes, or became, of the last change.
-function savingText({ saving, lastTitle }) {
+function savingText({ saving, lastTitle, scan }) {
+    if (saving === "waiting") return scan ? t("scanning_first", { done: formatNumber(scan.done), total: formatNumber(scan.total) }) : t("saving");
     const said = { saving: t("saving"), unsaved: t("unsaved"), saved: t("saved"), undone: t("undone"), redone: t("redone") }[saving];
     return ["saving", "unsaved"].includes(saving) || !lastTitle ? said : `${said} · ${lastTitle}`;
 }

@@ -38,6 +38,7 @@ export const t = texts({
     saved: ["Saved", "저장됨"],
     undone: ["Undone", "실행 취소됨"],
     redone: ["Done again", "다시 실행됨"],
+    scanning_first: ["Reading {done} of {total}, then saving", "{total}장 중 {done}장 읽는 중, 다 읽으면 저장합니다"],
     scanning: ["Reading {done} of {total}", "{total}장 중 {done}장 읽는 중"],
     undo: ["Undo", "실행 취소"],
     redo: ["Redo", "다시 실행"],
