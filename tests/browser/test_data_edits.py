@@ -308,11 +308,11 @@ def test_a_mask_that_was_painted_before_the_one_that_is_there_had_come_is_held_w
     board.press("Space")
     expect(page.get_by_role("button", name="Save the mask")).to_be_disabled()  # what is there would be lost
     page.click("#lt-tab-runs")
-    for route in waiting:
-        route.continue_()
-    page.wait_for_timeout(300)
+    with page.expect_response("**/mask/*"):
+        waiting[0].continue_()
+    page.wait_for_timeout(1000)  # until it is painted on, which nothing shows
     page.click("#lt-tab-data")
-    page.locator(".lt-data-held").get_by_role("button", name="Save the mask").click()
-    expect(page.locator(".lt-data-held")).to_have_count(0)
+    with page.expect_response("**/edit"):
+        page.locator(".lt-data-held").get_by_role("button", name="Save the mask").click()
     mask = Image.open(frogs / "frog_00000-masklabel.png")
     assert [mask.getpixel((x, 24)) for x in (1, 24, 44)] == [255, 255, 0]
