@@ -23,13 +23,14 @@ _MAX_DIRECTORY = 16 << 20  # bytes of a zip file's table of contents
 _LONG_NUMBER = re.compile(rb"\d{1000}")
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # 0x1950a86a20f9469cfc6c, pickled
 # What the pickle of a checkpoint calls. Anything else could run code when it is loaded (torch's weights_only, which has the
-# last word, refuses it too); Lightning's callback stands in Stability's own early files and is replaced by an empty class.
+# last word, refuses it too). Lightning's callback in Stability's own early files and the ParameterDict in the first embeddings
+# are replaced by classes that do nothing (`tensors`).
 _SAFE_GLOBALS = re.compile(
     r"collections (OrderedDict|Counter)|torch \w+Storage|torch\.storage \w+"
     r"|torch (Size|Tensor|device|u?int\d+|b?float\d\w*|complex\d+|q\w*int\w+|per_\w+_affine|bool)"
     r"|torch\._utils _rebuild_\w+|torch\._tensor _rebuild_from_type_v2|torch\.nn\.parameter Parameter"
     r"|torch\.serialization _get_layout|_codecs encode|(__builtin__|builtins) set"
-    r"|pytorch_lightning\.callbacks\.model_checkpoint ModelCheckpoint"
+    r"|pytorch_lightning\.callbacks\.model_checkpoint ModelCheckpoint|torch\.nn\.modules\.container ParameterDict"
 )
 
 

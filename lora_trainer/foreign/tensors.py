@@ -124,7 +124,7 @@ def _unpickled(path: Path, mapped: bool) -> Any:
 
     read_pickle_names(path)
     try:
-        with _lightning_stand_in(), open_file(path) as file:
+        with _stand_ins(), open_file(path) as file:
             # Mapped where the format and the name allow it: torch goes by the name, and takes .safetensors at its word.
             mapped = mapped and zipfile.is_zipfile(file) and path.suffix.lower() != SAFETENSORS
             file.seek(0)
@@ -145,18 +145,21 @@ def _tensors_of(content: Any, path: Path) -> dict[str, torch.Tensor]:
 
 
 def _innermost(content: Any) -> dict[str, torch.Tensor] | None:
-    """The table with the most tensors in `content` and the tables in it, such as "state_dict"; None without one."""
+    """The table with the most tensors (then: the most numbers, for an embedding's token has one, too) in `content` and the
+    tables in it, such as "state_dict"; None without one."""
     import torch
 
     best: dict[str, torch.Tensor] | None = None
+    most = (-1, 0)
     level, seen = [content], set()
     for _ in range(_NESTING):
         tables = [table for table in level if isinstance(table, Mapping) and id(table) not in seen]
         seen |= {id(table) for table in tables}
         for table in tables:
             found = {str(name): value for name, value in table.items() if isinstance(value, torch.Tensor)}
-            if best is None or len(found) > len(best):
-                best = found
+            size = len(found), sum(tensor.numel() for tensor in found.values())
+            if size > most:
+                best, most = found, size
         level = [value for table in tables for value in table.values()]
     return best
 
@@ -189,8 +192,16 @@ def _check_plain(tensors: Mapping[str, torch.Tensor], size: int) -> None:
         raise UnreadableError("is damaged: its tensors are larger than the file.", DOWNLOAD_AGAIN)
 
 
-def _lightning_stand_in() -> contextlib.AbstractContextManager[object]:
-    """Let weights_only accept the one class that Stability's first files name (as a key beside the tensors), by an empty one.
+class _Parameters(dict[str, Any]):
+    """Stands for torch's ParameterDict, of which the tensors alone are wanted."""
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.update(state["_parameters"])
+
+
+def _stand_ins() -> contextlib.AbstractContextManager[object]:
+    """Let weights_only accept two classes that files of the first programs name, by some that only keep what is theirs: the
+    callback in Stability's first checkpoints (a key beside the tensors), the table in the first textual inversion's embeddings.
 
     torch can be told so since 2.5; an older one refuses those files, with our message.
     """
@@ -199,7 +210,8 @@ def _lightning_stand_in() -> contextlib.AbstractContextManager[object]:
     if not hasattr(torch.serialization, "safe_globals"):
         return contextlib.nullcontext()
     empty = type("ModelCheckpoint", (), {"__module__": "pytorch_lightning.callbacks.model_checkpoint"})
-    return torch.serialization.safe_globals([empty])
+    table = type("ParameterDict", (_Parameters,), {"__module__": "torch.nn.modules.container"})
+    return torch.serialization.safe_globals([empty, table])
 
 
 def _plain(dtype: torch.dtype) -> str:

@@ -19,10 +19,11 @@ TWO_VECTORS = torch.arange(16.0).reshape(2, 8)
         ("a.safetensors", {"clip_g": TWO_VECTORS * 2, "clip_l": TWO_VECTORS}, [TWO_VECTORS, TWO_VECTORS * 2]),
         ("a.safetensors", {"emb_params": TWO_VECTORS.half()}, [TWO_VECTORS]),
         ("a.pt", {"string_to_token": {"*": 265}, "string_to_param": {"*": TWO_VECTORS}, "name": "a", "step": 9}, [TWO_VECTORS]),
+        ("a.pt", {"string_to_token": {"*": torch.tensor(265)}, "string_to_param": {"*": TWO_VECTORS}}, [TWO_VECTORS]),
         ("learned_embeds.bin", {"<frog>": TWO_VECTORS[0]}, [TWO_VECTORS[:1]]),
         ("a.pt", {"emb_params": torch.nn.Parameter(TWO_VECTORS)}, [TWO_VECTORS]),
     ],
-    ids=["sd-scripts", "SDXL", "half", "Web UI", "diffusers", "parameter"],
+    ids=["sd-scripts", "SDXL", "half", "Web UI", "Web UI, early", "diffusers", "parameter"],
 )
 def test_files_of_the_common_programs(tmp_path, name, content, found):
     path = tmp_path / name
@@ -51,6 +52,13 @@ def test_what_is_no_embedding_is_said(tmp_path, content, message):
     save_file({name: tensor.clone() for name, tensor in content.items()}, path)
     with pytest.raises(EmbeddingFileError, match=message):
         files.load(path)
+
+
+@pytest.mark.skipif(not hasattr(torch.serialization, "safe_globals"), reason="PyTorch before 2.5 knows no stand-ins")
+def test_a_file_of_the_first_textual_inversion_which_keeps_a_module_is_read(tmp_path):
+    content = {"string_to_token": {"*": torch.tensor(265)}, "string_to_param": torch.nn.ParameterDict({"*": TWO_VECTORS})}
+    torch.save(content, tmp_path / "embeddings_gs-6099.pt")
+    assert torch.equal(files.load(tmp_path / "embeddings_gs-6099.pt")[0], TWO_VECTORS)
 
 
 def test_a_file_that_is_missing_or_damaged_or_runs_code_is_refused(tmp_path):
