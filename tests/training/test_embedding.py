@@ -93,6 +93,14 @@ def test_captions_without_the_word_are_told(embedding_options, pictures, tmp_pat
     assert any("3 of 4 captions lack the word 'colour 1'" in event["message"] for event in recorder.of("warning"))
 
 
+def test_a_common_word_is_told_and_a_rare_one_is_not(embedding_options):
+    told = Recorder(), Recorder()
+    train(embedding_options(token_string="frog", max_train_steps=1), reporter=told[0])
+    train(embedding_options(token_string="sls", max_train_steps=1), reporter=told[1])
+    common = [[event for event in one.of("warning") if "is a common one" in event["message"]] for one in told]
+    assert [len(one) for one in common] == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("changed", "field"),
     [

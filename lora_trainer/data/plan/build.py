@@ -22,7 +22,7 @@ from .memory import FolderMemory
 from .metadata_images import read_metadata
 from .model import DataPlan, DatasetPlan, Finding, PlannedImage, Size, SubsetPlan
 from .regularisation import balance_regularisation
-from .word import lacking
+from .word import lacking, taken
 from .words import count
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def make_plan(
         elif not any(finding.level == "error" for finding in builder.findings):
             builder.findings.append(Finding("error", "there are no images to train.", where, "train_data_dir"))
     if spec.word:
-        builder.findings += lacking(spec.word, builder.images, builder.subsets)
+        builder.findings += [*taken(spec.word), *lacking(spec.word, builder.images, builder.subsets)]
     return DataPlan(
         datasets=tuple(builder.datasets),
         subsets=tuple(builder.subsets),

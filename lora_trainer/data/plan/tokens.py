@@ -18,6 +18,7 @@ from typing import Any
 from ...paths import ASSETS_DIR
 
 LIMIT = 75  # tokens that one pass of the text encoder reads, besides start and end
+_COMMON = 14_500  # words stand in the vocabulary in the order of how common they are: "frog" is number 10,900, "sks" 47,600
 _SPECIAL = r"<\|startoftext\|>|<\|endoftext\|>"
 # Letters, one digit, or marks; a stand-in for each character that is not ASCII (see _shadow) keeps these classes simple.
 _PIECE = re.compile(rf"{_SPECIAL}|'s|'t|'re|'ve|'m|'ll|'d|[a-z\x01]+|[0-9\x02]|[^\sa-z0-9\x01\x02]+", re.IGNORECASE)
@@ -103,6 +104,12 @@ def parts(text: str) -> list[str]:
 def rank(token: str) -> int:
     """How many tokens of the vocabulary are more common in the captions that CLIP was made with than one of `parts`."""
     return _token_ranks().get(token, 0)
+
+
+def is_common(word: str) -> bool:
+    """Whether `word` is one that the model surely connects with something: a single token, and an often used one."""
+    found = parts(word)
+    return len(found) == 1 and rank(found[0]) < _COMMON
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,5 @@
-"""Whether captions hold the word that is trained (an embedding's): from the pictures of others nothing is learned."""
+"""The word that is trained (an embedding's): captions hold it, for from the pictures of others nothing is learned; and it is
+none that the model knows well."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import tokens
 from .model import Finding, Fix, PlannedImage, SubsetPlan
 from .words import name_some
 
@@ -28,6 +30,17 @@ def lacking(word: str, images: Sequence[PlannedImage], subsets: Sequence[SubsetP
     few = f"{len(without)} of {len(trained)}"
     message = f"{few} captions lack the word {word!r} (token_string), and nothing is learned from their pictures: {names}."
     return [Finding("warning", message, where, "token_string", "word_missing", files, fix)]
+
+
+def taken(word: str) -> list[Finding]:
+    """A warning where `word` is one of everyday language; rare ones, such as "sks", are tokens, too."""
+    if not tokens.is_common(word):
+        return []
+    message = (
+        f"the word {word!r} (token_string) is a common one: it would mean what is learned here in every prompt that says it. "
+        "Take one that nothing is called by, for example frog-emb."
+    )
+    return [Finding("warning", message, "", "token_string", "word_common")]
 
 
 def _cure(word: str, without: Sequence[PlannedImage]) -> Fix | None:

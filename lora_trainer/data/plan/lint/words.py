@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ....options.dataset_config import SubsetSpec
 
 _MOST_TOKENS = 3  # of an identifier
-_COMMON = 14_500  # words stand in the vocabulary in the order of how common they are: "frog" is number 10,900, "sks" 47,600
 
 
 class Words(NamedTuple):
@@ -74,7 +73,7 @@ def _as_tokens(identifier: str, folder: str) -> Iterator[Finding]:
         cut = "·".join(part.removesuffix("</w>") for part in parts)
         message = f"the identifier {identifier!r} is {len(parts)} tokens for the model ({cut})."
         yield Finding("info", message, folder, "class_tokens", "identifier_tokens")
-    elif len(parts) == 1 and tokens.rank(parts[0]) < _COMMON:
+    elif tokens.is_common(identifier):
         message = f"the identifier {identifier!r} is a common word, which the model connects with something already."
         yield Finding("warning", message, folder, "class_tokens", "identifier_common")
 
