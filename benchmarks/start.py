@@ -1,10 +1,12 @@
 """From the click to the first step, less the reading of the weights.
 
-    python benchmarks/start.py                             # a model made for it, 16 images, on whatever device there is
+    python benchmarks/start.py                             # the demo base model, 16 images, on whatever device there is
     python benchmarks/start.py --model v1-5.safetensors --resolution 512
 
 The clock starts before the worker process is spawned, as the page does it, and stops at its first `step` event. The reading of
-the weights is timed apart, in a process that has imported everything already.
+the weights is timed apart, in a process that has imported everything already. In turn with each start another process imports
+torch and nothing else: the ratios to that say more than the seconds of one machine in one hour. `processor` is the time of the
+processor, whatever else keeps it busy, of the whole process (of one step, and its saving).
 """
 
 from __future__ import annotations
@@ -25,19 +27,21 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.printing import measured  # noqa: E402
+from lora_trainer.demo import files as demo  # noqa: E402
 from lora_trainer.models import load  # noqa: E402
 from lora_trainer.options import config_file  # noqa: E402
 from lora_trainer.options.resolve import train_options  # noqa: E402
 from lora_trainer.runs import folder as run_folder  # noqa: E402
 from lora_trainer.runs.events import read_events  # noqa: E402
-from tests.tiny import make_checkpoint  # noqa: E402
+
+NAMED = ("all", "processor")  # what is no phase
 
 
 def start_once(path: Path, config: str) -> dict[str, float]:
-    """Start a worker on a new run; return the seconds that each phase took, and `all` up to the end of the first step."""
+    """Start a worker on a new run; return the seconds that each phase took, `all` to the end of the first step, `processor`."""
     run = run_folder.create(path, config=config, dataset="", prompts="", request={})
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    clicked = time.time()
+    clicked, used = time.time(), processor()
     with run.log.open("wb") as log:
         words = [sys.executable, "-m", "lora_trainer", "worker", str(run.path)]
         process = subprocess.run(words, cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -50,7 +54,20 @@ def start_once(path: Path, config: str) -> dict[str, float]:
     for event in [event for event in events if event["type"] == "phase"] + steps[:1]:
         seconds[name] = seconds.get(name, 0.0) + event["time"] - last
         last, name = event["time"], event.get("name", "")
-    return {**seconds, "all": steps[0]["time"] - clicked}
+    return {**seconds, "all": steps[0]["time"] - clicked, "processor": processor() - used}
+
+
+def processor() -> float:
+    """Seconds of the processor that the processes took which were started here and have ended; 0 on Windows."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def import_torch() -> dict[str, float]:
+    """What a Python takes that imports torch and nothing else."""
+    started, used = time.perf_counter(), processor()
+    subprocess.run([sys.executable, "-c", "import torch"], cwd=ROOT, check=True)
+    return {"all": time.perf_counter() - started, "processor": processor() - used}
 
 
 def read_weights(model: str, times: int) -> float:
@@ -66,7 +83,7 @@ def read_weights(model: str, times: int) -> float:
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Return the medians over some starts."""
-    model = arguments.model or str(make_checkpoint(folder / "model.safetensors"))
+    model = arguments.model or str(demo.needed())
     images = folder / "data" / "1_sls frog"
     images.mkdir(parents=True)
     for i in range(arguments.images):
@@ -90,23 +107,31 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     )
     config = config_file.to_toml(options)
     # The first ones warm the disk.
-    starts = [start_once(folder / f"run{i}", config) for i in range(arguments.times + arguments.warm)][arguments.warm :]
-    phases = {name: round(statistics.median(start.get(name, 0.0) for start in starts), 3) for name in starts[0]}
+    both = [(import_torch(), start_once(folder / f"run{i}", config)) for i in range(arguments.times + arguments.warm)]
+    torch_alone, starts = (medians(list(found)) for found in zip(*both[arguments.warm :], strict=True))
     weights = read_weights(model, arguments.times)
     return {
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
-        "seconds_less_weights": round(phases["all"] - weights, 3),
+        "seconds_less_weights": round(starts["all"] - weights, 3),
         "seconds_of_weights": round(weights, 3),
-        "phases": phases,
+        "phases": {name: seconds for name, seconds in starts.items() if name not in NAMED},
+        **{name: starts[name] for name in NAMED},
+        "import torch": torch_alone,
+        "ratios": {name: round(starts[name] / torch_alone[name], 2) for name in NAMED if torch_alone[name]},
     }
+
+
+def medians(found: list[dict[str, float]]) -> dict[str, float]:
+    """Of each name, over all of them."""
+    return {name: round(statistics.median(one.get(name, 0.0) for one in found), 3) for name in found[0]}
 
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
     result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    result.add_argument("--model", help="a checkpoint; by default a tiny one is made")
+    result.add_argument("--model", help="a checkpoint; by default the demo base model")
     result.add_argument("--images", type=int, default=16)
-    result.add_argument("--resolution", type=int, default=128)
+    result.add_argument("--resolution", type=int, default=demo.SIDE)
     result.add_argument("--times", type=int, default=3)
     result.add_argument("--warm", type=int, default=1, help="starts before those that count")
     return result

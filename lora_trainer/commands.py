@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from .errors import InputError, InputErrors, LoraTrainerError
+from .importing import undisturbed
 from .options.tools import TOOLS
 from .options.values import nearest
 
@@ -29,7 +30,8 @@ class Command:
     def load(self) -> Callable[[list[str]], int]:
         """Import the target."""
         module, _, function = self.target.partition(":")
-        loaded: Callable[..., int] = getattr(importlib.import_module(module), function)
+        with undisturbed():
+            loaded: Callable[..., int] = getattr(importlib.import_module(module), function)
         return partial(loaded, command=self.name) if self.is_told_its_name else loaded
 
 

@@ -23,8 +23,9 @@ _NAMES = """
     g2p_en galore_torch gguf gptqmodel gradio graphviz grokadamw habana_frameworks hf_transfer hf_xet hqq imageio
     import_timer imwatermark inflect insightface intel_extension_for_pytorch intel_transformer_engine jax jieba k_diffusion
     kenlm keras keras_nlp kernels kornia librosa liger_kernel lomo_optim mamba_ssm mambapy matplotlib megatron mlflow mlx
-    msamp natten neptune nltk note_seq num2words oneccl_bindings_for_pytorch onnx onnxruntime openai optimum optuna pandas
-    peft phonemizer pretty_midi py3nvml pyctcdecode pydantic pydot pygments pynvml pytesseract pytorch_quantization
+    msamp natten neptune nltk note_seq num2words oneccl_bindings_for_pytorch onnx onnxruntime openai opentelemetry optimum
+    optuna pandas peft phonemizer pretty_midi py3nvml pyctcdecode pydantic pydot pygments pynvml pytesseract
+    pytorch_quantization
     pytorch_retinaface quark ray rhoknp rich rjieba sacremoses sageattention sagemaker schedulefree scipy sentencepiece
     seqio sigopt sklearn smdistributed soundfile spacy spqr_quant sudachipy swanlab tensorboard tensorboardX tensorflow
     tensorflow_probability tensorflow_text tf2onnx tiktoken timm torch_ccl torch_mlu torch_musa torch_neuronx torch_npu

@@ -26,6 +26,7 @@ FLOOR_0 = {
     "log",
     "randomness",
     "repeatable",
+    "importing",
     "foreign",
     "model_kinds",
     "modelfile",

@@ -11,6 +11,7 @@ import torch
 from .. import modelfile
 from ..errors import BaseModelError
 from ..foreign.reading import UnreadableError, is_folder, is_there
+from . import packages
 from .attention import set_attention
 from .family import UNET, V_PREDICTION, VAE, Family, Model, Parts
 from .folders import fetch_from_hub, is_hub_id
@@ -93,6 +94,7 @@ def load_again(model: Model, parts: Collection[str]) -> dict[str, torch.nn.Modul
 def _load_parts(source: Path, target: Target, with_vae: bool) -> tuple[Family, Parts]:
     """The family of a file or folder, and its parts. Raises BaseModelError for what is none of them."""
     info = modelfile.probe(source)
+    packages.bring()
     if info.problem:
         raise BaseModelError(info.problem, advice=info.advice)
     if is_folder(source):

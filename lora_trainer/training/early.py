@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +12,6 @@ from ..log import logger
 
 _PIECE = 8 << 20
 _SHARE = 0.5  # of the free main memory that the file may take there
-_MODULES = (
-    "diffusers.models.unets.unet_2d_condition",
-    "diffusers.models.autoencoders.autoencoder_kl",
-    "transformers.models.clip",
-)
 
 
 def read_file(path: str | None) -> threading.Thread | None:
@@ -40,7 +34,9 @@ def import_models() -> threading.Thread:
     To be joined before anything is imported of these packages: they put another module in their place at the end, and who
     asked meanwhile gets the first one, which is empty.
     """
-    return _beside(lambda: [importlib.import_module(name) for name in _MODULES], "import-ahead")
+    from ..models import packages  # itself brings torch: not when this file is imported
+
+    return _beside(packages.bring, "import-ahead")
 
 
 def _read(file: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, InputErrors, LoraTrainerError
+from ..importing import undisturbed
 from ..log import logger
 from ..options import TrainOptions
 from ..runs.control import Control
@@ -53,7 +54,8 @@ def run(
         safe.emit({"type": "phase", "name": FIRST, "done": 0, "total": 0})
         options = read_options()
         early.read_file(options.model.pretrained_model_name_or_path)
-        from .train import train  # brings torch: seconds
+        with undisturbed():
+            from .train import train  # brings torch: seconds
 
         train(options, reporter=safe, losses_to=losses_to, of_run=of_run)
     except LoraTrainerError as error:

@@ -57,9 +57,8 @@ def test_the_start_of_a_worker_is_timed_phase_by_phase(tmp_path, tiny_sd1):
     words = [*SMALL, "--model", str(tiny_sd1), "--images", "2", "--times", "1", "--warm", "0"]
     found = start.measure(start.parser().parse_args(words), tmp_path)
     assert found["seconds_less_weights"] > 0 and found["seconds_of_weights"] > 0
-    assert sum(seconds for name, seconds in found["phases"].items() if name != "all") == pytest.approx(
-        found["phases"]["all"], abs=0.01
-    )
+    assert sum(found["phases"].values()) == pytest.approx(found["all"], abs=0.01)
+    assert found["ratios"]["all"] == pytest.approx(found["all"] / found["import torch"]["all"], abs=0.01) and found["all"] > 0
 
 
 def test_a_hand_over_is_timed_beside_the_plain_ways_and_all_that_a_training_holds_is_moved(tmp_path, tiny_sd1):

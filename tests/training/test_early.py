@@ -9,6 +9,7 @@ import types
 
 import pytest
 
+from lora_trainer.models import packages
 from lora_trainer.training import assembling, early, session
 from lora_trainer.training.train import train
 
@@ -61,7 +62,7 @@ def test_a_file_that_fills_the_memory_is_left_alone(tmp_path, monkeypatch):
 
 
 def test_a_package_that_cannot_be_imported_early_is_told_where_it_is_needed(monkeypatch):
-    monkeypatch.setattr(early, "_MODULES", ("lora_trainer_has_no_such_module",))
+    monkeypatch.setattr(packages, "MODULES", ("lora_trainer_has_no_such_module",))
     early.import_models().join()
 
 

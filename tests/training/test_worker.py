@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from lora_trainer import optional_packages
 from lora_trainer.errors import InputError, InputErrors, NotFiniteError, StoreError
 from lora_trainer.options import config_file
 from lora_trainer.runs import events
@@ -25,6 +27,18 @@ from lora_trainer.training import session, worker
 from .conftest import Recorder
 
 ROOT = Path(__file__).resolve().parents[2]
+# Of a plain LoRA training: what only other options use, other commands, the page, or packages that happen to be installed.
+# (PyTorch's compiler itself is there: transformers, diffusers and each optimizer of PyTorch import it.)
+_NAMES = """
+    IPython bitsandbytes cv2 dadaptation fastapi gradio jax lion_pytorch lycoris matplotlib onnx onnxruntime opentelemetry
+    pandas peft prodigyopt pydantic pytest schedulefree scipy sklearn starlette tensorboard tensorboardX
+    tensorflow torchvision uvicorn wandb xformers
+    torch._inductor.codegen torch._inductor.compile_fx torch.utils.tensorboard
+    diffusers.pipelines accelerate.test_utils transformers.models.llama transformers.models.t5 transformers.pipelines
+    lora_trainer.api lora_trainer.apps lora_trainer.captioning lora_trainer.datasets lora_trainer.demo lora_trainer.grids
+    lora_trainer.hosts lora_trainer.recipes lora_trainer.tools lora_trainer.ui
+"""
+NOT_NEEDED = _NAMES.split()
 
 
 @pytest.fixture
@@ -34,10 +48,10 @@ def run(options_for, tmp_path) -> RunFolder:
     return run_folder.create(tmp_path / "run", config=config_file.to_toml(options), dataset="", prompts="", request={})
 
 
-def start(run: RunFolder) -> subprocess.Popen:
+def start(run: RunFolder, *flags: str) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with run.log.open("wb") as log:
-        words = [sys.executable, "-m", "lora_trainer", "worker", str(run.path)]
+        words = [sys.executable, *flags, "-m", "lora_trainer", "worker", str(run.path)]
         return subprocess.Popen(words, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
 
@@ -76,13 +90,17 @@ def test_a_killed_worker_leaves_its_last_file_whole_and_a_second_one_is_refused_
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no polite signal")
-def test_a_terminated_worker_stops_cleanly(run):
-    process = start(run)
+def test_a_terminated_worker_stops_cleanly_and_has_imported_only_what_a_training_needs(run):
+    process = start(run, "-X", "importtime")
     wait_for(run, "step", process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(300) == 0, run.log.read_text()
     finished = [event for event in read_events(run.events)[0] if event["type"] == "finished"]
     assert finished[0]["reason"] == "stopped" and Path(finished[0]["path"]).name == "x.safetensors"
+    imported = set(re.findall(r"^import time:.*\| *(\S+)$", run.log.read_text("utf-8"), flags=re.MULTILINE))
+    imported -= optional_packages.HIDDEN  # asked for in vain: what is there brings more than its own name
+    assert {"torch", "lora_trainer.training.loop", "diffusers.models.unets.unet_2d_condition"} <= imported
+    assert sorted(name for name in imported if any(f"{name}.".startswith(f"{one}.") for one in NOT_NEEDED)) == []
 
 
 def test_the_worker_trains_in_process_and_says_so(options_for, tmp_path):
