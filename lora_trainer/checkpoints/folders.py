@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ..models import Model
+from ..models.convert import Whole
 from ..models.family import TEXT, UNET, V_PREDICTION, text_names
 from ..networks import files
 from ..paths import as_new, unwritable
@@ -36,7 +37,7 @@ def write(
     metadata: Mapping[str, str],
     *,
     safe: bool,
-    whole: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
+    whole: Whole,
 ) -> None:
     """Write `parts` (`Model.named`) as the folder `path`: all of it, or nothing. A folder that is there is replaced.
 
@@ -102,7 +103,7 @@ def _write_weights(
     module: nn.Module,
     dtype: torch.dtype | None,
     metadata: Mapping[str, str],
-    whole: Callable[[torch.Tensor], torch.Tensor],
+    whole: Whole,
     *,
     safe: bool,
 ) -> None:

@@ -165,7 +165,7 @@ class ModelFiles:
 
 
 def _checkpoint_tensors(
-    model: Model, parts: Mapping[str, nn.Module], *, unused_layer: bool = True, whole: Callable[[Tensor], Tensor]
+    model: Model, parts: Mapping[str, nn.Module], *, unused_layer: bool = True, whole: convert.Whole
 ) -> dict[str, Tensor]:
     """These parts by the names of a single file."""
     first, *second = [parts.get(name) for name in text_names(len(model.text_encoders))]
@@ -197,7 +197,7 @@ def _entry(
     shape: Sequence[int],
     wanted: torch.dtype | None,
     path: Path,
-    whole: Callable[[Tensor], Tensor],
+    whole: convert.Whole,
 ) -> _Entry:
     """One tensor: what the training made (all of it by `whole`), else what the base model has."""
     own = mine if mine is not None else base.tensor(name) if base is not None else None

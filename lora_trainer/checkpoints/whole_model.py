@@ -14,6 +14,7 @@ from ..models import Model, convert
 from ..models.family import TEXT, UNET, VAE
 from ..options.block_arguments import Shape
 from . import sharding
+from .serving import Shards
 
 _FIRST = {"input_blocks": 1, "middle_block": 10, "output_blocks": 13}  # numbers of SDXL's blocks in block_lr
 _LAST = 22
@@ -46,7 +47,7 @@ class WholeModel(nn.Module):
         self._modules_of: dict[str, nn.Module] = {}  # the trained parts; a table, so that they stay the model's alone
         self._named: dict[str, nn.Parameter] = {}
         self._groups: dict[str, tuple[float, list[str]]] = {}
-        self.shards: sharding.Shards | None = None
+        self.shards: Shards | None = None
         modules = {name: module for name, module in model.named.items() if name != VAE}
         for (part, module), rate in zip(modules.items(), (unet_lr, *text_lrs), strict=True):
             own = _block_rates(module, block_lrs) if part == UNET and block_lrs else {}
@@ -60,10 +61,12 @@ class WholeModel(nn.Module):
             if part not in self._modules_of:
                 module.to(dtype=dtype)
 
-    def shard(self, group: sharding.Group) -> sharding.Shards:
+    def shard(self, group: sharding.Group) -> Shards:
         """Let each process of `group` keep a share of each trained part alone (`sharding`): before anything knows the
         parameters, which are others then."""
-        self.shards = sharding.shard(self._modules_of.values(), group)
+        roots = list(self._modules_of.values())
+        sharding.shard(roots, group)
+        self.shards = Shards(roots, group)
         for part, module in self._modules_of.items():
             there = {f"{part}.{name}": parameter for name, parameter in module.named_parameters()}
             self._named |= {name: there[name] for name in self._named if name in there}

@@ -202,6 +202,15 @@ def to_ldm(state: Mapping[str, torch.Tensor], names: Mapping[str, str], prefix: 
     return tensors
 
 
+Whole = Callable[[torch.Tensor], torch.Tensor]
+"""Gives all of a tensor of which this process may have only a part."""
+
+
+def all_here(tensor: torch.Tensor) -> torch.Tensor:
+    """A Whole for processes that have all of each tensor."""
+    return tensor
+
+
 def checkpoint_tensors(
     unet: torch.nn.Module | None,
     vae: torch.nn.Module | None,
@@ -210,7 +219,7 @@ def checkpoint_tensors(
     family: str = "sd1",
     text_encoder_2: torch.nn.Module | None = None,
     unused_layer: bool = True,
-    whole: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
+    whole: Whole = all_here,
 ) -> dict[str, torch.Tensor]:
     """Return the tensors of a single-file checkpoint of `family` for the given parts (None leaves a part out).
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..checkpoints.sharding import Shards
+from ..checkpoints.serving import Shards
 from ..data.dataset import Batch
 from ..data.plan import DataPlan, PlannedBatch, StepCounts
 from ..errors import NotFiniteError

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..checkpoints import sharding
+from ..checkpoints.serving import Shards
 from ..checkpoints.whole_model import WholeModel
 from ..data.plan import DataPlan, StepCounts, count_steps, make_plan
 from ..embeddings import files as embedding_files
@@ -212,7 +213,7 @@ def whole_model(options: TrainOptions, model: Model, plan: DataPlan, computed: P
     )
 
 
-def shards(options: TrainingOptions, trained: Trained, processes: Processes) -> sharding.Shards | None:
+def shards(options: TrainingOptions, trained: Trained, processes: Processes) -> Shards | None:
     """With shard_model each process keeps a part of what is trained, which is on the device, alone; None without it."""
     if not options.shard_model:
         return None

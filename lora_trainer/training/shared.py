@@ -1,13 +1,12 @@
-"""What a training does otherwise where its processes share one model (checkpoints.sharding)."""
+"""What a training does otherwise where its processes share one model (checkpoints.sharding, serving)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from torch import Tensor
-
-from ..checkpoints.sharding import Shards
+from ..checkpoints.serving import Shards
+from ..models.convert import Whole, all_here
 from .update import Updater
 
 Shown = Callable[[], AbstractContextManager[None]]
@@ -41,9 +40,9 @@ def for_files(shards: Shards | None, updater: Updater) -> Shown:
     return updater.shown if shards is None else lambda: shards.everywhere(_SHOWN)
 
 
-def for_states(shards: Shards | None) -> Callable[[Tensor], Tensor]:
+def for_states(shards: Shards | None) -> Whole:
     """What gives it all of a tensor of which it has a part."""
-    return shards.whole if shards else lambda tensor: tensor
+    return shards.whole if shards else all_here
 
 
 def for_pictures(shards: Shards | None, updater: Updater) -> Shown:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from ..errors import InputError, LoraTrainerError, SaveError
 from ..foreign.json_text import parse_json
 from ..foreign.reading import UnreadableError, read_text
 from ..foreign.tensors import open_weights
+from ..models.convert import Whole, all_here
 from ..networks import files
 from ..runs.states import StateInfo, Write
 from .trained import Trained, is_finite
@@ -48,7 +49,7 @@ Pieces = Mapping[str, Stateful]
 
 
 # ---- to files and back -----------------------------------------------------------------------------------------------
-def writers(pieces: Pieces, whole: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor) -> dict[str, Write]:
+def writers(pieces: Pieces, whole: Whole = all_here) -> dict[str, Write]:
     """The functions that write the files of a state, by file name (see `runs.states.write_state`).
 
     `whole` gives all of a tensor of which this process has a part, when its turn comes. Raises SaveError when a piece remembers
@@ -98,7 +99,7 @@ def _misfit(folder: Path, why: str) -> InputError:
     )
 
 
-def _tensor_writer(tensors: Mapping[str, torch.Tensor], whole: Callable[[torch.Tensor], torch.Tensor]) -> Write:
+def _tensor_writer(tensors: Mapping[str, torch.Tensor], whole: Whole) -> Write:
     def write(path: Path) -> None:
         entries = files.layout({name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()})
         with path.open("wb") as file:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from ..errors import SaveError
 from ..foreign.reading import UnreadableError
+from ..models.convert import Whole, all_here
 from ..options.saving import SavingOptions
 from ..paths import free_path
 from ..runs import states
@@ -42,7 +41,7 @@ class StateSaver:
     beside_files: bool = False
     beside_last: bool = False
     minutes: float | None = None
-    whole: Callable[[Tensor], Tensor] = lambda tensor: tensor
+    whole: Whole = all_here
     clock: Callable[[], float] = time.monotonic
     _cost: float = 0.0  # seconds that the last state took
     _since: float = 0.0
@@ -57,7 +56,7 @@ class StateSaver:
         pieces: Pieces,
         facts: Mapping[str, Any],
         emit: Emit,
-        whole: Callable[[Tensor], Tensor],
+        whole: Whole,
     ) -> StateSaver | None:
         """What the options say; None when no state is ever saved."""
         last = options.save_state or options.save_state_on_train_end

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +95,22 @@ class Teller:
         return Control()
 
 
+def bytes_held(parameters: Iterable[Any], remembered: Iterable[Mapping[Any, Any]]) -> dict[str, int]:
+    """The bytes that this process holds of what is trained: "weights", "gradients", and what the "optimizer" `remembered`."""
+    from torch import Tensor
+
+    from lora_trainer.checkpoints.sharding import own
+
+    parameters = list(parameters)
+    states = [value for state in remembered for value in state.values() if isinstance(value, Tensor)]
+    return {
+        "weights": sum(own(parameter).nbytes for parameter in parameters),
+        "gradients": sum(own(parameter.grad).nbytes for parameter in parameters if parameter.grad is not None),
+        "optimizer": sum(own(value).nbytes for value in states),
+    }
+
+
 def train_one(chosen: dict[str, Any], folder: str, events: str, stops_at: int) -> None:
-    from lora_trainer.checkpoints.sharding import bytes_held
     from lora_trainer.training.distributed import Processes
     from lora_trainer.training.train import train
     from lora_trainer.training.update import Updater

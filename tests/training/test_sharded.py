@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from lora_trainer.checkpoints import sharding
+from lora_trainer.checkpoints.serving import Shards
 from lora_trainer.errors import InputError, InputErrors, NotFiniteError
 from lora_trainer.options import cli
 from lora_trainer.options.optimizer_kinds import OPTIMIZERS
@@ -191,7 +192,7 @@ class _Pair:
 def _together(main, other):
     """`main(shards)` and `other(shards)`, the latter in a thread; returns what each raised."""
     told: queue.Queue = queue.Queue()
-    first, second = (sharding.Shards([], _Pair(rank, told), []) for rank in (0, 1))
+    first, second = (Shards([], _Pair(rank, told)) for rank in (0, 1))
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(other, second)
         try:
