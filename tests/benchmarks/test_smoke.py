@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import compiling, creep, data, handover, kill, loop_overhead, merge, outcomes, start
+from benchmarks import compiling, creep, data, handover, kill, loop_overhead, merge, start
 
 ROOT = Path(loop_overhead.__file__).parent
 SMALL = ["--resolution", "64"]
@@ -105,13 +105,6 @@ def test_the_tools_are_set_beside_the_straightforward_way(monkeypatch):
         *_, apart, error, _ = (cell.strip() for cell in line.split("|"))
         assert abs(float(error)) < 1e-3 and float(apart) < 0.1
     assert merge.checkpoint_case().startswith("Merging a rank 32 C3Lier LoRA into an fp16 checkpoint")
-
-
-def test_the_outcomes_are_asked_for_by_name(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["outcomes", "--write", "-k", "x"])
-    with pytest.raises(SystemExit):
-        outcomes.main()
-    assert "--write needs all tests" in capsys.readouterr().err
 
 
 def test_a_step_is_timed_beside_what_compiling_costs():

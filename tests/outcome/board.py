@@ -60,17 +60,22 @@ class Board:
         self.outcomes.append(Outcome(name, title.rstrip("."), paragraph, dict(rows), scores))
         return scores
 
-    def page(self, head: str, images: Path, page: Path) -> None:
-        """Write `page` (Markdown) and its pictures into the folder `images` beside or below it."""
-        parts = [head]
+    def page(self, head: str, images: Path, page: Path, *, keep: bool = False) -> None:
+        """Write `page` (Markdown) and its pictures into the folder `images` beside or below it.
+
+        `keep`: the sections that stand there already stay, but for those that were found anew.
+        """
+        there = page.read_text("utf-8").split("\n## ")[1:] if keep and page.is_file() else []
+        sections = {text.partition("\n")[0]: text.rstrip("\n") for text in there}
         for outcome in self.outcomes:
             path = images / f"{outcome.name.removeprefix('test_')}.png"
             picture = sheet(outcome.rows)
             write_atomic(path, lambda file, picture=picture: picture.save(file, format="PNG", optimize=True))
             where = path.relative_to(page.parent).as_posix()
             text = f"{outcome.text}\n\n" if outcome.text else ""
-            parts.append(f"## {outcome.title}\n{text}{outcome.asked()}\n\n![{outcome.title}]({where})\n\n{outcome.table()}\n")
-        write_text_atomic(page, "\n".join(parts))
+            shown = f"![{outcome.title}]({where})"
+            sections[outcome.title] = f"{outcome.title}\n{text}{outcome.asked()}\n\n{shown}\n\n{outcome.table()}"
+        write_text_atomic(page, "\n## ".join([head, *(f"{text}\n" for text in sections.values())]))
 
 
 def sheet(rows: Mapping[str, Seen], widest: int = 6 * 64, gap: int = 4, colours: int = 80) -> Image.Image:
