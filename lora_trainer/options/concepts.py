@@ -138,8 +138,8 @@ class Concept:
         False,
         "The concept is kept in the form and in the run's recipe, but not trained.",
         "이 콘셉트를 설정과 학습 기록에는 남겨 두고 학습하지는 않습니다.",
-        label="Switched off",
-        label_ko="끔",
+        label="Leave it out",
+        label_ko="학습에서 제외",
     )
 
 

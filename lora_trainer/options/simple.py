@@ -172,8 +172,8 @@ def read_simple(values: Mapping[str, Any], errors: list[InputError]) -> SimpleOp
         what = f"there are {len(all_of_them)} concepts, at most {concepts.MOST} can be trained at once."
         errors.append(InputError(what, field=concepts.FURTHER, advice="Put pictures of the same words into one folder."))
     if all(concept.is_off for _, concept in all_of_them):
-        what = "Every concept is switched off, so there is nothing to train."
-        errors.append(InputError(what, field="is_off", advice="Switch one on."))
+        what = "Every concept is left out, so there is nothing to train."
+        errors.append(InputError(what, field="is_off", advice="Take one in again."))
     for prefix, concept in all_of_them:
         if not concept.is_off:
             errors += [error for error in concepts.problems(concept, prefix) if error.field not in wrong]
