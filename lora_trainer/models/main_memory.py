@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,11 +57,24 @@ def _like(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
 
 def _lock(piece: torch.Tensor) -> bool:
     try:
-        answer = torch.cuda.cudart().cudaHostRegister(piece.data_ptr(), piece.numel(), 0)
+        answer = int(torch.cuda.cudart().cudaHostRegister(piece.data_ptr(), piece.numel(), 0))
     except (RuntimeError, AttributeError) as error:
         logger.info("main memory could not be page-locked: %s", error)
         return False
-    return int(answer) == 0
+    if answer:
+        logger.info("%.1f GiB of main memory could not be page-locked (CUDA error %d)", piece.numel() / 2**30, answer)
+        _forget_the_error()
+    return answer == 0
+
+
+def _forget_the_error() -> None:
+    """CUDA remembers a call that failed, and torch takes it for the next kernel's own: let one of no worth have it."""
+    with suppress(RuntimeError):
+        _launch()
+
+
+def _launch() -> None:
+    torch.empty(1, device="cuda").neg_()
 
 
 @dataclass(frozen=True)
@@ -142,6 +156,22 @@ def copied_once(before: Parked | None, places: list[Place]) -> Parked:
     made = Parked(places)
     made.copy()
     return made
+
+
+def settle(module: torch.nn.Module) -> MainMemory | None:
+    """Let parameters and buffers of `module`, which are in main memory, lie where a card reads them quickly.
+
+    Returns their room, to be kept as long as they; None where there is none, and they stay where they are.
+    """
+    found = list(places([module]))
+    try:
+        room = MainMemory([place.tensor for place in found])
+    except MemoryError as error:
+        logger.info("weights stay in memory that is not page-locked: %s", error)
+        return None
+    for place, tensor in zip(found, room.tensors, strict=True):
+        place.put(tensor.copy_(place.tensor))
+    return room
 
 
 def is_on_card(tensor: torch.Tensor) -> bool:

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from . import main_memory
 
 BLOCKS = frozenset({"BasicTransformerBlock", "ResnetBlock2D"})
 
@@ -68,12 +69,8 @@ class Streamed:
         self._before = (-1, -1)  # the last two blocks
         self._follows: dict[tuple[int, int], int] = {}
         self._ahead: _Copies | None = None
+        self._rooms = [main_memory.settle(block) for block in blocks] if self._side is not None else []
         for number, block in enumerate(blocks):
-            if self._side is not None:
-                for parameter in block.parameters():
-                    parameter.data = parameter.data.pin_memory()
-                for owner, name in _buffers(block):
-                    owner._buffers[name] = _tensor(owner._buffers[name]).pin_memory()
             block.forward = self._on_card(number, block.forward)  # type: ignore[method-assign]
             block.is_streamed = True  # type: ignore[assignment]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lora_trainer.models import main_memory
 from lora_trainer.training import memory, recomputing
 from lora_trainer.training.distributed import Processes
 from lora_trainer.training.encoding import Encoder
@@ -89,3 +90,14 @@ def test_as_few_blocks_as_the_memory_allows_are_computed_twice_and_the_losses_st
         found, _ = run(options_for(output_name=f"auto{free}", gradient_checkpointing_blocks="auto", **shared))
         assert found == pytest.approx(plain, rel=1e-3)
     assert chosen == [(), None]
+
+
+def test_memory_that_cannot_be_page_locked_spoils_no_later_kernel():
+    """CUDA keeps the error of a call that failed for whoever asks next."""
+    piece = torch.zeros(1 << 16, dtype=torch.uint8)
+    assert main_memory._lock(piece)
+    try:
+        assert not main_memory._lock(piece)  # it is locked already
+        assert float(torch.ones(3, device="cuda").neg().sum()) == -3
+    finally:
+        torch.cuda.cudart().cudaHostUnregister(piece.data_ptr())

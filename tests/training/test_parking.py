@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -228,15 +229,21 @@ def test_a_paused_training_holds_nothing_of_the_card(card):
 
 
 class Locking:
-    """CUDA's page-locking, as a machine does it that lets so many bytes be locked."""
+    """CUDA's page-locking, as a machine does it that lets so many bytes be locked. What failed is told to the next kernel."""
 
     def __init__(self, limit):
-        self.limit, self.locked, self.asked = limit, {}, []
+        self.limit, self.locked, self.asked, self.last_error = limit, {}, [], 0
+
+    def kernel(self):
+        self.last_error, error = 0, self.last_error
+        if error:
+            raise RuntimeError(f"CUDA error: {error}")
 
     def cudaHostRegister(self, place, size, flags):
         self.asked.append(size)
         if size > self.limit:
-            return 2  # cudaErrorMemoryAllocation
+            self.last_error = 2  # cudaErrorMemoryAllocation
+            return self.last_error
         self.locked[place] = size
         return 0
 
@@ -251,13 +258,33 @@ def test_just_what_is_asked_for_is_page_locked_and_without_that_it_is_ordinary_m
     cuda = Locking(limit)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "cudart", lambda: cuda)
+    monkeypatch.setattr(main_memory, "_launch", cuda.kernel)
     memory = MainMemory([torch.zeros(65 << 10, dtype=torch.uint8)])
     assert cuda.asked == [memory.bytes] == [65 << 10] and bool(cuda.locked) == is_locked
+    cuda.kernel()  # the training's next one knows nothing of it
     memory.tensors[0].fill_(7)
     assert bool((memory.tensors[0] == 7).all())
     memory.free()
     memory.free()
     assert not cuda.locked
+
+
+@pytest.mark.parametrize("limit", [1 << 20, 0])
+def test_weights_that_stay_in_main_memory_settle_in_one_piece_of_it_or_stay_where_they_are(monkeypatch, limit):
+    cuda = Locking(limit)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "cudart", lambda: cuda)
+    monkeypatch.setattr(main_memory, "_launch", cuda.kernel)
+    block = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.BatchNorm1d(8))
+    before = {name: tensor.clone() for name, tensor in block.state_dict().items()}
+    room = main_memory.settle(block)
+    assert len(cuda.asked) == 1 and len(cuda.locked) == bool(limit)
+    now = block.state_dict()
+    assert all(torch.equal(now[name], before[name]) for name in before)
+    assert {tensor.untyped_storage().data_ptr() for tensor in now.values()} == {room._piece.data_ptr()}
+    monkeypatch.setattr(main_memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
+    assert main_memory.settle(block) is None
+    assert [one.data_ptr() for one in block.state_dict().values()] == [one.data_ptr() for one in now.values()]
 
 
 def test_who_is_stopped_while_off_the_card_saves_without_coming_back(card, options_for, tmp_path, monkeypatch):
