@@ -14,7 +14,6 @@ from ..errors import InputError
 from .tag_lists import CHARACTER, GENERAL, QUALITY, RATING, Tag, TagList
 
 _SHORT = 3  # letters: faces like ^_^ keep their underscore
-_CHOSEN = (RATING, QUALITY)  # of these kinds the likeliest one is meant, not all that are likely
 
 
 @dataclass(frozen=True, kw_only=True)

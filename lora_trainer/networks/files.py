@@ -36,7 +36,7 @@ _MAX_BYTES = 32 << 30  # of a LoRA file that is read into memory; rank 512 on al
 _MAX_METADATA = 8 << 20  # bytes that we write; those of a data set of 10,000 captions have 1 MB
 CUT_NOTE = "lora_trainer_left_out"  # the key that says what `fitting` left out
 _MAX_CONFIG = 4 << 20  # bytes of PEFT's adapter_config.json
-_LEGACY_START, _LEGACY_LENGTH = 0x100000, 0x10000
+LEGACY_START, LEGACY_LENGTH = 0x100000, 0x10000  # of the bytes that the old hash of 8 digits is of
 _OTHER_KINDS = {
     "hada_": "LoHa",
     "lokr_": "LoKr",
@@ -335,7 +335,7 @@ def _hashes(entries: Mapping[str, Any], blocks: Iterable[memoryview], metadata: 
     position = len(header(entries, {key: value for key, value in metadata.items() if key.startswith("ss_")}))
     for block in blocks:
         full.update(block)
-        first, last = (min(max(edge - position, 0), block.nbytes) for edge in (_LEGACY_START, _LEGACY_START + _LEGACY_LENGTH))
+        first, last = (min(max(edge - position, 0), block.nbytes) for edge in (LEGACY_START, LEGACY_START + LEGACY_LENGTH))
         legacy.update(block[first:last])
         position += block.nbytes
     return {"sshs_model_hash": full.hexdigest(), "sshs_legacy_hash": legacy.hexdigest()[:8]}
@@ -364,7 +364,7 @@ def file_hashes(path: Path | str) -> tuple[str, str]:
         position = 0
         while chunk := file.read(1 << 20):
             digest.update(chunk)
-            first, last = (max(edge - position, 0) for edge in (_LEGACY_START, _LEGACY_START + _LEGACY_LENGTH))
+            first, last = (max(edge - position, 0) for edge in (LEGACY_START, LEGACY_START + LEGACY_LENGTH))
             legacy.update(chunk[first:last])
             position += len(chunk)
     return legacy.hexdigest()[:8], digest.hexdigest()
@@ -373,8 +373,8 @@ def file_hashes(path: Path | str) -> tuple[str, str]:
 def short_hash(path: Path | str) -> str:
     """The old hash of 8 digits alone, ss_sd_model_hash: of 64 KiB, so that many files are soon compared."""
     with errors_as(LoraFileError, path), open_file(path) as file:
-        file.seek(_LEGACY_START)
-        return hashlib.sha256(file.read(_LEGACY_LENGTH)).hexdigest()[:8]
+        file.seek(LEGACY_START)
+        return hashlib.sha256(file.read(LEGACY_LENGTH)).hexdigest()[:8]
 
 
 def ranks(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:

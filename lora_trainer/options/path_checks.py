@@ -26,14 +26,10 @@ def path_problem(option: Option, value: str) -> InputError | None:
     match option.path:
         case "file" | "files" if not is_file(path):
             kind = "is a folder, but a file is expected" if is_folder(path) else "does not exist"
-            return InputError(
-                f"the file {value} {kind}{seen_from(path)}.", field=option.name, advice="Check the path for typing errors."
-            )
+            return InputError(f"the file {value} {kind}{seen_from(path)}.", field=option.name, advice=_TYPING)
         case "folder" if not is_folder(path):
             kind = "is a file, but a folder is expected" if is_there(path) else "does not exist"
-            return InputError(
-                f"the folder {value} {kind}{seen_from(path)}.", field=option.name, advice="Check the path for typing errors."
-            )
+            return InputError(f"the folder {value} {kind}{seen_from(path)}.", field=option.name, advice=_TYPING)
         case "model" if not is_there(path) and looks_local(value):
             return InputError(
                 f"there is no model at {value}{seen_from(path)}.",

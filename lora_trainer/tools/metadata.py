@@ -28,8 +28,6 @@ from ..options.values import did_you_mean
 from ..paths import write_atomic
 from .lorafile import output_path
 
-_LEGACY_START, _LEGACY_LENGTH = 0x100000, 0x10000
-
 
 def show(argv: Sequence[str]) -> int:
     """Print the metadata; returns 0. Raises InputErrors and LoraFileError."""
@@ -135,8 +133,8 @@ def rewrite(source: Path, path: Path, metadata: Mapping[str, str]) -> None:
 def _legacy_hash(file: BinaryIO, start: int, entries: Mapping[str, Any], metadata: Mapping[str, str]) -> str:
     """64 KiB from 1 MiB on, of the file as it would be with its ss_* metadata alone."""
     own = len(files.header(entries, {key: value for key, value in metadata.items() if key.startswith("ss_")}))
-    file.seek(start + max(0, _LEGACY_START - own))
-    return hashlib.sha256(file.read(_LEGACY_LENGTH - max(0, own - _LEGACY_START))).hexdigest()[:8]
+    file.seek(start + max(0, files.LEGACY_START - own))
+    return hashlib.sha256(file.read(files.LEGACY_LENGTH - max(0, own - files.LEGACY_START))).hexdigest()[:8]
 
 
 def _safetensors(model: str) -> Path:

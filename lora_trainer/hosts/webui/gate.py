@@ -22,7 +22,6 @@ from fastapi import HTTPException
 from ...errors import is_out_of_memory
 from ...log import logger
 
-_TI = "modules.textual_inversion"
 _MARK = "lora_trainer_gate_of"
 # A turn lasts while somebody draws what it is given; it gives the reason why there is none, or "" when the card is ours.
 Turn = Callable[[Any], AbstractContextManager[str]]
