@@ -157,8 +157,21 @@ def _choose_name(service: Service, checked: Checked, holder: Holder | None) -> N
         if checked.draft.base.get("trains") == EMBEDDING:
             message += f" In the Web UI an embedding's word is its file's name: {checked.saved_as} in prompts."
         checked.add("warning", message, field="output_name", advice=advice)
+    elif checked.exists and (base := _base_at(checked, folder / name)):
+        message = f"the result would take the place of the base model {base}."
+        checked.add("error", message, field="output_name", advice="Choose another name.")
     elif checked.exists:
         checked.add("warning", f"The file named {name} will be overwritten.", field="output_name")
+
+
+def _base_at(checked: Checked, result: Path) -> Path | None:
+    """The base model, where it is a file that a `result` of this name (without its ending) would take the place of."""
+    base = user_path(str(checked.draft.base.get("pretrained_model_name_or_path") or ""))
+    if not is_file(base):
+        return None
+    places = (base.absolute(), base.resolve())  # a link that is given would go, or what it leads to
+    same = (one.stem.casefold() == result.name.casefold() and one.parent.samefile(result.parent) for one in places)
+    return base if any(same) else None
 
 
 def _look_at_data(checked: Checked, files: RunFiles, until: float | None) -> None:

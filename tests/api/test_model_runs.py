@@ -44,6 +44,17 @@ def test_a_model_goes_to_the_checkpoints_and_is_drawn_with_by_itself(client, ser
     assert "no strength" in str(post(client, f"runs/{run_id}/grids", grid).json())
 
 
+@pytest.mark.parametrize("ending", [".safetensors", ".ckpt"])
+def test_the_base_model_keeps_its_place_also_where_its_name_may_be_overwritten(client, host, wanted, ending):
+    """Whatever its ending: of two files of one name the host would know one alone, so that the older one goes."""
+    base = host.paths().checkpoint_dirs[0] / f"base{ending}"
+    Path(wanted["pretrained_model_name_or_path"]).rename(base)
+    draft = {"values": {**wanted, "pretrained_model_name_or_path": str(base), "output_name": "base"}}
+    refused = post(client, "runs", {**draft, "overwrite": True})
+    assert refused.status_code == 422 and "take the place of the base model" in str(refused.json())
+    assert post(client, "check", draft).json()["output"]["saved_as"] == "base-2"
+
+
 def test_what_no_host_could_show_is_refused_at_its_field(client, wanted):
     assert post(client, "check", {"values": wanted}).json()["ok"]
     answer = post(client, "check", {"values": {**wanted, "save_model_as": "diffusers"}}).json()
