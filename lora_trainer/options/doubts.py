@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .optimizer_kinds import kind_of
+from .optimizer_kinds import kind_of, makes_its_rate
 from .trained import EMBEDDING, MODEL
 
 _RATES = ("learning_rate", "unet_lr", "text_encoder_lr")
@@ -28,6 +28,7 @@ def doubts(values: Mapping[str, Any], *, images: int, shown: int, total_steps: i
     """
     yield from _name(str(values["output_name"] or ""))
     yield from _rates(values)
+    yield from _warm_up(values, total_steps)
     yield from _network(values)
     if images:
         yield from _repetitions(values, images, shown / images)
@@ -83,6 +84,17 @@ def _rates(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if values["learning_rate"] == 0 and values["unet_lr"] is None and not values["network_train_text_encoder_only"]:
         usual = "1 is usual with this optimizer." if finds_its_rate else "1e-4 is usual."
         yield "learning_rate", "learning_rate is 0 and unet_lr is not given: the UNet learns nothing.", usual
+
+
+def _warm_up(values: Mapping[str, Any], total_steps: int) -> Iterator[tuple[str, str, str]]:
+    """A warm-up that does not end within the training. A share of the steps is below 1, and always does."""
+    steps = values["lr_warmup_steps"] or 0
+    if steps < total_steps or values["lr_scheduler_type"] or makes_its_rate(values["optimizer_type"], values["optimizer_args"]):
+        return
+    message = (
+        f"The warm-up of {steps:g} steps is not shorter than the training ({total_steps:,}): the rate never gets to its height."
+    )
+    yield "lr_warmup_steps", message, "A tenth of the steps is usual: 0.1."
 
 
 def _network(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -18,14 +18,25 @@ def optimizer_hints(options: OptimizerOptions) -> Iterator[tuple[str, str, str]]
     schedule = options.lr_scheduler_type or options.lr_scheduler
     if kind == ADAFACTOR:
         yield from _adafactor(options)
-    if kind.finds_its_rate and 0 < options.learning_rate <= _LOW:
-        message = f"{kind.name} finds the learning rate by itself; learning_rate {options.learning_rate:g} makes it tiny."
-        yield "learning_rate", message, "1 is usual with this optimizer."
+    for name, rate in _rates(options) if kind.finds_its_rate else ():
+        if 0 < rate <= _LOW:
+            message = f"{kind.name} finds the learning rate by itself; {name} {rate:g} makes it tiny."
+            yield name, message, "1 is usual with this optimizer."
     if kind.averages and schedule not in _USUAL_SCHEDULES:
         yield "lr_scheduler", f"{kind.name} needs no schedule, but lr_scheduler is {schedule}.", "constant is usual with it."
     if options.fused_backward_pass and options.max_grad_norm:
         message = "With fused_backward_pass max_grad_norm limits the gradient of each tensor, not that of all together."
         yield "max_grad_norm", message, "max_grad_norm 0 trains the same as without fused_backward_pass."
+
+
+def _rates(options: OptimizerOptions) -> Iterator[tuple[str, float]]:
+    """The rates that count: learning_rate does for each part that has none of its own."""
+    texts = options.text_encoder_lr or ()
+    if options.unet_lr is None or not texts:
+        yield "learning_rate", options.learning_rate
+    if options.unet_lr is not None:
+        yield "unet_lr", options.unet_lr
+    yield from [("text_encoder_lr", min(texts))] if texts else []
 
 
 def _adafactor(options: OptimizerOptions) -> Iterator[tuple[str, str, str]]:

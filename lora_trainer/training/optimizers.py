@@ -51,6 +51,44 @@ def check(options: OptimizerOptions) -> None:
     kind, args = kind_of(options.optimizer_type), _arguments(options)
     cls, _ = _class_of(kind)
     check_names(cls, args, own=[*_OWN, *kind.fixed], called=f"optimizer {kind.name}", option="optimizer_args")
+    _try_values(kind, options.learning_rate, {name: value for name, value in args.items() if name not in _WAYS})
+
+
+def _try_values(kind: OptimizerKind, rate: float, args: Mapping[str, object]) -> None:
+    """Build the optimizer for one small weight. Raises InputError, naming the argument whose value it does not take."""
+
+    def build(told: Mapping[str, object]) -> InputError | None:
+        weight = torch.nn.Parameter(torch.zeros(2, 2))
+        try:
+            create(kind.name, [{"params": [weight], "lr": rate}], learning_rate=rate, args=told)
+        except InputError as error:
+            return error
+        return None
+
+    refused = build(args)
+    if refused is None:
+        return
+    for name, value in args.items():
+        if build({other: given for other, given in args.items() if other != name}) is None:
+            raise InputError(
+                f"optimizer {kind.name} does not accept {name}={_written(value)}: {refused.__cause__}",
+                field="optimizer_args",
+                advice=_spelling(value),
+            ) from refused
+    raise refused
+
+
+def _written(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else repr(value)
+
+
+def _spelling(value: object) -> str:
+    """What may have been meant by a value that was refused."""
+    if isinstance(value, str):
+        return "A number stands without quotation marks."
+    if isinstance(value, (tuple, list)) and value and all(type(one) is int for one in value):
+        return "A number has a point, not a comma: 0.1."
+    return ""
 
 
 def missing_package(options: OptimizerOptions) -> str | None:

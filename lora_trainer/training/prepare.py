@@ -18,8 +18,9 @@ from ..models import Model, load, tokenizer_cache, words
 from ..networks import going_on, registry
 from ..networks.arguments import parse_network_args
 from ..networks.base import AdapterNetwork
-from ..options import TrainOptions
+from ..options import TrainOptions, flat
 from ..options.dataset_config import data_spec
+from ..options.doubts import doubts
 from ..options.family_checks import hints
 from ..options.model import ModelOptions
 from ..options.network import NetworkOptions
@@ -111,6 +112,12 @@ def step_counts(options: TrainingOptions, plan: DataPlan) -> StepCounts:
         max_train_epochs=options.max_train_epochs,
         gradient_accumulation_steps=options.gradient_accumulation_steps,
     )
+
+
+def say_doubts(options: TrainOptions, counts: StepCounts, emit: Emit) -> None:
+    """Warn of what is allowed, but hardly meant, as the page does before it starts a run."""
+    for _, message, advice in doubts(flat(options), images=0, shown=0, total_steps=counts.total_steps):
+        emit({"type": "warning", "message": f"{message} {advice}".strip()})
 
 
 def precision(options: TrainingOptions, device: torch.device, emit: Emit) -> Precision:

@@ -83,6 +83,8 @@ def train(
         plan = replace(plan, epochs=counts.epochs)
         prompts = sample_prompts(options.sampling)
         emit(_started(computed, counts, seed))
+        if not of_run:
+            prepare.say_doubts(options, counts, emit)
 
         setting = Setting(options, plan, counts, seed, computed, processes, reporter, signals)
         imports.join()  # a package that another thread is importing has not all of its names yet

@@ -59,6 +59,9 @@ def fields(**chosen) -> list[str]:
         ({"optimizer_type": "Prodigy", "learning_rate": 1.0}, []),
         ({"optimizer_type": "Prodigy", "learning_rate": 1e-4}, ["learning_rate"]),
         ({"optimizer_type": "DAdaptation", "learning_rate": 0.1}, ["learning_rate"]),
+        ({"optimizer_type": "DAdaptAdam", "learning_rate": 2e-6, "unet_lr": 1.0, "text_encoder_lr": [0.5]}, []),
+        ({"optimizer_type": "Prodigy", "learning_rate": 1.0, "text_encoder_lr": [1e-5]}, ["text_encoder_lr"]),
+        ({"optimizer_type": "Prodigy", "learning_rate": 1.0, "unet_lr": 1e-4}, ["unet_lr"]),
         ({"optimizer_type": "AdamWScheduleFree"}, []),
         ({"optimizer_type": "AdamWScheduleFree", "lr_scheduler": "cosine"}, ["lr_scheduler"]),
         ({"optimizer_type": "RAdamScheduleFree", "lr_scheduler_type": "StepLR"}, ["lr_scheduler"]),
@@ -74,6 +77,20 @@ def test_what_hardly_suits_the_optimizer(chosen, expected):
 def test_a_rate_of_one_is_right_for_those_that_find_theirs(name, rate, wrong):
     values = flat(given(optimizer_type=name, learning_rate=rate))
     assert any(field == "learning_rate" for field, *_ in doubts(values, images=0, shown=0, total_steps=10)) is wrong
+
+
+@pytest.mark.parametrize(
+    ("chosen", "wrong"),
+    [
+        ({"lr_scheduler": "cosine", "lr_warmup_steps": 10}, True),
+        ({"lr_scheduler": "cosine", "lr_warmup_steps": 9}, False),
+        ({"lr_scheduler": "cosine", "lr_warmup_steps": 0.9}, False),
+        ({"optimizer_type": "Adafactor", "lr_scheduler": "cosine", "lr_warmup_steps": 100}, False),  # has its own schedule
+    ],
+)
+def test_a_warm_up_as_long_as_the_training_is_doubted(chosen, wrong):
+    found = doubts(flat(given(**chosen)), images=0, shown=0, total_steps=10)
+    assert any(field == "lr_warmup_steps" for field, *_ in found) is wrong
 
 
 @pytest.mark.parametrize(("rate", "wrong"), [(1e-4, True), (5e-3, False), (0.1, False), (0.5, True)])

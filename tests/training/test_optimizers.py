@@ -158,6 +158,24 @@ def test_a_package_that_is_not_there_is_named_with_its_size_and_how_to_get_it(mo
     assert "--install_packages" in error.value.advice
 
 
+@pytest.mark.parametrize(
+    ("name", "arg", "said"),
+    [
+        ("AdamW", "weight_decay=0,1", "weight_decay=0,1: "),
+        ("AdamW", "weight_decay='0.1'", "weight_decay='0.1': "),
+        ("AdamW", "betas=0.9", "betas=0.9: "),
+        ("AdamW", "eps=1e-8,1e-30", "eps=1e-08,1e-30: "),
+        ("SGD", "momentum=-1", "momentum=-1: "),
+        ("AdamW8bit", "betas=0.9,2", "betas=0.9,2: "),  # without a card AdamW stands in
+    ],
+)
+def test_a_value_that_the_optimizer_does_not_take_is_named_before_anything_is_loaded(name, arg, said):
+    with pytest.raises(InputError) as refused:
+        optimizers.check(OptimizerOptions(optimizer_type=name, optimizer_args=("maximize=False", arg)))
+    assert f"does not accept {said}" in refused.value.message
+    assert ("point, not a comma" in refused.value.advice) is (arg == "weight_decay=0,1")
+
+
 def test_an_argument_that_the_optimizer_has_not_is_refused():
     with pytest.raises(InputError, match="Did you mean 'weight_decay'") as error:
         build("AdamW", ["weight_deca=0.1"])

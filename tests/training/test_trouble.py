@@ -159,6 +159,14 @@ def test_a_folder_that_is_gone_while_it_is_trained_ends_it_without_a_traceback_a
     assert len(reporter.losses) == 3 and reporter.saved  # the third batch was read while the second step ran
 
 
+def test_what_cannot_be_meant_is_said_by_the_command_as_by_the_page(options_for):
+    recorder = Recorder()
+    rates = {"unet_lr": 10.0, "lr_scheduler": "cosine", "lr_warmup_steps": 3}
+    train(options_for(max_train_steps=2, **rates), reporter=recorder)
+    said = " ".join(event["message"] for event in recorder.of("warning"))
+    assert "unet_lr is 10: so large" in said and "warm-up of 3 steps" in said
+
+
 def test_bad_data_is_refused_before_the_model_is_loaded(options_for, tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "load", lambda *a, **k: pytest.fail("the model was loaded"))
     (tmp_path / "data" / "1_frog").mkdir(parents=True)
