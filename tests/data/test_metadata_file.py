@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from dataset_files import make_images, one_dataset
 
+from lora_trainer.captioning.pictures import Picture
+from lora_trainer.captioning.writing import MetadataSink
 from lora_trainer.data.plan import make_plan, metadata
 from lora_trainer.data.plan.digest import data_record
 from lora_trainer.data.plan.lint import LintSettings, lint
@@ -143,6 +145,37 @@ def test_a_file_that_is_no_metadata_is_refused_with_its_name_and_key(images, con
     errors = said(plan_of(images, written(images.parent, content)), "error")
     assert errors and all(error.startswith("m.json: ") for error in errors)
     assert [word for word in words if word not in " ".join(errors)] == []
+
+
+def test_a_file_with_a_line_for_each_image_says_the_same(images):
+    lines = '{"image_path": "a.png", "caption": "a cat", "tags": "cat"}\n\n'
+    lines += '{"image_path": "b.jpg", "caption": "b", "image_size": [96, 64]}\n'
+    plan = plan_of(images, written(images.parent, lines, "m.jsonl"))
+    plan.raise_errors()
+    assert [(Path(image.path).name, image.caption) for image in plan.images] == [("a.png", "a cat,cat"), ("b.jpg", "b")]
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ('{"image_path": "a.png"}', ["'a.png' is there twice"]),
+        ('{"image_path": "b.jpg"', ["not valid JSON in line 2", "image_path"]),
+        ('{"caption": "b"}', ["no image in line 2", "image_path"]),
+        ("[]", ["no image in line 2"]),
+        ('{"image_path": "b.jpg", "tags": 5}', ["tags of 'b.jpg' is a number"]),
+    ],
+)
+def test_a_line_that_is_wrong_is_named(images, second, words):
+    (error,) = said(plan_of(images, written(images.parent, '{"image_path": "a.png"}\n' + second, "m.jsonl")), "error")
+    assert [word for word in words if word not in error] == []
+
+
+def test_what_the_tagger_writes_for_all_pictures_can_be_trained(images):
+    for name in ("m.json", "m.jsonl"):
+        sink = MetadataSink(images.parent / name, ", ")
+        sink.put(Picture(images / "a.png", "a.png"), ["cat", "chair"])
+        sink.finish()
+        assert [image.caption for image in plan_of(None, images.parent / name).images] == ["cat, chair"]
 
 
 def test_a_file_that_is_gone_or_larger_than_any_metadata_is_refused_unread(images, monkeypatch):

@@ -1,4 +1,5 @@
-"""Metadata files: one JSON object whose keys name images, each with a `caption` and `tags`.
+"""Metadata files: one JSON object whose keys name images, each with a `caption` and `tags`; or (.jsonl) a line for each image,
+with its `image_path`.
 
 kohya-ss' tools write them and its fine-tuning method trains from them; ours read and write the same. What else an entry holds
 (`train_resolution`, notes of other programs) is kept where a file is written again.
@@ -20,7 +21,9 @@ MAX_BYTES = 1 << 30
 MAX_VALUES = 20_000_000
 _KINDS = {bool: "yes or no", int: "a number", float: "a number", list: "a list", dict: "a table", str: "a text"}
 _EXAMPLE = 'Write "cat.png": {"caption": "a cat on a chair", "tags": "cat, chair"}.'
-_ONE_JSON = "A metadata file is one JSON object, { ... }. A file of one JSON a line (.jsonl) is not read."
+_ONE_JSON = "A metadata file is one JSON object, { ... }. A file of one JSON a line has the ending .jsonl."
+_LINE = 'Each line of a .jsonl file is like {"image_path": "cat.png", "caption": "a cat on a chair", "tags": "cat, chair"}.'
+_IMAGE = "image_path"
 _TEXT = 'Write it as a text in quotes, for example "cat, chair".'
 
 Entries = dict[str, dict[str, Any]]
@@ -35,12 +38,14 @@ def read_entries(path: Path, *, field: str = "metadata_file") -> Entries:
     with errors_as(InputError, path, field=field):
         text = read_text(path, limit=MAX_BYTES)
         try:
-            found = parse_json(text, values=MAX_VALUES, pairs=_table)
+            lines = path.suffix.lower() == ".jsonl"
+            found = _of_lines(text) if lines else parse_json(text, values=MAX_VALUES, pairs=_table)
         except _TwiceError as twice:
             advice = "Delete one of them: only one caption can be trained."
             raise InputError(f"the key {twice.key!r} is there twice.", where=str(path), field=field, advice=advice) from twice
         except UnreadableError as error:
-            raise UnreadableError(str(error), error.advice or _ONE_JSON, line=error.line, column=error.column) from error
+            advice = error.advice or (_LINE if lines else _ONE_JSON)
+            raise UnreadableError(str(error), advice, line=error.line, column=error.column) from error
     if not isinstance(found, dict):
         raise InputError(f"the file holds {_kind(found)}, no table of images.", where=str(path), field=field, advice=_ONE_JSON)
     errors = [error for key, entry in found.items() for error in _problems(str(path), key, entry, field)]
@@ -108,6 +113,25 @@ def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names: set[str] = set()
         raise _TwiceError(next(name for name, _ in pairs if name in names or names.add(name)))  # type: ignore[func-returns-value]
+    return found
+
+
+def _of_lines(text: str) -> dict[str, Any]:
+    """The same table from a line for each image. Raises UnreadableError, with the line, and _TwiceError."""
+    found: dict[str, Any] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = parse_json(line, pairs=_table)
+        except UnreadableError as error:
+            raise UnreadableError(f"is not valid JSON in line {number}.", line=number, column=error.column) from error
+        key = entry.pop(_IMAGE, None) if isinstance(entry, dict) else None
+        if not isinstance(key, str):
+            raise UnreadableError(f"names no image in line {number}.", line=number)
+        if key in found:
+            raise _TwiceError(key)
+        found[key] = entry
     return found
 
 

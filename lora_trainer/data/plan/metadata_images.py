@@ -153,7 +153,9 @@ class _Reader:
     def _report_places(self, named: dict[str, str]) -> None:
         folder = self.spec.image_dir
         if self.missing:
-            where = f" Looked for in {folder}." if folder else " Name their folder as image_dir: these keys are no whole paths."
+            where = (
+                f" Looked for in {folder}." if folder else " Name their folder as image_dir (with in_json as train_data_dir)."
+            )
             if all(_is_absolute(key) for key in self.missing):
                 where = " If they were moved, name the folder where they lie now as image_dir."
             some, whole = name_some(self.missing), f"{len(self.missing)} of {len(self.entries)}"
