@@ -151,7 +151,7 @@ def test_an_orientation_behind_the_pixels_counts_everywhere(tmp_path, behind, me
     pixels = load_pixels(str(path))
     assert pixels.shape == (96, 64, 3)
     assert pixels[50, 60].tolist() == [255, 0, 0] and pixels[50, 10].tolist() == [0, 255, 0]
-    small = Image.open(Thumbnails(tmp_path / "cache").of(path))
+    small = Image.open(Thumbnails(tmp_path / ".cache").of(path))
     assert small.size == (64, 96)
 
 

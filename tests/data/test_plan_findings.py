@@ -68,6 +68,16 @@ def test_a_folder_without_images_tells_of_its_sub_folders(folder):
     assert "frogs" in error.message
 
 
+def test_images_in_sub_folders_of_a_trained_folder_are_said_not_to_be_trained(folder):
+    make_images(folder / "more", {"c.png": (64, 64)})
+    make_images(folder / ".hidden", {"d.png": (64, 64)})
+    make_images(folder / "masks", {"a.png": (64, 64)})
+    (folder / "notes").mkdir()
+    masked = {"conditioning_data_dir": folder / "masks"}
+    (finding,) = [one for one in plan_of(folder, subset=masked).findings if "sub-folders" in one.message]
+    assert finding.level == "warning" and finding.where == str(folder) and "not trained: more. " in finding.message
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])
 def test_a_truncated_image_is_found_before_training(folder, suffix):
     path = folder / f"broken.{suffix}"

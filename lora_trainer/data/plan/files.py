@@ -61,6 +61,7 @@ class Listing:
     others: list[str]  # files whose names look like images of a kind or spelling that is not trained
     names: frozenset[str]  # every file, for looking captions up
     masks: tuple[str, ...] = ()  # pictures that are the mask of another one by their name
+    folders: tuple[str, ...] = ()  # in it, as far as they were looked for
 
 
 def list_folder(folder: Path) -> Listing:
@@ -69,7 +70,9 @@ def list_folder(folder: Path) -> Listing:
     A link that leads nowhere counts as a file, so that it is reported and not passed over. Raises OSError.
     """
     with os.scandir(folder) as entries:
-        return listing_of(entry.name for entry in entries if not entry.name.startswith(".") and is_file_entry(entry))
+        there = [entry for entry in entries if not entry.name.startswith(".")]
+    listing = listing_of(entry.name for entry in there if is_file_entry(entry))
+    return replace(listing, folders=tuple(sorted(entry.name for entry in there if entry.is_dir(follow_symlinks=False))))
 
 
 def list_tree(folder: Path, unread: Callable[[Path, OSError], None] | None = None) -> Iterator[tuple[Path, Listing]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
+from ...foreign.reading import is_folder
 from .caption_files import Caption, CaptionFiles, EmptyError, EncodingError
 from .caption_report import report_captions
 from .files import ImageFacts, Listing, Reading, list_folder, readable_extensions
@@ -54,6 +56,7 @@ def read_folder(spec: SubsetSpec, reading: Reading, *, findings: list[Finding], 
         message = f"the folder has no images ({', '.join(readable_extensions())}).{_sub_folder_advice(folder)}"
         findings.append(Finding("error", message, str(folder), "image_dir"))
     _report_names(listing, folder, findings)
+    _report_sub_folders(listing, spec, findings)
     info = FolderInfo.load(folder, trusting=trusting) if spec.cache_info else None
     if info:
         info.teach(reading.facts, listing.images)
@@ -116,6 +119,20 @@ def _mend_of(error: InputError, file: str, spec: SubsetSpec) -> tuple[str, tuple
 def _sub_folder_advice(folder: Path) -> str:
     inner = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     return f" Images in its sub-folders ({name_some(inner)}) are not read: name one of them." if inner else ""
+
+
+def _report_sub_folders(listing: Listing, spec: SubsetSpec, findings: list[Finding]) -> None:
+    """Images that lie deeper than those that are trained, and are passed over, unless they are the masks."""
+    passed_over = []
+    for name in listing.folders if listing.images else ():
+        inner = spec.place / name
+        if spec.conditioning_data_dir and is_folder(spec.conditioning_data_dir) and inner.samefile(spec.conditioning_data_dir):
+            continue
+        with contextlib.suppress(OSError):  # one that cannot be read is none of the training's
+            passed_over += [name] if list_folder(inner).images else []
+    if passed_over:
+        message = f"images in sub-folders are not trained: {name_some(passed_over)}. Name each as an image folder of its own."
+        findings.append(Finding("warning", message, str(spec.place), "image_dir"))
 
 
 def report_notes(looked_at: dict[str, ImageFacts], folder: Path, findings: list[Finding]) -> None:
