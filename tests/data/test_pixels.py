@@ -57,7 +57,7 @@ def warnings(folder):
 def assert_shown(path, expected):
     """Training and thumbnail have this colour in the middle."""
     assert np.abs(load_pixels(str(path))[8, 8].astype(int) - expected).max() <= 2
-    small = np.array(Image.open(Thumbnails(path.parent / "cache").of(path)))
+    small = np.array(Image.open(Thumbnails(path.parent / ".cache").of(path)))
     assert np.abs(small[8, 8].astype(int) - expected).max() <= 6  # JPEG
 
 
