@@ -120,7 +120,7 @@ def _write_weights(
         return
     plain = "pytorch_model.bin" if part.startswith(TEXT) else "diffusion_pytorch_model.bin"
     with path.with_name(plain).open("wb") as file:
-        torch.save({name: make(name).clone() for name in state}, file)
+        files.write_pickle({name: make(name).clone() for name in state}, file)
 
 
 def _folder(part: str) -> str:

@@ -44,7 +44,7 @@ def write_checkpoint(
         state[name] = make(name).clone()
         if progress:
             progress(number, len(tensors))
-    write_atomic(path, lambda file: torch.save({"state_dict": state, **(beside or {})}, file))
+    write_atomic(path, lambda file: files.write_pickle({"state_dict": state, **(beside or {})}, file))
 
 
 def _write(

@@ -235,7 +235,7 @@ def save(
         dtype = getattr(torch, PRECISIONS[dtype])
     converted = {name: _convert(name, tensor, dtype, path) for name, tensor in tensors.items()}
     if path.suffix.lower() != ".safetensors":
-        write_atomic(path, lambda file: torch.save(converted, file))
+        write_atomic(path, lambda file: write_pickle(converted, file))
         return {}
     entries = layout({name: (tensor.dtype, tensor.shape) for name, tensor in converted.items()})
     blocks = [bytes_of(converted[name]) for name in entries]
@@ -260,6 +260,21 @@ def _convert(name: str, tensor: torch.Tensor, dtype: torch.dtype | None, path: P
             advice="Save with save_precision=float or bf16.",
         )
     return result
+
+
+def write_pickle(content: Mapping[str, Any], file: BinaryIO) -> None:
+    """torch.save. Raises OSError where the disk is full, which torch hides behind an error of its zip writer."""
+    import torch
+
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        behind: BaseException | None = error
+        while behind is not None and not isinstance(behind, OSError):
+            behind = behind.__context__
+        if behind is None:
+            raise
+        raise OSError(behind.errno, behind.strerror) from error
 
 
 def layout(tensors: Mapping[str, tuple[torch.dtype, Iterable[int]]]) -> dict[str, dict[str, Any]]:

@@ -14,9 +14,12 @@ from safetensors.torch import load_file, save_file
 from lora_trainer.checkpoints import folders
 from lora_trainer.checkpoints.model_files import ModelFiles
 from lora_trainer.checkpoints.whole_model import WholeModel
+from lora_trainer.errors import SaveError
 from lora_trainer.models import load
 from lora_trainer.options.saving import SavingOptions, saved_as
 from lora_trainer.training.checkpoint import SavePlan
+
+from ..full_disk import needs_limits, room_for
 
 FORMS = {"safetensors": ".safetensors", "ckpt": ".ckpt", "diffusers": "", "diffusers_safetensors": ""}
 TOLD = {"modelspec.title": "new", "ss_steps": "1"}
@@ -158,6 +161,15 @@ def test_a_vae_that_was_given_becomes_a_part_of_the_model(tiny_sd1, tiny_model, 
     assert_same_model(model, path)
     before, after = load_file(tiny_sd1), load_file(path)
     assert any(name.startswith("first_stage_model.") and not torch.equal(before[name], after[name]) for name in after)
+
+
+@needs_limits
+@pytest.mark.parametrize("form", FORMS)
+def test_a_disk_that_fills_up_leaves_nothing_and_is_told_in_every_format(base, tmp_path, form):
+    model, whole = trained(base, text=False)
+    with room_for(3 << 20), pytest.raises(SaveError, match="could not be written"):
+        ModelFiles(model, whole, form).save(tmp_path / f"new{FORMS[form]}", TOLD, None, step=1, epoch=0)
+    assert {one.name for one in tmp_path.iterdir()} == {base.name, base.with_suffix(".yaml").name}
 
 
 def test_a_folder_that_cannot_be_put_in_place_leaves_the_earlier_one_there(tmp_path, monkeypatch):

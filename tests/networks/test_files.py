@@ -19,6 +19,7 @@ from lora_trainer import paths
 from lora_trainer.errors import LoraFileError, SaveError
 from lora_trainer.networks import files
 
+from ..full_disk import needs_limits, room_for
 from .conftest import GOLDEN, golden
 
 REFERENCE = GOLDEN / "lora_sd15_sd_scripts.safetensors"
@@ -143,6 +144,19 @@ def test_full_disk_is_a_save_error_and_the_old_file_stays(tmp_path, monkeypatch)
     with pytest.raises(SaveError, match="No space left on device"):
         files.save(path, tensors(1))
     assert path.read_bytes() == good and list(tmp_path.iterdir()) == [path]
+
+
+@needs_limits
+@pytest.mark.parametrize("room", [100, 1000])
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pt", "a.ckpt"])
+def test_a_disk_that_fills_up_while_a_file_of_any_kind_is_written_is_a_save_error(tmp_path, name, room):
+    """torch.save hides the system's error behind one of its own, which would end a training."""
+    files.save(tmp_path / name, tensors())
+    good = (tmp_path / name).read_bytes()
+    assert len(good) > room
+    with room_for(room), pytest.raises(SaveError, match="could not be written"):
+        files.save(tmp_path / name, tensors(1))
+    assert (tmp_path / name).read_bytes() == good and [one.name for one in tmp_path.iterdir()] == [name]
 
 
 class Bomb:
