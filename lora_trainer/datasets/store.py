@@ -66,7 +66,8 @@ class Store:
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk has ended it already, and is what is to be told
+                    self._db.execute("ROLLBACK")
                 raise
 
     def read(self, query: str, *values: Any) -> list[sqlite3.Row]:

@@ -63,5 +63,6 @@ def migrate(db: sqlite3.Connection) -> None:
                 db.execute("INSERT INTO migrations VALUES (?, ?, ?)", (number, name, time.time()))
             db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:  # a full disk has ended it already, and is what is to be told
+                db.execute("ROLLBACK")
             raise

@@ -210,7 +210,8 @@ class Store:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk has ended it already, and is what is to be told
+                    self._db.execute("ROLLBACK")
                 raise
 
     @contextmanager

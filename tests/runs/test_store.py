@@ -158,3 +158,14 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
     (tmp_path / "user").write_text("a file")
     with pytest.raises(StoreError, match="runs.db"):
         Store(tmp_path / "user" / "runs.db")
+
+
+def test_a_full_disk_is_told_as_such_and_the_store_goes_on_when_there_is_room(path):
+    store = Store(path)
+    store.add("a", "frog")
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count = {pages}")  # a full disk ends SQLite's transaction by itself
+    with pytest.raises(StoreError, match="disk is full"):
+        store.change("a", message="x" * 100_000)
+    store._db.execute("PRAGMA max_page_count = 100000")
+    assert store.change("a", message="x" * 100_000)
