@@ -41,6 +41,7 @@ from .names import Holder
 from .service import Service
 
 _BYTES_PER_RANK = {"sd1": 1.2e6, "sd2": 1.7e6, "sdxl": 7.2e6}  # of a LoRA on UNet and text encoders; double in float32
+_BYTES_PER_VECTOR = 4096  # of an embedding: at most 2,048 numbers a vector, for both text encoders of SDXL
 _MODEL_BYTES = {"sd1": 2.1e9, "sd2": 2.6e9, "sdxl": 6.9e9}
 _EXAMPLES = 4
 _WORDS = "Give an identifier or a class, or write sample prompts."
@@ -351,7 +352,7 @@ def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:
     checked.disk = {"free": free, "needed": needed}
     if free < needed:
         level = "error" if free < one * (1 + copies) else "warning"
-        message = f"About {needed / 1e6:,.0f} MB will be written, but only {free / 1e6:,.0f} MB are free."
+        message = f"About {disk.size_text(needed)} will be written, but only {disk.size_text(free)} are free."
         checked.add(level, message, advice="Free some disk space, or save less often.")
 
 
@@ -360,7 +361,19 @@ def _size_in_16_bits(family: str, values: Mapping[str, Any]) -> float:
     if values["trains"] == MODEL:
         base = user_path(str(values["pretrained_model_name_or_path"]))
         return base.stat().st_size if is_file(base) else _MODEL_BYTES.get(family, 2e9)
-    return _BYTES_PER_RANK.get(family, 1.2e6) * (values["network_dim"] or 4)
+    words = _BYTES_PER_VECTOR * (values["num_vectors_per_token"] or 1)
+    if values["trains"] == EMBEDDING:
+        return words
+    network = round(_BYTES_PER_RANK.get(family, 1.2e6) * (values["network_dim"] or 4) * _narrowness(family, values))
+    return network + (words if values["trains"] == PIVOTAL else 0)
+
+
+def _narrowness(family: str, values: Mapping[str, Any]) -> float:
+    """What a rank takes on a base model much smaller than those of its kind, as the demo model is, against what it takes there:
+    it grows with a layer's width, the model with its square. Half precision and less make no model that small."""
+    base = user_path(str(values["pretrained_model_name_or_path"]))
+    share = base.stat().st_size / _MODEL_BYTES.get(family, 2e9) if is_file(base) else 1.0
+    return share**0.5 if share < 0.1 else 1.0
 
 
 def _free_bytes(folder: Path) -> int:

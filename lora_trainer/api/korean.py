@@ -47,6 +47,18 @@ class Sentence:
     parts: tuple[str, ...]
     korean: str
 
+    def ways_in(self, text: str) -> Iterator[list[str]]:
+        """The ways to take a text apart as this sentence: several where a space alone stands between two values."""
+        between = next((number for number, part in enumerate(self.parts[1:-1], 1) if part == " "), None)
+        if between is None:
+            if (found := self.values_in(text)) is not None:
+                yield found
+            return
+        found = Sentence(self.parts[:between] + self.parts[between + 1 :], self.korean).values_in(text)
+        both = found[between - 1] if found else ""
+        for space in islice(re.finditer(" ", both), _MOST_PLACES):
+            yield [*(found or [])[: between - 1], both[: space.start()], both[space.end() :], *(found or [])[between:]]
+
     def values_in(self, text: str) -> list[str] | None:
         """The values of a text that is this sentence, each as short as can be; None for another text. Takes linear time.
 
@@ -122,7 +134,7 @@ class Catalogue:
         if plain in self.entries:
             yield Turned(self.entries[plain], len(plain))
         for sentence in self._with_values:
-            if (found := sentence.values_in(plain)) is not None:
+            for found in sentence.ways_in(plain):
                 # What has lines of its own behind a sentence is what a program printed ("Its last lines:"): it stays.
                 printed = [part.endswith("\n") for part in sentence.parts]
                 values = [Turned(v, len(v)) if raw else self._turned(v, done) for v, raw in zip(found, printed, strict=False)]

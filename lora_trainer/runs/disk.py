@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_UNITS = ("B", "KB", "MB", "GB", "TB")
 ROLLING = 3  # states that replace each other: two stay while a third is written
 
 
@@ -31,3 +32,10 @@ def written(values: Mapping[str, Any], steps: int, epochs: int, *, copies: int =
     states += ROLLING if values["save_state_every_n_minutes"] else 0
     states += bool(values["save_state_on_train_end"] or values["save_state"])
     return Written(1 + copies + between, states)
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for a sentence, as the page writes it beside (`formatBytes` of ui/web/base/numbers.js)."""
+    unit = min(4, max(0, int(size).bit_length() - 1) // 10)
+    value = size / 1024**unit
+    return f"{value:.0f} {_UNITS[unit]}" if value >= 100 or not unit else f"{value:.1f} {_UNITS[unit]}"

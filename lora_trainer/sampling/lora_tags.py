@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from ..errors import InputError
 
 _TAG = re.compile(r"<(\w+):([^>]+)>")
-_NEARLY = re.compile(r"<\s*(?:lora|lyco)\s*:[^<>]{0,60}>?", re.IGNORECASE)  # what remains of a tag that was not meant as text
+# What remains of a tag that was not meant as text: also one in the full-width signs of Korean and Japanese keyboards.
+_NEARLY = re.compile(r"[<＜]\s*(?:lora|lyco|ｌｏｒａ|ｌｙｃｏ)\s*[:：][^<>＜＞]{0,60}[>＞]?", re.IGNORECASE)  # noqa: RUF001
+_WIDE = re.compile("[＜＞：]")  # noqa: RUF001
 _LARGEST = 3.4e38  # that float32 holds
 _FORMS = "Write <lora:name>, <lora:name:0.8>, <lora:name:te:unet> or <lora:name:te=0.5:unet=0.8>."
 
@@ -46,7 +48,10 @@ def extract(prompt: str, *, field: str = "prompt") -> tuple[str, list[LoraTag]]:
     end = prompt.rfind(">") + 1  # behind it no tag ends: to look for one at each "<" would take the square of the length
     rest = _TAG.sub(take, prompt[:end]) + prompt[end:]
     if left := _NEARLY.search(rest):
-        why = "has a space behind <, or no name" if left[0].endswith(">") else "is never closed with >"
+        if _WIDE.search(left[0]):
+            why = "has full-width signs in place of < : >"
+        else:
+            why = "has a space behind <, or no name" if left[0].endswith(">") else "is never closed with >"
         raise InputError(f"{left[0].strip()!r} {why}, so that it is no LoRA.", field=field, advice=_FORMS)
     return rest, tags
 

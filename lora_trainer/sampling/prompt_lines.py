@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -60,6 +61,7 @@ class Syntax:
     def number(self, letters: str, kind: type, text: str, where: str, *, signed: bool = False) -> int | float:
         """Return `text` as an int or float from 0, or of either sign; raises InputError when it is none."""
         pattern, what = _NUMBERS[kind]
+        text = unicodedata.normalize("NFKC", text)  # full-width digits, as Korean and Japanese keyboards write them
         if len(text) > _MAX_DIGITS:
             raise InputError(
                 f"--{letters} has {len(text)} characters; expected a number of at most {_MAX_DIGITS}.",

@@ -40,8 +40,20 @@ def test_a_disk_with_too_little_room_is_an_error_and_one_without_room_for_all_th
         return post(client, "check", {"values": asked}).json()
 
     full, scarce, enough = with_free(1000, values), with_free(needed, many), with_free(needed, values)
-    assert not full["ok"] and "MB are free" in str(full["problems"])
-    assert scarce["ok"] and "MB are free" in str(scarce["problems"]) and "MB are free" not in str(enough["problems"])
+    assert not full["ok"] and "only 1000 B are free" in str(full["problems"])
+    assert scarce["ok"] and "are free" in str(scarce["problems"]) and "are free" not in str(enough["problems"])
+
+
+def test_the_size_of_a_result_is_guessed_by_what_is_trained_and_by_how_large_the_base_model_is(client, values, monkeypatch):
+    def needed(**more):
+        return post(client, "check", {"values": {**values, "output_name": "zzq", **more}}).json()["disk"]["needed"]
+
+    word = needed(trains="embedding", use_object_template=True)
+    assert word < 200_000 < needed(), "an embedding is a few kilobytes: it is not refused for want of what a LoRA takes"
+    assert needed(trains="embedding", use_object_template=True, num_vectors_per_token=3) == 3 * word
+    on_a_tiny_model = needed()
+    monkeypatch.setattr(checks, "_narrowness", lambda *_: 1.0)
+    assert on_a_tiny_model < needed() / 4
 
 
 def test_states_count_among_what_will_be_written(client, values):

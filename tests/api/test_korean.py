@@ -141,6 +141,11 @@ def test_particles_follow_the_sound_before_them(text, expected):
         ),
         ("'a: b' is not a folder.", "'a: b'은(는) 폴더가 아닙니다."),
         ("There is no run sls or dog.", "sls or dog 학습이 없습니다."),
+        (
+            "/x y/ball: 6 regularisation images fill 140 places: each is used about 23 times in an epoch.",
+            "/x y/ball: 정규화 이미지 6장이 자리 140개를 채웁니다. 한 에포크에 각각 약 23번 쓰입니다.",
+        ),
+        ("the file /tmp/my pics/a.png does not exist.", "파일 /tmp/my pics/a.png이(가) 없습니다."),
         ("something nobody has said before: 5", "something nobody has said before: 5"),
         ("", ""),
     ],

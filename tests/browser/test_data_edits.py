@@ -203,7 +203,8 @@ def test_a_mask_is_painted_saved_and_trained_with(open_page, place, frogs):
     page.reload()
     page.click("#lt-tab-data")
     note = page.locator(".lt-data-held")
-    expect(note).to_contain_text("is not saved")
+    expect(note).to_contain_text("The mask that you painted for ")
+    assert not re.search("painted for +is", note.inner_text()), "it says of which picture"
     assert Image.open(saved).getpixel((40, 24)) == 0
     note.get_by_role("button", name="Save the mask").click()
     expect(note).to_contain_text("The disk is full.")

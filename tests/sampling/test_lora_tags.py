@@ -64,3 +64,9 @@ def test_what_the_web_ui_swallows_is_reported(text, message):
 def test_a_tag_that_is_never_closed_is_reported(text):
     with pytest.raises(InputError, match="is never closed with >"):
         extract(text)
+
+
+@pytest.mark.parametrize("tag", ["＜lora：frog：０.８＞", "<lora：frog:1>", "＜ｌｏｒａ:frog＞", "<LoRA：frog"])
+def test_a_tag_in_full_width_signs_is_said_and_not_drawn_as_words(tag):
+    with pytest.raises(InputError, match="has full-width signs in place of < : >"):
+        extract(f"a frog {tag}")

@@ -97,3 +97,8 @@ def test_json_and_toml_limit_the_steps_like_a_line_does(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('[{"prompt": "a", "sample_steps": 5000}]')
     assert parse_prompt_file(path)[0].sample_steps == 1000
+
+
+def test_numbers_of_a_prompt_line_may_be_typed_in_full_width():
+    prompt = parse_prompt_line("a cat --w １２８ --l ７．５", "x")
+    assert (prompt.width, prompt.scale) == (128, 7.5)

@@ -26,12 +26,31 @@ def test_strengths_are_read_as_they_are_meant_or_it_is_said_which_is_none(evalua
         ("1e1", [], "1e1", False),
         ("Infinity", [], "Infinity", False),
         ("0,8,1.5", [0, 8, 1.5], "", True),
+        ("０．６，１", [0.6, 1], "", True),
+        ("０．６； −１", [0.6, -1], "", False),
     ]
     found = evaluated("runs/strengths.js", f"{json.dumps([one[0] for one in cases])}.map(m.readStrengths)")
     for (typed, numbers, wrong, is_guess), read in zip(cases, found, strict=True):
         assert (read["numbers"], read["wrong"], read["isGuess"]) == (numbers, wrong, is_guess), typed
     far = evaluated("runs/strengths.js", '["100", "0.8 -10.5", "10 -10"].map(m.readStrengths)')
     assert [(one["wrong"], one["isFar"]) for one in far] == [("100", True), ("-10.5", True), ("", False)]
+
+
+def test_values_that_are_tried_one_after_the_other_may_be_typed_in_full_width(evaluated):
+    typed = [["２，４；８", "integer"], ["０，５\n1e-４", "number"], ["ｓｋｓ，ball", "text"]]
+    read = evaluated("train/variants.js", f"{json.dumps(typed)}.map((one) => m.valuesOf(...one))")
+    assert read == [["2", "4", "8"], ["0,5", "1e-4"], ["ｓｋｓ，ball"]]
+
+
+def test_a_sentence_of_the_host_begins_with_a_capital_and_a_files_name_stays(evaluated):
+    said = {
+        "the file is gone.": "The file is gone.",
+        "these images share one caption file: a.png.": "These images share one caption file: a.png.",
+        "a.png: Only these are read here.": "a.png: Only these are read here.",
+        "a photo.png: the file is cut short.": "a photo.png: the file is cut short.",
+        "no-one.toml, line 2: there is no such option.": "no-one.toml, line 2: there is no such option.",
+    }
+    assert evaluated("base/problems.js", f"{json.dumps(list(said))}.map(m.sentence)") == list(said.values())
 
 
 def test_a_number_has_a_point_or_a_decimal_comma(evaluated):

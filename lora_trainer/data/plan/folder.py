@@ -169,7 +169,7 @@ def _report_names(listing: Listing, folder: Path, findings: list[Finding]) -> No
         stems.setdefault(Path(name).stem, []).append(name)
     groups = [names for names in stems.values() if len(names) > 1]
     if groups:
-        doubled = name_some(" and ".join(names) for names in groups)
+        doubled = name_some(" + ".join(names) for names in groups)
         message = f"these images share one caption file, and perhaps are the same picture twice: {doubled}."
         files = tuple(str(folder / name) for names in groups for name in names)
         findings.append(Finding("warning", message, str(folder), "image_dir", "shared_caption", files))

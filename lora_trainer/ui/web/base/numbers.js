@@ -3,7 +3,8 @@ import { language } from "./texts.js";
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const IN_THOUSANDS = /^[+-]?\d{1,3}([, '’_])\d{3}(\1\d{3})*$/;
-const plain = (text) => text.normalize("NFKC").replace("−", "-").trim(); // full-width digits, as Korean and Japanese keyboards write them
+// Full-width digits, commas and points, as Korean and Japanese keyboards write them, as a program reads them.
+export const plain = (text) => text.normalize("NFKC").replaceAll("−", "-").trim();
 
 // A number as people type it, with a point or a decimal comma, or a whole one with commas or spaces between its thousands, as
 // the page writes them. NaN for any other text, and where it can be meant in two ways.

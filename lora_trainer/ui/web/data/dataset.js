@@ -201,7 +201,7 @@ export function dataset(signal, opened, how) {
     // A text that one wrote has arrived, or is not wanted any more.
     const settled = (body) => body.edit?.kind === "caption" && forget({ dataset: data.id, id: body.ids[0], text: body.edit.text });
     const holdOn = (one, from) => {
-        data.held = holding(data.held, one, from);
+        data.held = holding(data.held, { name: data.rows.get(one.body.ids?.[0])?.name, ...one }, from);
         keepMasks(data.movedTo || data.id, data.held);
         if (signal.aborted) keepHeld(data.movedTo || data.id, data.held);
     };

@@ -11,7 +11,7 @@ import { t } from "./texts.js";
 const SHOWN = 5;
 
 // One that is held: {path, body, done: the request; conflicts, of: how many pictures it is about; problem: why it could not be saved;
-// isLeft: a mask whose view was left before it was saved; isAside: the file's own caption was taken}. Whether its request is a text that one wrote:
+// name: of the picture, whose row may not be here yet when the view is drawn anew; isLeft: a mask whose view was left before it was saved; isAside: the file's own caption was taken}. Whether its request is a text that one wrote:
 export const isWritten = (body) => body.edit?.kind === "caption" && Boolean(body.edit.text?.trim());
 
 // ... or a mask that one painted.
@@ -30,7 +30,7 @@ export function heldNotes(signal, data) {
     const element = h("div", { role: "alert" });
     const button = (text, action) => h("button", { type: "button", class: "lt-btn lt-btn-small", onclick: action }, t(text));
     const line = (one) => h("li", {}, h("strong", {}, one.name), " ", one.caption === null || one.caption === undefined ? one.message : h("q", {}, one.caption));
-    const nameOf = (one) => one.conflicts[0]?.name || data.rows.get(one.body.ids[0])?.name || "";
+    const nameOf = (one) => one.name || one.conflicts[0]?.name || data.rows.get(one.body.ids[0])?.name || "";
 
     // What there is to say of one, and the ways out of it.
     function told(one) {

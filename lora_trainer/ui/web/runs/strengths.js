@@ -1,5 +1,5 @@
 // The strengths of a comparison, as people type them.
-import { readNumber } from "../base/numbers.js";
+import { plain, readNumber } from "../base/numbers.js";
 
 const MOST = 10; // of either sign, as the host takes them
 const isNumber = (text) => /^[+-]?(\d+\.?\d*|\.\d+)$/.test(text);
@@ -8,7 +8,7 @@ const isNumber = (text) => /^[+-]?(\d+\.?\d*|\.\d+)$/.test(text);
 // isGuess: a comma stood within a part, so that it is worth saying what was read}. Spaces and semicolons stand between
 // strengths, and commas do where a space follows or points are written; else a comma is a decimal one: 0,8 is never 0 and 8.
 export function readStrengths(text) {
-    const parts = text.split(/[\s;]+|,(?=\s|$)/).filter(Boolean), isGuess = parts.some((part) => part.includes(","));
+    const parts = plain(text).split(/[\s;]+|,(?=\s|$)/).filter(Boolean), isGuess = parts.some((part) => part.includes(","));
     const numbers = [];
     for (const part of parts.flatMap((one) => (one.includes(".") ? one.split(",") : [one]))) {
         const number = isNumber(part.replace(",", ".")) ? readNumber(part) : NaN;

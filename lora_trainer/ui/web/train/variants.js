@@ -3,6 +3,7 @@ import { busy } from "../base/dialogs.js";
 import { fill, h } from "../base/elements.js";
 import { ApiError, post } from "../base/host.js";
 import { say } from "../base/messages.js";
+import { plain } from "../base/numbers.js";
 import { go } from "../base/place.js";
 import { debounce } from "../base/timing.js";
 import { t } from "./texts.js";
@@ -16,7 +17,7 @@ const NUMBERS = ["integer", "number"];
 // in the form; of other kinds of values a comma can be a part.
 export function valuesOf(text, kind) {
     const isOne = (line) => !NUMBERS.includes(kind) || (kind === "number" && /^-?0,\d+$/.test(line));
-    const lines = text.split("\n").map((line) => line.trim());
+    const lines = (NUMBERS.includes(kind) ? text.split("\n").map(plain) : text.split("\n").map((line) => line.trim()));
     return lines.flatMap((line) => (isOne(line) ? [line] : line.split(/[,;]/).map((value) => value.trim()))).filter(Boolean);
 }
 let kept = { option: "learning_rate", texts: {} }; // while one looks at another view
