@@ -17,6 +17,7 @@ import subprocess
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lora_trainer.commands import help_text  # noqa: E402
 from lora_trainer.installing.environment import Environment, InstallError  # noqa: E402
 
 
@@ -36,6 +37,9 @@ def main(words: list[str]) -> int:
         say(__doc__ or "")
         return 0
     testing = words[:1] == ["test"]
+    if not testing and (said := help_text(command(words))):  # needs no package: it is no reason to install any
+        sys.stdout.write(said)
+        return 0
     environment = Environment(say=say)
     try:
         environment.ensure(["worker", "host", "standalone"] + (["test"] if testing else []), torch)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 
 from . import repeatable
 
 
 def main() -> int:
+    if importlib.util.find_spec("toml") is None:  # what every command needs: this Python has none of the packages
+        from .installing.elsewhere import run_elsewhere
+
+        return run_elsewhere(sys.argv[1:])
     from . import optional_packages
     from .commands import run
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from .errors import InputError, InputErrors, LoraTrainerError
 from .importing import undisturbed
+from .options import tool_cli
 from .options.tools import TOOLS
 from .options.values import nearest
 
@@ -26,6 +27,7 @@ class Command:
     sections: tuple[str, ...]
     target: str
     is_told_its_name: bool = False
+    parser: str = ""  # `module:function` of its argument parser, where that is of the standard library alone; a tool has one
 
     def load(self) -> Callable[[list[str]], int]:
         """Import the target."""
@@ -61,7 +63,7 @@ _OTHER_NAMES = {"check_lora_weights": "check_lora", "sdxl_merge_lora": "merge_lo
 _ALL_SECTIONS = ("trained", "model", "network", "dataset", "optimizer", "training", "sampling", "saving")
 COMMANDS: tuple[Command, ...] = (
     *(
-        Command(name, purpose, _ALL_SECTIONS, "lora_trainer.training.command:main", is_told_its_name=True)
+        Command(name, purpose, _ALL_SECTIONS, "lora_trainer.training.command:main", True, "lora_trainer.options.cli:parser")
         for name, purpose in {
             "train_network": "train a LoRA",
             "sdxl_train_network": "the same, for an SDXL model",
@@ -84,13 +86,35 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("check_dataset", "tell what would spoil a training", _ALL_SECTIONS, "lora_trainer.data.plan.lint.command:main"),
     Command("edit_captions", "change many captions at once, and undo it", (), "lora_trainer.datasets.command:main"),
-    Command("ui", "open the page in the browser", (), "lora_trainer.apps.standalone:main"),
+    Command(
+        "ui",
+        "open the page in the browser",
+        (),
+        "lora_trainer.apps.standalone:main",
+        parser="lora_trainer.apps.arguments:parser",
+    ),
     Command("worker", "train a queued run (started by the page)", (), "lora_trainer.training.worker:main"),
     Command("rehearse", "measure a draft (started by the page)", (), "lora_trainer.training.rehearsal.command:main"),
     Command("generate_server", "draw pictures for the page (started by it)", (), "lora_trainer.sampling.server:main"),
     Command("install_packages", "fetch what some optimizers need", (), "lora_trainer.installing.extras_command:main"),
     Command("docs", "write docs/options.md from the declarations", _ALL_SECTIONS, "lora_trainer.options.docs:main"),
 )
+
+
+def help_text(argv: Sequence[str]) -> str | None:
+    """What `COMMAND --help` says, where the standard library is enough for it: nothing has to be installed or loaded before."""
+    if not argv or not set(argv[1:]) & {"-h", "--help"}:
+        return None
+    name = script_name(argv[0])
+    if tool := next((tool for tool in TOOLS if tool.command == name), None):
+        return tool_cli.parser(tool.declared, name).format_help()
+    command = next((command for command in COMMANDS if command.name == name and command.parser), None)
+    if command is None:
+        return None
+    module, _, function = command.parser.partition(":")
+    parser = getattr(importlib.import_module(module), function)
+    said: str = (parser(name) if command.is_told_its_name else parser()).format_help()
+    return said
 
 
 def run(argv: Sequence[str]) -> int:
@@ -110,6 +134,9 @@ def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         sys.stdout.write(overview())
         return EXIT_OK if argv else EXIT_INPUT
+    if (help_ := help_text(argv)) is not None:
+        sys.stdout.write(help_)
+        return EXIT_OK
     command = _find(argv[0])
     try:
         return command.load()(argv[1:])

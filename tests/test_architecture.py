@@ -96,7 +96,7 @@ ALLOWED: dict[str, set[str]] = {
     "tools": {"options", "models", "networks", "embeddings", "checkpoints", "data", "data.plan"} | FILE_HALF,
     "captioning": {"options", "installing", "data", "data.plan"},
     "commands": {"options"},
-    "__main__": {"commands"},
+    "__main__": {"commands", "installing"},
 }
 HOST_SIDE = (
     {"options", "runs", "recipes", "data.plan", "datasets", "grids", "hosts.base", "hosts", "api", "ui", "apps", "installing"}

@@ -16,28 +16,26 @@ import urllib.request
 import webbrowser
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import log
 from ..api import routes
 from ..api.service import forget, service_for
 from ..errors import HostError, InputError
-from ..hosts.base import LOOPBACK, POLICIES, host_names
+from ..hosts.base import LOOPBACK, host_names
 from ..hosts.standalone import StandaloneHost
 from ..log import logger
+from .arguments import parser
 from .gates import Gates
 from .page_head import PageHead
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-DEFAULT_PORT = 7861
-
 
 def main(argv: Sequence[str]) -> int:
     """Serve the page until Ctrl-C; returns the exit code."""
-    given = _parser().parse_args(list(argv))
+    given = parser().parse_args(list(argv))
     log.setup()
     host = _host(given)
     with _listen(given.host, given.port) as listener:
@@ -77,51 +75,6 @@ def make_app(host: StandaloneHost) -> FastAPI:
     mounted.add_middleware(PageHead, head=head)
     mounted.add_middleware(Gates, host=host)
     return mounted
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lora-trainer ui", description="Open the page in the browser.")
-    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help=f"port of the page (default: {DEFAULT_PORT})")
-    parser.add_argument(
-        "--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (default: this machine alone)"
-    )
-    parser.add_argument("--listen", action="store_const", const="0.0.0.0", dest="host", help="let other machines use it too")
-    parser.add_argument("--auth", default="", metavar="USER:PASSWORD", help="ask for this name and password")
-    parser.add_argument(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a further name that the page is opened under, for example behind a reverse proxy; may be given several times",
-    )
-    parser.add_argument(
-        "--allow-folder",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FOLDER",
-        help="a folder that the page may look into besides those of the program; may be given several times (default: every "
-        "folder, but none for a page that other machines can use without a password)",
-    )
-    parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="folder of runs, models and LoRA files (default: user)")
-    parser.add_argument("--ckpt-dir", type=Path, metavar="FOLDER", help="a further folder of base models")
-    parser.add_argument("--lora-dir", type=Path, metavar="FOLDER", help="folder that finished LoRA files go to")
-    parser.add_argument(
-        "--pictures",
-        choices=POLICIES,
-        default="",
-        help="what becomes of pictures that are wanted during a training (default: as chosen on the Generate page): "
-        "automatic: both use the card where its memory is enough for both, as measured, else they take turns; share: both use "
-        "it; hand_over: they take turns; refuse",
-    )
-    parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
-    return parser
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; expected 1 to 65535")
-    return int(text)
 
 
 def _host(given: argparse.Namespace) -> StandaloneHost:

@@ -52,6 +52,10 @@ class Environment:
         self._pip([*pins, *self._bitsandbytes()], "the other packages")
         write_text_atomic(self.marker, json.dumps({"fingerprint": mark, "groups": wanted, "torch": torch}))
 
+    def is_whole(self) -> bool:
+        """Whether an installation has come to its end there."""
+        return bool(self._read_marker()) and self.python.exists()
+
     def site_packages(self) -> Path:
         """Where the environment's packages lie."""
         if os.name == "nt":

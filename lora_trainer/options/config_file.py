@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import toml  # type: ignore[import-untyped]
-
 from ..errors import InputError, InputErrors
 from ..foreign.reading import is_there
 from ..paths import user_path, write_text_atomic
@@ -179,6 +177,8 @@ def toml_value(value: Any) -> str:
     The `toml` package misreads some valid texts (a comma or bracket beside a quotation mark in a list, a single quotation
     mark): those are written with escapes, which it reads rightly (but for some texts that begin with quotation marks).
     """
+    import toml  # type: ignore[import-untyped] # here: --help is answered before anything is installed
+
     written = ""
     for quote in (_single_quoted, _double_quoted, _escaped):
         written = _toml(value, quote)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import toml  # type: ignore[import-untyped]
-
 from ..foreign.reading import UnreadableError
 
 LIMIT = 1 << 20  # bytes; a data set of 3,000 folders has half of it
@@ -17,6 +15,8 @@ _LONG_NUMBER = re.compile(r"\d{1000}")
 
 def parse_toml(text: str) -> dict[str, Any]:
     """What `text` says. Raises UnreadableError, with the parser's own words and the line where it is known."""
+    import toml  # type: ignore[import-untyped] # here, not above: --help is answered before anything is installed
+
     check_bounds(text)
     try:
         found: dict[str, Any] = toml.loads(text)

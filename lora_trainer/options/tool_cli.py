@@ -43,6 +43,12 @@ def parse(declared: type[T], command: str, argv: Sequence[str]) -> T:
     return declared(**values)
 
 
+def parser(declared: type, command: str) -> argparse.ArgumentParser:
+    """The argument parser of the tool `declared`, with every option of it."""
+    positional: tuple[str, ...] = declared.POSITIONAL  # type: ignore[attr-defined]
+    return _parser(options_of(declared), positional, command, declared)
+
+
 def _unavailable(option: Option) -> InputError:
     what = option.help.removesuffix(".")
     return InputError(f"not available: {what}.", field=option.name, where=f"--{option.name}", advice="Leave it out.")

@@ -5,7 +5,8 @@ import json
 import pytest
 import toml
 
-from lora_trainer.apps.standalone import _host, _parser
+from lora_trainer.apps.arguments import parser
+from lora_trainer.apps.standalone import _host
 from lora_trainer.hosts.standalone import StandaloneHost
 from lora_trainer.hosts.webui import settings
 from lora_trainer.hosts.webui.host import WebuiHost
@@ -165,7 +166,7 @@ def test_quotation_marks_and_white_space_round_a_path_are_taken_off(client, valu
 
 
 def parsed(tmp_path, *words):
-    return _host(_parser().parse_args(["--data-dir", str(tmp_path / "data"), *words]))
+    return _host(parser().parse_args(["--data-dir", str(tmp_path / "data"), *words]))
 
 
 def test_standing_alone_an_open_program_without_a_password_shows_its_own_folders_alone(tmp_path):

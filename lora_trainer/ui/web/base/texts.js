@@ -35,6 +35,7 @@ const SHARED = {
     download: ["Download", "내려받기"],
     log: ["Log", "로그"],
     repeat: ["Repeat from the command line", "명령줄에서 반복하기"],
+    repeat_where: ["Typed in the folder of LoRA Trainer, in which launch.py lies.", "launch.py가 있는 LoRA Trainer 폴더에서 입력하세요."],
     add_lora: ["Add a LoRA", "LoRA 추가"],
     no_loras: ["No LoRA yet", "LoRA 없음"],
     seed: ["Seed", "시드"],

@@ -75,7 +75,7 @@ function runPage(signal, detail, id) {
         h("section", { class: "lt-card" }, h("h2", {}, t("files")), saved.element),
         grid.element,
         h("section", { class: "lt-card" }, h("h2", {}, t("log")), log),
-        h("section", { class: "lt-card" }, h("h2", {}, t("repeat")), recipeOf(detail)));
+        h("section", { class: "lt-card" }, h("h2", {}, t("repeat")), h("p", { class: "lt-subdued" }, t("repeat_where")), recipeOf(detail)));
 
     // Draws a part only when what it shows has changed: nothing jumps and the keyboard's focus stays.
     const shown = {};

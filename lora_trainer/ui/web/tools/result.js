@@ -45,7 +45,7 @@ function captionResult(job, title, undo) {
     ];
 }
 
-const again = (job) => h("details", { class: "lt-fold" }, h("summary", {}, t("repeat")), h("div", { class: "lt-code" }, copyButton(job.command), h("pre", { tabindex: "0" }, job.command)));
+const again = (job) => h("details", { class: "lt-fold" }, h("summary", {}, t("repeat")), h("p", { class: "lt-subdued" }, t("repeat_where")), h("div", { class: "lt-code" }, copyButton(job.command), h("pre", { tabindex: "0" }, job.command)));
 
 // Before anything runs: what will come of it.
 export const emptyResult = (tool) =>
