@@ -12,7 +12,7 @@ from typing import Any
 
 from ..checkpoints.sharding import is_sharded
 from ..data.plan import DataPlan
-from ..errors import OutOfMemoryError
+from ..errors import LoraTrainerError, OutOfMemoryError
 from ..log import logger
 from ..models import Model
 from ..options.sampling import SamplingOptions
@@ -223,7 +223,7 @@ class Previews:
                     )
                 )
         except Exception as error:  # whatever it is, the training goes on
-            logger.warning("sample picture %d of step %d failed", number, step, exc_info=True)
+            logger.warning("sample picture %d of step %d failed", number, step, exc_info=not isinstance(error, LoraTrainerError))
             self.emit({"type": "warning", "message": f"A sample picture of step {step} could not be drawn: {error}"})
             return
         for sample in drawn or ():
