@@ -109,20 +109,15 @@ class ModelFiles:
         wanted, whole = self._dtype(precision), self.trained.whole
         with self._base() as base:
             if base is None:
-                mine, kept = _checkpoint_tensors(self.model, self._parts(), whole=whole), {}
+                mine, kept = checkpoint_tensors(self.model, self._parts(), whole=whole), {}
             else:
                 changed = {name: module for name, module in self.model.named.items() if name in self._changed}
                 kept = {name: shape for name, shape in base.shapes.items() if not name.startswith(_LEFT_OUT)}
-                mine = _spelled(_checkpoint_tensors(self.model, changed, unused_layer=False, whole=whole), kept)
+                mine = _spelled(checkpoint_tensors(self.model, changed, unused_layer=False, whole=whole), kept)
             shapes = {name: tuple(tensor.shape) for name, tensor in mine.items()} | kept
             entries = {name: _entry(name, mine.get(name), base, shape, wanted, path, whole) for name, shape in shapes.items()}
-            marks = [mark for mark in self._marks() if mark not in entries]
+            marks = [mark for mark in marks_of(self.model) if mark not in entries]
             yield entries | {mark: _Entry(torch.float32, (0,), lambda: torch.zeros(0)) for mark in marks}
-
-    def _marks(self) -> list[str]:
-        """What tells programs how the model draws, where nothing else does."""
-        predicts_v = self.model.prediction_type == V_PREDICTION and self.model.family.name != "sd2"
-        return [*([MARK] if predicts_v else []), *([ZERO_TERMINAL_MARK] if self.model.zero_terminal_snr else [])]
 
     @property
     def _changed(self) -> list[str]:
@@ -164,10 +159,16 @@ class ModelFiles:
             yield base
 
 
-def _checkpoint_tensors(
-    model: Model, parts: Mapping[str, nn.Module], *, unused_layer: bool = True, whole: convert.Whole
+def marks_of(model: Model) -> list[str]:
+    """The empty tensors of a single file that tell programs how the model draws, where nothing else does."""
+    predicts_v = model.prediction_type == V_PREDICTION and model.family.name != "sd2"
+    return [*([MARK] if predicts_v else []), *([ZERO_TERMINAL_MARK] if model.zero_terminal_snr else [])]
+
+
+def checkpoint_tensors(
+    model: Model, parts: Mapping[str, nn.Module], *, unused_layer: bool = True, whole: convert.Whole = convert.all_here
 ) -> dict[str, Tensor]:
-    """These parts by the names of a single file."""
+    """These parts (`Model.named`) by the names of a single file."""
     first, *second = [parts.get(name) for name in text_names(len(model.text_encoders))]
     return convert.checkpoint_tensors(
         parts.get(UNET),

@@ -30,6 +30,8 @@ def path_problem(option: Option, value: str) -> InputError | None:
         case "folder" if not is_folder(path):
             kind = "is a file, but a folder is expected" if is_there(path) else "does not exist"
             return InputError(f"the folder {value} {kind}{seen_from(path)}.", field=option.name, advice=_TYPING)
+        case "checkpoint" if not is_there(path):
+            return InputError(f"there is no model at {value}{seen_from(path)}.", field=option.name, advice=_TYPING)
         case "model" if not is_there(path) and looks_local(value):
             return InputError(
                 f"there is no model at {value}{seen_from(path)}.",

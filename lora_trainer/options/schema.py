@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Union
 
 KINDS = ("bool", "int", "float", "int_or_float", "str", "dict")
-PATHS = ("file", "files", "folder", "model", "output", "written", "any")
+PATHS = ("file", "files", "folder", "model", "checkpoint", "output", "written", "any")
 _UNIONS = (Union, types.UnionType)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from .. import modelfile
+from ..checkpoints.opening import open_checkpoint
 from ..errors import InputError
 from ..models.weights import Weights, open_weights
 from ..networks import bundled, files
@@ -70,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
         if report.modules and weights.shapes.keys() - opened.shapes.keys():
             report = replace(report, notes=[*report.notes, _OTHER_NAMES])
         if options.sd_model:
-            with open_weights(Path(options.sd_model)) as checkpoint:
+            with open_checkpoint(Path(options.sd_model)) as checkpoint:
                 report = replace(report, problems=[*report.problems, *unfit(weights, checkpoint)])
     sys.stdout.write(text(path, report))
     if options.picture:

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from .. import log, modelfile
+from ..checkpoints.opening import open_checkpoint
 from ..checkpoints.stream import Progress, largest
 from ..errors import InputError, LoraFileError
 from ..log import logger
 from ..models.family import V_PREDICTION
-from ..models.weights import Weights, open_weights
+from ..models.weights import Weights
 from ..networks import files
 from ..networks.metadata import base_model_version
 from ..options.tool_cli import parse
@@ -46,7 +47,7 @@ def run(options: ExtractLora, progress: Progress | None = None) -> Path:
     assert options.save_to and options.model_org and options.model_tuned
     path = output_path(options.save_to, [options.model_org, options.model_tuned], overwrite=options.overwrite)
     device = device_of(options.device)
-    with open_weights(Path(options.model_org)) as original, open_weights(Path(options.model_tuned)) as tuned:
+    with open_checkpoint(Path(options.model_org)) as original, open_checkpoint(Path(options.model_tuned)) as tuned:
         family = _family(original, tuned, options)
         modules = extracted(
             original,

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from .. import log, modelfile
+from ..checkpoints.opening import open_checkpoint
 from ..checkpoints.stream import Progress, converted, largest, write_checkpoint
 from ..errors import InputError, LoraFileError, SaveError
 from ..log import logger
-from ..models.weights import Weights, open_weights
+from ..models.weights import Weights
 from ..networks import bundled, files
 from ..options.tool_cli import parse
 from ..options.tools.merge_lora import MergeLora
@@ -57,7 +58,7 @@ def run(options: MergeLora, progress: Progress | None = None) -> Path:
         raise InputError(
             "concat and shuffle are for merging LoRAs with each other.", where="--concat", advice="Leave them out."
         )
-    with open_weights(Path(options.sd_model)) as weights:
+    with open_checkpoint(Path(options.sd_model)) as weights:
         family = _checkpoint_family(weights)
         if options.v2 and family != "sd2":
             raise _not_v2(options.sd_model)

@@ -223,7 +223,9 @@ class Previews:
                     )
                 )
         except Exception as error:  # whatever it is, the training goes on
-            logger.warning("sample picture %d of step %d failed", number, step, exc_info=not isinstance(error, LoraTrainerError))
+            logger.warning(
+                "sample picture %d of step %d failed", number, step, exc_info=not isinstance(error, LoraTrainerError)
+            )
             self.emit({"type": "warning", "message": f"A sample picture of step {step} could not be drawn: {error}"})
             return
         for sample in drawn or ():

@@ -39,7 +39,8 @@ def test_a_tool_of_the_page_says_all_that_the_page_shows(page):
         if shown.kind in TYPED:
             assert option.path == TYPED[shown.kind]
         else:
-            assert bool(shown.kind) == option.path.startswith("file") and (not shown.kind or shown.kind in FILES)
+            assert bool(shown.kind) == (option.path in ("file", "files", "checkpoint"))
+            assert not shown.kind or shown.kind in FILES
     assert bool(page.suggest) == (page.writes in ("lora", "checkpoint"))
     named = re.findall(r"\{(\w+)\}", " ".join(page.suggest))
     assert set(named) <= set(page.fields) and (not page.suggest or "{" in page.suggest[0])

@@ -27,9 +27,9 @@ class CheckLora:
     )
     sd_model: str | None = opt(
         None,
-        "A checkpoint: see whether every module fits one of its layers.",
-        "체크포인트입니다. 각 모듈이 그 모델의 층에 맞는지 봅니다.",
-        path="file",
+        "A checkpoint (or folder of diffusers): see whether every module fits one of its layers.",
+        "체크포인트 또는 diffusers 폴더입니다. 각 모듈이 그 모델의 층에 맞는지 봅니다.",
+        path="checkpoint",
         label="Checkpoint",
         label_ko="체크포인트",
     )

@@ -18,17 +18,17 @@ class ExtractLora(Output):
 
     model_org: str | None = opt(
         None,
-        "The original checkpoint (.safetensors or .ckpt).",
-        "원래 체크포인트입니다.",
-        path="file",
+        "The original checkpoint (.safetensors or .ckpt), or a folder of diffusers.",
+        "원래 체크포인트(.safetensors, .ckpt) 또는 diffusers 폴더입니다.",
+        path="checkpoint",
         label="Original checkpoint",
         label_ko="원래 체크포인트",
     )
     model_tuned: str | None = opt(
         None,
-        "The changed checkpoint: fine-tuned or merged.",
-        "달라진 체크포인트입니다 (파인튜닝 또는 병합한 것).",
-        path="file",
+        "The changed checkpoint, or folder: fine-tuned or merged.",
+        "달라진 체크포인트 또는 폴더입니다 (파인튜닝 또는 병합한 것).",
+        path="checkpoint",
         label="Changed checkpoint",
         label_ko="달라진 체크포인트",
     )

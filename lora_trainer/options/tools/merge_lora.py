@@ -29,9 +29,10 @@ class MergeLora(Output):
 
     sd_model: str | None = opt(
         None,
-        "The checkpoint (.safetensors or .ckpt) to merge into; without it the LoRAs are merged with each other.",
-        "LoRA를 합칠 체크포인트(.safetensors 또는 .ckpt)입니다. 없으면 LoRA끼리 합칩니다.",
-        path="file",
+        "The checkpoint (.safetensors or .ckpt), or folder of diffusers, to merge into; without it the LoRAs are merged with "
+        "each other.",
+        "LoRA를 합칠 체크포인트(.safetensors, .ckpt) 또는 diffusers 폴더입니다. 없으면 LoRA끼리 합칩니다.",
+        path="checkpoint",
         label="Checkpoint",
         label_ko="체크포인트",
     )
