@@ -66,7 +66,7 @@ ALLOWED: dict[str, set[str]] = {
     "grids": set(),
     "networks.bundled": set(),
     "networks.files": {"networks.key_names", "networks.bundled"},
-    "networks.going_on": {"networks.files", "networks.bundled"},
+    "networks.going_on": {"options", "networks.files", "networks.bundled", "networks.key_names"},
     "networks.key_names": set(),
     "networks.metadata": {"options"},
     "networks.recipe": {"options"},

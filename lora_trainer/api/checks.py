@@ -267,17 +267,20 @@ def _look_at_models(checked: Checked) -> None:
     if weights and is_file(user_path(weights)):
         try:
             check_lora(user_path(weights))
-            _look_at_words(checked, user_path(weights))
+            _look_at_going_on(checked, user_path(weights))
         except (LoraFileError, InputError) as error:
             checked.add("error", error.message, field="network_weights", advice=error.advice)
 
 
-def _look_at_words(checked: Checked, weights: Path) -> None:
-    """Whether the training knows the word that was trained with the LoRA that it goes on from."""
+def _look_at_going_on(checked: Checked, weights: Path) -> None:
+    """Whether the LoRA that it goes on from fits the training, and the training knows the word that was trained with it."""
     if checked.files is not None:
         chosen = checked.files.options.trained
         word = chosen.token_string if chosen.trains == PIVOTAL else None
         going_on.check_words(weights, word, init_word=chosen.init_word)
+        going_on.check_ranks(weights, checked.files.options.network)
+    if checked.base_model:
+        going_on.check_family(weights, checked.family)
 
 
 def _look_at_family(checked: Checked, files: RunFiles) -> None:

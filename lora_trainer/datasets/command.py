@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..data.plan.words import count
 from ..errors import InputError
 from ..foreign.reading import is_folder
 from ..paths import ROOT_DIR, user_path
@@ -95,7 +96,7 @@ def _try_out(dataset: DataSet, edits: list[Edit], pictures: list[Picture]) -> in
 
 def _told(outcome: Outcome) -> int:
     """Say what was done; 1 where something stood in the way."""
-    _say(f"{outcome.changed} pictures changed." if outcome.step is not None else "Nothing was changed.")
+    _say(f"{count(outcome.changed, 'picture', 'pictures')} changed." if outcome.step is not None else "Nothing was changed.")
     for conflict in outcome.conflicts[:_SHOWN]:
         _say(f"  {conflict.name}: {conflict.message}")
     if outcome.conflicts and outcome.step is None:

@@ -54,6 +54,7 @@ def check(options: TrainOptions) -> None:
             going_on.check_words(
                 user_path(options.network.network_weights), word_of(options.trained), init_word=options.trained.init_word
             )
+            going_on.check_ranks(user_path(options.network.network_weights), options.network)
     if options.trained.trains == MODEL:
         _refuse_own_place(options)
     optimizers.check(options.optimizer)

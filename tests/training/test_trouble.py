@@ -175,7 +175,11 @@ def test_bad_data_is_refused_before_the_model_is_loaded(options_for, tmp_path, m
         train(options_for(train_data_dir=str(tmp_path / "data")), reporter=Recorder())
 
 
-def test_weights_that_do_not_fit_are_refused(options_for, tmp_path):
+def test_weights_that_do_not_fit_are_refused_before_the_model_is_loaded(options_for, tmp_path, monkeypatch):
     train(options_for(network_dim=2, max_train_steps=1), reporter=Recorder())
-    with pytest.raises(LoraFileError, match="rank"):
-        train(options_for(network_weights=str(tmp_path / "out" / "x.safetensors"), network_dim=3), reporter=Recorder())
+    going_on = {"network_weights": str(tmp_path / "out" / "x.safetensors"), "output_name": "y"}
+    with pytest.raises(LoraFileError, match="does not fit"):
+        train(options_for(network_module="lycoris.kohya", network_args=["algo=loha"], **going_on), reporter=Recorder())
+    monkeypatch.setattr(prepare, "load", lambda *a, **k: pytest.fail("the model was loaded"))
+    with pytest.raises(InputError, match=r"has rank 2, but network_dim is 3\. Give network_dim 2"):
+        train(options_for(network_dim=3, **going_on), reporter=Recorder())
