@@ -23,11 +23,11 @@ class _Applied:
         self.instance_forward = layer.__dict__.get("forward")  # another program's hook, put back afterwards
         self.original = layer.forward
         self.adapters: list[LoRAModule] = []
-        self._plain = layer if type(layer) is nn.Linear and self.instance_forward is None else None
+        self.plain = layer if type(layer) is nn.Linear and self.instance_forward is None else None
 
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
-        if self._plain is not None and len(self.adapters) == 1 and self.adapters[0].joins(self._plain, x):
-            return self.adapters[0].joined(self._plain, x)
+        if self.plain is not None and len(self.adapters) == 1 and self.adapters[0].joins(self.plain, x):
+            return self.adapters[0].joined(self.plain, x)
         y = self.original(x, *args, **kwargs)
         for adapter in self.adapters:
             if adapter.strength != 0.0:
@@ -58,6 +58,12 @@ def remove(layer: nn.Module, adapter: LoRAModule) -> None:
         layer.__dict__.pop("forward", None)
     else:
         layer.__dict__["forward"] = applied.instance_forward
+
+
+def is_alone(layer: nn.Module, adapter: LoRAModule) -> bool:
+    """Whether the layer is a plain linear one, and `adapter` all that is on it."""
+    applied = layer.__dict__.get(_APPLIED)
+    return applied is not None and applied.plain is layer and applied.adapters == [adapter]
 
 
 class _Merged:

@@ -8,6 +8,7 @@ launches in place of two a weight and pass. They are never a state: who changes 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -17,35 +18,62 @@ from torch import Tensor, nn
 TOGETHER = 64
 
 
-def copies(parameters: Sequence[nn.Parameter], dtype: torch.dtype) -> list[Tensor]:
-    """Return `parameters` as they are now, in `dtype`; gradients reach those that ask for them, in their own type."""
+def copies(groups: Sequence[Sequence[nn.Parameter]], dtype: torch.dtype) -> list[Tensor]:
+    """Return a copy in `dtype` of each group: its parameters one below the other, as they are now.
+
+    Gradients reach those that ask for them, in their own type. Within a group all sizes but the first are equal.
+    """
     made: dict[int, Tensor] = {}
     for asks in (True, False):
-        some = [parameter for parameter in parameters if parameter.requires_grad == asks]
+        some = [number for number, group in enumerate(groups) if _asks(group) == asks]
         for first in range(0, len(some), TOGETHER):
-            group = some[first : first + TOGETHER]
-            cast = _Cast.apply(dtype, *group) if asks else _cast(group, dtype)
-            made.update(zip(map(id, group), cast, strict=True))
-    return [made[id(parameter)] for parameter in parameters]
+            numbers = some[first : first + TOGETHER]
+            chosen = [groups[number] for number in numbers]
+            cast = _Cast.apply(dtype, chosen, *chain(*chosen)) if asks else _cast(chosen, dtype)
+            made.update(zip(numbers, cast, strict=True))
+    return [made[number] for number in range(len(groups))]
+
+
+def _asks(group: Sequence[nn.Parameter]) -> bool:
+    return group[0].requires_grad or any(parameter.requires_grad for parameter in group[1:])
 
 
 @torch.no_grad()
-def _cast(tensors: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
-    cast = [torch.empty_like(tensor, dtype=dtype, requires_grad=False) for tensor in tensors]
-    torch._foreach_copy_(cast, list(tensors))
-    return cast
+def _cast(groups: Sequence[Sequence[Tensor]], dtype: torch.dtype) -> list[Tensor]:
+    whole, places = [], []
+    for group in groups:
+        if len(group) == 1:
+            whole.append(torch.empty_like(group[0], dtype=dtype, requires_grad=False))
+            places.append(whole[-1])
+        else:
+            rows = _rows(group)
+            whole.append(group[0].new_empty((sum(rows), *group[0].shape[1:]), dtype=dtype))
+            places += whole[-1].split_with_sizes(rows)
+    torch._foreach_copy_(places, list(chain(*groups)))
+    return whole
+
+
+def _rows(group: Sequence[Tensor]) -> list[int]:
+    return [tensor.shape[0] for tensor in group]
 
 
 class _Cast(torch.autograd.Function):
-    """Tensors of one type in another one, and their gradients back. It may be gone through backwards again and again."""
+    """Copies of groups of tensors, and their gradients back. It may be gone through backwards again and again."""
 
     @staticmethod
-    def forward(ctx: Any, dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, dtype: torch.dtype, groups: Sequence[Sequence[Tensor]], *tensors: Tensor) -> tuple[Tensor, ...]:
+        """`tensors` are those of `groups`, one after the other: where the gradients go."""
         ctx.set_materialize_grads(False)  # what took no part has no gradient
-        ctx.own = tensors[0].dtype
-        return tuple(_cast(tensors, dtype))
+        ctx.own, ctx.rows = tensors[0].dtype, [_rows(group) for group in groups]
+        return tuple(_cast(groups, dtype))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        wide = iter(_cast([gradient for gradient in gradients if gradient is not None], ctx.own))
-        return None, *(None if gradient is None else next(wide) for gradient in gradients)
+        each: list[Tensor | None] = []
+        for gradient, rows in zip(gradients, ctx.rows, strict=True):
+            if gradient is None or len(rows) == 1:
+                each += [gradient] * len(rows)
+            else:
+                each += gradient.split_with_sizes(rows)
+        wide = iter(_cast([[gradient] for gradient in each if gradient is not None], ctx.own))
+        return None, None, *(None if gradient is None else next(wide) for gradient in each)

@@ -61,6 +61,11 @@ class DyLoRAModule(LoRAModule):
         """The parameters that make the second factor, `up`."""
         return [*self.ups]
 
+    @property
+    def to_copy(self) -> list[list[nn.Parameter]]:
+        """The blocks, each by itself."""
+        return [[parameter] for parameter in self.parameters()]
+
     @torch.no_grad()
     def set_factors(self, down: Tensor, up: Tensor) -> None:
         """Take over weights of the full rank."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,8 @@ class LoRAModule(nn.Module):
     named as in kohya's files. `alpha` 0 means alpha = rank. strength = multiplier * alpha / rank.
 
     It computes in the type of its input. `copies` are its parameters in that type, during an optimizer step of a network that
-    made them (`copies.copies`); without them each pass casts.
+    made them (`copies.copies`); without them each pass casts. `together` is, in such a step, the output of the layer where it
+    computes with others (`siblings`).
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class LoRAModule(nn.Module):
         self._geometry = (layer.stride, layer.padding, layer.dilation) if self.is_conv else ()
         self.multiplier = 1.0
         self.copies: Sequence[Tensor] | None = None
+        self.together: Callable[[Tensor], Tensor] | None = None
         self.refresh()
 
     def refresh(self) -> None:
@@ -95,6 +97,23 @@ class LoRAModule(nn.Module):
         """The parameters that make the second factor, `up`."""
         return list(self.lora_up.parameters())
 
+    @property
+    def to_copy(self) -> list[list[nn.Parameter]]:
+        """The parameters that are copied for a step, each by itself."""
+        return [[self.lora_down.weight], [self.lora_up.weight]]
+
+    def take(self, copies: Sequence[Tensor]) -> None:
+        """Compute with these copies of `to_copy`, until `let_go`."""
+        self.set(copies=copies)
+
+    def let_go(self) -> None:
+        """Compute with the weights themselves again."""
+        self.set(copies=None)
+
+    def set(self, **attributes: object) -> None:
+        """Set `copies` or `together`. Hundreds of modules are told at each step, and nn.Module looks long at it."""
+        self.__dict__.update(attributes)
+
     @torch.no_grad()
     def set_factors(self, down: Tensor, up: Tensor) -> None:
         """Take over weights of the module's shapes."""
@@ -114,16 +133,24 @@ class LoRAModule(nn.Module):
         change = self._up(self._down(x, down), up)
         return torch.add(y, change.to(y.dtype), alpha=self.strength)
 
+    @property
+    def can_join(self) -> bool:
+        """Whether there is a change that a product can add: without dropouts, and with an effect."""
+        return not self._drops and self.strength != 0.0
+
     def joins(self, layer: nn.Linear, x: Tensor) -> bool:
         """Whether `joined` computes what layer and module do apart: in a training step in half precision, without dropouts.
 
         In float32 the two stay apart, with the bytes that they always had.
         """
-        return self.copies is not None and not self._drops and self.strength != 0.0 and x.dtype == layer.weight.dtype
+        return (self.together or self.copies) is not None and self.can_join and x.dtype == layer.weight.dtype
 
     def joined(self, layer: nn.Linear, x: Tensor) -> Tensor:
         """The output of the frozen layer with the module's change; like `forward` but for rounding."""
-        return JointLinear.apply(x, layer.weight, layer.bias, *self.weights(x.dtype), self.strength)
+        if self.together is not None:
+            return self.together(x)
+        down, up = self.weights(x.dtype)
+        return JointLinear.apply(x, down, (self.strength,), layer.weight, layer.bias, up)[0]
 
     def _down(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.conv2d(x, weight, None, *self._geometry) if self.is_conv else F.linear(x, weight)

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from ..errors import InputError, LoraFileError
 from ..log import logger
 from ..options.block_arguments import Shape
-from . import applied, lengths
+from . import applied, lengths, siblings
 from .base import AdapterNetwork, Encoders, LoadReport
 from .blocks import block_of
 from .copies import copies
 from .files import group_keys
 from .module import LoRAModule
-from .targets import Target, find_targets
+from .siblings import Siblings
+from .targets import Target, find_siblings, find_targets
 
 _LISTED = 3  # so many examples of a problem are named
 
@@ -48,6 +49,8 @@ class Network(AdapterNetwork[LoRAModule]):
         layers that could have a module and deliberately have none."""
         super().__init__(pairs, multiplier, left_out=left_out)
         self._block_weights = block_weights
+        self._siblings: list[Siblings] = []
+        self._copied: list[LoRAModule | Siblings] = []  # what computes with copies now
 
     def _nothing(self) -> InputError:
         if self._left_out:
@@ -72,6 +75,14 @@ class Network(AdapterNetwork[LoRAModule]):
         module.refresh()
 
     # ---- on and off the model ----------------------------------------------------------------------------------------
+    def apply_to(
+        self, text_encoders: Encoders, unet: nn.Module | None, apply_text_encoder: bool = True, apply_unet: bool = True
+    ) -> None:
+        """As of any network; layers that read the same input find each other."""
+        super().apply_to(text_encoders, unet, apply_text_encoder, apply_unet)
+        modules = {layer: self._modules[name] for name, layer in self._layers.items()}
+        self._siblings = siblings.of(find_siblings(text_encoders, unet), modules)
+
     def _put(self, layer: nn.Module, module: LoRAModule) -> None:
         applied.add(layer, module)
 
@@ -129,19 +140,22 @@ class Network(AdapterNetwork[LoRAModule]):
         return [(f"unet_block{block}", members[block], self._block_weights[block]) for block in sorted(members)]
 
     def start_step(self, step: int) -> None:
-        """The modules get copies of their weights in the type of the model, until `end_step`."""
-        parameters = [(module, [*module.parameters()]) for module in self.adapters()]
-        flat = [parameter for _, own in parameters for parameter in own]
-        if self.computed is None or flat[0].dtype == self.computed:
+        """The modules get copies of their weights in the type of the model, until `end_step`; siblings compute together."""
+        if self.computed is None or next(self.parameters()).dtype == self.computed:
             return
-        made = iter(copies(flat, self.computed))
-        for module, own in parameters:
-            module.copies = [next(made) for _ in own]
+        self.end_step()  # of one that was broken off
+        together = {module: one for one in self._siblings if one.can_join() for module in one.modules}
+        self._copied = list(dict.fromkeys(together.get(module, module) for module in self.adapters()))
+        groups = [unit.to_copy for unit in self._copied]
+        made = iter(copies([group for own in groups for group in own], self.computed))
+        for unit, own in zip(self._copied, groups, strict=True):
+            unit.take([next(made) for _ in own])
 
     def end_step(self) -> None:
         """The modules have their own weights alone again."""
-        for module in self.adapters():
-            module.copies = None
+        for unit in self._copied:
+            unit.let_go()
+        self._copied = []
 
     def apply_max_norm(self, max_norm: float) -> Tensor:
         """Shrink every module whose change is longer than `max_norm` to that length; the multiplier plays no part.

@@ -69,6 +69,18 @@ def find_lierla_names(text_encoders: nn.Module | Sequence[nn.Module] | None, une
     }
 
 
+def find_siblings(text_encoders: nn.Module | Sequence[nn.Module] | None, unet: nn.Module | None) -> list[tuple[nn.Module, ...]]:
+    """Return the layers of each attention that read one tensor: q, k and v, or k and v where they read the text."""
+    found = []
+    for root in [*as_list(text_encoders), *([] if unet is None else [unet])]:
+        for block in root.modules():
+            if hasattr(block, "q_proj"):
+                found.append((block.q_proj, block.k_proj, block.v_proj))
+            elif hasattr(block, "to_q"):
+                found.append((*(() if block.is_cross_attention else (block.to_q,)), block.to_k, block.to_v))
+    return found
+
+
 def as_list(text_encoders: nn.Module | Sequence[nn.Module] | None) -> list[nn.Module]:
     """One text encoder, several or none, as a list."""
     if text_encoders is None:

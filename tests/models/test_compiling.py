@@ -74,7 +74,7 @@ def gradients(unet, network, size=SIZES[0], step=1):
     torch.manual_seed(step)
     network.zero_grad(set_to_none=True)
     network.start_step(step)
-    latents, states = torch.randn(1, 4, *size), torch.randn(1, 7, 32)
+    latents, states = (torch.randn(shape, dtype=unet.dtype) for shape in ((1, 4, *size), (1, 7, 32)))
     loss = unet(latents, torch.tensor([10]), states).sample.square().mean()
     loss.backward()
     return loss.detach(), {name: parameter.grad for name, parameter in network.named_parameters()}
@@ -150,6 +150,19 @@ def test_compiled_blocks_train_the_same_in_one_piece(unet, network_on, case):
     for step, expected in zip(steps, plain, strict=True):
         assert_same(gradients(unet, network, step=step), expected)
     assert not dynamo.utils.counters["graph_break"] and graphs() <= KINDS * len(steps)
+
+
+def test_blocks_whose_layers_compute_together_are_compiled_once(unet, network_on):
+    network = network_on()
+    network.computed = torch.float64  # then a layer and its module are one function, as in half precision
+    unet.double()
+    try:
+        plain = gradients(unet, network)
+        compiled(unet, Way("eager", regional=True)).on()
+        assert_same(gradients(unet, network), plain)
+    finally:
+        unet.float()
+    assert not dynamo.utils.counters["graph_break"] and graphs() == KINDS
 
 
 def test_what_is_compiled_too_often_goes_on_as_it_is_and_that_is_said(caplog):

@@ -126,7 +126,7 @@ def test_what_is_not_trained_has_copies_without_gradients_and_what_took_no_part_
     monkeypatch.setattr(copies, "TOGETHER", 2)
     weights = [nn.Parameter(torch.full((2,), float(number))) for number in range(5)]
     weights[1].requires_grad_(False)
-    cast = copies.copies(weights, torch.bfloat16)
+    cast = copies.copies([[weight] for weight in weights], torch.bfloat16)
     assert [one.requires_grad for one in cast] == [True, False, True, True, True]
     assert all(torch.equal(one.float(), weight) for one, weight in zip(cast, weights, strict=True))
     for _ in range(2):  # the same copies, twice backwards
