@@ -6,7 +6,8 @@
 The clock starts before the worker process is spawned, as the page does it, and stops at its first `step` event. The reading of
 the weights is timed apart, in a process that has imported everything already. In turn with each start another process imports
 torch and nothing else: the ratios to that say more than the seconds of one machine in one hour. `processor` is the time of the
-processor, whatever else keeps it busy, of the whole process (of one step, and its saving).
+processor from the click on, whatever else keeps it busy, of the whole process (of one step, and its saving). `ready` is the
+same start in a process that was ready before the click (runs.standby), and what main memory that one holds.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from PIL import Image
 
@@ -28,11 +30,15 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.printing import measured  # noqa: E402
 from lora_trainer.demo import files as demo  # noqa: E402
+from lora_trainer.hosts.standalone import StandaloneHost  # noqa: E402
 from lora_trainer.models import load  # noqa: E402
 from lora_trainer.options import config_file  # noqa: E402
 from lora_trainer.options.resolve import train_options  # noqa: E402
 from lora_trainer.runs import folder as run_folder  # noqa: E402
+from lora_trainer.runs import worker  # noqa: E402
 from lora_trainer.runs.events import read_events  # noqa: E402
+from lora_trainer.runs.folder import RunFolder, WorkerProcess  # noqa: E402
+from lora_trainer.runs.standby import Standby  # noqa: E402
 
 NAMED = ("all", "processor")  # what is no phase
 
@@ -40,21 +46,42 @@ NAMED = ("all", "processor")  # what is no phase
 def start_once(path: Path, config: str) -> dict[str, float]:
     """Start a worker on a new run; return the seconds that each phase took, `all` to the end of the first step, `processor`."""
     run = run_folder.create(path, config=config, dataset="", prompts="", request={})
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     clicked, used = time.time(), processor()
-    with run.log.open("wb") as log:
-        words = [sys.executable, "-m", "lora_trainer", "worker", str(run.path)]
-        process = subprocess.run(words, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    ended(worker.start(run, StandaloneHost(data_dir=path)))
+    return {**phases(run, clicked), "processor": processor() - used}
+
+
+def start_ready(path: Path, config: str) -> dict[str, float]:
+    """The same, where a process is ready before: with its `bytes` of main memory."""
+    run = run_folder.create(path, config=config, dataset="", prompts="", request={})
+    standby = Standby(StandaloneHost(data_dir=path), path / "standby.txt", is_allowed=lambda: True)
+    standby.wanted()
+    while not (held := standby.bytes()):
+        standby.tick(is_free=True)
+        time.sleep(0.05)
+    before, clicked, used = psutil.Process(standby.process()).cpu_times(), time.time(), processor()
+    ended(standby.start(run))
+    return {**phases(run, clicked), "processor": processor() - used - before.user - before.system, "bytes": held}
+
+
+def ended(process: WorkerProcess) -> None:
+    """Wait for it."""
+    while worker.is_alive(process):
+        time.sleep(0.02)
+
+
+def phases(run: RunFolder, clicked: float) -> dict[str, float]:
+    """The seconds of each phase of a run, from the click to the end of its first step, and `all`."""
     events = read_events(run.events)[0]
     steps = [event for event in events if event["type"] == "step"]
-    if process.returncode or not steps:
+    if not any(event["type"] == "finished" for event in events) or not steps:
         raise SystemExit(run.log.read_text())
     seconds: dict[str, float] = {"starting Python": 0.0}
     last, name = clicked, "starting Python"
     for event in [event for event in events if event["type"] == "phase"] + steps[:1]:
         seconds[name] = seconds.get(name, 0.0) + event["time"] - last
         last, name = event["time"], event.get("name", "")
-    return {**seconds, "all": steps[0]["time"] - clicked, "processor": processor() - used}
+    return {**seconds, "all": steps[0]["time"] - clicked}
 
 
 def processor() -> float:
@@ -90,25 +117,28 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         size = (arguments.resolution, arguments.resolution)
         Image.effect_noise(size, 60 + i).convert("RGB").save(images / f"{i}.png")
         (images / f"{i}.txt").write_text(f"sls frog {i}", encoding="utf-8")
-    options = train_options(
-        {
-            "pretrained_model_name_or_path": model,
-            "train_data_dir": str(folder / "data"),
-            "output_dir": str(folder / "out"),
-            "output_name": "benchmark",
-            "network_module": "networks.lora",
-            "caption_extension": ".txt",
-            "resolution": str(arguments.resolution),
-            "max_train_steps": 1,
-            "learning_rate": 1e-4,
-            "cache_latents": True,
-            "seed": 1,
-        }
-    )
-    config = config_file.to_toml(options)
+    given = {
+        "pretrained_model_name_or_path": model,
+        "train_data_dir": str(folder / "data"),
+        "output_name": "benchmark",
+        "network_module": "networks.lora",
+        "caption_extension": ".txt",
+        "resolution": str(arguments.resolution),
+        "max_train_steps": 1,
+        "learning_rate": 1e-4,
+        "cache_latents": True,
+        "seed": 1,
+    }
+
+    def config(name: str) -> str:
+        return config_file.to_toml(train_options({**given, "output_dir": str(folder / "out" / name)}))
+
     # The first ones warm the disk.
-    both = [(import_torch(), start_once(folder / f"run{i}", config)) for i in range(arguments.times + arguments.warm)]
-    torch_alone, starts = (medians(list(found)) for found in zip(*both[arguments.warm :], strict=True))
+    found = [
+        (import_torch(), start_once(folder / f"run{i}", config("run")), start_ready(folder / f"ready{i}", config("ready")))
+        for i in range(arguments.times + arguments.warm)
+    ]
+    torch_alone, starts, ready = (medians(list(one)) for one in zip(*found[arguments.warm :], strict=True))
     weights = read_weights(model, arguments.times)
     return {
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
@@ -117,7 +147,9 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "phases": {name: seconds for name, seconds in starts.items() if name not in NAMED},
         **{name: starts[name] for name in NAMED},
         "import torch": torch_alone,
+        "ready": ready,
         "ratios": {name: round(starts[name] / torch_alone[name], 2) for name in NAMED if torch_alone[name]},
+        "ratios, ready": {name: round(ready[name] / torch_alone[name], 2) for name in NAMED if torch_alone[name]},
     }
 
 

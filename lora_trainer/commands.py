@@ -94,6 +94,7 @@ COMMANDS: tuple[Command, ...] = (
         parser="lora_trainer.apps.arguments:parser",
     ),
     Command("worker", "train a queued run (started by the page)", (), "lora_trainer.training.worker:main"),
+    Command("standby", "be ready to train a run (started by the page)", (), "lora_trainer.training.standby:main"),
     Command("rehearse", "measure a draft (started by the page)", (), "lora_trainer.training.rehearsal.command:main"),
     Command("generate_server", "draw pictures for the page (started by it)", (), "lora_trainer.sampling.server:main"),
     Command("install_packages", "fetch what some optimizers need", (), "lora_trainer.installing.extras_command:main"),

@@ -38,7 +38,7 @@ NOT_SAID = {
 NONE = {
     "frame-ancestors 'self'", "attachment; filename*=utf-8''{}", 'Basic realm="LoRA Trainer", charset="UTF-8"',
     "lora-trainer: applied weights are out of date", "lora-trainer supervisor", "lora-trainer live", "lora-trainer grids",
-    "lora-trainer rehearsal", "(killed by signal 9)", "{} (heads of {})", "one that it does not tell",
+    "lora-trainer rehearsal", "lora-trainer standby", "(killed by signal 9)", "{} (heads of {})", "one that it does not tell",
     "lora-trainer tool {}",
     "sd version",
     "Schedule type", "Denoising strength", "Clip skip", "Lora hashes", "Negative prompt: {}", "not enough memory",

@@ -25,6 +25,7 @@ from ..runs.generation import Generation
 from ..runs.lending import Lending, Standing
 from ..runs.reg_images import RegImages
 from ..runs.rehearsals import Rehearsals
+from ..runs.standby import Standby
 from ..runs.store import Store
 from ..runs.supervisor import Supervisor
 from ..runs.tool_jobs import ToolJobs
@@ -163,7 +164,13 @@ class Service:
             policy=self.host.pictures_policy,
         )
         self._supervisor = Supervisor(
-            store, self.host, self.paths.runs, before_start=self._clear_card, waits_for=self._first, lending=lending
+            store,
+            self.host,
+            self.paths.runs,
+            before_start=self._clear_card,
+            waits_for=self._first,
+            lending=lending,
+            standby=Standby(self.host, self.paths.user_dir / "standby.txt", is_allowed=self.host.keeps_standby),
         )
         self.host.share_card(Borrowing(self._supervisor, self.rehearsals.at_work))
 

@@ -98,6 +98,7 @@ def _host(given: argparse.Namespace) -> StandaloneHost:
         names=host_names(given.allow_host),
         folders=tuple(given.allow_folder),
         pictures=given.pictures,
+        standby=not given.no_standby,
         **({"data_dir": given.data_dir} if given.data_dir else {}),
     )
     host.make_folders()

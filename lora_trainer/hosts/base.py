@@ -164,6 +164,10 @@ class Host(WorkerHost, Protocol):
         """Whether a training goes on when this host ends (else it saves and stops two minutes later)."""
         ...
 
+    def keeps_standby(self) -> bool:
+        """Whether a process may be kept ready for the next training (runs.standby)."""
+        ...
+
     def page_key(self) -> str:
         """A secret for the page, which sends it back as a cookie, where `authorize` asks for one; else ""."""
         ...

@@ -26,6 +26,7 @@ class FakeHost:
         self.password = ""
         self.paints: Callable[..., bytes | None] | None = None
         self.outlived = True
+        self.standby = False
         self.pictures = AUTOMATIC
         self.missing: list[HostProblem] = []
         self.python = sys.executable
@@ -36,6 +37,9 @@ class FakeHost:
 
     def worker_outlives_host(self) -> bool:
         return self.outlived
+
+    def keeps_standby(self) -> bool:
+        return self.standby
 
     def page_key(self) -> str:
         return ""

@@ -36,7 +36,7 @@ class StandaloneHost:
     `listens_to` is the address the page is served on: only a loopback one checks the Host header against known names.
     `names` are further names that the page may be opened under (base.host_names), `folders` the folders that it may look into
     besides our own: all when none is given and nobody else can come in. `pictures` is one of policies.POLICIES, or "": as it
-    was chosen on the page.
+    was chosen on the page. `standby`: whether a process is kept ready for the next training.
     """
 
     data_dir: Path = ROOT_DIR / "user"
@@ -47,6 +47,7 @@ class StandaloneHost:
     names: frozenset[str] = frozenset()
     folders: tuple[Path, ...] = ()
     pictures: str = ""
+    standby: bool = False
     worker_packages: Path = ROOT_DIR / "worker-packages"
     name: str = field(default="standalone", init=False)
 
@@ -130,6 +131,9 @@ class StandaloneHost:
 
     def checkpoints_changed(self, path: Path) -> None:
         """The folders are looked through each time, and a model that was written over is loaded anew."""
+
+    def keeps_standby(self) -> bool:
+        return self.standby
 
     def worker_outlives_host(self) -> bool:
         return True

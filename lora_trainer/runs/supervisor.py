@@ -22,6 +22,7 @@ from .live import LiveLoras
 from .outcome import outcome
 from .progress import Progress, ProgressBook
 from .recover import list_unknown_runs
+from .standby import Standby
 from .store import ENDED, FAILED, QUEUED, RUNNING, STOPPED, STOPPING, Run, Store
 
 _SOFT_TO_HARD_SECONDS = 15.0
@@ -31,8 +32,8 @@ class Supervisor:
     """Runs the queue of `store`, whose runs have their folders in `runs_dir`.
 
     `before_start` is called before a worker starts (it takes the generation server off the card), `waits_for` says what a run's
-    folder has to wait for first ("" for nothing), `lending` lets pictures be made while one trains. `stop_grace` is how long a
-    worker has to stop by itself, in seconds. Every method may be called from any thread.
+    folder has to wait for first ("" for nothing), `lending` lets pictures be made while one trains, `standby` starts workers.
+    `stop_grace` is how long a worker has to stop by itself, in seconds. Every method may be called from any thread.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Supervisor:
         before_start: Callable[[], None] = lambda: None,
         waits_for: Callable[[Path], str] = lambda folder: "",
         lending: Lending | None = None,
+        standby: Standby | None = None,
         stop_grace: float = 120.0,
         poll: float = 0.5,
     ) -> None:
@@ -53,6 +55,7 @@ class Supervisor:
         self.before_start = before_start
         self._waits_for = waits_for
         self.lending = lending or Lending()
+        self.standby = standby or Standby(host, runs_dir / "standby.txt")
         self.live = LiveLoras(self._tell_changed)
         self._stop_grace = stop_grace
         self._poll = poll
@@ -82,6 +85,7 @@ class Supervisor:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout=10.0)
+        self.standby.end()
         self.store.release()
 
     def _loop(self) -> None:
@@ -101,20 +105,20 @@ class Supervisor:
         """One look: take over the store when it is free, then watch the active run or start the next one."""
         if not self.store.claim():
             self._was_writer = False
+            self.standby.end()
             return
         if not self._was_writer:
             self._was_writer = True
             with self._submitting:
                 list_unknown_runs(self.store, self.runs_dir)
-        run = self.store.active()
+        run, queue = self.store.active(), self.store.queue()
         if run is not None:
             self._watch(run)
-        else:
-            queue = self.store.queue()
-            if queue:
-                self._start(queue[0])
-            elif self._lent_to is not None:
-                self._reclaim()  # it was kept for a run that has been taken from the queue
+        elif queue:
+            self._start(queue[0])
+        elif self._lent_to is not None:
+            self._reclaim()  # it was kept for a run that has been taken from the queue
+        self.standby.tick(is_free=run is None and not queue)
 
     # -- what the page asks ---------------------------------------------------------------------------------------
 
@@ -263,7 +267,7 @@ class Supervisor:
             if self._get(run.id).state == STOPPING:
                 self._end(run, STOPPED, "Stopped before it began.")
                 return
-            started = worker.start(self.folder(run.id), self.host, self.keys(run.id))
+            started = self.standby.start(self.folder(run.id), self.keys(run.id))
             self._at_work = (run.id, started)
             self.store.change(run.id, message="")
             logger.info("training %s began (process %d)", run.name, started.pid)

@@ -118,6 +118,13 @@ def command(host: WorkerHost, *words: str) -> list[str]:
 
 def spawn(words: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path = ROOT_DIR) -> WorkerProcess:
     """Start `words` detached, its output appended to `log`. Raises HostError when it cannot be started."""
+    return known(popen(words, log=log, env=env, cwd=cwd))
+
+
+def popen(
+    words: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path = ROOT_DIR, is_spoken_to: bool = False
+) -> subprocess.Popen[bytes]:
+    """The same as a child of this process; `is_spoken_to`: by its input and output, so that its errors alone go to `log`."""
     detached: dict[str, Any] = {}
     if sys.platform == "win32":
         # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP; CREATE_NO_WINDOW is for what the worker itself starts
@@ -127,17 +134,21 @@ def spawn(words: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path 
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log.open("ab") as output:
-            child = subprocess.Popen(
+            return subprocess.Popen(
                 list(words),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdin=subprocess.PIPE if is_spoken_to else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if is_spoken_to else output,
+                stderr=output,
                 env=dict(env),
                 cwd=cwd,
                 **detached,
             )
     except OSError as error:
         raise HostError(f"The worker could not be started: {error}.", advice=f"See that {words[0]} can be run.") from error
+
+
+def known(child: subprocess.Popen[bytes]) -> WorkerProcess:
+    """The process of a child, which is reaped and whose exit code is told from now on (`is_alive`, `exit_code`)."""
     worker = WorkerProcess.of(child.pid)
     if worker is None:  # it ended at once: its exit code and log say why
         worker = WorkerProcess(pid=child.pid, group=child.pid, mark="ended")

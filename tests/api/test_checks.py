@@ -31,6 +31,17 @@ def test_check_tells_what_will_be_trained(client, values):
     assert answer["disk"]["free"] > answer["disk"]["needed"] > 0
 
 
+def test_who_looks_at_a_form_with_pictures_gets_a_process_ready_for_its_training(client, service, values, monkeypatch):
+    asked = []
+    monkeypatch.setattr(service.supervisor.standby, "wanted", lambda: asked.append(True))
+    post(client, "check", {"values": values})
+    assert asked == [], "a script, or a tab that nobody sees"
+    post(client, "check", {"values": {**values, "image_dir": ""}, "is_seen": True})
+    assert asked == [], "nothing to train yet"
+    post(client, "check", {"values": values, "is_seen": True})
+    assert asked == [True]
+
+
 def test_a_disk_with_too_little_room_is_an_error_and_one_without_room_for_all_the_saves_a_warning(client, values, monkeypatch):
     needed = post(client, "check", {"values": values}).json()["disk"]["needed"]
     many = {**values, "save_every_n_steps": 1}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from benchmarks import compiling, creep, data, handover, kill, loop_overhead, merge, start
 
@@ -53,12 +54,15 @@ def test_the_bare_step_trains_a_lora_of_the_layers_that_ours_trains(tiny_sd1):
     assert sorted(p.numel() for p in bare.parameters) == sorted(p.numel() for p in ours.parameters())
 
 
-def test_the_start_of_a_worker_is_timed_phase_by_phase(tmp_path, tiny_sd1):
+def test_the_start_is_timed_phase_by_phase_and_who_was_ready_trains_the_same_bytes(tmp_path, tiny_sd1):
     words = [*SMALL, "--model", str(tiny_sd1), "--images", "2", "--times", "1", "--warm", "0"]
     found = start.measure(start.parser().parse_args(words), tmp_path)
     assert found["seconds_less_weights"] > 0 and found["seconds_of_weights"] > 0
     assert sum(found["phases"].values()) == pytest.approx(found["all"], abs=0.01)
     assert found["ratios"]["all"] == pytest.approx(found["all"] / found["import torch"]["all"], abs=0.01) and found["all"] > 0
+    assert set(found["ready"]) >= {"loading the program", "all"} and found["ready"]["bytes"] > 50 << 20
+    plain, ready = (load_file(tmp_path / "out" / name / "benchmark.safetensors") for name in ("run", "ready"))
+    assert plain.keys() == ready.keys() and all(torch.equal(plain[name], ready[name]) for name in plain)
 
 
 def test_a_hand_over_is_timed_beside_the_plain_ways_and_all_that_a_training_holds_is_moved(tmp_path, tiny_sd1):

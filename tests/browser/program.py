@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def running(folder: Path, *arguments: str) -> Iterator[tuple[str, Path]]:
     """Give (address, data folder) of a program whose data folder, below `folder`, is empty at the start."""
     data, port = folder / "data", free_port()
-    command = [sys.executable, "-m", "lora_trainer", "ui", "--no-browser", "--port", str(port), "--data-dir", str(data)]
+    words = ["--no-browser", "--no-standby", "--port", str(port), "--data-dir", str(data)]
+    command = [sys.executable, "-m", "lora_trainer", "ui", *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     log = folder / "program.log"
     with log.open("w") as output:

@@ -171,6 +171,12 @@ def test_wrong_arguments_are_told(tmp_path, capsys):
         StandaloneHost(data_dir=file / "below").make_folders()
 
 
+def test_a_process_is_kept_ready_unless_the_program_is_started_without(tmp_path):
+    for words, keeps in (([], True), (["--no-standby"], False)):
+        given = standalone_app.parser().parse_args(["--data-dir", str(tmp_path), *words])
+        assert standalone_app._host(given).keeps_standby() is keeps
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """The real program on a free port, with a login."""

@@ -247,6 +247,12 @@ def test_the_setting_and_the_switches_that_it_replaced_say_what_becomes_of_pictu
         WebuiHost().choose_pictures_policy("share")
 
 
+def test_a_process_is_kept_ready_unless_the_settings_say_no(webui):
+    assert WebuiHost().keeps_standby()
+    sys.modules["modules.shared"].opts.data["lora_trainer_standby"] = False
+    assert not WebuiHost().keeps_standby()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="the fake worker is started by a shell script")
 def test_interrupting_ends_the_waiting(webui, tmp_path):
     supervisor = make(tmp_path)

@@ -109,6 +109,9 @@ def main(folder: str) -> int:
             message = "The training keeps the card: no room."
             reporter.emit({"type": "not_parked", "park": reporter.control().park, "message": message})
             wait_for((folder / "go-on").exists)
+        elif word == "print":
+            heard = sys.stdin.read() or "nothing to read"
+            sys.stdout.write(f"key {os.environ.get('FAKE_KEY')}, {heard}, command {sys.argv[1]}\n")
         elif word == "talk":
             sys.stderr.write("the last thing it said\n")
             sys.stderr.flush()
@@ -179,7 +182,23 @@ def serve(folder: Path) -> int:
     return 0
 
 
+def stand_by() -> int:
+    """The true process that waits (training.standby), which imports nothing and becomes the worker of this file. How it behaves
+    is in the environment: `FAKE_STANDBY` is "short" (of main memory), "gets short", "dies" or "slow"."""
+    from lora_trainer.training import standby
+
+    way = os.environ.get("FAKE_STANDBY", "")
+    ways = {"dies": lambda: sys.exit(3), "slow": lambda: time.sleep(300)}
+    standby._bring = ways.get(way, lambda: sys.stdout.write("packages say something\n"))
+    standby._is_room = lambda needed: way != "short" and not (way == "gets short" and needed == standby._LEFT_FREE)
+    standby._LOOK_SECONDS = 0.05
+    standby.worker.main = lambda argv: main(argv[0])
+    return standby.main([])
+
+
 if __name__ == "__main__":
+    if sys.argv[-1] == "standby":
+        sys.exit(stand_by())
     if sys.argv[-2] == "generate_server":
         sys.exit(serve(Path(sys.argv[-1])))
     sys.exit(main(sys.argv[-1]))

@@ -104,6 +104,10 @@ class WebuiHost:
         """As the settings say."""
         return settings.worker_outlives_host()
 
+    def keeps_standby(self) -> bool:
+        """As the settings say."""
+        return settings.keeps_standby()
+
     def page_key(self) -> str:
         """See access.py."""
         return access.page_key()

@@ -22,6 +22,7 @@ _POLICIES = {
     REFUSE: "no pictures while training",
 }
 OUTLIVE = "lora_trainer_outlive"
+STANDBY = "lora_trainer_standby"
 SUBFOLDER = "lora_trainer_lora_subfolder"
 USER_DIR = "lora_trainer_user_dir"
 PICTURES_LABEL = "Pictures while training"
@@ -46,6 +47,10 @@ def add() -> None:
         ),
         OUTLIVE: shared.OptionInfo(True, "Go on training when the Web UI is closed", section=SECTION).info(
             "off: a training saves and stops two minutes after the Web UI has ended"
+        ),
+        STANDBY: shared.OptionInfo(True, "Keep a process ready for the next training", section=SECTION).info(
+            "while you fill in the form: a training then begins some seconds sooner. It takes about 300 MB of main memory, "
+            "nothing of the card, and ends after ten minutes or when main memory is short"
         ),
         SUBFOLDER: shared.OptionInfo(
             "", "Put finished LoRA files into this subfolder of the LoRA folder", section=SECTION
@@ -81,6 +86,11 @@ def _former_policy() -> str:
 def worker_outlives_host() -> bool:
     """Whether a training goes on without the Web UI."""
     return _read(OUTLIVE, True) is not False
+
+
+def keeps_standby() -> bool:
+    """Whether a process may be kept ready for the next training."""
+    return _read(STANDBY, True) is not False
 
 
 def subfolder() -> str:

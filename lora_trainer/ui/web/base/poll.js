@@ -5,7 +5,7 @@ import { report } from "./messages.js";
 import { sleep } from "./timing.js";
 
 // Whether somebody can see the page: not in another tab of the Web UI, nor of the browser.
-const isSeen = () => !document.hidden && app.mount.isConnected && app.mount.getClientRects().length > 0;
+export const isSeen = () => !document.hidden && app.mount.isConnected && app.mount.getClientRects().length > 0;
 
 // Calls `action` again and again until the signal ends it, and only while the page is seen or `alsoUnseen()` holds: every
 // open page of the Web UI would ask for ever. The function returned ends it, too.

@@ -10,6 +10,7 @@ import { note, refuse, retract } from "../base/messages.js";
 import { told } from "../base/problems.js";
 import { formatBytes, formatNumber } from "../base/numbers.js";
 import { go } from "../base/place.js";
+import { isSeen } from "../base/poll.js";
 import { recipeOf } from "../runs/recipe.js";
 import { labelOf } from "./concepts/scope.js";
 import { batchesButton } from "./batches.js";
@@ -56,7 +57,7 @@ export function planView({ signal, fields, reveal, checked }) {
         isChecking = true;
         show();
         try {
-            const answer = await post("check", { values: values.send(), overwrite: values.overwrite });
+            const answer = await post("check", { values: values.send(), overwrite: values.overwrite, is_seen: isSeen() });
             if (mine === question) result = answer;
         } catch (error) {
             if (mine === question && error instanceof ApiError) result = { problems: error.problems.length ? error.problems : [{ field: "", level: "error", message: error.message }], plan: null };
