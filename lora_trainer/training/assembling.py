@@ -111,7 +111,7 @@ def build(of: Setting, loaded: Loaded, losses_to: Path | None = None) -> tuple[L
     text = text_states(options, model, network, plan, computed, processes, emit)
     if not shards:
         loaded.bring_unet(of.computed.device)
-    kernels.arrange(chosen, model)
+    kernels.arrange(chosen, model, computed)
     pictures = PictureLosses(plan, losses_to) if losses_to and processes.is_main else None
     noise = NoiseSettings.of(chosen)
     trainee = Trainee(

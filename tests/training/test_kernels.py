@@ -40,6 +40,21 @@ def test_the_libraries_compute_as_chosen_while_a_training_runs(chosen, inside):
     assert settings() == before
 
 
+def test_the_flash_attention_of_older_pytorch_is_not_used_where_it_writes_beyond_its_memory(tiny_sd1, monkeypatch):
+    cpu, card = torch.device("cpu"), torch.device("cuda")
+    assert kernels.flash_is_broken(cpu, torch.bfloat16, "2.1.2+cu121")
+    assert not kernels.flash_is_broken(cpu, torch.float32, "2.1.2+cu121")
+    assert not kernels.flash_is_broken(card, torch.bfloat16, "2.1.2+cu121")
+    assert not kernels.flash_is_broken(cpu, torch.bfloat16, "2.13.0")
+    model, before = load(tiny_sd1, dtype=torch.float32, device="cpu"), torch.backends.cuda.flash_sdp_enabled()
+    monkeypatch.setattr(kernels, "flash_is_broken", lambda *asked: asked[:2] == (cpu, torch.bfloat16))
+    with kernels.chosen(TrainingOptions()):
+        kernels.arrange(TrainingOptions(), model, Precision(cpu, torch.bfloat16))
+        assert not torch.backends.cuda.flash_sdp_enabled()
+        assert "flash" not in attention.told(model.unet, cpu, torch.bfloat16)
+    assert torch.backends.cuda.flash_sdp_enabled() == before
+
+
 @pytest.mark.effect("channels_last")
 def test_channels_may_be_last_and_the_losses_are_the_same_but_for_rounding(options_for, monkeypatch, caplog):
     losses, found, orders = Objective.losses, {}, []
