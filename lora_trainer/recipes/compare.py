@@ -21,6 +21,7 @@ _HOW = {
     "reg_data_dir",
 }  # fmt: skip
 _WITH_EFFECT = {"save_precision"}
+_SAYS_WHICH = {"resolution", "image_dir", "metadata_file", "is_reg", "class_tokens", "num_repeats"}  # of what only one run has
 _NOT_COMPARED = {"subsets", "image_dir", "custom_attributes"}
 
 _OF_TABLES = frozenset(key.command_line or key.name for key in KEYS.values()) | KEYS.keys()
@@ -58,26 +59,39 @@ def differing(runs: Sequence[Origin], *, places: bool = False) -> list[Differenc
         values = [run.settings.get(name, OPTIONS_BY_NAME[name].default if name in OPTIONS_BY_NAME else "") for run in runs]
         if not _same(values):
             found.append(Difference(name, tuple(_text(value) for value in values), counts(name)))
-    tables = [_flat(run, places) for run in runs]
+    most = _most_places(runs)
+    tables = [_flat(run, places, most) for run in runs]
+    held = [{name.rpartition(": ")[0] for name in table} for table in tables]
     for name in dict.fromkeys(name for table in tables for name in table):
+        place, _, key = name.rpartition(": ")
+        if key not in _SAYS_WHICH and not all(place in one for one in held):
+            continue  # a folder that one of them has not: that it is there says all
         values = [table.get(name) for table in tables]
         if not _same(values):
             found.append(Difference(name, tuple(_text(value) for value in values)))
     return found
 
 
-def _flat(run: Origin, places: bool) -> dict[str, Any]:
-    """Every key of the data set with its effective value; the place in front where there are several of it."""
+def _tables(data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    return [one for one in data.get(key) or [] if isinstance(one, dict)]
+
+
+def _most_places(runs: Sequence[Origin]) -> tuple[int, int]:
+    """How many data sets, and folders in one, a run has at the most: all are numbered alike, so that like stands beside like."""
+    sets = [_tables(run.data, "datasets") for run in runs]
+    return max(map(len, sets), default=0), max((len(_tables(one, "subsets")) for tables in sets for one in tables), default=0)
+
+
+def _flat(run: Origin, places: bool, most: tuple[int, int]) -> dict[str, Any]:
+    """Every key of the data set with its effective value; the place in front where one of the runs has several of it."""
     settings = {option.name: run.settings.get(option.name, option.default) for option in OPTIONS}
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     flat: dict[str, Any] = {}
-    tables = [one for one in run.data.get("datasets") or [] if isinstance(one, dict)]
-    for number, table in enumerate(tables, 1):
-        place = f"{number}: " if len(tables) > 1 else ""
+    for number, table in enumerate(_tables(run.data, "datasets"), 1):
+        place = f"{number}: " if most[0] > 1 else ""
         flat |= _effective(table, DatasetSpec, settings, place)
-        subsets = [one for one in table.get("subsets") or [] if isinstance(one, dict)]
-        for inner, subset in enumerate(subsets, 1):
-            inner_place = f"{place}{inner}: " if len(subsets) > 1 else place
+        for inner, subset in enumerate(_tables(table, "subsets"), 1):
+            inner_place = f"{place}{inner}: " if most[1] > 1 else place
             flat |= _effective(subset, SubsetSpec, settings, inner_place)
             if places:
                 flat[f"{inner_place}image_dir"] = subset.get("image_dir")

@@ -17,7 +17,7 @@ const split = (name) => /^((?:\d+: )*)(.*)$/.exec(name).slice(1);
 const controlOf = (plain) => values.controls.get(plain) || values.controls.get("settings")?.fields.find((one) => one.name === plain);
 const labelOf = (name) => {
     const [place, plain] = split(name);
-    return place + (controlOf(plain)?.label || plain);
+    return place + (controlOf(plain)?.label || { is_reg: t("compare_is_reg"), class_tokens: t("compare_class_tokens") }[plain] || plain);
 };
 const shownAs = (name, text) => controlOf(split(name)[1])?.choices?.find((one) => String(one.value) === text)?.label || inWords(text) || "–";
 const headOf = (run, index) => h("th", { scope: "col" }, lineOf(index), " ", h("a", { href: `#lora-run=${encodeURIComponent(run.id)}` }, run.name));

@@ -13,6 +13,8 @@ export const t = texts({
     compare_choose: ["Compare {x}", "{x} 비교에 넣기"],
     compare_title: ["Runs side by side", "실행 비교"],
     compare_chart: ["Loss of each run over steps. Arrow keys move along the curves.", "각 실행의 스텝별 손실 그래프. 화살표 키로 이동합니다."],
+    compare_is_reg: ["Regularisation pictures", "정규화 이미지"],
+    compare_class_tokens: ["Words where there is no caption", "캡션이 없을 때의 단어"],
     compare_settings: ["Settings that differ", "다른 설정"],
     compare_setting: ["Setting", "설정"],
     compare_same: ["All settings are the same.", "설정이 모두 같습니다."],
