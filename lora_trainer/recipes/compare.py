@@ -77,7 +77,7 @@ def _tables(data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
 
 
 def _most_places(runs: Sequence[Origin]) -> tuple[int, int]:
-    """How many data sets, and folders in one, a run has at the most: all are numbered alike, so that like stands beside like."""
+    """How many data sets, and folders in one, a run has at the most: all are numbered alike, and like stands beside like."""
     sets = [_tables(run.data, "datasets") for run in runs]
     return max(map(len, sets), default=0), max((len(_tables(one, "subsets")) for tables in sets for one in tables), default=0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
@@ -25,6 +26,7 @@ from .tables import from_dataset_file, from_parents
 BASE, VAE = "pretrained_model_name_or_path", "vae"
 _EMPTY = "e3b0c442"  # the short hash of every file below 1 MiB: it tells nothing
 _KNOWN_FOLDERS = 500
+_UPLOAD = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")  # as `api.uploads` names them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +212,7 @@ def _folder_name(folder: Folder) -> str:
 
 
 def _find_folder(recipe: Recipe, folder: Folder, here: Surroundings) -> Path | None:
-    """The folder of a path that is there; else one that is known, of the same content or at least of the same name."""
+    """The folder of a path that is there; else one that is known, of the same content; an upload also if it has changed."""
     given = user_path(folder.name)
     if (given.is_absolute() or "/" in folder.name or "\\" in folder.name) and here.may_look(given) and is_folder(given):
         return given.absolute()
@@ -218,7 +220,15 @@ def _find_folder(recipe: Recipe, folder: Folder, here: Surroundings) -> Path | N
     named = [path for path in known if path.name == _folder_name(folder)]
     if not folder.digest:
         return named[0] if named else None
-    return next((path for path in [*named, *known] if _digest_of(recipe, path, folder) == folder.digest), None)
+    same = next((path for path in [*named, *known] if _digest_of(recipe, path, folder) == folder.digest), None)
+    if same is None and named and _UPLOAD.fullmatch(_folder_name(folder)):  # a name that no two folders have
+        recipe.note(
+            f"The pictures or captions of the folder {_folder_name(folder)} have changed since.",
+            field="reg_dir" if folder.is_reg else "image_dir",
+            advice="The result will differ.",
+        )
+        return named[0]
+    return same
 
 
 def _digest_of(recipe: Recipe, path: Path, folder: Folder) -> str:
@@ -230,7 +240,8 @@ def _digest_of(recipe: Recipe, path: Path, folder: Folder) -> str:
     beside = path / PureWindowsPath(folder.metadata).name
     named = {"metadata_file": beside} if folder.metadata and is_file(beside) else {}
     spec = SubsetSpec(**{**told, **named, "image_dir": path})
-    plan = make_plan(DataSpec(datasets=(DatasetSpec(resolution=(512, 512), subsets=(spec,)),)), verify=False)
+    sets = (DatasetSpec(resolution=(512, 512), subsets=(spec,)),)
+    plan = make_plan(DataSpec(datasets=sets, masked_loss=bool(options["masked_loss"])), verify=False)
     return digests(plan)[1][0] if plan.images else ""
 
 
