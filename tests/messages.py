@@ -25,7 +25,8 @@ NOT_SHOWN = (
     "recipes/command.py", "api/korean.py",
     "data/plan/lint/command.py", "datasets/store_schema.py", "datasets/command.py",
     "datasets/regex_child.py", "training/rehearsal/telling.py", "training/rehearsal/command.py",
-    "apps/standalone.py", "apps/arguments.py", "installing/elsewhere.py", "optional_packages.py", "hosts/fake.py", "options/dataset_keys.py", "runs/store_schema.py",
+    "apps/standalone.py", "apps/arguments.py", "installing/elsewhere.py", "optional_packages.py",
+    "hosts/fake.py", "options/dataset_keys.py", "runs/store_schema.py",
     "training/kernels.py",
 )  # fmt: skip
 # Calls whose texts are declarations, logs, patterns or for programmers.
