@@ -21,7 +21,7 @@ from ..datasets.history import DONE, DROPPED, KEPT, TEXT, UNDONE, Change, Step
 from ..datasets.model import Picture
 from ..datasets.planning import Conflict, concerned, preview
 from ..datasets.suggest import suggest
-from ..datasets.text import NoTextError, read
+from ..datasets.text import text_or_none
 from .answers import Refusal, answer, flag_of, json_body, text_of
 from .dataset_routes import dataset_of, ids_of, picture_in, progress, step_view, steps_view
 from .service import Service
@@ -121,14 +121,7 @@ async def _history(service: Service, request: Request) -> Response:
 def _change_view(step: Step, change: Change) -> dict[str, Any]:
     told = {**step_view(step), "file": change.file, "kind": change.kind}
     sides = (change.before, change.after) if change.kind == TEXT else (None, None)
-    return told | {"before": _text(sides[0]), "after": _text(sides[1])}
-
-
-def _text(data: bytes | None) -> str | None:
-    try:
-        return read(data).text if data is not None else None
-    except NoTextError:
-        return None
+    return told | {"before": text_or_none(sides[0]), "after": text_or_none(sides[1])}
 
 
 # -- changing ---------------------------------------------------------------------------------------------------------

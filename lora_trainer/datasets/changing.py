@@ -22,7 +22,7 @@ from .file_edits import plan_files
 from .history import DOING, DONE, DROPPED, FILE, KEPT, LEFT_OUT, REDOING, STARS, TEXT, UNDOING, UNDONE, Change, History, Step
 from .model import NO_CAPTION, Picture, Stamp, caption_of
 from .planning import CHANGED, Conflict, only, plan_texts
-from .text import MAX_BYTES, NoTextError, read
+from .text import MAX_BYTES, text_or_none
 from .trash import Kept
 from .writing import Target
 
@@ -155,7 +155,7 @@ class Changer:
             if is_here and not is_there_already:
                 todo.append(change)
             elif not is_there_already:
-                text = _text(found) if change.kind == TEXT else None
+                text = text_or_none(found) if change.kind == TEXT else None
                 odd.append((Conflict(change.image, change.file, message, text), change, found))
         return todo, odd
 
@@ -251,10 +251,3 @@ def _bytes(path: Path) -> bytes | None:
         return read_bytes(path, limit=4 * MAX_BYTES)
     except UnreadableError:
         return b"\0unreadable" if is_there(path) else None
-
-
-def _text(data: bytes | None) -> str | None:
-    try:
-        return read(data).text if data is not None else None
-    except NoTextError:
-        return None

@@ -116,14 +116,14 @@ class _Parser:
         options = [self._both()]
         while self._word("OR"):
             options.append(self._both())
-        return options[0] if len(options) == 1 else _any_of(options)
+        return _joined(any, options)
 
     def _both(self) -> Callable[[Around], Test]:
         needed = [self._one()]
         while True:
             joined = self._word("AND")
             if not joined and (self.at >= len(self.text) or self.text[self.at] == ")" or self._sees("OR")):
-                return needed[0] if len(needed) == 1 else _all_of(needed)
+                return _joined(all, needed)
             needed.append(self._one())
 
     def _one(self) -> Callable[[Around], Test]:
@@ -291,18 +291,14 @@ def _constant(test: Test) -> Callable[[Around], Test]:
     return lambda around: test
 
 
-def _any_of(options: list[Callable[[Around], Test]]) -> Callable[[Around], Test]:
+def _joined(how: Callable[[Iterable[bool]], bool], parts: list[Callable[[Around], Test]]) -> Callable[[Around], Test]:
+    """One condition of several: `how` is any or all."""
+    if len(parts) == 1:
+        return parts[0]
+
     def made(around: Around) -> Test:
-        tests = [option(around) for option in options]
-        return lambda one: any(test(one) for test in tests)
-
-    return made
-
-
-def _all_of(needed: list[Callable[[Around], Test]]) -> Callable[[Around], Test]:
-    def made(around: Around) -> Test:
-        tests = [need(around) for need in needed]
-        return lambda one: all(test(one) for test in tests)
+        tests = [part(around) for part in parts]
+        return lambda one: how(test(one) for test in tests)
 
     return made
 

@@ -48,6 +48,14 @@ def read(data: bytes) -> CaptionText:
     return CaptionText(lines.removesuffix("\n"), newline, lines.endswith("\n"), mark, encoding)
 
 
+def text_or_none(data: bytes | None) -> str | None:
+    """The text alone; None for what is none, and where there is no file."""
+    try:
+        return read(data).text if data is not None else None
+    except NoTextError:
+        return None
+
+
 def _decoded(data: bytes) -> tuple[str, str, bool]:
     """(text, encoding or "" for UTF-8, whether there was UTF-8's byte order mark)."""
     for mark, name in _BYTE_ORDER_MARKS:
