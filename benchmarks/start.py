@@ -47,7 +47,7 @@ def start_once(path: Path, config: str) -> dict[str, float]:
     """Start a worker on a new run; return the seconds that each phase took, `all` to the end of the first step, `processor`."""
     run = run_folder.create(path, config=config, dataset="", prompts="", request={})
     clicked, used = time.time(), processor()
-    ended(worker.start(run, StandaloneHost(data_dir=path)))
+    ended(Standby(StandaloneHost(data_dir=path), path / "standby.txt").start(run))
     return {**phases(run, clicked), "processor": processor() - used}
 
 

@@ -132,7 +132,7 @@ async def _check(service: Service, request: Request) -> Response:
     def look() -> dict[str, Any]:
         checked = checks.check(service, body, seconds=_CHECKING)
         if body.get("is_seen") is True and (checked.plan or {}).get("images"):
-            service.supervisor.standby.wanted()
+            service.standby.wanted()
         return {**checked.view(), "forecast": rehearsing.forecast(service, checked)}
 
     return answer(await service.look(look))

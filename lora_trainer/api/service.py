@@ -60,8 +60,13 @@ class Service:
         self.tools = ToolJobs(host, self.paths.tools)
         self.packages = ToolJobs(host, self.paths.user_dir / "packages")  # what fetches one, not the packages
         self.batches = ToolJobs(host, self.paths.user_dir / "batches", kept=3)  # their pictures are large
+        self.standby = Standby(host, self.paths.user_dir / "standby.txt", is_allowed=host.keeps_standby)
         self.rehearsals = Rehearsals(
-            host, self.paths.user_dir / "rehearsals", hindrance=self.who_has_the_card, release=self.generation.release_card
+            host,
+            self.paths.user_dir / "rehearsals",
+            hindrance=self.who_has_the_card,
+            release=self.generation.release_card,
+            spawn=self.standby.spawn,
         )
         self.datasets = Library(self.paths.user_dir)
         self.presets = PresetStore(self.paths.user_dir / "presets")
@@ -170,7 +175,7 @@ class Service:
             before_start=self._clear_card,
             waits_for=self._first,
             lending=lending,
-            standby=Standby(self.host, self.paths.user_dir / "standby.txt", is_allowed=self.host.keeps_standby),
+            standby=self.standby,
         )
         self.host.share_card(Borrowing(self._supervisor, self.rehearsals.at_work))
 

@@ -17,6 +17,7 @@ from ..foreign.json_text import read_table
 from ..log import logger
 from ..paths import write_text_atomic
 from . import worker
+from .folder import WorkerProcess
 from .tool_jobs import FAILED, REPORT, RUNNING, ToolJobs
 
 _DRAFT = "draft.json"
@@ -27,13 +28,19 @@ _KILLED = "(killed by signal 9)"
 
 class Rehearsals:
     """Measures drafts below `folder`. `hindrance()` says who has the card ("" for nobody), `release()` takes what makes
-    pictures off it. Thread-safe."""
+    pictures off it, `spawn(*words, log=)` starts the process. Thread-safe."""
 
     def __init__(
-        self, host: worker.WorkerHost, folder: Path, *, hindrance: Callable[[], str], release: Callable[[], None]
+        self,
+        host: worker.WorkerHost,
+        folder: Path,
+        *,
+        hindrance: Callable[[], str],
+        release: Callable[[], None],
+        spawn: Callable[..., WorkerProcess] | None = None,
     ) -> None:
         self._host, self._hindrance, self._release = host, hindrance, release
-        self.jobs = ToolJobs(host, folder, kept=_KEPT)
+        self.jobs = ToolJobs(host, folder, kept=_KEPT, spawn=spawn)
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 

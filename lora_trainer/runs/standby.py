@@ -1,9 +1,9 @@
-"""A worker made before it is needed: it has imported what a training needs, and waits to be told which run it trains.
+"""A worker made before it is needed: it has imported what a training needs, and waits to be told what it does.
 
 `python -m lora_trainer standby` is started while somebody fills in the form of a training (`wanted`), at most one, when no run
-is at work. It holds main memory (it says how much) and nothing of the card. It is ended after some minutes in which nobody
-wanted it, when main memory gets short (it looks, and says so), and with its host: its input, by which it gets its run, is
-closed then.
+is at work. It trains the next run, or measures its draft before (runs.rehearsals). It holds main memory (it says how much) and
+nothing of the card. It is ended after some minutes in which nobody wanted it, when main memory gets short (it looks, and says
+so), and with its host: its input, by which it gets its run, is closed then.
 
 It is told by one line of JSON, and answers by lines: READY and its bytes, SHORT. Who cannot have one starts a worker as ever.
 """
@@ -25,6 +25,7 @@ from .folder import RunFolder, WorkerProcess
 
 READY, SHORT = "ready", "short"
 IDLE_SECONDS = 600.0  # a form that nobody has touched for so long is left alone
+_LAST_SECONDS = 20.0  # for it to end
 _SHORT_SECONDS = 600.0  # until main memory is tried again
 
 
@@ -39,12 +40,13 @@ class _Waiting:
         self.process = worker.known(self.child)
         self.bytes: int | None = None  # of main memory, once it is ready
         self.is_short = False
+        self.ended = 0.0  # when it was told to
         self.listener = threading.Thread(target=self._listen, name="lora-trainer standby", daemon=True)
         self.listener.start()
 
     def _listen(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            for line in _output(self.child):
+        with contextlib.suppress(OSError, ValueError), _output(self.child) as told:
+            for line in told:
                 word, _, number = line.decode("utf-8", "replace").strip().partition(" ")
                 if word == READY:
                     self.bytes = int(number)
@@ -75,6 +77,15 @@ class _Waiting:
             self.child.stdin.close()
         if self.bytes is None:
             self.child.kill()
+        self.ended = time.monotonic()
+
+    def has_gone(self) -> bool:
+        """Whether one that was told to end has; one that does not is killed."""
+        if self.is_alive():
+            if time.monotonic() - self.ended > _LAST_SECONDS:
+                self.child.kill()
+            return False
+        return True
 
 
 class Standby:
@@ -92,6 +103,7 @@ class Standby:
         self._host, self._log, self._is_allowed, self._idle = host, log, is_allowed, idle_seconds
         self._lock = threading.Lock()
         self._waiting: _Waiting | None = None
+        self._ending: list[_Waiting] = []
         self._wanted_until = 0.0
         self._not_before = 0.0
 
@@ -104,6 +116,7 @@ class Standby:
         now = time.monotonic()
         is_wanted = is_free and now < self._wanted_until and self._is_allowed()
         with self._lock:
+            self._ending = [one for one in self._ending if not one.has_gone()]
             waiting = self._waiting
             if waiting is None:
                 if is_wanted and now >= self._not_before:
@@ -121,21 +134,25 @@ class Standby:
                 self._drop()
 
     def start(self, folder: RunFolder, keys: Mapping[str, str] | None = None) -> WorkerProcess:
-        """Start the worker of a run as `worker.start` does, at once where one is ready."""
-        return self._take(folder, keys or {}) or worker.start(folder, self._host, keys)
+        """Start the worker of a run, with `keys` in its environment, and note it in the run's folder."""
+        process = self.spawn("worker", str(folder.path), log=folder.log, keys=keys)
+        folder.note_worker(process)
+        return process
 
-    def _take(self, folder: RunFolder, keys: Mapping[str, str]) -> WorkerProcess | None:
-        """The process that trains the run from now on; None where there is none that could."""
+    def spawn(self, *words: str, log: Path, keys: Mapping[str, str] | None = None) -> WorkerProcess:
+        """Start one of our commands: `worker` or `rehearse`, by the process that is ready where there is one.
+
+        Its output is appended to `log`. Raises HostError when it cannot be started.
+        """
+        keys = dict(keys or {})
         with self._lock:
             waiting, self._waiting = self._waiting, None
-        if waiting is None:
-            return None
-        is_fit = waiting.bytes is not None and waiting.is_alive() and waiting.made_for == made_for(self._host)
-        if not is_fit or not waiting.hears({"run": str(folder.path), "log": str(folder.log), "environment": dict(keys)}):
-            waiting.end()
-            return None
-        folder.note_worker(waiting.process)
-        return waiting.process
+            if waiting is not None:
+                is_fit = waiting.bytes is not None and waiting.is_alive() and waiting.made_for == made_for(self._host)
+                if is_fit and waiting.hears({"words": words, "log": str(log), "environment": keys}):
+                    return waiting.process
+                self._end(waiting)
+        return worker.spawn(worker.command(self._host, *words), log=log, env={**worker.environment(self._host), **keys})
 
     def process(self) -> int | None:
         """The id of the process that is ready, or will be in a moment."""
@@ -161,8 +178,12 @@ class Standby:
 
     def _drop(self) -> None:
         if self._waiting is not None:
-            self._waiting.end()
+            self._end(self._waiting)
             self._waiting = None
+
+    def _end(self, waiting: _Waiting) -> None:
+        waiting.end()
+        self._ending.append(waiting)
 
 
 def made_for(host: worker.WorkerHost) -> tuple[list[str], dict[str, str]]:

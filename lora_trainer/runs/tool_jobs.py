@@ -23,7 +23,8 @@ from ..foreign.reading import UnreadableError, read_bytes
 from ..log import logger
 from ..paths import write_text_atomic
 from . import process, worker
-from .folder import RunFolder
+from .folder import RunFolder, WorkerProcess
+from .standby import Standby
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 _KEPT = 50  # jobs; older ones are deleted
@@ -38,11 +39,14 @@ RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 class ToolJobs:
     """Runs tools below `folder`. Thread-safe."""
 
-    def __init__(self, host: worker.WorkerHost, folder: Path, *, kept: int = _KEPT) -> None:
-        """`kept` jobs are kept; older ones are deleted when another starts."""
+    def __init__(
+        self, host: worker.WorkerHost, folder: Path, *, kept: int = _KEPT, spawn: Callable[..., WorkerProcess] | None = None
+    ) -> None:
+        """`kept` jobs are kept; older ones are deleted when another starts. `spawn(*words, log=)` starts them."""
         self.folder = folder
         self._kept = kept
         self._host = host
+        self._spawn = spawn or Standby(host, folder / "standby.txt").spawn
         self._lock = threading.Lock()
         self._watched: dict[str, threading.Thread] = {}
 
@@ -65,9 +69,7 @@ class ToolJobs:
             job["before"] = {one.name: one.stat().st_mtime_ns for one in _candidates(target)}
             write_text_atomic(path / "job.json", json.dumps(job, ensure_ascii=False, indent=1) + "\n")
             folder = RunFolder(path)
-            folder.note_worker(
-                worker.spawn(worker.command(self._host, *line), log=folder.log, env=worker.environment(self._host))
-            )
+            folder.note_worker(self._spawn(*line, log=folder.log))
             self._watch(job_id)
             return job_id
 

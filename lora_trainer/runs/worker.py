@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from ..errors import HostError
 from ..paths import ROOT_DIR
-from .folder import RunFolder, WorkerProcess
+from .folder import WorkerProcess
 
 
 class Borrow(Protocol):
@@ -153,13 +153,6 @@ def known(child: subprocess.Popen[bytes]) -> WorkerProcess:
     if worker is None:  # it ended at once: its exit code and log say why
         worker = WorkerProcess(pid=child.pid, group=child.pid, mark="ended")
     _children[worker.pid, worker.mark] = child
-    return worker
-
-
-def start(folder: RunFolder, host: WorkerHost, keys: Mapping[str, str] | None = None) -> WorkerProcess:
-    """Start the worker of a run, with `keys` in its environment, and note it in the run's folder."""
-    worker = spawn(command(host, "worker", str(folder.path)), log=folder.log, env={**environment(host), **(keys or {})})
-    folder.note_worker(worker)
     return worker
 
 

@@ -1,7 +1,8 @@
-"""`python -m lora_trainer standby`: a worker that has imported everything, and waits for its run (runs.standby).
+"""`python -m lora_trainer standby`: a process that has imported everything, and waits to be the worker of a run (runs.standby)
+or to measure a draft.
 
-It is in every other respect the worker that it becomes: the same command line but for its name, the same environment, its
-output in the run's log. It asks nothing of the card before that.
+It is in every other respect the process that it becomes: the same command line but for its name, the same environment, its
+output in the log of that. It asks nothing of the card before.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _LOOK_SECONDS = 10.0
 
 
 def main(argv: Sequence[str]) -> int:
-    """Wait for a run and train it; return its exit code, 0 when the host wanted none. `argv` is empty."""
+    """Wait for a command and do it; return its exit code, 0 when the host wanted none. `argv` is empty. Raises what it does."""
     answer = _Answers()
     if not _is_room(_LEFT_FREE + _NEEDS):
         answer(SHORT)
@@ -42,13 +43,18 @@ def main(argv: Sequence[str]) -> int:
         return 0
     order = json.loads(line)
     become(order)
-    return worker.main([order["run"]])
+    name, *words = order["words"]
+    if name == "rehearse":
+        from .rehearsal import command as rehearsal  # brings torch, which is there by now
+
+        return rehearsal.main(words)
+    return worker.main(words)
 
 
 def become(order: Mapping[str, Any]) -> None:
-    """Be the worker of the run: its log, its environment, its command line, nothing to read."""
+    """Be the process of that command: its log, its environment, its command line, nothing to read."""
     os.environ.update(order["environment"])
-    sys.argv[1:] = ["worker", order["run"]]
+    sys.argv[1:] = order["words"]
     sys.stdout.flush()
     sys.stderr.flush()
     as_it_is = getattr(os, "O_BINARY", 0)  # Windows': line ends are written as they are
@@ -84,6 +90,7 @@ def _bring() -> None:
     with undisturbed():
         from ..models import packages
         from . import train as _train  # noqa: F401
+        from .rehearsal import command as _command  # noqa: F401
 
         packages.bring()
 

@@ -33,7 +33,7 @@ def test_check_tells_what_will_be_trained(client, values):
 
 def test_who_looks_at_a_form_with_pictures_gets_a_process_ready_for_its_training(client, service, values, monkeypatch):
     asked = []
-    monkeypatch.setattr(service.supervisor.standby, "wanted", lambda: asked.append(True))
+    monkeypatch.setattr(service.standby, "wanted", lambda: asked.append(True))
     post(client, "check", {"values": values})
     assert asked == [], "a script, or a tab that nobody sees"
     post(client, "check", {"values": {**values, "image_dir": ""}, "is_seen": True})

@@ -11,7 +11,9 @@ import textwrap
 import pytest
 
 from lora_trainer.runs import process, worker
+from lora_trainer.runs.folder import RunFolder
 from lora_trainer.runs.standby import Standby
+from lora_trainer.runs.tool_jobs import ToolJobs
 
 from . import harness
 from .harness import run_until, submit, until
@@ -183,3 +185,22 @@ def test_none_is_made_while_a_run_is_at_work(supervisor):
     supervisor.stop("run-1")
     run_until(supervisor, "stopped")
     until(supervisor, lambda: supervisor.standby.process() is not None)
+
+
+def test_it_measures_a_draft_and_another_is_made_ready_for_its_training(supervisor, tmp_path):
+    pid = ready(supervisor)
+    jobs = ToolJobs(supervisor.host, tmp_path / "rehearsals", spawn=supervisor.standby.spawn)
+    job = jobs.start("rehearse", lambda folder: [str(folder)], tool="rehearsal", writes="", target=None)
+    assert RunFolder(tmp_path / "rehearsals" / job).worker().pid == pid
+    jobs.wait(job, 200)
+    assert jobs.status(job)["state"] == "finished" and "measured" in jobs.status(job)["log"]
+    until(supervisor, lambda: supervisor.standby.bytes() is not None)
+    assert supervisor.standby.process() != pid
+
+
+def test_what_was_ended_is_reaped(supervisor):
+    pid = ready(supervisor)
+    supervisor.standby._wanted_until = 0.0
+    until(supervisor, lambda: not supervisor.standby._ending and supervisor.standby.process() is None)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
