@@ -46,6 +46,22 @@ def xl_problem(values: Mapping[str, Any]) -> InputError | None:
     return None
 
 
+def vae_problem(values: Mapping[str, Any]) -> InputError | None:
+    """Why the VAE of another model cannot be used, or None: its latents are none that the base model knows.
+
+    A VAE alone does not tell of which family it is.
+    """
+    kind = _kind(values[_MODEL]) if values["vae"] else ""
+    other = _kind(values["vae"]) if kind else ""
+    if other and (other == "sdxl") != (kind == "sdxl"):
+        return InputError(
+            f"{values['vae']} is {modelfile.TITLES[other]}, whose VAE does not go with {modelfile.TITLES[kind]}.",
+            field="vae",
+            advice=modelfile.VAE_ADVICE,
+        )
+    return None
+
+
 def layers_problem(values: Mapping[str, Any]) -> InputError | None:
     """Why a word cannot have vectors for each layer of this model, or None."""
     kind = _kind(values[_MODEL]) if values["vectors_per_layer"] else ""

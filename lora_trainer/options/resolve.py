@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import InputError, InputErrors
 from . import config_file
-from .family_checks import layers_problem, v2_problem, xl_problem
+from .family_checks import layers_problem, v2_problem, vae_problem, xl_problem
 from .network_findings import network_args_problems
 from .optimizer_kinds import OLD_NAMES
 from .path_checks import name_problem, path_problem
@@ -182,6 +182,8 @@ class _Resolver:
         if value and option.path and self.check_paths and option.name not in self.to_come:
             for path in value if option.many else (value,):
                 self._add(path_problem(option, path), place)
+            if option.name == "vae":
+                self._add(vae_problem(self.values), place)
         elif option.name == "v2" and self.check_paths:
             self._add(v2_problem(self.values), place)
         elif option.name == "block_lr" and self.check_paths:

@@ -11,10 +11,8 @@ from ..data.cache import LatentsCache
 from ..data.latents_store import LatentsStore
 from ..data.plan import DataPlan, StepCounts
 from ..models import Model
-from ..networks import going_on
 from ..options import TrainOptions
 from ..options.trained import MODEL, WITH_NETWORK
-from ..paths import user_path
 from ..runs.events import Reporter
 from . import base_weights, kernels, memory, optimizers, prepare, shared
 from .conditioning import text_states
@@ -69,8 +67,8 @@ def load(of: Setting) -> Loaded:
     chosen, emit = of.options, of.reporter.emit
     held = prepare.held_dtype(chosen, of.computed)
     model = prepare.base_model(chosen.model, of.plan, of.computed, emit, held)
-    if chosen.network.network_weights and chosen.trained.trains in WITH_NETWORK:
-        going_on.check_family(user_path(chosen.network.network_weights), model.family.name)
+    if chosen.trained.trains in WITH_NETWORK:
+        prepare.check_family(chosen.network, model.family.name)
     objective = prepare.objective(chosen.training, model, of.computed.device)
     base_weights.merge(chosen.network, model, emit)
     encoder = Encoder(model, of.seed, of.computed.device, memory.Resting.of(chosen.model, of.computed.device))

@@ -12,7 +12,7 @@ from ..checkpoints.whole_model import WholeModel
 from ..data.plan import DataPlan, StepCounts, count_steps, make_plan
 from ..embeddings import files as embedding_files
 from ..embeddings.embedding import Embedding
-from ..errors import InputError
+from ..errors import InputError, InputErrors
 from ..foreign.reading import is_there
 from ..models import Model, load, tokenizer_cache, words
 from ..networks import going_on, registry
@@ -24,6 +24,7 @@ from ..options.doubts import doubts
 from ..options.family_checks import hints
 from ..options.model import ModelOptions
 from ..options.network import NetworkOptions
+from ..options.network_findings import block_findings
 from ..options.optimizer_kinds import kind_of
 from ..options.trained import BESIDE, EMBEDDING, MODEL, PIVOTAL, WITH_NETWORK, TrainedOptions
 from ..options.trained_rules import block_rates
@@ -151,6 +152,15 @@ def base_model(
     for note in (*model.notes, *(message for _, message in found)):
         emit({"type": "warning", "message": note})
     return model
+
+
+def check_family(options: NetworkOptions, family: str) -> None:
+    """Raise InputError(s), before the images are encoded, for what does not go with a base model of this family."""
+    if options.network_weights:
+        going_on.check_family(user_path(options.network_weights), family)
+    errors, _ = block_findings(options.network_module or "", options.network_args, family)
+    if errors:
+        raise InputErrors(errors)
 
 
 def objective(options: TrainingOptions, model: Model, device: torch.device) -> Objective:

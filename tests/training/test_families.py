@@ -13,6 +13,7 @@ from lora_trainer.errors import InputErrors, LoraFileError
 from lora_trainer.models import load
 from lora_trainer.networks import files, registry
 from lora_trainer.sampling.generate import ImageRequest, LoraFolders, generate
+from lora_trainer.training import assembling
 from lora_trainer.training.train import train
 from tests.tiny import make_family
 
@@ -122,6 +123,23 @@ def test_v2_is_refused_for_another_family(tiny_model, options_for, tiny_sd1):
     for path, title in ((tiny_sd1, "a Stable Diffusion 1 model"), (tiny_model("sdxl"), "a Stable Diffusion XL model")):
         with pytest.raises(InputErrors, match=f"v2: v2 is given, but .* is {title}"):
             options_for(pretrained_model_name_or_path=str(path), v2=True)
+
+
+def test_the_vae_of_another_family_is_refused(tiny_model, options_for, tiny_sd1):
+    xl, sd2 = tiny_model("sdxl"), tiny_model("sd2-linear")
+    for base, vae in ((tiny_sd1, xl), (xl, sd2)):
+        with pytest.raises(InputErrors, match="vae: .* whose VAE does not go with a Stable Diffusion"):
+            options_for(pretrained_model_name_or_path=str(base), vae=str(vae))
+    assert options_for(vae=str(sd2)).model.vae == str(sd2)  # the first two share theirs
+
+
+def test_ranks_for_the_blocks_of_another_family_are_refused_before_the_images_are_encoded(tiny_model, options_for, monkeypatch):
+    monkeypatch.setattr(assembling, "cached_latents", lambda *a, **k: pytest.fail("the images were encoded"))
+    options = options_for(
+        pretrained_model_name_or_path=str(tiny_model("sdxl")), network_args=["block_dims=" + ",".join(["2"] * 25)]
+    )
+    with pytest.raises(InputErrors, match="block_dims has 25 numbers; expected 23"):
+        train(options, reporter=Recorder())
 
 
 def test_the_command_for_sdxl_takes_no_other_model(tiny_model, options_for, tiny_sd1, pictures, tmp_path, capsys):
