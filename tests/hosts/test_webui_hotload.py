@@ -67,23 +67,35 @@ def test_a_fork_with_a_file_cache_and_one_hash_for_the_model(webui, tmp_path):
     assert cleared and "frog" not in webui.model.current_lora_hash
 
 
-def test_the_lora_page_is_drawn_anew(webui, tmp_path):
+def test_the_page_of_cards_that_the_file_belongs_to_is_drawn_anew(webui, monkeypatch, tmp_path):
+    monkeypatch.setattr(webui.sd_models, "list_models", lambda: calls.append("listed"), raising=False)
     calls = []
 
     def refresh():
         calls.append("lora")
+
+    def refresh_checkpoints():
+        calls.append("checkpoints")
+
+    refresh_checkpoints.__name__ = "refresh"
 
     def refresh_other():
         calls.append("other")
 
     refresh_other.__name__ = "refresh"
     webui.shared.demo = SimpleNamespace(
-        blocks={7: SimpleNamespace(elem_id="txt2img_lora_extra_refresh_internal"), 8: SimpleNamespace(elem_id="txt2img_other")},
-        dependencies=[{"targets": [(7, "click")]}, {"targets": [(8, "click")]}],
-        fns=[SimpleNamespace(fn=refresh), SimpleNamespace(fn=refresh_other)],
+        blocks={
+            7: SimpleNamespace(elem_id="txt2img_lora_extra_refresh_internal"),
+            8: SimpleNamespace(elem_id="txt2img_other"),
+            9: SimpleNamespace(elem_id="txt2img_checkpoints_extra_refresh_internal"),
+        },
+        dependencies=[{"targets": [(number, "click")]} for number in (7, 8, 9)],
+        fns=[SimpleNamespace(fn=one) for one in (refresh, refresh_other, refresh_checkpoints)],
     )
     hotload.forget(tmp_path / "frog.safetensors")
     assert calls == ["lora"]
+    WebuiHost().checkpoints_changed(tmp_path / "mine.safetensors")
+    assert calls == ["lora", "listed", "checkpoints"]
 
 
 def test_a_host_without_its_lora_extension_is_left_alone(webui, tmp_path, monkeypatch):

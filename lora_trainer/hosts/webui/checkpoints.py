@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from . import away, gpu
+from . import away, gpu, hotload
 
 
 def changed(path: Path) -> None:
@@ -24,6 +24,7 @@ def changed(path: Path) -> None:
         named = next((info for info in now.values() if away.is_of(info, path)), None)
         options["sd_model_checkpoint"] = getattr(named, "title", options["sd_model_checkpoint"])
     gpu.read_anew(path)
+    hotload.refresh_cards("checkpoints")
 
 
 def _known(sd_models: Any) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def forget(path: Path, *, is_lora: bool = True) -> None:
         networks.list_available_networks()
         _forget_applied_weights()
         _forget_conditioning()
-    _refresh_cards()
+    refresh_cards("lora")
 
 
 def _forget_parsed_file(networks: ModuleType, path: Path) -> None:
@@ -114,12 +114,13 @@ def _forget_conditioning() -> None:
                 cache[:] = [None] * len(cache)  # in place: every instance shares the list
 
 
-def _refresh_cards() -> None:
-    """Make the stored HTML of the Lora page new, so that a reload of the browser page shows the file."""
+def refresh_cards(page: str) -> None:
+    """Make the stored HTML of the host's `page` ("lora", "checkpoints") of cards new, so that a browser page that is loaded
+    from now on shows what it lists."""
     from modules import shared
 
     demo = getattr(shared, "demo", None)
-    wanted = {f"{tab}_lora_extra_refresh_internal" for tab in ("txt2img", "img2img")}
+    wanted = {f"{tab}_{page}_extra_refresh_internal" for tab in ("txt2img", "img2img")}
     ids = {number for number, block in getattr(demo, "blocks", {}).items() if getattr(block, "elem_id", None) in wanted}
     for call, targets in _functions(demo):
         if getattr(call, "__name__", "") == "refresh" and ids & targets:
@@ -127,7 +128,7 @@ def _refresh_cards() -> None:
                 with _no_page_listed_anew(), gpu.model_stays_away():
                     call()
             except Exception:  # the host's own code; its cards are renewed by its button as well
-                logger.exception("The Web UI's Lora page could not be refreshed; its refresh button does it.")
+                logger.exception("A page of cards of the Web UI could not be refreshed; its refresh button does it.")
 
 
 @contextlib.contextmanager
