@@ -12,6 +12,7 @@ from typing import Any
 from .. import modelfile
 from ..data.plan import DataPlan, count_steps, make_plan
 from ..data.plan.captions import example
+from ..data.plan.word import pattern_of
 from ..demo import files as demo_files
 from ..errors import InputError, InputErrors, LoraFileError
 from ..foreign.reading import is_file, is_there
@@ -33,16 +34,13 @@ from ..runs.result import free_name
 from ..runs.store import QUEUED, RUNNING, STOPPING
 from ..sampling import sample_requests
 from ..sampling.prompts import parse_prompt_file, parse_prompt_text
-from . import digests, drafts, folders, linting, packages, trying
+from . import digests, drafts, folders, linting, packages, sizes, trying
 from . import keys as own_keys
 from .answers import problem
 from .drafts import Draft
 from .names import Holder
 from .service import Service
 
-_BYTES_PER_RANK = {"sd1": 1.2e6, "sd2": 1.7e6, "sdxl": 7.2e6}  # of a LoRA on UNet and text encoders; double in float32
-_BYTES_PER_VECTOR = 4096  # of an embedding: at most 2,048 numbers a vector, for both text encoders of SDXL
-_MODEL_BYTES = {"sd1": 2.1e9, "sd2": 2.6e9, "sdxl": 6.9e9}
 _EXAMPLES = 4
 _WORDS = "Give an identifier or a class, or write sample prompts."
 
@@ -328,11 +326,25 @@ def _look_at_prompts(checked: Checked, files: RunFiles) -> None:
                 checked.add("info", "No samples will be drawn: there are no words to draw.", advice=_WORDS)
             return
         sample_requests.check(prompts, chosen.sample_sampler)
+        _look_for_the_word(checked, files, [prompt.prompt for prompt in prompts])
     except (InputError, InputErrors) as error:
         for one in error.errors if isinstance(error, InputErrors) else [error]:
             message = one.message if own else "this cannot be drawn as a sample prompt."
             field = "prompts" if own and checked.draft.is_form else "sample_prompts"
             checked.add("error", message, field=field, where=one.where, advice=one.advice if own else "")
+
+
+def _look_for_the_word(checked: Checked, files: RunFiles, prompts: list[str]) -> None:
+    """Whether a sample shows what a word has learned: without it in the prompt it does not."""
+    trained = files.options.trained
+    word = (trained.token_string or "").strip()
+    if trained.trains in (EMBEDDING, PIVOTAL) and word and not any(pattern_of(word).search(prompt) for prompt in prompts):
+        checked.add(
+            "warning",
+            f"no sample prompt holds the word {word!r} (token_string), so that the samples do not show what is learned.",
+            field="prompts" if checked.draft.is_form else "sample_prompts",
+            advice="Write it into the sample prompts.",
+        )
 
 
 _STATE_SIZE = 3  # a training state in files of float32: the weights, and what AdamW remembers of each
@@ -342,7 +354,7 @@ def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:
     """What the run will write against what is free: too little for one file is an error. A guess, until it is measured."""
     values = flat(files.options)
     half = values["save_precision"] in ("fp16", "bf16")
-    one = _size_in_16_bits(checked.family, values) * (1 if half else 2)
+    one = sizes.guess(checked.family, values) * (1 if half else 2)
     steps = (checked.plan or {}).get("total_steps") or 0
     epochs = (checked.plan or {}).get("epochs") or 0
     state = one * _STATE_SIZE * (2 if half else 1)
@@ -357,26 +369,6 @@ def _look_at_disk(service: Service, checked: Checked, files: RunFiles) -> None:
         level = "error" if free < one * (1 + copies) else "warning"
         message = f"About {disk.size_text(needed)} will be written, but only {disk.size_text(free)} are free."
         checked.add(level, message, advice="Free some disk space, or save less often.")
-
-
-def _size_in_16_bits(family: str, values: Mapping[str, Any]) -> float:
-    """About how many bytes a result takes: of a whole model, those of a base model's file, which most have in 16 bits."""
-    if values["trains"] == MODEL:
-        base = user_path(str(values["pretrained_model_name_or_path"]))
-        return base.stat().st_size if is_file(base) else _MODEL_BYTES.get(family, 2e9)
-    words = _BYTES_PER_VECTOR * (values["num_vectors_per_token"] or 1)
-    if values["trains"] == EMBEDDING:
-        return words
-    network = round(_BYTES_PER_RANK.get(family, 1.2e6) * (values["network_dim"] or 4) * _narrowness(family, values))
-    return network + (words if values["trains"] == PIVOTAL else 0)
-
-
-def _narrowness(family: str, values: Mapping[str, Any]) -> float:
-    """What a rank takes on a base model much smaller than those of its kind, as the demo model is, against what it takes there:
-    it grows with a layer's width, the model with its square. Half precision and less make no model that small."""
-    base = user_path(str(values["pretrained_model_name_or_path"]))
-    share = base.stat().st_size / _MODEL_BYTES.get(family, 2e9) if is_file(base) else 1.0
-    return share**0.5 if share < 0.1 else 1.0
 
 
 def _free_bytes(folder: Path) -> int:

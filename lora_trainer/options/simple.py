@@ -37,11 +37,13 @@ class SimpleOptions(Concept):
         None,
         (
             "Prompts for the sample pictures, one a line; each may end with --n --w --h --d --l --s. Without a size they "
-            "are drawn at the resolution of the training. Empty: identifier and class. A # alone: no samples."
+            "are drawn at the resolution of the training. Empty: identifier and class, or "
+            "the word that is learned. A # alone: no samples."
         ),
         (
             "샘플 이미지의 프롬프트를 한 줄에 하나씩 적습니다. 줄 끝에 --n --w --h --d --l --s를 붙일 수 있습니다. 크기를 "
-            "적지 않으면 학습 해상도로 그립니다. 비우면 식별자와 클래스를 씁니다. #만 적으면 샘플을 그리지 않습니다."
+            "적지 않으면 학습 해상도로 그립니다. 비우면 식별자와 클래스, 또는 학습할 단어를 씁니다. #만 적으면 샘플을 "
+            "그리지 않습니다."
         ),
         label="Sample prompts",
         label_ko="샘플 프롬프트",
@@ -88,7 +90,7 @@ def to_files(
     if (given.get("trains") or NETWORK) in WITH_NETWORK:
         given["network_module"] = given.get("network_module") or "networks.lora"
     given["dataset_config"] = str(folder / "dataset.toml")
-    given, prompts = filled_in(given, "\n".join(words_of_all(simple)), simple.prompts)
+    given, prompts = filled_in(given, "\n".join(_drawn_words(simple, given)), simple.prompts)
     if prompts:
         given["sample_prompts"] = str(folder / "prompts.txt")
     options = None
@@ -156,6 +158,14 @@ def active_concepts(simple: SimpleOptions) -> list[tuple[str, Concept]]:
 def words_of_all(simple: SimpleOptions) -> list[str]:
     """Identifier and class of each concept that is trained, each once."""
     return list(dict.fromkeys(words for _, concept in active_concepts(simple) if (words := concepts.words_of(concept))))
+
+
+def _drawn_words(simple: SimpleOptions, given: Mapping[str, Any]) -> list[str]:
+    """What samples are drawn of where nobody wrote prompts: a word that is learned shows in none that does not say it."""
+    word, words = str(given.get("token_string") or "").strip(), words_of_all(simple)
+    if not word:
+        return words
+    return list(dict.fromkeys(line if word.casefold() in line.casefold() else word for line in words or [word]))
 
 
 def activation_words(simple: SimpleOptions) -> str:

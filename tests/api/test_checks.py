@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_trainer.api import checks
+from lora_trainer.api import checks, sizes
 
 from .conftest import get, picture, post, problems_of
 from .test_runs import posix
@@ -63,8 +63,20 @@ def test_the_size_of_a_result_is_guessed_by_what_is_trained_and_by_how_large_the
     assert word < 200_000 < needed(), "an embedding is a few kilobytes: it is not refused for want of what a LoRA takes"
     assert needed(trains="embedding", use_object_template=True, num_vectors_per_token=3) == 3 * word
     on_a_tiny_model = needed()
-    monkeypatch.setattr(checks, "_narrowness", lambda *_: 1.0)
+    monkeypatch.setattr(sizes, "_narrowness", lambda *_: 1.0)
     assert on_a_tiny_model < needed() / 4
+
+
+@pytest.mark.parametrize("trains", ["embedding", "pivotal"])
+def test_sample_prompts_that_never_say_the_learned_word_are_warned_of(client, values, trains):
+    word = {**values, "trains": trains, "token_string": "zzq", "init_word": "frog"}
+    word |= {"use_object_template": True} if trains == "embedding" else {}
+
+    def said(prompts: str) -> str:
+        return str(post(client, "check", {"values": {**word, "prompts": prompts}}).json()["problems"])
+
+    assert "no sample prompt holds the word 'zzq'" in said("a frog\na red frog, zzqs")
+    assert "no sample prompt holds" not in said("a frog\na ZZQ frog") + said("") + said("#")
 
 
 def test_states_count_among_what_will_be_written(client, values):

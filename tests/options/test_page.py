@@ -198,3 +198,18 @@ def test_each_kind_of_training_begins_with_rates_of_its_size(preset):
     finds = shown["values"]["optimizer_type"] == "Prodigy"
     assert rates == ({"embedding": 1.0, "model": 1.0} if finds else {"embedding": 5e-3, "model": 5e-6})
     assert all(name in OPTIONS_BY_NAME for own in shown["kinds"].values() for name in own)
+
+
+@pytest.mark.parametrize(
+    ("more", "drawn"),
+    [
+        ({"trains": "embedding", "token_string": "zzq"}, "zzq"),
+        ({"trains": "embedding", "token_string": "zzq", "identifier": "", "class_name": ""}, "zzq"),
+        ({"trains": "embedding", "token_string": "zzq", "identifier": "ZZQ", "class_name": "frog"}, "ZZQ frog"),
+        ({"trains": "pivotal", "token_string": "zzq", "identifier": "sls", "class_name": "frog"}, "zzq"),
+        ({"identifier": "sls", "class_name": "frog"}, "sls frog"),
+    ],
+)
+def test_samples_say_the_word_that_is_learned_where_nobody_wrote_prompts(page, tmp_path, more, drawn):
+    prompts = made({**page, "prompts": "", "reg_dir": "", "init_word": "frog", **more}, tmp_path).prompts
+    assert prompts.partition(" --w")[0] == drawn

@@ -12,9 +12,14 @@ from .model import Finding, Fix, PlannedImage, SubsetPlan
 from .words import name_some
 
 
+def pattern_of(word: str) -> re.Pattern[str]:
+    """What finds the word in a caption or prompt, as a word of its own; case does not count."""
+    return re.compile(rf"(?<![^\W\d_]){re.escape(' '.join(word.split()))}(?![^\W\d_])", re.IGNORECASE)
+
+
 def lacking(word: str, images: Sequence[PlannedImage], subsets: Sequence[SubsetPlan]) -> list[Finding]:
     """An error where no training picture's caption holds `word`, a warning where some do not; case does not count."""
-    wanted = re.compile(rf"(?<![^\W\d_]){re.escape(' '.join(word.split()))}(?![^\W\d_])", re.IGNORECASE)
+    wanted = pattern_of(word)
     trained = [image for image in images if image.repeats and not image.is_reg]
     without = [image for image in trained if not wanted.search(_whole(image, subsets[image.subset]))]
     if not without:
