@@ -1,5 +1,6 @@
 """A caption that lies beside its image is used, or named: by the planning, the training and the page alike."""
 
+import json
 import unicodedata
 from pathlib import Path
 
@@ -111,3 +112,33 @@ def test_a_huge_caption_file_is_refused_by_name(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"x" * (2 << 20))
     (error,) = [finding for finding in plan_of(tmp_path).findings if finding.level == "error"]
     assert error.where == str(tmp_path / "a.txt") and "larger than 1 MB" in error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "said"),
+    [
+        ("{red|blue} frog", {}, "a choice such as {red|blue}"),
+        ("{red|blue} frog", {"enable_wildcard": True}, ""),
+        ("{red} frog, :|, {|", {}, ""),
+        (
+            "sls ||| a, b",
+            {"keep_tokens_separator": "|||"},
+            "keep_tokens_separator |||, which is trained as it is written: a.png",
+        ),
+        ("sls ||| a, b", {"keep_tokens_separator": "|||", "shuffle_caption": True}, ""),
+        ("sls ||| a, b", {"keep_tokens_separator": "|||", "caption_tag_dropout_rate": 0.1}, ""),
+        (
+            "sls || a, b",
+            {"keep_tokens_separator": "|||", "shuffle_caption": True},
+            "no caption holds keep_tokens_separator |||",
+        ),
+        ("sls || a, b", {"keep_tokens_separator": "|||"}, ""),
+    ],
+)
+def test_marks_that_mean_nothing_without_their_option_are_told(tmp_path, text, settings, said):
+    make_images(tmp_path, {"a.png": (64, 64)}, captions=text)
+    (tmp_path / "m.json").write_text(json.dumps({"a.png": {"caption": text}}), encoding="utf-8")
+    for source in ({"caption_extension": ".txt"}, {"metadata_file": tmp_path / "m.json"}):
+        plan = make_plan(one_dataset({"image_dir": tmp_path, **source, **settings}))
+        found = [finding.message for finding in plan.findings if finding.field in ("enable_wildcard", "keep_tokens_separator")]
+        assert (len(found) == 1 and said in found[0]) if said else found == []

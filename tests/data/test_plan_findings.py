@@ -149,7 +149,7 @@ def test_images_of_other_kinds_and_mixed_case_are_reported(folder):
 def test_two_images_with_one_stem_are_reported(folder):
     picture(64, 64).save(folder / "a.jpg")
     (warning,) = findings(plan_of(folder), "warning")
-    assert "a.jpg and a.png" in warning.message
+    assert "a.jpg + a.png" in warning.message
 
 
 def test_a_caption_in_a_wrong_encoding_names_file_and_byte(folder):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...options.data_spec import NO_CAPTIONS
 from .caption_files import ENDINGS, Caption, CaptionFiles
+from .caption_marks import marks_without_effect
 from .files import Listing
 from .model import Finding, Fix
 from .words import count, name_some
@@ -90,6 +91,8 @@ class _Reporter:
                 f" {name_some(longer)}. Write it on one line, or switch enable_wildcard on: it takes any of them each time."
             )
             self._add("warning", message, "enable_wildcard", "more_lines", more, Fix("join_lines"))
+        for option, message in marks_without_effect({name: caption.text for name, caption in there.items()}, self.spec):
+            self._add("warning", message, option)
 
     def names(self) -> None:
         """Captions with another name than their image, and those that belong to no image."""

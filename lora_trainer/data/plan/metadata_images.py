@@ -11,6 +11,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError, InputErrors
+from .caption_marks import marks_without_effect
 from .files import EXTENSIONS, Listing, Reading, list_folder
 from .folder import FoundImage, report_notes
 from .metadata_file import CAPTION, Entries, caption_of, read_entries, tags_of
@@ -146,6 +147,9 @@ class _Reader:
                 f" {name_some(longer)}. Write it on one line, or switch enable_wildcard on: it takes any of them each time."
             )
             self.say("warning", message, "enable_wildcard")
+        captions = {named[image.path]: image.caption for image in found if image.has_caption}
+        for option, message in marks_without_effect(captions, self.spec):
+            self.say("warning", message, option)
         if sized := [key for key, entry in self.entries.items() if "train_resolution" in entry]:
             message = f"train_resolution is not used (in {len(sized)}): sizes are those of the images and of the buckets."
             self.say("info", message)
