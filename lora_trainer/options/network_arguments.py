@@ -143,7 +143,20 @@ def _read(
     return values
 
 
+# What guides write among the network_args, and is an option of its own or of another kind of network.
+_OPTIONS = {name: name for name in ("network_dim", "network_alpha", "network_dropout")} | {
+    "dim": "network_dim", "rank": "network_dim", "alpha": "network_alpha", "dropout": "network_dropout",
+}  # fmt: skip
+_KINDS = {"algo": "lycoris.kohya", "preset": "lycoris.kohya", "unit": "networks.dylora"}
+
+
 def _unknown(name: str, known: list[str]) -> InputError:
+    if name in _OPTIONS:
+        advice = f"It is an option of its own: {_OPTIONS[name]}."
+        return InputError(f"the network does not know the argument {name!r}.", field=FIELD, advice=advice)
+    if name in _KINDS:
+        advice = f"It is for network_module {_KINDS[name]}."
+        return InputError(f"the network does not know the argument {name!r}.", field=FIELD, advice=advice)
     near = difflib.get_close_matches(name, known, n=1)
     advice = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
     return InputError(f"the network does not know the argument {name!r}.", field=FIELD, advice=advice)

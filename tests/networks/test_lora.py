@@ -222,6 +222,8 @@ def test_half_precision_keeps_alpha_exact():
         ({"rank_dropout": "1"}, "below 1"),
         ({"nonsense": "1"}, "does not know the argument 'nonsense'"),
         ({"conv_dims": "1"}, "Did you mean conv_dim?"),
+        ({"dropout": "0.1"}, "It is an option of its own: network_dropout."),
+        ({"algo": "lora"}, "It is for network_module lycoris.kohya."),
     ],
 )
 def test_wrong_arguments_are_refused_with_what_was_expected(parts, arguments, words):
