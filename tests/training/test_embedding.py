@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lora_trainer.data.plan import tokens
+from lora_trainer.data.plan.word import pattern_of
 from lora_trainer.embeddings import files
 from lora_trainer.errors import InputError, InputErrors
 from lora_trainer.models import load, words
@@ -13,7 +15,7 @@ from lora_trainer.options import cli
 from lora_trainer.training.train import train
 from lora_trainer.training.trainee import Trainee
 
-from .conftest import Recorder, short_training
+from .conftest import Recorder, make_images, short_training
 from .test_resuming import assert_kills_change_nothing
 
 EMBEDDING = {
@@ -91,6 +93,35 @@ def test_captions_without_the_word_are_told(embedding_options, pictures, tmp_pat
     recorder = Recorder()
     train(embedding_options(token_string="colour 1", max_train_steps=1), reporter=recorder)
     assert any("3 of 4 captions lack the word 'colour 1'" in event["message"] for event in recorder.of("warning"))
+
+
+@pytest.mark.parametrize(
+    ("word", "caption", "is_read"),
+    [
+        ("<cat-toy>", "a photo of <cat-toy> on grass", True),
+        ("<cat-toy>", "a photo of <cat-toy>, on grass", False),
+        ("<cat-toy>", "(<cat-toy>:1.2) on grass", False),
+        ("frog_", "a frog_ here", True),
+        ("frog_", "a frog_, here", False),
+        ("frog-emb", "(frog-emb:1.2), a photo", True),
+        ("frog-emb", "frog-embryo", False),
+    ],
+)
+def test_a_caption_holds_the_word_where_the_model_reads_it(word, caption, is_read):
+    """Marks that follow each other are one token or more together, of which the word is none."""
+    parts, read = tokens.parts(word), tokens.parts(caption)
+    assert any(read[place : place + len(parts)] == parts for place in range(len(read))) is is_read
+    assert bool(pattern_of(word).search(caption)) is is_read
+
+
+def test_where_marks_beside_the_word_hide_it_that_is_told(embedding_options, tmp_path):
+    folder = make_images(tmp_path / "data" / "1_x", 2)
+    for number, caption in enumerate(("a <cat-toy>, on grass", "a <cat-toy> on grass")):
+        (folder / f"{number}.txt").write_text(caption)
+    recorder, chosen = Recorder(), {"token_string": "<cat-toy>", "train_data_dir": str(folder.parent), "max_train_steps": 1}
+    train(embedding_options(**chosen), reporter=recorder)
+    (told,) = [event["message"] for event in recorder.of("warning") if "lack the word" in event["message"]]
+    assert "1 of 2 captions" in told and "0.png" in told and "put a space between them" in told
 
 
 def test_a_common_word_is_told_and_a_rare_one_is_not(embedding_options):
