@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 
 from ..checkpoints.sharding import as_held, is_shard
 from ..options.training import TrainingOptions
+from .parts import NUMBERS
 from .trained import Trained
 
 
@@ -49,8 +50,9 @@ class WeightAverage:
         assert not self._is_in_place and self.weights
         self.steps += 1
         share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for number, parameter in enumerate(self._trained.parameters()):
-            self.weights[number].lerp_(parameter.detach().float(), share)
+        for some in _portions(self._trained.parameters()):
+            averages = [self.weights[number] for number, _ in some]
+            torch._foreach_lerp_(averages, [parameter.detach().float() for _, parameter in some], share)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -79,6 +81,20 @@ class WeightAverage:
         self.steps = int(state["steps"])
         for number, parameter in enumerate(self._trained.parameters()):
             self.weights[number] = as_held(state[str(number)].reshape(parameter.shape), parameter).clone()
+
+
+def _portions(parameters: Iterable[torch.nn.Parameter]) -> Iterator[list[tuple[int, torch.nn.Parameter]]]:
+    """The parameters with their numbers, so many at a time that copies of them in float32 take little memory."""
+    some: list[tuple[int, torch.nn.Parameter]] = []
+    size = 0
+    for number, parameter in enumerate(parameters):
+        some.append((number, parameter))
+        size += parameter.numel()
+        if size >= NUMBERS:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 @torch.no_grad()

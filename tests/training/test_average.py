@@ -25,7 +25,9 @@ def averaged(values: list[torch.Tensor], decay: float) -> torch.Tensor:
     return average.float()
 
 
-def test_the_average_follows_the_formula_and_goes_on_from_its_state():
+@pytest.mark.parametrize("portion", [1 << 26, 4])  # all of it at once, and one tensor after the other
+def test_the_average_follows_the_formula_and_goes_on_from_its_state(portion, monkeypatch):
+    monkeypatch.setattr("lora_trainer.training.average.NUMBERS", portion)
     trained = nn.Linear(3, 2)
     average = WeightAverage(trained, 0.25)
     average.begin()
