@@ -11,11 +11,12 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
+from ..checkpoints.whole_model import WholeModel
 from ..data.cache import LatentsCache
 from ..data.dataset import sizes_of
 from ..data.latents_store import LatentsStore
@@ -31,6 +32,7 @@ from ..sampling.preview import evaluating
 from . import encoding
 from .distributed import Processes
 from .phases import Emit, phase
+from .precision import Precision
 from .trainee import Trainee
 
 PHASE = "measuring the loss"
@@ -170,8 +172,16 @@ class Validation:
         """Go on as `state_dict` told."""
         self.best, self.best_step, self._measured = float(state["best"]), int(state["best_step"]), int(state["measured"])
 
+    def _precision(self) -> Precision:
+        """That of a step, but for weights of the model itself that are shown in another type than they are trained in: an
+        average is float32."""
+        own, network = self.trainee.precision, self.trainee.network
+        is_wide = isinstance(network, WholeModel) and any(one.dtype != own.dtype for one in network.parameters())
+        return replace(own, mixed=own.mixed or is_wide)
+
     def _losses(self, images: Sequence[PlannedImage]) -> float:
         """The sum of the losses of a batch over all noise levels."""
+        precision = self._precision()
         trainee, device = self.trainee, self.trainee.precision.device
         trainee.set_strength(self.plan.datasets[images[0].dataset].spec.network_multiplier)
         latents = torch.stack([self.latents.get(image) for image in images]).to(device, torch.float32)
@@ -183,7 +193,7 @@ class Validation:
         for timestep in levels(trainee.noise.min_timestep, trainee.noise.max_timestep, trainee.noise.timesteps):
             noise = torch.stack([self._noise(image, timestep, latents.shape[1:]) for image in images]).to(device)
             timesteps = torch.full((len(images),), timestep, device=device)
-            errors = trainee.objective.errors(trainee.model, latents, conditioning, noise, timesteps, trainee.precision, masks)
+            errors = trainee.objective.errors(trainee.model, latents, conditioning, noise, timesteps, precision, masks)
             total += float(errors.double().sum())
         return total
 

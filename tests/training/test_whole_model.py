@@ -212,6 +212,20 @@ def test_one_of_stable_diffusion_2_predicts_velocity_after_it_goes_on_and_in_eve
         assert_same_model(model, tmp_path / f"again{ending}")
 
 
+@pytest.mark.parametrize(
+    "shown", [{"ema_decay": 0.9}, {"optimizer_type": "AdamWScheduleFree"}], ids=lambda shown: next(iter(shown))
+)
+def test_weights_in_16_bits_whose_average_has_32_are_measured_and_drawn(model_options, tmp_path, shown):
+    (tmp_path / "prompts.txt").write_text("a frog --w 64 --h 64 --s 1")
+    narrow = {"full_bf16": True, "mixed_precision": "bf16"}
+    measured = {"validation_split": 0.25, "validate_every_n_steps": 1}
+    drawn = {"sample_prompts": str(tmp_path / "prompts.txt"), "sample_every_n_steps": 1}
+    recorder = Recorder()
+    train(model_options(**TEXT, **narrow, **measured, **drawn, **shown, max_train_steps=2), reporter=recorder)
+    assert [event["step"] for event in recorder.of("validation")] == [0, 1, 2] and len(recorder.of("sample")) == 2
+    assert not [event for event in recorder.of("warning") if "could not be drawn" in event["message"]]
+
+
 def test_folders_of_diffusers_are_saved_removed_and_gone_on_from_by_their_names(model_options, tmp_path):
     """A name may have a dot: a folder has no ending."""
     chosen = {"save_model_as": "diffusers_safetensors", "output_name": "x.v1", "save_every_n_steps": 1, "save_last_n_steps": 1}
