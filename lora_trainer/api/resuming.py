@@ -16,7 +16,7 @@ from ..options.resolve import train_options
 from ..paths import write_text_atomic
 from ..runs import placing, resuming, states
 from ..runs.folder import RunFolder
-from ..runs.state_findings import LENGTH, resume_findings
+from ..runs.state_findings import LENGTH, of_schedule, resume_findings
 from ..runs.states import StateInfo
 from ..runs.store import Run
 from .answers import problem
@@ -92,11 +92,5 @@ def _differences(info: StateInfo, options: TrainOptions, *, is_longer: bool) -> 
 
 def _of_schedule(info: StateInfo, options: TrainOptions, steps: int) -> list[dict[str, str]]:
     """What further steps do to the learning rate: to be known, and nothing to be asked."""
-    schedule = str(options.optimizer.lr_scheduler or "constant")
-    if schedule.startswith("constant"):
-        return []
-    message = (
-        f"the learning rate follows its schedule ({schedule}) over all {info.step + steps} steps, so it does not go on "
-        "from where it had come to."
-    )
-    return [problem(InputError(message, field="lr_scheduler"), "info")]
+    message = of_schedule(options.optimizer.lr_scheduler, info.step + steps)
+    return [problem(InputError(message, field="lr_scheduler"), "info")] if message else []

@@ -72,6 +72,16 @@ def resume_findings(
     return sorted(found, key=lambda one: one.level != "error")
 
 
+def of_schedule(schedule: str | None, total_steps: int) -> str:
+    """What further steps do to the learning rate, where it is not the same all the way; else an empty text."""
+    if str(schedule or "constant").startswith("constant"):
+        return ""
+    return (
+        f"the learning rate follows its schedule ({schedule}) over all {total_steps} steps, so it does not go on from where it "
+        "had come to."
+    )
+
+
 def _of_settings(info: StateInfo, new: Mapping[str, Any]) -> Iterator[ResumeFinding]:
     old = {option.name: json.loads(json.dumps(option.default)) for option in OPTIONS} | info.table("settings")
     for option in OPTIONS:

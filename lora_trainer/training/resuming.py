@@ -16,10 +16,11 @@ from ..data.plan.digest import data_facts
 from ..errors import InputError, InputErrors
 from ..foreign.reading import UnreadableError, is_there
 from ..options import TrainOptions
+from ..options.optimizer_kinds import makes_its_rate
 from ..options.saving import SavingOptions
 from ..paths import user_path
 from ..runs import states
-from ..runs.state_findings import LENGTH, resume_findings, settings
+from ..runs.state_findings import LENGTH, of_schedule, resume_findings, settings
 from ..runs.states import StateInfo
 from .distributed import Processes
 from .loop import Loop
@@ -136,6 +137,8 @@ def start(
     known = info.table("session") if info is not None and continues else {}
     session = int(known.get("id", random.SystemRandom().randrange(TEN_DIGITS, 2**32)))
     started_at = float(known.get("started_at", time.time()))
+    if info is not None and not of_run and _is_further(info, options) and (note := _of_rate(options, counts.total_steps)):
+        emit({"type": "warning", "message": f"Going on from {info.path.name}: {note}"})
     asked = given(options.saving, counts, accumulation)
     step, position = asked or ((info.step, Position(info.epoch, info.batch)) if info else (0, Position()))
     counts, position = counts_from(counts, options.training, step, position, accumulation)
@@ -199,13 +202,25 @@ def _digest(options: SavingOptions, info: StateInfo | None, plan: DataPlan, emit
     return data_facts(plan)
 
 
+def _is_further(info: StateInfo, options: TrainOptions) -> bool:
+    """Whether a training that had ended is to make further steps."""
+    reached = {"max_train_steps": info.step, "max_train_epochs": info.epoch}
+    old, new = info.table("settings"), settings(options)
+    return any(old.get(name) == reached[name] != new[name] for name in LENGTH)
+
+
+def _of_rate(options: TrainOptions, total_steps: int) -> str:
+    chosen = options.optimizer
+    own = chosen.lr_scheduler_type or makes_its_rate(chosen.optimizer_type, chosen.optimizer_args)
+    return "" if own else of_schedule(chosen.lr_scheduler, total_steps)
+
+
 def _same(info: StateInfo, options: TrainOptions, facts: Mapping[str, Any], emit: Emit, *, of_run: bool) -> bool:
     findings = resume_findings(info, options, data=facts["data"], machine=facts["machine"])
     errors = [InputError(one.message, field=one.field or "resume") for one in findings if one.level == "error"]
     if errors:
         raise InputErrors(errors)
-    reached = {"max_train_steps": str(info.step), "max_train_epochs": str(info.epoch)}
-    is_longer = of_run or any(one.old == reached.get(one.field) for one in findings)  # a run's length changes by the page
+    is_longer = of_run or _is_further(info, options)  # a run's length changes by the page
     for one in findings:
         if is_longer and one.field in LENGTH:
             continue  # it is given more steps: that is wanted, and no surprise

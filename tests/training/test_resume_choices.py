@@ -154,7 +154,15 @@ def test_further_steps_are_those_of_a_longer_training(options_for, tmp_path, epo
     assert losses([first, second]) == losses([whole]) and result.step == 12
     told = "".join(event["message"] for event in second.of("warning"))
     assert "max_train" not in told, "it was wanted"
+    assert "schedule" not in told, "the rate stays"
     assert_same_file(tmp_path / "whole" / "x.safetensors", result.path)
+
+
+def test_further_steps_say_what_they_do_to_a_rate_that_changes(options_for, copied):
+    reporter = Recorder()
+    train(options_for(resume="latest", max_train_steps=4, lr_scheduler="cosine"), reporter=reporter)
+    told = "".join(event["message"] for event in reporter.of("warning"))
+    assert "follows its schedule (cosine) over all 4 steps" in told and "max_train" not in told
 
 
 @pytest.mark.parametrize("at", [3, 4])
