@@ -307,5 +307,5 @@ def test_the_command_that_the_cases_change_is_valid(place, capsys):
     (folder / "link.png").symlink_to(folder / "0.png")
     changed = {"train_data_dir": folder.parent, "output_dir": place.root / "나의 #1", "output_name": "고양이 100%"}
     assert commands.run(command(place, changed)) == commands.EXIT_OK
-    assert "0.jpg and 0.png" in capsys.readouterr().err
+    assert "0.jpg + 0.png" in capsys.readouterr().err
     assert (place.root / "나의 #1" / "고양이 100%.safetensors").stat().st_size > 10_000

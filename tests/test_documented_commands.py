@@ -62,7 +62,7 @@ def places(tiny_sd1, tmp_path_factory) -> dict[str, str]:
     named = {
         "model": tiny_sd1, "train": images.parent, "images": images, "reg": reg.parent, "reg_images": reg,
         "prompts": root / "prompts.txt", "metadata": root / "piyo_md.json", "state": root / "state", "out": root / "out",
-        "lora": lora(root / "last.safetensors", 1), "lora2": lora(root / "last2.safetensors", 2),
+        "lora": lora(root / "last.safetensors", 1, rank=4), "lora2": lora(root / "last2.safetensors", 2, rank=4),
         "dataset": root / "dataset.toml", "dylora": dylora(root / "dylora.safetensors"),
         "tuned": make_checkpoint(root / "tuned.safetensors", seed=3),
     }  # fmt: skip

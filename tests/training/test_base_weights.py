@@ -26,12 +26,13 @@ def drawn(shape, seed: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * 0.3
 
 
-def lora(path: Path, seed: int = 1) -> Path:
-    """A LoRA for the tiny SD1 model whose halves both have an effect."""
+def lora(path: Path, seed: int = 1, *, rank: int = 2) -> Path:
+    """A LoRA for the tiny SD1 model whose halves both have an effect; of rank 2 with 3x3 convolutions, else without."""
+    arguments = {"conv_dim": "2"} if rank == 2 else {}
     texts, unet = families.make("sd1")
     from lora_trainer.networks import registry
 
-    network = registry.get("networks.lora").create_network(1.0, 2, 1.0, None, texts, unet, seed=seed, conv_dim="2")
+    network = registry.get("networks.lora").create_network(1.0, rank, 1.0, None, texts, unet, seed=seed, **arguments)
     tensors = network.state_dict()
     for number, (name, tensor) in enumerate(sorted(tensors.items())):
         if name.endswith("lora_up.weight"):
