@@ -62,8 +62,11 @@ class _Reporter:
             self._between(self._done)
 
 
-def count(case: Case, folder: Path) -> Counts:
-    """What a step of `case` asks of a card."""
+def count(case: Case, folder: Path, *, narrow: bool = False) -> Counts:
+    """What a step of `case` asks of a card; of a model of 32 channels, with as many layers, where it is to be `narrow`.
+
+    A step that mixes tensors of a card with those of main memory fails here, as it would on a card.
+    """
     meta, rules = Meta(), CardRules()
     found: list[Counts] = []
 
@@ -80,7 +83,8 @@ def count(case: Case, folder: Path) -> Counts:
         stack.enter_context(mock.patch.object(Updater, "backward", backward))
         for one in (foreach_like_a_card(), rules, meta):
             stack.enter_context(one)
-        _train(case, folder, "full", _model(case.family), _Reporter(WARM + 1, between))
+        model = _model(case.family, **(_narrow(case.family) if narrow else {}))
+        _train(case, folder, "small" if narrow else "full", model, _Reporter(WARM + 1, between))
     return found[0]
 
 

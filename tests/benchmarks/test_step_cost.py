@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks import step_cost
+from benchmarks.card.cases import Case
 from benchmarks.cost.counting import Meta
 from benchmarks.cost.training import Cost, count, host_milliseconds
 
@@ -46,3 +47,28 @@ def test_operations_casts_waits_and_bytes_kept_are_those_of_the_step():
     assert counts.operations == {"forward": 4, "backward": 3} and counts.casts == {"forward": 1, "backward": 0}
     assert counts.kept == {"float32": 2 * 8 * 4 * 2}, "input and result, but not the weight, which stays"
     assert counts.waits == {"_local_scalar_dense": 1, "to the host": 1, "nonzero": 1}
+
+
+DRAWN = {"noise_offset": 0.1, "adaptive_noise_scale": 0.01, "ip_noise_gamma": 0.1, "ip_noise_gamma_random_strength": True}
+WEIGHED = {"loss_type": "huber", "huber_schedule": "snr", "min_snr_gamma": 5.0, "masked_loss": True, "alpha_mask": True}
+LEFT_OUT = {"network_dropout": 0.1, "network_args": ["conv_dim=4", "rank_dropout=0.1", "module_dropout=0.1"]}
+WORDS = {"trains": "pivotal", "token_string": "sls", "init_word": "frog", "network_train_unet_only": None}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {**DRAWN, **WEIGHED, **LEFT_OUT, "scale_weight_norms": 1.0, "ema_decay": 0.9, "gradient_checkpointing": True},
+        {
+            **WORDS,
+            "weighted_captions": True,
+            "max_token_length": 225,
+            "mixed_precision": "fp16",
+            "gradient_accumulation_steps": 2,
+        },
+    ],
+    ids=["noise, loss and network", "texts that are trained"],
+)
+def test_a_step_mixes_no_tensors_of_the_card_with_those_of_main_memory_and_waits_once(options, tmp_path):
+    counts = count(Case("all at once", "sd1", 2, options), tmp_path, narrow=True)
+    assert counts.operations.total() > 2000 and counts.waits == {"to the host": 1}
