@@ -7,6 +7,9 @@
 Both train a LoRA of the same layers of the same UNet on batches of one size, and take turns. "Ours" is everything between two
 steps of a real run: the data loader, the noise, the loss, clipping, the schedule, the checks and the events written to a run
 folder. The bare step is written out here with torch and diffusers alone: no module of ours, no autocast.
+
+A ratio is [median, and the two between which the middle half lies]. On a machine that others keep busy the processor's time
+(`cpu_ratio`) says more than the clock's, and the least of each more than the rest; on a card only the clock's says anything.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
 from PIL import Image
 from torch import nn
 
@@ -33,6 +38,7 @@ from lora_trainer.models import load  # noqa: E402
 from lora_trainer.options.resolve import train_options  # noqa: E402
 from lora_trainer.runs.control import Control  # noqa: E402
 from lora_trainer.runs.events import RunReporter  # noqa: E402
+from lora_trainer.runs.folder import RunFolder  # noqa: E402
 from lora_trainer.training.train import train  # noqa: E402
 from tests.tiny import make_checkpoint  # noqa: E402
 
@@ -56,6 +62,7 @@ class BareStep:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = DTYPES[precision]
         self.unet = load(str(model), dtype=self.dtype, device=self.device).unet
+        self.unet.set_attn_processor(AttnProcessor2_0())  # diffusers' own
         if checkpointing:
             self.unet.enable_gradient_checkpointing()
             self.unet.train()
@@ -97,17 +104,20 @@ class BareStep:
 
 
 class Duel:
-    """A reporter that hands on to another one, makes a bare step behind each of ours, and keeps both times."""
+    """A reporter that hands on to another one, makes a bare step behind each of ours, and keeps both times.
+
+    Each of `ours` lies between two of `bare`, which has one more. A time is (seconds, seconds of this process's processor).
+    """
 
     def __init__(self, reporter: RunReporter, bare: Callable[[], None], *, steps: int, warm: int) -> None:
         self.reporter, self.step, self.steps, self.warm = reporter, bare, steps, warm
-        self.ours: list[tuple[float, float]] = []  # (seconds, seconds of this process's CPU)
+        self.ours: list[tuple[float, float]] = []
         self.bare: list[tuple[float, float]] = []
-        self._since: tuple[float, float] | None = None
+        self._since = (0.0, 0.0)
 
     def control(self) -> Control:
         """Stop when enough was measured."""
-        return dataclasses.replace(self.reporter.control(), stop=len(self.bare) >= self.steps)
+        return dataclasses.replace(self.reporter.control(), stop=len(self.ours) >= self.steps)
 
     def emit(self, event: Mapping[str, Any]) -> None:
         """Take an event of the training; what lies between two steps is ours."""
@@ -117,9 +127,18 @@ class Duel:
         now, before = self._now(), self._since
         self.step()
         self._since = self._now()
-        if before is not None and event["step"] > self.warm:
+        if event["step"] > self.warm:
             self.ours.append((now[0] - before[0], now[1] - before[1]))
+        if event["step"] >= self.warm:
             self.bare.append((self._since[0] - now[0], self._since[1] - now[1]))
+
+    def ratios(self, clock: int) -> list[float]:
+        """Each of ours over the mean of the bare steps before and after it, in order of size; `clock` 0 or 1 of a time.
+
+        What slows the machine for longer than a step slows both.
+        """
+        means = [(one[clock] + two[clock]) / 2 for one, two in pairwise(self.bare)]
+        return sorted(ours[clock] / mean for ours, mean in zip(self.ours, means, strict=True))
 
     @staticmethod
     def _now() -> tuple[float, float]:
@@ -129,7 +148,7 @@ class Duel:
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run the duel; return medians in seconds and their ratio."""
+    """Run the duel; return medians in seconds, and those of the ratios with the middle half of them."""
     model = arguments.model or make_checkpoint(folder / "model.safetensors", **SIZES[arguments.size])
     images = folder / "data" / "1_sls frog"
     images.mkdir(parents=True)
@@ -164,6 +183,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         resolution=arguments.resolution,
         checkpointing=arguments.checkpointing,
     )
+    RunFolder(folder).config.touch()  # a run's folder without it counts as deleted
     with contextlib.closing(RunReporter(folder)) as reporter:
         duel = Duel(reporter, bare_step, steps=arguments.steps, warm=3)
         train(options, reporter=duel)
@@ -174,12 +194,22 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "torch": torch.__version__,
         "seconds_ours": round(ours[0], 5),
         "seconds_bare": round(bare[0], 5),
-        "ratio": round(ours[0] / bare[0], 4),
-        "median_of_ratios": round(statistics.median(a[0] / b[0] for a, b in zip(duel.ours, duel.bare, strict=True)), 4),
+        "ratio": _middle(duel.ratios(0)),
+        "cpu_ratio": _middle(duel.ratios(1)),
+        "cpu_ratio_of_least": round(min(duel.ours, key=_cpu)[1] / min(duel.bare, key=_cpu)[1], 3),
         "cpu_milliseconds_more": round(1000 * (ours[1] - bare[1]), 2),
-        "cpu_ratio": round(ours[1] / bare[1], 4),
         **{key: str(value) for key, value in vars(arguments).items() if key != "model"},
     }
+
+
+def _middle(ratios: list[float]) -> list[float]:
+    """[median, first quartile, third quartile] of sorted `ratios`."""
+    last = len(ratios) - 1
+    return [round(one, 3) for one in (statistics.median(ratios), ratios[round(last / 4)], ratios[round(last * 3 / 4)])]
+
+
+def _cpu(times: tuple[float, float]) -> float:
+    return times[1]
 
 
 def parser() -> argparse.ArgumentParser:

@@ -34,7 +34,9 @@ def set_attention(unet: UNet2DConditionModel, vae: AutoencoderKL | None, kind: s
             return "xformers"
     from diffusers.models.attention_processor import AttnProcessor2_0
 
-    unet.set_attn_processor(AttnProcessor2_0())
+    from .plain_attention import PlainAttention
+
+    unet.set_attn_processor(PlainAttention())
     if vae is not None:
         vae.set_attn_processor(AttnProcessor2_0())
     return "torch"

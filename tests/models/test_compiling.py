@@ -14,6 +14,7 @@ from diffusers import UNet2DConditionModel
 
 from lora_trainer.errors import TrainingError
 from lora_trainer.models import checkpointing, compiling
+from lora_trainer.models.attention import set_attention
 from lora_trainer.models.compiling import Way, compiled, regions
 from lora_trainer.networks import registry
 
@@ -37,6 +38,7 @@ def unet():
             cross_attention_dim=32,
             attention_head_dim=4,
         )
+    set_attention(made, None, "torch")
     return made.requires_grad_(False).eval()
 
 

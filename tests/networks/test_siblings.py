@@ -10,12 +10,12 @@ import weakref
 import pytest
 import torch
 from torch.nn.functional import linear
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lora_trainer.models import checkpointing
 from lora_trainer.networks import registry
 from lora_trainer.networks.joint import JointLinear
 from lora_trainer.networks.siblings import Siblings
+from tests.counting import Operations
 from tests.networks.families import KINDS
 
 
@@ -98,18 +98,10 @@ def assert_same(found, expected):
 
 
 def count_of(network, parts):
-    """How many operations a step takes."""
-    with _Counted() as counted:
+    """How many products and sums a step takes."""
+    with Operations() as count:
         step(parts, network)
-    return counted.operations
-
-
-class _Counted(TorchDispatchMode):
-    operations = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.operations += func._schema.name in ("aten::mm", "aten::addmm", "aten::addmm_", "aten::add")
-        return func(*args, **(kwargs or {}))
+    return sum(count.by_name[name] for name in ("mm", "addmm", "addmm_", "add"))
 
 
 CASES = {
