@@ -19,6 +19,8 @@ from .sending import file_answer
 from .service import Service
 from .state import runs_view
 
+_MOST_STEPS = 10**9 - 1  # that a training can have
+
 MAX_RUNS = 200  # in a list
 
 
@@ -59,8 +61,12 @@ async def _sample(service: Service, request: Request) -> Response:
 async def _live(service: Service, request: Request) -> Response:
     body = await json_body(request)
     now, keep, every = flag_of(body, "now"), body.get("keep"), body.get("every")
-    if every is not None and (isinstance(every, bool) or not isinstance(every, int) or not 0 <= every < 10**9):
-        raise InputError(f"{every!r} is no number of steps.", field="every", advice="Give a whole number; 0 is never.")
+    if every is not None and (isinstance(every, bool) or not isinstance(every, int) or not 0 <= every <= _MOST_STEPS):
+        raise InputError(
+            f"{every!r} is no number of steps from 0 to {_MOST_STEPS:,}.",
+            field="every",
+            advice="Give a whole number; 0 is never.",
+        )
     if keep is not None:
         keep = flag_of(body, "keep")
 
@@ -105,8 +111,10 @@ async def _resume(service: Service, request: Request) -> Response:
 
 def _steps(value: Any) -> int | None:
     """How many steps beyond the end are asked for. Raises InputError for what is no number of steps."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10**9):
-        raise InputError(f"{value!r} is no number of steps.", field="steps", advice="Give a whole number from 1 on.")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MOST_STEPS):
+        raise InputError(
+            f"{value!r} is no number of steps from 1 to {_MOST_STEPS:,}.", field="steps", advice="Give a whole number."
+        )
     return value
 
 

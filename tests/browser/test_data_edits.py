@@ -233,6 +233,10 @@ def test_what_the_lint_finds_is_shown_with_its_pictures_and_mended_by_a_button(o
     long = ", ".join(f"very long detail number {number}" for number in range(20))
     folder = folder_of_links(tmp_path / "long", 4, ("sls frog, green", long))
     page = opened(open_page, place, folder)
+    page.locator("#lt-data-filter").fill("finding:long_caption")  # before anybody has looked
+    expect(page.locator(".lt-data-count")).to_have_text("2 of 4")
+    page.locator("#lt-data-filter").fill("")
+    expect(page.locator(".lt-data-count")).to_have_text("4 pictures")
     page.locator(".lt-segment", has_text="Findings").click()
     finding = page.locator(".lt-data-finding", has_text="75 tokens")
     finding.locator("button.lt-chip").click()

@@ -53,6 +53,11 @@ def test_a_sentence_of_the_host_begins_with_a_capital_and_a_files_name_stays(eva
     assert evaluated("base/problems.js", f"{json.dumps(list(said))}.map(m.sentence)") == list(said.values())
 
 
+def test_a_caption_of_several_lines_has_room_in_one(evaluated):
+    captions = ["a frog", "a frog\nthe frog\nmy frog", "\na frog\n", ""]
+    assert evaluated("data/words.js", f"{json.dumps(captions)}.map(m.oneLine)") == ["a frog", "a frog …", "\na frog\n", ""]
+
+
 def test_a_number_has_a_point_or_a_decimal_comma(evaluated):
     typed = ["0.8", "0,8", " -1,5 ", "1e-4", "1,5e-4", "６４", "０．５", "−2", "7", "0,125"]
     typed += ["", " ", "0,8,1", "0,8.1", "x", "0x10", "Infinity"]

@@ -67,6 +67,7 @@ export function dataset(signal, opened, how) {
         Object.assign(data, change);
         const mine = ++question, { filter, sort, descending } = data;
         try {
+            if (!data.found && (sort === "findings" || /(^|[\s(-])finding:/i.test(filter))) await data.post("findings", { values: values.send() }).then(lookSoon); // else none: nobody has looked
             const counts = data.scan ? [] : [...LOOKS, TRAINED]; // while files are being read the pictures come first
             const answer = await data.post("query", { filter, sort, descending, buckets: bucketSettings(), counts });
             if (mine !== question || signal.aborted) return;

@@ -7,6 +7,9 @@ export const typedTags = (text) => text.split(/[,\uff0c]/).map((tag) => tag.trim
 // The line that is trained: the first that holds anything.
 export const firstLine = (text) => (text || "").split("\n").find((line) => line.trim()) || "";
 
+// A caption for a place with room for one line: of several, any of which is trained, the first.
+export const oneLine = (text) => ((text || "").trim().includes("\n") ? `${firstLine(text)} …` : text || "");
+
 // Whether a caption reads as sentences, whose chips would be pieces of them.
 export const isProse = (text) => /[.!?]["”)]?\s+\S/.test(firstLine(text)) || (!firstLine(text).includes(",") && firstLine(text).split(/\s+/).length > 6);
 

@@ -75,7 +75,7 @@ const replaced = ({ file, name }) => h("p", {}, t("resume_replaces", { x: file, 
 
 async function trainFurther(run, id) {
     const { used } = await get(`runs/${encodeURIComponent(id)}/use`);
-    const steps = h("input", { type: "number", min: 1, step: 1, required: true, oninput: () => steps.setCustomValidity(""), oninvalid: () => steps.setCustomValidity(t("further_none")), value: Math.max(1, Math.round((run.total_steps || 1000) / 4)), "aria-label": t("further_steps") });
+    const steps = h("input", { type: "number", min: 1, max: 999_999_999, step: 1, required: true, oninput: () => steps.setCustomValidity(""), oninvalid: () => steps.setCustomValidity(t("further_none")), value: Math.max(1, Math.round((run.total_steps || 1000) / 4)), "aria-label": t("further_steps") });
     const question = [h("p", {}, t("further_ask")), used.chosen && replaced(used), h("label", { class: "lt-row" }, t("further_steps"), steps)];
     if (!(await ask(question, t("further"), { isHarmless: true }))) return;
     await resume(run, id, { steps: Number(steps.value) }, true);

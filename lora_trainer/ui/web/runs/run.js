@@ -92,7 +92,7 @@ function runPage(signal, detail, id) {
         part("card", [run.card, run.device], () => cardNote(run, id));
         part("notes", [run.state, run.message, run.advice, run.warnings, Math.floor(((app.state.time || 0) - (run.last_sign_of_life || 0)) / 30)], () => notes(run));
         part("standing", [run.step, run.total_steps, doing(run), run.phase, run.state, run.queue_position, Math.round(run.seconds_left || 0)], () => standing(run));
-        part("numbers", [run.epoch, run.smoothed_loss, run.lrs, run.lr, run.samples_per_second, run.peak_memory, run.seconds_left, run.ended], () => numbers(run, detail.forecast || {}));
+        part("numbers", [run.epoch, run.smoothed_loss, run.lrs, run.lr, run.samples_per_second, run.peak_memory, run.device, run.seconds_left, run.ended], () => numbers(run, detail.forecast || {}));
         part("lora", [run.lora, run.state, run.files, used.now], () => lora(run, detail.config, used.now));
         if (isNew("live", [run.live, run.state, Boolean(run.step), run.card?.is_free])) growing.show(run);
         if (isNew("samples", [run.samples, isOver(run)])) samples.show(run.samples);

@@ -43,7 +43,7 @@ export const t = texts({
     queue_position: ["Number {x} in the queue", "대기 순서 {x}번"],
     queue_after: ["after {x}", "{x} 다음"],
     queue_after_paused: ["waits for {x}, which is paused", "일시 정지된 {x}을(를) 기다리는 중"],
-    further_none: ["Write how many steps: a whole number from 1 on.", "스텝 수를 1 이상의 정수로 적으세요."],
+    further_none: ["Write how many steps: a whole number from 1 to 999,999,999.", "스텝 수를 1에서 999,999,999까지의 정수로 적으세요."],
     queue_up: ["{x}: sooner", "{x} 먼저 학습"],
     queue_down: ["{x}: later", "{x} 나중에 학습"],
     queue_remove: ["{x}: take it out of the queue", "{x} 대기열에서 빼기"],

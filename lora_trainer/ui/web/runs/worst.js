@@ -5,6 +5,7 @@ import { get, post, urlOf } from "../base/host.js";
 import { remember } from "../base/memory.js";
 import { go } from "../base/place.js";
 import { pictureButton, showPicture } from "../base/pictures.js";
+import { oneLine } from "../data/words.js";
 import { t } from "./texts.js";
 
 const SHOWN = 6, EVERY = 60_000; // pictures at first; milliseconds between two looks at a run that trains
@@ -28,7 +29,7 @@ export function worstPictures(signal, id) {
         element.hidden = pictures.length < 2;
         more.hidden = shown.length === pictures.length;
         fill(list, shown.map((one, index) => h("li", { class: "lt-worst-one" }, pictureButton(views[index], () => showPicture(views, index)),
-            h("div", {}, h("strong", {}, t("worst_times", { x: one.relative.toFixed(2) })), " ", h("code", {}, one.name), h("p", { class: "lt-subdued" }, one.caption || t("worst_none"))))));
+            h("div", {}, h("strong", {}, t("worst_times", { x: one.relative.toFixed(2) })), " ", h("code", {}, one.name), h("p", { class: "lt-subdued", title: one.caption }, oneLine(one.caption) || t("worst_none"))))));
     }
 
     return {

@@ -184,7 +184,7 @@ function subsets(list) {
     return h("table", { class: "lt-table" },
         h("thead", {}, h("tr", {}, ["plan_folder", "plan_count", "plan_repeats", "plan_captions"].map((name) => h("th", { scope: "col" }, t(name))))),
         h("tbody", {}, list.map((one) => h("tr", {},
-            h("th", { scope: "row", title: one.folder }, h("span", { class: "lt-cut" }, one.class_tokens || folderName(one.folder)), one.is_reg && h("span", { class: "lt-chip" }, t("plan_is_reg"))),
+            h("th", { scope: "row", title: one.folder }, h("span", { class: "lt-cut" }, (!one.class_tokens?.includes("\n") && one.class_tokens) || folderName(one.folder)), one.is_reg && h("span", { class: "lt-chip" }, t("plan_is_reg"))),
             h("td", {}, formatNumber(one.images)), h("td", {}, formatNumber(one.repeats)), h("td", {}, Number.isFinite(one.captions) ? formatNumber(one.captions) : "–")))));
 }
 
