@@ -26,7 +26,7 @@ from ..options.model import ModelOptions
 from ..options.network import NetworkOptions
 from ..options.network_findings import block_findings
 from ..options.optimizer_kinds import kind_of
-from ..options.trained import BESIDE, EMBEDDING, MODEL, PIVOTAL, WITH_NETWORK, TrainedOptions
+from ..options.trained import BESIDE, EMBEDDING, MODEL, PIVOTAL, WITH_NETWORK, WITH_WORD, TrainedOptions
 from ..options.trained_rules import block_rates
 from ..options.training import TrainingOptions
 from ..paths import user_path
@@ -56,6 +56,8 @@ def check(options: TrainOptions) -> None:
                 user_path(options.network.network_weights), word_of(options.trained), init_word=options.trained.init_word
             )
             going_on.check_ranks(user_path(options.network.network_weights), options.network)
+    if options.trained.trains in WITH_WORD:
+        _known_vectors(options.trained, options.network.network_weights if options.trained.trains == PIVOTAL else None)
     if options.trained.trains == MODEL:
         _refuse_own_place(options)
     optimizers.check(options.optimizer)
@@ -263,31 +265,39 @@ def embedding(
     """The vectors of the new word, which the model knows from now on: those of `weights`, else of the file `lora` where it
     holds the word, else of init_word. Raises InputError for what does not fit the model."""
     word = (options.token_string or "").strip()
-    found, file = None, options.weights
-    if file:
-        found = embedding_files.load(user_path(file))
-    elif lora:
-        found, file = words_in(user_path(lora)).get(word), lora
-    if found:
-        starts = list(found)
-        there, wanted = starts[0].shape[-2], options.num_vectors_per_token
-        if there != wanted:
-            message = f"{file} has {there} vectors, but num_vectors_per_token is {wanted}."
-            advice = f"Give num_vectors_per_token {there}."
-            raise InputError(message, field="num_vectors_per_token", advice=advice)
-    else:
+    starts = _known_vectors(options, lora)
+    if not starts:
         starts, note = words.start_vectors(model, options.init_word, options.num_vectors_per_token, seed)
         if note:
             emit({"type": "warning", "message": note})
-    if starts[0].dim() == 3 and not options.vectors_per_layer:
-        message = f"{file} has vectors for each layer of the UNet (XTI)."
-        raise InputError(message, field="weights", advice="Give vectors_per_layer, or another file.")
     if options.vectors_per_layer:
         count = words.layers_of(model)
         starts = [one if one.dim() == 3 else one.expand(count, *one.shape) for one in starts]
     made = Embedding(word, starts).to(device)
     words.teach(model, word, list(made.vectors))
     return made
+
+
+def _known_vectors(options: TrainedOptions, lora: str | None) -> list[torch.Tensor]:
+    """The vectors that a training of a word goes on from, for each text encoder; none where it begins anew.
+
+    Raises InputError for others than are to be trained, EmbeddingFileError for a file that cannot be read.
+    """
+    found, file = None, options.weights
+    if file:
+        found = embedding_files.load(user_path(file))
+    elif lora:
+        found, file = words_in(user_path(lora)).get((options.token_string or "").strip()), lora
+    if not found:
+        return []
+    there, wanted = found[0].shape[-2], options.num_vectors_per_token
+    if there != wanted:
+        message = f"{file} has {there} vectors, but num_vectors_per_token is {wanted}."
+        raise InputError(message, field="num_vectors_per_token", advice=f"Give num_vectors_per_token {there}.")
+    if found[0].dim() == 3 and not options.vectors_per_layer:
+        message = f"{file} has vectors for each layer of the UNet (XTI)."
+        raise InputError(message, field="weights", advice="Give vectors_per_layer, or another file.")
+    return list(found)
 
 
 def network(options: NetworkOptions, model: Model, seed: int, device: torch.device) -> AdapterNetwork[Any]:

@@ -67,8 +67,10 @@ def test_a_training_goes_on_from_the_vectors_of_a_file(embedding_options, tmp_pa
     before = files.load(first.path)
     again = train(embedding_options(weights=str(first.path), learning_rate=1e-9, max_train_steps=1), reporter=Recorder())
     torch.testing.assert_close(files.load(again.path), before)
+    recorder = Recorder()
     with pytest.raises(InputError, match="has 2 vectors, but num_vectors_per_token is 3"):
-        train(embedding_options(weights=str(first.path), num_vectors_per_token=3), reporter=Recorder())
+        train(embedding_options(weights=str(first.path), num_vectors_per_token=3), reporter=recorder)
+    assert not recorder.of("phase"), "nothing has begun: pictures may take an hour to encode"
 
 
 @pytest.mark.effect("use_object_template", "use_style_template")
