@@ -231,7 +231,7 @@ def test_folders_of_diffusers_are_saved_removed_and_gone_on_from_by_their_names(
     chosen = {"save_model_as": "diffusers_safetensors", "output_name": "x.v1", "save_every_n_steps": 1, "save_last_n_steps": 1}
     recorders, path = train_with_kills(model_options, 1, 3, save_state=True, **chosen)
     assert [event["step"] for event in recorders[1].of("resumed")] == [1] and path.name == "x.v1"
-    assert not [event for each in recorders for event in each.of("warning")]
+    assert not [event for each in recorders for event in each.of("warning") if "learning_rate" not in event["message"]]
     folders = {one.name for one in path.parent.iterdir() if not one.name.endswith("-state")}
     assert folders == {"x.v1", "x.v1-step00000002", "x.v1-step00000003"}
     load(path, dtype=torch.float32, device="cpu")
