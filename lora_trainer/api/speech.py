@@ -24,6 +24,7 @@ _SAID_LISTS = {"warnings"}
 _NOT_OURS = {
     "values", "spec", "config", "dataset", "prompts", "prompt", "command", "log", "metadata", "edit",
 }  # fmt: skip
+_PRINTED = re.compile(r"\d\d:\d\d:\d\d [A-Z]+ ")
 _NAME = re.compile(r"(?<![A-Za-z0-9_./\\='\"<-])(?:--)?([a-z0-9]+(?:_[a-z0-9]+)+)(?![A-Za-z0-9_/\\=]|\.[A-Za-z])")
 
 
@@ -75,7 +76,12 @@ def _said(message: str, language: str) -> str:
     if language == "ko":
         message = catalogue().turn(message)
     labels = _labels(language)
-    message = _NAME.sub(lambda found: f"“{labels[found[1]]}”" if found[1] in labels else found[0], message)
+
+    def named(line: str) -> str:
+        return _NAME.sub(lambda found: f"“{labels[found[1]]}”" if found[1] in labels else found[0], line)
+
+    # What a program printed, below a sentence, stays as it is in its log.
+    message = "\n".join(line if _PRINTED.match(line) else named(line) for line in message.split("\n"))
     return with_particles(message) if language == "ko" else message
 
 

@@ -262,3 +262,10 @@ def test_what_a_program_printed_stays_as_it_is_below_the_sentence(before):
     sentence, _, rest = with_particles(CATALOGUE.turn(f"{before}\n{printed}")).partition("\n")
     assert HANGUL.search(sentence) and not re.search("[a-z]", sentence)
     assert rest == printed
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_the_names_of_options_in_lines_of_a_log_stay_names(language):
+    printed = "16:02:44 INFO attention by PyTorch; channels_last off."
+    said = speech.said(f"The worker ended unexpectedly. Its last lines:\n{printed}\nLower network_dim.", language)
+    assert said.split("\n")[1] == printed and "network_dim" not in said

@@ -120,3 +120,19 @@ def test_a_model_made_since_the_page_was_loaded_is_chosen_and_a_missing_one_is_n
     assert sent["checkpoint"] == mine["path"]
     page.click("#lt-tab-train")
     expect(base.locator(f"option[value='{mine['path']}']")).to_have_count(1)
+
+
+def test_a_lora_that_has_come_meanwhile_is_in_the_list_and_the_chosen_one_stays_chosen(open_page, address, api):
+    one = {"name": "sls_frog", "path": "/l", "bytes": 1, "modified": 2, "activation": "sls frog", "weight": 0.8}
+    page = open_page(address + "#lora-generate")
+    picker = page.get_by_role("group", name="Add a LoRA")
+    expect(picker.locator("option")).to_have_text(["No LoRA yet"])
+    renew = "async () => { " + MODULE + "const { renewFiles } = await module('base/files.js'); await renewFiles(); }"
+    api.loras = [one]
+    page.evaluate(renew)  # as it is when a run has ended, of this window or another
+    expect(picker.locator("option")).to_have_text(["sls_frog"])
+    picker.locator("select").select_option("sls_frog")
+    api.loras = [one, {**one, "name": "toad", "modified": 3}]
+    page.evaluate(renew)
+    expect(picker.locator("option")).to_have_text(["sls_frog", "toad"])
+    expect(picker.locator("select")).to_have_value("sls_frog")

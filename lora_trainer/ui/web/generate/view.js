@@ -110,17 +110,22 @@ function generateView(signal) {
         const list = h("select", { class: "lt-input", "aria-label": t("add_lora") }, h("option", { value: "" }, t("no_loras")));
         const weight = h("input", { class: "lt-input lt-weight", type: "text", inputmode: "decimal", value: "0.8", "aria-label": t("weight") });
         const insert = h("button", { type: "button", class: "lt-btn", disabled: true, onclick: () => add() }, t("insert"));
-        let known = [], isTyped = false; // a weight that was typed before the list came
+        let known = [], isPicked = false, isTyped = false; // a weight that was typed before the list came
         weight.addEventListener("input", () => { isTyped = true; });
-        getPatiently("loras").then(({ loras }) => {
+        const look = () => getPatiently("loras").then(({ loras }) => {
+            const before = list.value;
             known = loras;
             if (!loras.length) return;
             fill(list, loras.map((one) => fileOption(one.name, one.name, one.problem)));
             const newest = loras.reduce((a, b) => (b.modified > a.modified ? b : a));
-            list.value = newest.name;
-            if (!isTyped) weight.value = String(newest.weight || 0.8);
+            const isChosen = isPicked && loras.some((one) => one.name === before);
+            list.value = isChosen ? before : newest.name;
+            if (!isTyped && !isChosen) weight.value = String(newest.weight || 0.8);
             insert.disabled = false;
         }).catch(report);
+        look();
+        fileNews.watch(signal, look); // a training, perhaps of another window, has ended
+        list.addEventListener("change", () => { isPicked = true; });
         list.addEventListener("change", () => (weight.value = String(known.find((one) => one.name === list.value)?.weight || 0.8)));
         const weightText = () => { const number = readNumber(weight.value); return Number.isNaN(number) ? weight.value.trim() || "1" : String(number); };
         function add() {
