@@ -11,7 +11,7 @@ from ..foreign.json_text import read_number, read_table
 from ..paths import write_text_atomic
 
 _asking = threading.Lock()
-_COUNTERS = ("save", "sample", "park", "share", "live")
+_COUNTERS = ("save", "sample", "park", "share", "live", "pauses")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,8 @@ class Control:
     steps: 0 is never, None as the options say.
 
     `park` only grows, too: while it is odd the card is lent to somebody else, and the worker keeps off it. `paused` is the
-    user's own wish for the same, for as long as they like. While `share` is odd somebody else uses the card beside the worker.
+    user's own wish for the same, for as long as they like; `pauses` counts how often that has changed. While `share` is odd
+    somebody else uses the card beside the worker.
     """
 
     stop: bool = False
@@ -31,6 +32,7 @@ class Control:
     park: int = 0
     share: int = 0
     paused: bool = False
+    pauses: int = 0
     live: int = 0
     live_every: int | None = None
 
@@ -85,6 +87,7 @@ def ask(
             park=now.park + (park is not None and park != bool(now.park % 2)),
             share=now.share + (share is not None and share != now.is_shared),
             paused=now.paused if paused is None else paused,
+            pauses=now.pauses + (paused is not None and paused != now.paused),
             live=now.live + live,
             live_every=now.live_every if live_every is None else live_every,
         )

@@ -149,7 +149,8 @@ class Lending:
 
     def _has_left(self, progress: Progress, asked: control.Control) -> bool:
         answer = progress.parked or {}
-        return asked.is_off_the_card and bool(answer) and (answer.get("park") == asked.park or asked.paused)
+        is_late = answer.get("pauses", asked.pauses) != asked.pauses  # it was off the card, and has been told to go on since
+        return asked.is_off_the_card and bool(answer) and not is_late and (answer.get("park") == asked.park or asked.paused)
 
     def _may_share(self, folder: RunFolder, progress: Progress) -> bool:
         """Whether to try it: a training is asked beside its steps only, by which its own peak is known."""

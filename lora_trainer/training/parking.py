@@ -167,13 +167,14 @@ class Parking:
     def _wait_for(
         self, step: int, look: Callable[[], tuple[bool, bool]], meanwhile: Callable[[], None], parked: list[Parked]
     ) -> bool:
-        answered: tuple[int, bool] | None = None
+        answered: tuple[int, int] | None = None
         waits, stops = look()
         while waits and not stops:
             control = self.control()
-            if control.is_off_the_card and (control.park, control.paused) != answered:
-                answered = (control.park, control.paused)
-                self.emit({"type": "parked", "step": step, "park": control.park, "paused": control.paused})
+            if control.is_off_the_card and (control.park, control.pauses) != answered:
+                answered = (control.park, control.pauses)
+                told = {"park": control.park, "paused": control.paused, "pauses": control.pauses}
+                self.emit({"type": "parked", "step": step, **told})
             meanwhile()
             time.sleep(_LOOK_SECONDS)
             waits, stops = look()

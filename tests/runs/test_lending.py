@@ -1,12 +1,15 @@
 """A training lends the card to pictures and takes it back: asked in the control file, answered by events."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
 from lora_trainer.runs import control
+from lora_trainer.runs.folder import RunFolder
 from lora_trainer.runs.generation import Generation
 from lora_trainer.runs.lending import Lending, Standing
+from lora_trainer.runs.progress import Progress
 from lora_trainer.runs.store import FINISHED, RUNNING
 
 from .harness import make, run_until, submit, until
@@ -139,6 +142,19 @@ def test_why_a_training_keeps_the_card_is_told(supervisor, pictures):
     assert standing().refusal == "The training keeps the card: no room." and not standing().is_free
     pictures.wanted = False
     finish(supervisor)
+
+
+def test_an_answer_to_an_earlier_pause_does_not_count_for_the_one_that_followed_it(tmp_path):
+    """Between them the worker was told to go on, and may be coming back to the card."""
+    folder, lending = RunFolder(tmp_path), Lending()
+    first = control.ask(folder.control, paused=True)
+    progress = Progress(parked={"park": 0, "paused": True, "pauses": first.pauses})
+    assert lending.standing(folder, progress).is_free
+    assert not lending.standing(folder, replace(progress, parked=None)).is_free
+    control.ask(folder.control, paused=False)
+    again = control.ask(folder.control, paused=True)
+    assert not lending.standing(folder, progress).is_free
+    assert lending.standing(folder, replace(progress, parked={"park": 0, "pauses": again.pauses})).is_free
 
 
 def test_a_run_stopped_while_it_is_paused_ends(supervisor):
