@@ -172,7 +172,7 @@ class Trackers:
             self.reporter.emit(
                 {
                     "type": "warning",
-                    "message": f"The log for {TITLES[name]} ends here: {reason} The training goes on.",
+                    "message": f"The log for {TITLES[name]} ends here: {reason.rstrip('.')}. The training goes on.",
                 }
             )
 

@@ -170,7 +170,7 @@ def test_a_tracker_that_fails_costs_no_training(options_for, wandb, monkeypatch)
     reporter = Recorder()
     assert train(options_for(log_with="wandb", max_train_steps=3), reporter=reporter).reason == "done"
     (warning,) = [event["message"] for event in reporter.of("warning")]
-    assert warning == "The log for Weights & Biases ends here: no route to the server The training goes on."
+    assert warning == "The log for Weights & Biases ends here: no route to the server. The training goes on."
     assert [values["global_step"] for values in wandb.runs[0].told] == [1], "it is left alone from then on"
 
     def refused(**how):
