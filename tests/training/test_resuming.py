@@ -37,7 +37,7 @@ KINDS = {
     "an average, the best by images kept aside": {
         "ema_decay": 0.9, "validation_split": 0.25, "validation_seed": 1, "validate_every_n_steps": 1, "save_best": True,
     },
-    "schedule-free": {"optimizer_type": "AdamWScheduleFree", "unet_lr": 1e-2},
+    "schedule-free, bf16": {"optimizer_type": "AdamWScheduleFree", "unet_lr": 1e-2, "mixed_precision": "bf16"},
     "a rate that is found, a class of PyTorch": {
         "optimizer_type": "Prodigy", "learning_rate": 1.0, "text_encoder_lr": 0.5, "lr_scheduler_type": "StepLR",
         "lr_scheduler_args": "step_size=2",
