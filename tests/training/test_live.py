@@ -46,6 +46,6 @@ def test_what_is_asked_for_stays_in_the_control_file(tmp_path):
     assert read_control(path).live_every is None
     ask(path, live=True, live_every=25)
     ask(path, live=True, paused=True)
-    assert read_control(path) == Control(live=2, live_every=25, paused=True)
+    assert read_control(path) == Control(live=2, live_every=25, paused=True, pauses=1)
     path.write_text('{"live": -3, "live_every": -5}')
     assert read_control(path) == Control(live=0, live_every=0)
