@@ -5,7 +5,7 @@ is at work. It trains the next run, or measures its draft before (runs.rehearsal
 nothing of the card. It is ended after some minutes in which nobody wanted it, when main memory gets short (it looks, and says
 so), and with its host: its input, by which it gets its run, is closed then.
 
-It is told by one line of JSON, and answers by lines: READY and its bytes, SHORT. Who cannot have one starts a worker as ever.
+It is told by one line of JSON, and answers by lines: READY and its bytes, SHORT, TAKEN. Who cannot have one starts a worker as ever.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from ..log import logger
 from . import worker
 from .folder import RunFolder, WorkerProcess
 
-READY, SHORT = "ready", "short"
+READY, SHORT, TAKEN = "ready", "short", "taken"
+_ANSWER_SECONDS = 5.0  # for it to take its run; one that was killed a moment ago does not
 IDLE_SECONDS = 600.0  # a form that nobody has touched for so long is left alone
 _LAST_SECONDS = 20.0  # for it to end
 _SHORT_SECONDS = 600.0  # until main memory is tried again
@@ -40,6 +41,7 @@ class _Waiting:
         self.process = worker.known(self.child)
         self.bytes: int | None = None  # of main memory, once it is ready
         self.is_short = False
+        self._has_taken, self._has_answered = False, threading.Event()  # to its run
         self.ended = 0.0  # when it was told to
         self.listener = threading.Thread(target=self._listen, name="lora-trainer standby", daemon=True)
         self.listener.start()
@@ -52,6 +54,10 @@ class _Waiting:
                     self.bytes = int(number)
                     logger.info("a process is ready for the next training; it holds %.0f MB of main memory", self.bytes / 1e6)
                 self.is_short |= word == SHORT
+                if word == TAKEN:
+                    self._has_taken = True
+                    self._has_answered.set()
+        self._has_answered.set()  # with its end, too
 
     def is_alive(self) -> bool:
         """Whether it runs; one that does not has been heard to its last word."""
@@ -61,14 +67,18 @@ class _Waiting:
         return alive
 
     def hears(self, order: Mapping[str, object]) -> bool:
-        """Say what it is to do; False where it does not listen any more."""
+        """Say what it is to do, and hear that it does; False where it does not listen any more, and will do nothing."""
         assert self.child.stdin is not None
         try:
             with self.child.stdin as its_input:
                 its_input.write((json.dumps(order) + "\n").encode())
         except OSError:
             return False
-        return True
+        self._has_answered.wait(_ANSWER_SECONDS)
+        has_taken = self._has_taken
+        if not has_taken:
+            self.child.kill()
+        return has_taken
 
     def end(self) -> None:
         """Let it end: it reads the end of its input. One that is still importing is ended."""

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from ..importing import undisturbed
-from ..runs.standby import READY, SHORT
+from ..runs.standby import READY, SHORT, TAKEN
 from . import worker
 
 _LEFT_FREE = 2 << 30  # bytes of main memory that others shall find, with one that waits
@@ -38,6 +38,8 @@ def main(argv: Sequence[str]) -> int:
     threading.Thread(target=_watch, args=(has_run, answer), name="memory", daemon=True).start()
     line = sys.stdin.readline()
     has_run.set()
+    if line.strip():
+        answer(TAKEN)
     answer.close()
     if not line.strip():
         return 0

@@ -202,7 +202,9 @@ def test_in_a_data_set_nothing_is_done_unseen_and_the_filter_and_the_mask_go_on(
     board.press("i")
     with page.expect_response("**/edit"):
         edits.go()
-    expect(page.get_by_role("button", name="Save the mask")).to_be_enabled()
+    save = page.get_by_role("button", name="Save the mask")
+    expect(save).to_be_enabled()
+    expect(save).not_to_have_attribute("aria-busy", "true")  # one save after the other
     with page.expect_response("**/edit"):
         board.press("Enter")
     expect(page.locator(".lt-data-crop")).to_have_count(0)
