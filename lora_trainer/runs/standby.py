@@ -5,7 +5,8 @@ is at work. It trains the next run, or measures its draft before (runs.rehearsal
 nothing of the card. It is ended after some minutes in which nobody wanted it, when main memory gets short (it looks, and says
 so), and with its host: its input, by which it gets its run, is closed then.
 
-It is told by one line of JSON, and answers by lines: READY and its bytes, SHORT, TAKEN. Who cannot have one starts a worker as ever.
+It is told by one line of JSON, and answers by lines: READY and its bytes, SHORT, TAKEN. Who cannot have one starts a worker as
+ever.
 """
 
 from __future__ import annotations

@@ -75,7 +75,8 @@ def test_its_output_is_in_the_runs_log_and_its_keys_in_its_environment(superviso
     folder = supervisor.folder("run-1")
     submit(supervisor, "print")
     supervisor._keys["run-1"] = {"FAKE_KEY": "secret"}
-    until(supervisor, lambda: folder.worker() is not None and folder.events.exists())
+    until(supervisor, lambda: folder.worker() is not None)
+    supervisor.host.standby = False  # another one would begin the same file
     run_until(supervisor, "finished")
     assert folder.worker().pid == pid
     log = folder.log.read_text()
