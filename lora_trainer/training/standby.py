@@ -38,11 +38,10 @@ def main(argv: Sequence[str]) -> int:
     threading.Thread(target=_watch, args=(has_run, answer), name="memory", daemon=True).start()
     line = sys.stdin.readline()
     has_run.set()
-    if line.strip():
-        answer(TAKEN)
-    answer.close()
     if not line.strip():
         return 0
+    answer(TAKEN)
+    answer.close()
     order = json.loads(line)
     become(order)
     name, *words = order["words"]
